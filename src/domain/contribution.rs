@@ -1,0 +1,361 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{ContributorId, HostName, Moment};
+
+/// The longest title, in characters.
+const LONGEST_TITLE: usize = 500;
+/// The longest URL, in bytes.
+const LONGEST_URL: usize = 2_000;
+/// The longest repository name, in bytes.
+const LONGEST_REPOSITORY: usize = 500;
+/// The longest id that a client may give, in bytes.
+const LONGEST_OWN_ID: usize = 1_000;
+
+/// What makes a contribution itself: its content, never the delivery that brought it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct ContributionId(String);
+
+impl ContributionId {
+    /// `{host}:{repository}:{rest}`, such as `github:42:pull_request:7`.
+    #[must_use]
+    pub fn on_host(host: &HostName, repository: u64, rest: impl fmt::Display) -> Self {
+        Self(format!("{host}:{repository}:{rest}"))
+    }
+
+    /// `api:{source}:{own}`: what a client posts can never take the id of what a host sent.
+    fn of_api(source: &Source, own: &str) -> Self {
+        Self(format!("api:{}:{own}", source.0))
+    }
+
+    /// An id as a store kept it or a client asks for it.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The identity as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContributionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What sort of thing was done: `push`, `pull_request`, `issue`, or a client's own word.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Kind(Cow<'static, str>);
+
+impl Kind {
+    /// Commits that were pushed.
+    pub const PUSH: Self = Self(Cow::Borrowed("push"));
+    /// A pull request, or GitLab's merge request.
+    pub const PULL_REQUEST: Self = Self(Cow::Borrowed("pull_request"));
+    /// An issue, or GitLab's work item.
+    pub const ISSUE: Self = Self(Cow::Borrowed("issue"));
+    /// The kinds that hosts send.
+    pub const OF_HOSTS: [Self; 3] = [Self::PUSH, Self::PULL_REQUEST, Self::ISSUE];
+
+    /// `[a-z][a-z0-9_-]{0,39}`
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        is_word(text).then(|| Self(Cow::Owned(text.to_owned())))
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Which client's ids these are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source(String);
+
+/// A fingerprint of what a client posted, to tell the same again from another body under a known id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content(pub [u8; 16]);
+
+/// One thing a contributor did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contribution {
+    /// Its identity.
+    pub id: ContributionId,
+    /// Who did it.
+    pub contributor: ContributorId,
+    /// What sort of thing.
+    pub kind: Kind,
+    /// When it was done, by the host's or client's word.
+    pub occurred_at: Moment,
+    /// Its title, at most 500 characters.
+    pub title: Option<String>,
+    /// Its page.
+    pub url: Option<String>,
+    /// The repository's full name.
+    pub repository: Option<String>,
+    /// From a private repository, or confidential: counted, and shown to nobody without a token.
+    pub private: bool,
+    /// The host's numeric id of the contributor's account, where the payload has it.
+    pub user_id: Option<u64>,
+    /// What a client posted; `None` where the identity says it all, as with every host.
+    pub content: Option<Content>,
+}
+
+impl Contribution {
+    /// A host's title, cut to what is kept.
+    #[must_use]
+    pub fn clip_title(title: &str) -> String {
+        title.chars().take(LONGEST_TITLE).collect()
+    }
+
+    /// A host's URL, if it is one that can be shown and linked.
+    #[must_use]
+    pub fn keep_url(url: &str) -> Option<String> {
+        is_web_url(url).then(|| url.to_owned())
+    }
+}
+
+/// What a client posts, not yet checked.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// `github:octocat` or a plain name.
+    pub contributor: String,
+    /// A word.
+    pub kind: String,
+    /// The client's own id.
+    pub id: Option<String>,
+    /// The header `Idempotency-Key`.
+    pub key: Option<String>,
+    /// Whose ids these are.
+    pub source: Option<String>,
+    /// RFC 3339.
+    pub occurred_at: Option<String>,
+    /// At most 500 characters.
+    pub title: Option<String>,
+    /// http or https, at most 2,000 bytes.
+    pub url: Option<String>,
+    /// The repository's name.
+    pub repository: Option<String>,
+}
+
+/// Every fault of a draft: the field, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} of the fields are wrong", .0.len())]
+pub struct InvalidDraft(pub Vec<(&'static str, String)>);
+
+impl Draft {
+    /// The contribution that this draft describes, or all its faults at once.
+    ///
+    /// `fresh` makes an id where the client gave neither an id nor a key.
+    pub fn check(self, now: Moment, fresh: impl FnOnce() -> String) -> Result<Contribution, InvalidDraft> {
+        let mut faults = Vec::new();
+        let mut fault = |field: &'static str, wrong: String| faults.push((field, wrong));
+
+        let contributor = ContributorId::parse(&self.contributor)
+            .map_err(|e| fault("contributor", e.to_string()))
+            .ok();
+        let kind = Kind::parse(&self.kind);
+        if kind.is_none() {
+            fault("kind", word_rule());
+        }
+        let source = self.source.as_deref().unwrap_or("api");
+        if !is_word(source) {
+            fault("source", word_rule());
+        }
+        let occurred_at = self
+            .occurred_at
+            .as_deref()
+            .map(|text| parse_moment(text).ok_or(text));
+        if let Some(Err(_)) = occurred_at {
+            fault(
+                "occurred_at",
+                "a time as RFC 3339 writes it, such as 2026-11-24T10:00:00Z".into(),
+            );
+        }
+        if self
+            .title
+            .as_ref()
+            .is_some_and(|t| t.chars().count() > LONGEST_TITLE)
+        {
+            fault("title", format!("at most {LONGEST_TITLE} characters"));
+        }
+        if self.url.as_ref().is_some_and(|url| !is_web_url(url)) {
+            fault(
+                "url",
+                format!("an http or https URL of at most {LONGEST_URL} bytes"),
+            );
+        }
+        if self
+            .repository
+            .as_ref()
+            .is_some_and(|r| r.len() > LONGEST_REPOSITORY || r.is_empty())
+        {
+            fault("repository", format!("1 to {LONGEST_REPOSITORY} bytes"));
+        }
+        let sound_id =
+            |id: &String| (1..=LONGEST_OWN_ID).contains(&id.len()) && !id.contains(char::is_control);
+        if self.id.as_ref().is_some_and(|id| !sound_id(id)) {
+            fault(
+                "id",
+                format!("1 to {LONGEST_OWN_ID} bytes without control characters"),
+            );
+        }
+        if self.key.as_ref().is_some_and(|key| !sound_id(key)) {
+            fault(
+                "Idempotency-Key",
+                format!("1 to {LONGEST_OWN_ID} bytes without control characters"),
+            );
+        }
+        if self.id.is_some() && self.key.is_some() {
+            fault("id", "give an id or an Idempotency-Key, not both".into());
+        }
+
+        let content = self.content();
+        let (Some(contributor), Some(kind), true) = (contributor, kind, faults.is_empty()) else {
+            return Err(InvalidDraft(faults));
+        };
+        let own = match (self.id, self.key) {
+            (Some(id), _) => id,
+            (None, Some(key)) => hex::encode(Sha256::digest(key.as_bytes())),
+            (None, None) => fresh(),
+        };
+        Ok(Contribution {
+            id: ContributionId::of_api(&Source(source.to_owned()), &own),
+            contributor,
+            kind,
+            occurred_at: occurred_at.and_then(Result::ok).unwrap_or(now),
+            title: self.title,
+            url: self.url,
+            repository: self.repository,
+            private: false,
+            user_id: None,
+            content: Some(content),
+        })
+    }
+
+    /// The fingerprint of all that was given, each field set off by its length.
+    fn content(&self) -> Content {
+        let contributor = self.contributor.to_lowercase();
+        let given = [
+            Some(&contributor),
+            Some(&self.kind),
+            self.occurred_at.as_ref(),
+            self.title.as_ref(),
+            self.url.as_ref(),
+            self.repository.as_ref(),
+        ];
+        let mut hash = Sha256::new();
+        for field in given {
+            hash.update(field.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
+            hash.update(field.map_or("", String::as_str));
+        }
+        let mut short = [0; 16];
+        short
+            .iter_mut()
+            .zip(hash.finalize())
+            .for_each(|(to, from)| *to = from);
+        Content(short)
+    }
+}
+
+/// A time as RFC 3339 writes it, to the microsecond.
+fn parse_moment(text: &str) -> Option<Moment> {
+    let moment = chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    let sane = (0..=9999).contains(&chrono::Datelike::year(&moment));
+    sane.then(|| chrono::SubsecRound::trunc_subsecs(moment, 6))
+}
+
+fn is_word(text: &str) -> bool {
+    let rest = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    text.len() <= 40 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(rest)
+}
+
+fn word_rule() -> String {
+    "a word of at most 40 characters: a lower-case letter, then lower-case letters, digits, '_' or '-'".into()
+}
+
+fn is_web_url(text: &str) -> bool {
+    text.len() <= LONGEST_URL
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace())
+        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft {
+            contributor: "github:Octocat".into(),
+            kind: "talk".into(),
+            ..Draft::default()
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let bad = Draft {
+            contributor: "a/b".into(),
+            kind: "Talk!".into(),
+            id: Some(String::new()),
+            key: Some("k".into()),
+            source: Some("No".into()),
+            occurred_at: Some("yesterday".into()),
+            title: Some("x".repeat(501)),
+            url: Some("javascript:alert(1)".into()),
+            repository: Some(String::new()),
+        };
+        let InvalidDraft(faults) = bad.check(Moment::UNIX_EPOCH, String::new).unwrap_err();
+        let fields: Vec<_> = faults.iter().map(|(field, _)| *field).collect();
+        assert_eq!(
+            fields,
+            [
+                "contributor",
+                "kind",
+                "source",
+                "occurred_at",
+                "title",
+                "url",
+                "repository",
+                "id",
+                "id"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_again_has_the_same_content_whatever_the_time() {
+        let at = |seconds| Moment::from_timestamp(seconds, 0).unwrap();
+        let first = draft().check(at(0), || "1".into()).unwrap();
+        let again = draft().check(at(9), || "1".into()).unwrap();
+        assert_eq!(first.content, again.content);
+        let other = Draft {
+            title: Some(String::new()),
+            ..draft()
+        }
+        .check(at(0), || "1".into())
+        .unwrap();
+        assert_ne!(first.content, other.content);
+    }
+
+    #[test]
+    fn an_id_of_a_client_cannot_be_that_of_a_host() {
+        let posted = Draft {
+            id: Some("github:42:issue:1".into()),
+            ..draft()
+        }
+        .check(Moment::UNIX_EPOCH, String::new);
+        assert_eq!(posted.unwrap().id.as_str(), "api:api:github:42:issue:1");
+    }
+}

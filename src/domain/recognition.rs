@@ -1,0 +1,212 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Contribution, ContributorId, Milestones, Moment};
+
+/// `{contributor}:{milestone}`: the same on every try, on every instance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct RecognitionId(String);
+
+impl RecognitionId {
+    /// The recognition of `contributor` for `milestone`.
+    #[must_use]
+    pub fn of(contributor: &ContributorId, milestone: u64) -> Self {
+        Self(format!("{contributor}:{milestone}"))
+    }
+
+    /// An id as a store kept it or a client asks for it.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The identity as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RecognitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// That a contributor reached a milestone, to be said once to the world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recognition {
+    /// `{contributor}:{milestone}`.
+    pub id: RecognitionId,
+    /// Who is thanked.
+    pub contributor: ContributorId,
+    /// For which tally.
+    pub milestone: u64,
+    /// The tally of the contribution that reached it; after a crash, the tally when it was found.
+    pub tally: u64,
+    /// When it was made.
+    pub recognized_at: Moment,
+    /// The contribution that reached the milestone, where it is known.
+    pub contribution: Option<Contribution>,
+}
+
+/// Where a recognition is to go. Each has its own place in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Destination {
+    /// This instance's log.
+    Local,
+    /// The Pub/Sub topic.
+    Topic,
+    /// A comment on the pull request or issue.
+    Comment,
+}
+
+impl Destination {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Local, Self::Topic, Self::Comment];
+
+    /// The word used in stores, logs, metrics and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Topic => "topic",
+            Self::Comment => "comment",
+        }
+    }
+
+    /// The destination that `word` names.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|destination| destination.as_str() == word)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a contributor stands: what was counted, and the highest milestone already recognised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Who.
+    pub contributor: ContributorId,
+    /// How many contributions are counted.
+    pub tally: u64,
+    /// The highest milestone recognised; 0 before the first.
+    pub recognised: u64,
+}
+
+/// What is owed to a contributor: every configured milestone in (recognised, tally], ascending.
+///
+/// `just_counted` are the contributions that were counted last, in order, the last of which has the
+/// standing's tally: of n together the i-th has tally `after − n + i`. A milestone that none of them
+/// reached was reached before, by one no longer known.
+#[must_use]
+pub fn owed(
+    standing: &Standing,
+    just_counted: &[Contribution],
+    milestones: &Milestones,
+    now: Moment,
+) -> Vec<Recognition> {
+    let before = standing.tally.saturating_sub(just_counted.len() as u64);
+    let reached_by = |milestone: u64| {
+        let place = milestone.checked_sub(before + 1)?;
+        just_counted.get(usize::try_from(place).ok()?).cloned()
+    };
+    let recognise = |milestone| {
+        let contribution = reached_by(milestone);
+        Recognition {
+            id: RecognitionId::of(&standing.contributor, milestone),
+            contributor: standing.contributor.clone(),
+            milestone,
+            tally: if contribution.is_some() {
+                milestone
+            } else {
+                standing.tally
+            },
+            recognized_at: now,
+            contribution,
+        }
+    };
+    milestones
+        .between(standing.recognised, standing.tally)
+        .map(recognise)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Draft, Kind};
+
+    fn counted(n: usize) -> Vec<Contribution> {
+        (1..=n)
+            .map(|i| {
+                let draft = Draft {
+                    contributor: "mona".into(),
+                    kind: "talk".into(),
+                    id: Some(i.to_string()),
+                    ..Draft::default()
+                };
+                draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()
+            })
+            .collect()
+    }
+
+    fn standing(recognised: u64, tally: u64) -> Standing {
+        Standing {
+            contributor: ContributorId::parse("mona").unwrap(),
+            tally,
+            recognised,
+        }
+    }
+
+    #[test]
+    fn the_contribution_that_reached_the_milestone_is_named() {
+        let four = counted(4);
+        let milestones = Milestones::parse("3,4").unwrap();
+        let owed = owed(&standing(0, 5), &four, &milestones, Moment::UNIX_EPOCH);
+        let told: Vec<_> = owed
+            .iter()
+            .map(|r| {
+                (
+                    r.id.as_str(),
+                    r.tally,
+                    r.contribution.as_ref().unwrap().id.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(told, [("mona:3", 3, "api:api:2"), ("mona:4", 4, "api:api:3")]);
+        assert_eq!(
+            owed[0].contribution.as_ref().unwrap().kind,
+            Kind::parse("talk").unwrap()
+        );
+    }
+
+    #[test]
+    fn what_a_crash_left_is_owed_without_its_contribution() {
+        let owed = owed(
+            &standing(0, 7),
+            &counted(1),
+            &Milestones::default(),
+            Moment::UNIX_EPOCH,
+        );
+        assert_eq!(owed.len(), 1);
+        assert_eq!((owed[0].tally, owed[0].contribution.is_none()), (7, true));
+    }
+
+    #[test]
+    fn nothing_is_owed_at_or_below_what_is_recognised() {
+        let milestones = Milestones::parse("3,10").unwrap();
+        assert_eq!(owed(&standing(3, 9), &[], &milestones, Moment::UNIX_EPOCH), []);
+        assert_eq!(owed(&standing(10, 12), &[], &milestones, Moment::UNIX_EPOCH), []);
+    }
+}

@@ -1,0 +1,294 @@
+//! What hosts send.
+//!
+//! A new host is a file here that implements [`Host`], and a line in [`KNOWN`].
+
+mod github;
+mod gitlab;
+mod signature;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::config::HostSecrets;
+use crate::domain::{Contribution, ContributorId, Kind, Moment};
+
+/// Every host plaudit knows: its word in the route, how to open it, and what to set so that it opens.
+pub const KNOWN: &[(&str, Open, &str)] = &[
+    (github::NAME, github::open, "PLAUDIT_GITHUB_SECRET"),
+    (
+        gitlab::NAME,
+        gitlab::open,
+        "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
+    ),
+];
+
+/// Makes a host from its secrets; `None` where there are none, and then nothing of it is believed.
+pub type Open = fn(&HostSecrets) -> Option<Arc<dyn Host>>;
+
+/// One kind of host.
+///
+/// A request becomes contributions in three steps, each of which can be refused: [`admit`](Host::admit)
+/// looks at the headers alone, before a byte of the body is read; [`verify`](Host::verify) at the body's
+/// signature; [`read`](Host::read) at what it says.
+pub trait Host: Send + Sync + 'static {
+    /// Its word in routes, logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// What the headers claim, or why they cannot be those of a genuine delivery.
+    fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Claim, Rejection>;
+
+    /// The delivery, if the signature holds over the body's very bytes.
+    fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection>;
+
+    /// What a delivery says.
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed>;
+
+    /// The headers with which the host itself would send `body`: for `plaudit send` and `plaudit demo`.
+    fn sign(&self, event: &str, delivery: &str, body: &[u8], now: Moment) -> HeaderMap;
+}
+
+/// What a request's headers claim, before the body has been looked at.
+#[derive(Debug)]
+pub struct Claim {
+    /// The delivery's id, by the host's word: for logs and answers, never for identity.
+    pub delivery: String,
+    /// The event's name, by the host's word.
+    pub event: String,
+    proof: signature::Proof,
+    form: bool,
+}
+
+/// A request that a host really sent: it exists only where the signature held.
+#[derive(Debug)]
+pub struct Delivery {
+    id: String,
+    event: String,
+    json: Bytes,
+    confidential: bool,
+}
+
+impl Delivery {
+    /// The delivery's id, by the host's word.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The event's name, by the host's word.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+}
+
+/// Why a request is not a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No signature, or none that could be one.
+    #[error("the request is not signed: {0}")]
+    Unsigned(&'static str),
+    /// A signature that does not hold.
+    #[error("the signature does not hold: {0}")]
+    BadSignature(&'static str),
+    /// A content type or encoding that the host does not send.
+    #[error("not what this host sends: {0}")]
+    Unsupported(&'static str),
+    /// A header that every delivery has is missing or unreadable.
+    #[error("not what this host sends: {0}")]
+    Malformed(&'static str),
+}
+
+impl Rejection {
+    /// A short code for logs and metrics.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unsigned(_) => "unsigned",
+            Self::BadSignature(_) => "bad_signature",
+            Self::Unsupported(_) => "unsupported",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+}
+
+/// A verified delivery that does not have the form its host documents: what is wrong, without the payload's text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub String);
+
+/// What a delivery says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// These contributions.
+    Counts(Vec<Contribution>),
+    /// Nothing that counts: an answer, not an error.
+    Ignored(Reason),
+}
+
+/// Why a delivery counts for nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "each is explained, for users too, by `Reason::meaning`"
+)]
+pub enum Reason {
+    Ping,
+    Bot,
+    Ghost,
+    NotDefaultBranch,
+    BranchDeleted,
+    Tag,
+    NoNewCommits,
+    TooManyAuthors,
+    AuthorUnknown,
+    ActionNotCounted,
+    EventNotCounted,
+    KindNotCounted,
+    Transferred,
+    IgnoredContributor,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 14] = [
+        Self::Ping,
+        Self::Bot,
+        Self::Ghost,
+        Self::NotDefaultBranch,
+        Self::BranchDeleted,
+        Self::Tag,
+        Self::NoNewCommits,
+        Self::TooManyAuthors,
+        Self::AuthorUnknown,
+        Self::ActionNotCounted,
+        Self::EventNotCounted,
+        Self::KindNotCounted,
+        Self::Transferred,
+        Self::IgnoredContributor,
+    ];
+
+    /// The code in answers, logs, metrics and the README.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.told().0
+    }
+
+    /// The code's meaning, in a sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        self.told().1
+    }
+
+    fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ping => ("ping", "the host only tries whether the webhook works"),
+            Self::Bot => ("bot", "everyone it names is a bot"),
+            Self::Ghost => ("ghost", "the author's account was deleted"),
+            Self::NotDefaultBranch => (
+                "not_default_branch",
+                "the push went to another branch than the default one",
+            ),
+            Self::BranchDeleted => ("branch_deleted", "the push deleted a branch"),
+            Self::Tag => ("tag", "the push set or deleted a tag"),
+            Self::NoNewCommits => ("no_new_commits", "the push brought no commit that counts"),
+            Self::TooManyAuthors => ("too_many_authors", "more than 20 authors in one push: an import"),
+            Self::AuthorUnknown => (
+                "author_unknown",
+                "the payload does not say which account contributed",
+            ),
+            Self::ActionNotCounted => (
+                "action_not_counted",
+                "only opening counts, not what is done afterwards",
+            ),
+            Self::EventNotCounted => ("event_not_counted", "events of this name never count"),
+            Self::KindNotCounted => ("kind_not_counted", "this kind is left out of PLAUDIT_COUNT"),
+            Self::Transferred => (
+                "transferred",
+                "the issue was opened by its transfer from another repository",
+            ),
+            Self::IgnoredContributor => (
+                "ignored_contributor",
+                "everyone it names is left out by PLAUDIT_IGNORE",
+            ),
+        }
+    }
+}
+
+/// What counts, by configuration.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The kinds of the hosts that count.
+    pub count: Vec<Kind>,
+    /// Whether pushes to every branch count, not to the default branch alone.
+    pub all_branches: bool,
+    /// Whether `Co-authored-by` trailers are credited too.
+    pub co_authors: bool,
+    /// Contributors never counted; `*` stands for any text.
+    pub ignore: Vec<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            count: Kind::OF_HOSTS.to_vec(),
+            all_branches: false,
+            co_authors: false,
+            ignore: Vec::new(),
+        }
+    }
+}
+
+impl Rules {
+    /// Whether `kind` counts.
+    #[must_use]
+    pub fn counts(&self, kind: &Kind) -> bool {
+        self.count.contains(kind)
+    }
+
+    /// Whether `contributor` is never counted.
+    #[must_use]
+    pub fn ignores(&self, contributor: &ContributorId) -> bool {
+        self.ignore
+            .iter()
+            .any(|pattern| matches_glob(pattern, contributor.as_str()))
+    }
+}
+
+/// Whether `text` is what `pattern` says, in which `*` stands for any text. Linear in time and memory.
+fn matches_glob(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, matches) in [
+            ("github:*-robot", "github:my-robot", true),
+            ("github:*-robot", "github:my-robot-2", false),
+            ("github:mona", "github:mona", true),
+            ("github:mona", "github:monalisa", false),
+            ("*", "", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches_glob(pattern, text), matches, "{pattern} {text}");
+        }
+    }
+}

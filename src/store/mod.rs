@@ -1,0 +1,277 @@
+//! Where contributions, tallies and recognitions are durable.
+//!
+//! A new store is a file here that implements [`Store`], and a line in [`open`]. The suite in
+//! `tests/it/store.rs` holds every store to the same promises.
+
+pub mod firestore;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::config::StoreAt;
+use crate::domain::{
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
+    Standing,
+};
+
+/// Opens the configured store, and brings its schema up to date.
+pub async fn open(at: &StoreAt) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match at {
+        StoreAt::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
+        StoreAt::Firestore { project, database } => {
+            Arc::new(firestore::Firestore::open(project, database).await?)
+        }
+    })
+}
+
+/// A durable ledger. Every method that writes has written durably when it returns `Ok`.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The word for this store in logs and answers.
+    fn name(&self) -> &'static str;
+
+    /// How many batches may be recorded side by side; contributions of one contributor never are.
+    fn lanes(&self) -> usize;
+
+    /// Counts contributions: all of `batch`, or nothing of it. The answers stand in the batch's order.
+    ///
+    /// Of a contribution that is known already, or stands earlier in the batch, nothing is counted.
+    async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Writes down recognitions, due at `destinations`, and raises each contributor's highest milestone.
+    /// Those of one contributor stand in ascending order. Answers for each whether it is new; one that
+    /// was made before is left as it is.
+    async fn recognise(
+        &self,
+        made: &[Recognition],
+        destinations: &[Destination],
+    ) -> Result<Vec<bool>, StoreError>;
+
+    /// Contributors to whom a recognition is owed, at most about `limit` of them.
+    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError>;
+
+    /// Recognitions due at `destination` by `now`, oldest first, each held for the caller until
+    /// `held_until`: nobody else gets it before then. A `held_until` that is not after `now` holds nothing.
+    async fn claim(
+        &self,
+        destination: Destination,
+        now: Moment,
+        held_until: Moment,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError>;
+
+    /// Says what became of a recognition at a destination.
+    async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError>;
+
+    /// How much waits at any of `destinations`.
+    async fn backlog(&self, destinations: &[Destination]) -> Result<Backlog, StoreError>;
+
+    /// One contribution, private ones too: the caller decides who may see it.
+    async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError>;
+
+    /// One contributor.
+    async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError>;
+
+    /// Contributors, in `order`.
+    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError>;
+
+    /// A contributor's contributions, newest first; with private ones only if asked for.
+    async fn contributions_of(
+        &self,
+        contributor: &ContributorId,
+        with_private: bool,
+        page: &Page,
+    ) -> Result<Paged<Counted>, StoreError>;
+
+    /// One recognition, and what became of it at each destination.
+    async fn recognition(
+        &self,
+        id: &RecognitionId,
+    ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError>;
+
+    /// Recognitions, newest first.
+    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError>;
+
+    /// Recognitions made after `position`, oldest first, whichever instance made them, and the position
+    /// after the last. A store may give one twice rather than miss one. Without a position: none, and
+    /// the present position.
+    async fn recognitions_after(
+        &self,
+        position: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Recognition>, String), StoreError>;
+
+    /// The position just after a recognition, if it is known.
+    async fn position_of(&self, id: &RecognitionId) -> Result<Option<String>, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What became of one contribution of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Whether it counted.
+    pub novelty: Novelty,
+    /// The contributor's tally: just after this contribution if it is new, else the present one.
+    pub tally: u64,
+    /// The highest milestone recognised for the contributor so far.
+    pub recognised: u64,
+}
+
+/// Whether a contribution is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Novelty {
+    /// Counted now.
+    New,
+    /// Known already, and the same.
+    Same,
+    /// Known already, with another content.
+    Different,
+}
+
+impl Novelty {
+    /// What a repeat is, by what was posted then and now.
+    #[must_use]
+    pub fn of_repeat(known: Option<crate::domain::Content>, again: Option<crate::domain::Content>) -> Self {
+        if known == again {
+            Self::Same
+        } else {
+            Self::Different
+        }
+    }
+}
+
+/// A contribution as it was counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Counted {
+    /// What was counted.
+    pub contribution: Contribution,
+    /// When.
+    pub recorded_at: Moment,
+}
+
+/// A contributor as the ledger knows them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contributor {
+    /// Who, how many, and how far recognised.
+    pub standing: Standing,
+    /// The host's numeric id of the account, where a payload had it.
+    pub user_id: Option<u64>,
+    /// When their first contribution was counted.
+    pub first_at: Moment,
+    /// When their last contribution was counted.
+    pub last_at: Moment,
+}
+
+/// A recognition that is due somewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// What is due.
+    pub recognition: Recognition,
+    /// How often it was tried and put off.
+    pub tries: u32,
+}
+
+/// What became of a recognition at a destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Taken: struck off.
+    Done,
+    /// Can never be taken, by this reason code: struck off, and the reason kept.
+    GivenUp(String),
+    /// Put off until then.
+    Later(Moment),
+}
+
+/// What is known of a recognition at one destination, for who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Progress {
+    /// `local`, `topic` or `comment`.
+    #[schema(value_type = String, example = "topic")]
+    pub destination: Destination,
+    /// `waiting`, `done` or `given_up`.
+    #[schema(example = "done")]
+    pub state: &'static str,
+    /// Why it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How much waits in the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many recognitions, each once for every destination it waits for.
+    pub waiting: u64,
+    /// When the oldest of them was made.
+    pub oldest: Option<Moment>,
+}
+
+/// The order of a list of contributors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Most contributions first; of equals, by id.
+    Tally,
+    /// By id: a complete read, while tallies move.
+    Id,
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// At most this many, from 1 to 100.
+    pub limit: usize,
+    /// After this one; the store's own words.
+    pub after: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Paged<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins, unless this is the last.
+    pub next: Option<String>,
+}
+
+impl<T> Paged<T> {
+    /// Cuts what was read with a limit of one more than asked for, and marks where to go on.
+    #[must_use]
+    pub fn cut(mut items: Vec<T>, limit: usize, mark: impl FnOnce(&T) -> String) -> Self {
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(mark) } else { None };
+        Self { items, next }
+    }
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It cannot now; the same may succeed later: unreachable, busy, disk full, too slow.
+    #[error("the store cannot take it now: {0}")]
+    Unavailable(String),
+    /// It never will: this very content is impossible for it.
+    #[error("the store refuses this for good: {0}")]
+    Refused(String),
+    /// A cursor that this store did not give.
+    #[error("that is no cursor of this list")]
+    BadCursor,
+    /// What is stored is not what plaudit writes, or is not to be read by this version.
+    #[error("the store is not as it should be: {0}")]
+    Broken(String),
+}
+
+impl StoreError {
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Refused(_) | Self::BadCursor | Self::Broken(_) => false,
+        }
+    }
+}
