@@ -404,7 +404,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         let parts: Vec<&str> = if file {
-            text.lines().collect()
+            text.split('\n').map(|line| line.trim_end_matches('\r')).collect()
         } else {
             text.split(',').collect()
         };
