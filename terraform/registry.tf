@@ -1,0 +1,31 @@
+# Where the image lives. A tag, once pushed, can be neither moved nor removed; what has no tag goes after a month.
+resource "google_artifact_registry_repository" "images" {
+  # checkov:skip=CKV_GCP_84:The images hold no secrets; the source is public.
+  repository_id = var.name
+  location      = var.region
+  format        = "DOCKER"
+  description   = "Images of ${var.name}."
+
+  docker_config {
+    immutable_tags = true
+  }
+
+  cleanup_policies {
+    id     = "keep-the-newest"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 20
+    }
+  }
+
+  cleanup_policies {
+    id     = "drop-untagged"
+    action = "DELETE"
+    condition {
+      tag_state  = "UNTAGGED"
+      older_than = "2592000s"
+    }
+  }
+
+  depends_on = [google_project_service.apis]
+}

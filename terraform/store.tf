@@ -1,0 +1,95 @@
+# The ledger: a Firestore database of its own, so that the service's grant can be limited to it.
+resource "google_firestore_database" "ledger" {
+  name        = var.name
+  location_id = coalesce(var.database_location, var.region)
+  type        = "FIRESTORE_NATIVE"
+
+  # Any minute of the last seven days can be read or exported.
+  point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
+
+  # Two locks: the API refuses to delete a protected database, and Terraform refuses to ask.
+  delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
+  deletion_policy         = var.deletion_protection ? "PREVENT" : "DELETE"
+
+  depends_on = [google_project_service.apis]
+}
+
+resource "google_firestore_backup_schedule" "daily" {
+  database  = google_firestore_database.ledger.name
+  retention = "${var.backup_retention_days * 86400}s"
+
+  daily_recurrence {}
+}
+
+# Indexes stand in one file, in the format of the Firebase CLI. The program's tests hold every query they can send against
+# the same file, because the emulator answers a query whose index is missing and the real Firestore does not.
+locals {
+  firestore = jsondecode(file("${path.module}/firestore-indexes.json"))
+
+  # Firestore ends every index with __name__, in the direction of the last field (ascending after an array).
+  # Writing it out keeps the plan quiet after the first apply.
+  firestore_indexes = {
+    for index in local.firestore.indexes :
+    join("-", concat([index.collectionGroup], [for f in index.fields : "${f.fieldPath}:${try(f.order, f.arrayConfig)}"])) => merge(index, {
+      fields = concat(
+        [for f in index.fields : { path = f.fieldPath, order = try(f.order, null), array = try(f.arrayConfig, null) }],
+        index.fields[length(index.fields) - 1].fieldPath == "__name__" ? [] : [
+          { path = "__name__", order = try(index.fields[length(index.fields) - 1].order, "ASCENDING"), array = null }
+        ],
+      )
+    })
+  }
+
+  firestore_fields = { for f in local.firestore.fieldOverrides : "${f.collectionGroup}.${f.fieldPath}" => f }
+}
+
+resource "google_firestore_index" "indexes" {
+  for_each = local.firestore_indexes
+
+  database    = google_firestore_database.ledger.name
+  collection  = each.value.collectionGroup
+  query_scope = each.value.queryScope
+
+  dynamic "fields" {
+    for_each = each.value.fields
+    content {
+      field_path   = fields.value.path
+      order        = fields.value.order
+      array_config = fields.value.array
+    }
+  }
+}
+
+# Firestore indexes every field unless told otherwise, and each index is paid for with each write. Of the fields here only
+# the indexes that the file lists remain; an empty list means none.
+resource "google_firestore_field" "fields" {
+  for_each = local.firestore_fields
+
+  database   = google_firestore_database.ledger.name
+  collection = each.value.collectionGroup
+  field      = each.value.fieldPath
+
+  index_config {
+    dynamic "indexes" {
+      for_each = each.value.indexes
+      content {
+        query_scope  = indexes.value.queryScope
+        order        = try(indexes.value.order, null)
+        array_config = try(indexes.value.arrayConfig, null)
+      }
+    }
+  }
+}
+
+# The one grant that Google knows only for a whole project; the condition narrows it to this database.
+resource "google_project_iam_member" "service_ledger" {
+  project = var.project_id
+  role    = "roles/datastore.user"
+  member  = google_service_account.service.member
+
+  condition {
+    title       = "only-${var.name}"
+    description = "Only the database of ${var.name}."
+    expression  = "resource.name == \"projects/${var.project_id}/databases/${google_firestore_database.ledger.name}\""
+  }
+}

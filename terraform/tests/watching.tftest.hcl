@@ -1,0 +1,143 @@
+# Somebody is told, and told what to do.
+mock_provider "google" {
+  source = "./tests/mocks"
+}
+
+variables {
+  project_id = "acme-thanks"
+  region     = "europe-west1"
+  image      = "europe-west1-docker.pkg.dev/acme-thanks/plaudit/plaudit:0.1.0"
+}
+
+run "every_alert_has_a_runbook" {
+  command = apply
+
+  assert {
+    condition = alltrue([
+      for p in concat(values(google_monitoring_alert_policy.burns), values(google_monitoring_alert_policy.thresholds), values(google_monitoring_alert_policy.absences)) :
+      try(length(p.documentation[0].content) > 200 && strcontains(p.documentation[0].content, "1. ") && p.documentation[0].subject != "", false)
+    ])
+    error_message = "At three in the morning an alert without steps is noise."
+  }
+
+  # Read from the sources, so that an alert added elsewhere has to be added above.
+  assert {
+    condition     = length(regexall("resource \"google_monitoring_alert_policy\"", join("\n", [for f in fileset(path.root, "*.tf") : file("${path.root}/${f}")]))) == 3
+    error_message = "There is a family of alerts that these tests do not know."
+  }
+}
+
+run "every_alert_of_the_promise" {
+  command = apply
+
+  assert {
+    condition = toset(concat(keys(google_monitoring_alert_policy.burns), keys(google_monitoring_alert_policy.thresholds), keys(google_monitoring_alert_policy.absences))) == toset([
+      "availability_fast", "availability_slow", "latency_fast", "latency_slow",
+      "latency_p99", "outbox_age", "dead_letters", "instances_at_limit", "failed_signatures", "uptime",
+      "no_deliveries", "no_drain",
+    ])
+    error_message = "An alert was added or removed."
+  }
+}
+
+run "every_alert_reaches_somebody" {
+  command = apply
+
+  variables {
+    notification_channels = ["projects/acme-thanks/notificationChannels/1", "projects/acme-thanks/notificationChannels/2"]
+  }
+
+  assert {
+    condition = alltrue([
+      for p in concat(values(google_monitoring_alert_policy.burns), values(google_monitoring_alert_policy.thresholds), values(google_monitoring_alert_policy.absences)) :
+      p.notification_channels == tolist(["projects/acme-thanks/notificationChannels/1", "projects/acme-thanks/notificationChannels/2"])
+    ])
+    error_message = "Every alert must go to every channel."
+  }
+}
+
+run "a_burn_needs_both_windows" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for p in google_monitoring_alert_policy.burns : p.combiner == "AND" && length(p.conditions) == 2])
+    error_message = "A long window alone rings for an hour after the fact, a short one alone at every blip."
+  }
+}
+
+run "limits_follow_the_variables" {
+  command = apply
+
+  variables {
+    max_instances        = 4
+    outbox_alert_seconds = 900
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.thresholds["instances_at_limit"].conditions[0].condition_threshold[0].threshold_value == 3.5
+    error_message = "At the limit means at max_instances."
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.thresholds["outbox_age"].conditions[0].condition_threshold[0].threshold_value == 900
+    error_message = "outbox_alert_seconds must reach the alert."
+  }
+}
+
+run "silence_is_noticed" {
+  command = apply
+
+  assert {
+    condition     = google_monitoring_alert_policy.absences["no_deliveries"].conditions[0].condition_absent[0].duration == "84600s"
+    error_message = "A day without a delivery must be noticed (23.5 hours is the longest there is)."
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.absences["no_drain"].conditions[0].condition_absent[0].duration == "900s"
+    error_message = "A drain that stands still must be noticed."
+  }
+}
+
+run "asked_from_outside" {
+  command = apply
+
+  assert {
+    condition = (
+      google_monitoring_uptime_check_config.outside.monitored_resource[0].labels.host == "plaudit-abc123-ew.a.run.app" &&
+      google_monitoring_uptime_check_config.outside.http_check[0].use_ssl &&
+      google_monitoring_uptime_check_config.outside.http_check[0].validate_ssl
+    )
+    error_message = "The public URL must be asked for, over TLS."
+  }
+
+  assert {
+    condition     = !endswith(google_monitoring_uptime_check_config.outside.http_check[0].path, "z")
+    error_message = "Google's front end keeps /healthz to itself; asking it would ring for ever."
+  }
+}
+
+run "the_dashboard_is_whole" {
+  command = apply
+
+  assert {
+    condition = alltrue([
+      for t in jsondecode(google_monitoring_dashboard.plaudit.dashboard_json).mosaicLayout.tiles :
+      t.xPos + t.width <= 48 && t.widget.title != "" && length(try(t.widget.xyChart.dataSets[0].timeSeriesQuery.timeSeriesFilter.filter, t.widget.scorecard.timeSeriesQuery.timeSeriesFilter.filter)) > 0
+    ])
+    error_message = "Every tile fits the page, has a title and shows something."
+  }
+
+  assert {
+    condition     = length(jsondecode(google_monitoring_dashboard.plaudit.dashboard_json).mosaicLayout.tiles) == 15
+    error_message = "Two budgets and thirteen charts."
+  }
+}
+
+run "event_streams_do_not_count_as_slow" {
+  command = apply
+
+  assert {
+    condition     = strcontains(google_logging_metric.distributions["request_seconds"].filter, "NOT httpRequest.requestUrl=~\"/v1/recognitions/stream\"")
+    error_message = "A stream lasts minutes by design."
+  }
+}
