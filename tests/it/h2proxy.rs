@@ -21,8 +21,8 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 /// What goes wrong with one call.
 #[derive(Clone)]
 pub enum Fault {
-    /// Answered with this gRPC status, without reaching the server.
-    Status(u16),
+    /// Answered with this gRPC status and message, without reaching the server.
+    Status(u16, &'static str),
     /// Applied, and the stream reset instead of the answer.
     LoseAnswer,
     /// Applied, and the whole connection cut instead of the answer.
@@ -74,6 +74,7 @@ type Matches = Box<dyn Fn(&Call) -> bool + Send>;
 struct State {
     calls: Vec<Call>,
     faults: VecDeque<(Matches, Fault)>,
+    always: Option<Fault>,
 }
 
 /// The proxy; it ends when this is dropped.
@@ -94,6 +95,7 @@ impl Proxy {
         let state = Arc::new(Mutex::new(State {
             calls: Vec::new(),
             faults: VecDeque::new(),
+            always: None,
         }));
         let (up, is_up) = watch::channel(true);
         let (faulting, faulted) = watch::channel(0);
@@ -132,6 +134,13 @@ impl Proxy {
             .unwrap()
             .faults
             .push_back((Box::new(matches), fault));
+    }
+
+    /// From now on everything meets `fault`, or nothing does any more.
+    pub fn always(&self, fault: Option<Fault>) {
+        let mut state = self.state.lock().unwrap();
+        state.faults.clear();
+        state.always = fault;
     }
 
     /// Takes the server away, with all its connections, or gives it back.
@@ -202,9 +211,9 @@ impl Way {
         };
         let fault = self.note(&call);
         match fault {
-            Some(Fault::Status(code)) => {
+            Some(Fault::Status(code, message)) => {
                 self.met();
-                return Ok(refusal(code));
+                return Ok(refusal(code, message));
             }
             Some(Fault::CutBefore) => {
                 self.met();
@@ -244,8 +253,10 @@ impl Way {
     fn note(&self, call: &Call) -> Option<Fault> {
         let mut state = self.state.lock().unwrap();
         state.calls.push(call.clone());
-        let place = state.faults.iter().position(|(matches, _)| matches(call))?;
-        state.faults.remove(place).map(|(_, fault)| fault)
+        match state.faults.iter().position(|(matches, _)| matches(call)) {
+            Some(place) => state.faults.remove(place).map(|(_, fault)| fault),
+            None => state.always.clone(),
+        }
     }
 
     fn met(&self) {
@@ -253,12 +264,12 @@ impl Way {
     }
 }
 
-fn refusal(code: u16) -> Response<Body> {
+fn refusal(code: u16, message: &str) -> Response<Body> {
     let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Response::builder()
         .header("content-type", "application/grpc")
         .header("grpc-status", code)
-        .header("grpc-message", "made by the test")
+        .header("grpc-message", message)
         .body(body)
         .unwrap()
 }
