@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
+
+use plaudit::store::firestore::Patience;
 
 /// The address of the Firestore emulator, or `None` where there is none.
 ///
@@ -17,6 +20,12 @@ pub fn firestore() -> Option<&'static str> {
     emulator.as_ref().map(|emulator| emulator.host.as_str())
 }
 
+/// For what must succeed, however slow the machine.
+pub const PATIENT: Patience = Patience {
+    call: Duration::from_secs(20),
+    total: Duration::from_mins(1),
+};
+
 /// A project that nobody else uses.
 pub fn fresh_project() -> String {
     format!("demo-{}", uuid::Uuid::new_v4().simple())
@@ -29,9 +38,12 @@ struct Emulator {
 }
 
 /// Statics are not dropped, and a test may be killed: so a shell waits for its input to end, which it does
-/// with this process however that ends, and then takes the emulator's whole process group with it.
-const WATCHED: &str =
-    r#"gcloud beta emulators "$1" start --host-port="$2" 2>&1 </dev/null & read -r _; kill -KILL 0"#;
+/// with this process however that ends. Then it takes the emulator with it, whose process group is its own
+/// once it has come so far, and the shell's before.
+const WATCHED: &str = r#"gcloud beta emulators "$1" start --host-port="$2" 2>&1 </dev/null &
+read -r _
+kill -s KILL -- "-$!"
+kill -s KILL 0"#;
 
 fn start(service: &str, ready: &str) -> Option<Emulator> {
     if !is_installed() {

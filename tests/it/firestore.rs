@@ -8,17 +8,12 @@ use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{Novelty, Order, Page, Recorded, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulators;
+use crate::emulators::{self, PATIENT};
 use crate::h2proxy::{Fault, Proxy};
 use crate::store::{at, count, done, recognition, who};
 
 use Novelty::{Different, New, Same};
 
-/// For what must succeed, however slow the machine.
-const PATIENT: Patience = Patience {
-    call: Duration::from_secs(20),
-    total: Duration::from_secs(60),
-};
 /// For what must fail, or succeed only after a call ran out of time.
 const BRIEF: Patience = Patience {
     call: Duration::from_millis(700),
@@ -251,7 +246,14 @@ async fn a_lost_answer_tells_the_tally_of_then_whoever_came_after() {
     ledger.proxy.fault("Commit", Fault::LoseAnswer);
     ledger.proxy.fault("Commit", Fault::HoldAnswer(release.clone()));
     let mine = [done("a", "ann"), done("b", "ann")];
-    let recording = ledger.proxied.record(&mine, at(1));
+    let recording = async {
+        let recorded = ledger.proxied.record(&mine, at(1)).await;
+        assert!(
+            release.is_cancelled(),
+            "it was answered before the others came: {recorded:?}"
+        );
+        recorded
+    };
     let others = async {
         ledger.proxy.faults_met(2).await;
         let others = [done("x", "ann"), done("y", "ann"), done("z", "ann")];

@@ -3,8 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
+use firestore::{FirestoreDb, FirestoreDbOptions};
+use plaudit::domain::{Content, Contribution, Destination};
+use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
+use plaudit::store::{Settled, Store};
 use serde_json::Value;
+
+use crate::emulators::{self, PATIENT};
+use crate::store::{at, done, recognition};
 
 /// What one field of an index is sorted by; `CONTAINS` for arrays.
 type Indexed = (String, &'static str);
@@ -146,5 +154,87 @@ fn every_composite_index_has_its_query() {
             known.contains(&index["collectionGroup"].as_str().unwrap()),
             "{index}"
         );
+    }
+}
+
+/// The single-field indexes that some query uses.
+fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
+    let mut used = BTreeSet::new();
+    for shape in SHAPES {
+        let (first, then) = needs(shape);
+        if needs_no_composite(file, shape, &first, &then) {
+            let field = first.first().or(then.first()).unwrap();
+            used.insert((shape.collection, field.clone()));
+        }
+    }
+    used
+}
+
+/// Fields of documents that hold all that the store ever writes.
+async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
+    let project = emulators::fresh_project();
+    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT)
+        .await
+        .unwrap();
+    let whole = Contribution {
+        url: Some("https://github.com/o/r/pull/7".into()),
+        repository: Some("o/r".into()),
+        user_id: Some(7),
+        content: Some(Content([1; 16])),
+        ..done("c", "github:octocat")
+    };
+    store.record(std::slice::from_ref(&whole), at(0)).await.unwrap();
+    let mut made = recognition("github:octocat", 1, at(1));
+    made.contribution = Some(whole);
+    store
+        .recognise(std::slice::from_ref(&made), &Destination::ALL)
+        .await
+        .unwrap();
+    let waiting = recognition("github:octocat", 2, at(1));
+    store.recognise(&[waiting], &Destination::ALL).await.unwrap();
+    let given_up = Settled::GivenUp("why".into());
+    let settled = [
+        (made.id.clone(), Destination::Comment, given_up),
+        (made.id.clone(), Destination::Topic, Settled::Later(at(5))),
+    ];
+    store.settle(&settled).await.unwrap();
+
+    let mut options = FirestoreDbOptions::new(project);
+    options.firebase_api_url = Some(format!("http://{host}"));
+    let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build())
+        .await
+        .unwrap();
+    let mut fields = BTreeSet::new();
+    for collection in ["contributions", "contributors", "recognitions"] {
+        for document in db.fluent().select().from(collection).query().await.unwrap() {
+            fields.extend(document.fields.into_keys().map(|field| (collection, field)));
+        }
+    }
+    fields
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_field_is_indexed_that_nothing_asks_for() {
+    let Some(host) = emulators::firestore() else {
+        return;
+    };
+    let file = index_file();
+    let used = single_fields_used(&file);
+    let written = fields_written(host).await;
+    assert!(written.len() > 25, "{written:?}");
+    for (collection, field) in &written {
+        for mode in single_field(&file, collection, field) {
+            let asked_for = used.contains(&(*collection, (field.clone(), mode)));
+            assert!(
+                asked_for,
+                "{collection}.{field} is indexed {mode}, and nothing asks for it"
+            );
+        }
+    }
+    for it in file["fieldOverrides"].as_array().unwrap() {
+        let known = written
+            .iter()
+            .any(|(collection, field)| it["collectionGroup"] == *collection && it["fieldPath"] == *field);
+        assert!(known, "nothing writes the field of {it}");
     }
 }

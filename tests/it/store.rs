@@ -9,7 +9,10 @@ use plaudit::domain::{
     Content, Contribution, ContributionId, ContributorId, Destination, Kind, Milestones, Moment, Recognition,
     RecognitionId, Standing, owed,
 };
+use plaudit::store::firestore::Firestore;
 use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
+
+use crate::emulators::{self, PATIENT};
 
 use Destination::{Comment, Local, Topic};
 use Novelty::{Different, New, Same};
@@ -21,15 +24,9 @@ pub struct Opened {
 }
 
 async fn firestore() -> Option<Opened> {
-    let host = crate::emulators::firestore()?;
-    let project = crate::emulators::fresh_project();
-    // What is promised does not depend on how fast the machine is.
-    let patience = plaudit::store::firestore::Patience {
-        call: std::time::Duration::from_secs(20),
-        total: std::time::Duration::from_secs(60),
-    };
-    let store =
-        plaudit::store::firestore::Firestore::open_emulator(host, &project, "(default)", patience).await;
+    let host = emulators::firestore()?;
+    let project = emulators::fresh_project();
+    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await;
     Some(Opened {
         store: Arc::new(store.unwrap()),
         keep: Box::new(()),
@@ -609,6 +606,7 @@ async fn ten_claimers_share_what_is_due(store: &dyn Store) {
         loop {
             let claimed = store.claim(Topic, at(60), at(120), 7).await.unwrap();
             mine.extend(claimed.into_iter().map(|due| due.recognition.id.to_string()));
+            assert!(mine.len() <= made.len(), "what is held is given again");
             // Others may hold what was seen; only the store knows when nothing is left.
             if store.claim(Topic, at(60), at(60), 1).await.unwrap().is_empty() {
                 return mine;

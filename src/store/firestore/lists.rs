@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use firestore::{FirestoreDocument, FirestoreValue, timestamp_utils};
+use firestore::{FirestoreDocument, FirestoreInstant, FirestoreValue, timestamp_utils};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -272,7 +272,9 @@ async fn page_after(
     };
     let query = queries::RECOGNITIONS_SINCE.query([since], after, Some(limit));
     let found = client.query(query, retry).await?;
-    let read_at = found.read_at.map_or(position.seen, |at| at.as_microsecond());
+    let read_at = found
+        .read_at
+        .map_or(position.seen, FirestoreInstant::as_microsecond);
     let mut fresh = Vec::new();
     let mut last = None;
     for document in &found.documents {
