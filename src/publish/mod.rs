@@ -176,18 +176,14 @@ impl Message {
             milestone: recognition.milestone,
             tally: recognition.tally,
             recognized_at: recognition.recognized_at,
-            contribution: recognition
-                .contribution
-                .as_ref()
-                .filter(told)
-                .map(|c| MessageContribution {
-                    id: c.id.to_string(),
-                    kind: c.kind.as_str().to_owned(),
-                    repository: c.repository.clone(),
-                    title: c.title.clone(),
-                    url: c.url.clone(),
-                    occurred_at: c.occurred_at,
-                }),
+            contribution: recognition.contribution.as_ref().filter(told).map(|c| MessageContribution {
+                id: c.id.to_string(),
+                kind: c.kind.as_str().to_owned(),
+                repository: c.repository.clone(),
+                title: c.title.clone(),
+                url: c.url.clone(),
+                occurred_at: c.occurred_at,
+            }),
         }
     }
 }
