@@ -43,6 +43,7 @@ impl std::fmt::Debug for Clock {
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    streams: CancellationToken,
 }
 
 impl Tasks {
@@ -56,6 +57,17 @@ impl Tasks {
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Tells answers that never end by themselves to end now.
+    pub fn stop_streams(&self) {
+        self.streams.cancel();
+    }
+
+    /// Resolves when answers that never end by themselves should end.
+    #[must_use]
+    pub fn streams_stopping(&self) -> CancellationToken {
+        self.streams.clone()
     }
 
     /// Tells every task to stop, and waits until the last has ended.

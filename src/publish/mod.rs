@@ -53,6 +53,11 @@ pub trait Publisher: Send + Sync + 'static {
 
     /// Whether the other side answers and would take a recognition.
     async fn ping(&self) -> Result<(), PublishError>;
+
+    /// For `plaudit check`: what is right with it, in words.
+    async fn describe(&self) -> Result<String, PublishError> {
+        self.ping().await.map(|()| "it answers".to_owned())
+    }
 }
 
 /// Why a recognition was not published.
