@@ -10,6 +10,7 @@ use crate::hosts::Rules;
 /// Every knob that is no secret, as a flag; each names its variable and its default.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Configuration")]
+#[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "these are the words of --help")]
 pub struct Flags {
     /// Address to listen on [default: 127.0.0.1:8080; if PORT is set, 0.0.0.0:$PORT]
     #[arg(long, env = "PLAUDIT_LISTEN", value_name = "ADDRESS")]
@@ -355,7 +356,7 @@ impl Reader<'_> {
             (None, Some(path)) => match std::fs::read_to_string(&path) {
                 Ok(text) => {
                     let text =
-                        text.strip_suffix('\n').map(|t| t.strip_suffix('\r').unwrap_or(t)).unwrap_or(&text);
+                        text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
                     Some((text.to_owned(), true))
                 }
                 Err(error) => {

@@ -248,7 +248,7 @@ impl Outbox {
         let (destination, hold) = (publisher.destination(), publisher.hold());
         // What is held while it is published must be published before the hold ends.
         let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
-        let mut published = 0;
+        let mut taken = 0;
         loop {
             let now = self.clock.now();
             let due = self.store.claim(destination, now, now + hold, limit).await?;
@@ -266,12 +266,12 @@ impl Outbox {
                 .into_iter()
                 .filter_map(|(outcome, due)| self.settled(lane, outcome, due, &mut told))
                 .collect();
-            published += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
+            taken += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
             if !settled.is_empty() {
                 self.store.settle(&settled).await?;
             }
             if down || !full {
-                return Ok(published);
+                return Ok(taken);
             }
         }
     }

@@ -156,9 +156,9 @@ struct Lane {
 impl Lane {
     /// Until the recorder is gone and all that it took is answered.
     async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>) {
-        let mut together = Vec::with_capacity(MOST_TOGETHER);
+        let mut together = Vec::new();
         while entries.recv_many(&mut together, MOST_TOGETHER).await > 0 {
-            let batch: Vec<Entry> = together.drain(..).collect();
+            let batch: Vec<Entry> = std::mem::take(&mut together);
             let contributions: Vec<_> = batch.iter().map(|entry| entry.contribution.clone()).collect();
             match self.commit(&contributions).await {
                 Ok(outcomes) => answer(batch, outcomes),

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use super::App;
 use super::access::Peer;
 use super::body::{self, Limits, MOST_API};
+use super::observe::Told;
 use super::problem::{FieldError, Problem};
-use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment};
+use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
 use crate::record::Outcome;
 use crate::store::{Counted, Novelty};
 
@@ -99,10 +100,15 @@ pub(super) async fn create(
     }
     let limits = Limits { most: MOST_API, ..app.limits };
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
-    let draft = draft(&bytes, &head.headers, app.clock.now())?;
-    let outcome = app.recorder.record(vec![draft]).await?.pop();
+    let contribution = draft(&bytes, &head.headers, app.clock.now())?;
+    let mut told = Told { contributions: contribution.id.to_string(), ..Told::default() };
+    let outcome = app.recorder.record(vec![contribution]).await?.pop();
     let Some(outcome) = outcome else { return Err(Problem::new("internal", "nothing was recorded")) };
-    answer(&app, outcome).await
+    told.verdict = if outcome.novelty == Novelty::New { "recorded" } else { "duplicate" };
+    told.recognitions = outcome.recognitions.iter().map(RecognitionId::as_str).collect::<Vec<_>>().join(" ");
+    let mut response = answer(&app, outcome).await?;
+    response.extensions_mut().insert(told);
+    Ok(response)
 }
 
 async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {

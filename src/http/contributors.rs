@@ -49,7 +49,7 @@ pub struct ContributorView {
 }
 
 impl ContributorView {
-    fn of(contributor: Contributor) -> Self {
+    fn of(contributor: &Contributor) -> Self {
         let who = &contributor.standing.contributor;
         Self {
             id: who.to_string(),
@@ -78,7 +78,7 @@ pub(super) async fn list(
         Some(_) => return Err(Problem::field("order", "tally or id")),
     };
     let paged = app.store.contributors(order, &query.page()?).await?;
-    Ok(super::list(paged, "/v1/contributors", &query, ContributorView::of))
+    Ok(super::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
 }
 
 pub(super) async fn show(
@@ -87,7 +87,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<ContributorView>, Problem> {
     app.access.read(&headers)?;
-    Ok(Json(ContributorView::of(find(&app, &id).await?)))
+    Ok(Json(ContributorView::of(&find(&app, &id).await?)))
 }
 
 pub(super) async fn contributions(

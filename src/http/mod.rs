@@ -32,10 +32,13 @@ use crate::runtime::{Clock, Tasks};
 use crate::store::{Page, Paged, Store};
 use crate::telemetry::Metrics;
 
+/// A host's word, the host itself if it is configured, and what to set so that it is.
+type Opened = (&'static str, Option<Arc<dyn Host>>, &'static str);
+
 /// Everything a request may need.
 pub struct App {
     access: Access,
-    hosts: Vec<(&'static str, Option<Arc<dyn Host>>, &'static str)>,
+    hosts: Vec<Opened>,
     rules: hosts::Rules,
     limits: Limits,
     budget: Budget,
@@ -125,13 +128,13 @@ impl App {
         let left = || FAREWELL.saturating_sub(stopped_at.elapsed());
         match tokio::time::timeout(left(), self.outbox.drain()).await {
             Ok(Ok(drained)) => {
-                tracing::info!(outbox_waiting = drained.waiting, "stopped; the outbox is drained")
+                tracing::info!(outbox_waiting = drained.waiting, "stopped; the outbox is drained");
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "stopped; what waits in the outbox is left for the next start")
+                tracing::warn!(%error, "stopped; what waits in the outbox is left for the next start");
             }
             Err(_) => {
-                tracing::warn!("stopped; the outbox took too long, the rest is left for the next start")
+                tracing::warn!("stopped; the outbox took too long, the rest is left for the next start");
             }
         }
         let _ = tokio::time::timeout(left(), self.tasks.end()).await;
@@ -203,7 +206,7 @@ fn list<T, V: serde::Serialize>(
     view: impl Fn(T) -> V,
 ) -> (HeaderMap, axum::Json<ListOf<V>>) {
     let next = paged.next.map(|cursor| {
-        let mut parameters = form_urlencoded::Serializer::new(format!("{path}?"));
+        let mut parameters = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         for (name, value) in [("order", &query.order), ("limit", &query.limit)] {
             if let Some(value) = value {
                 parameters.append_pair(name, value);

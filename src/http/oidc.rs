@@ -20,9 +20,9 @@ pub const GOOGLE_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
 /// Who signs.
 const ISSUERS: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
 /// How long keys are kept where the answer does not say.
-const KEEP: Duration = Duration::from_secs(3_600);
+const KEEP: Duration = Duration::from_hours(1);
 /// How soon keys may be asked for again, for a token that names none of them.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 /// How far clocks may be apart.
 const LEEWAY: i64 = 60;
 

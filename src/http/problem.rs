@@ -125,7 +125,7 @@ impl Problem {
         self.kind.rsplit(':').next().unwrap_or_default()
     }
 
-    fn hiding(mut self, inside: impl ToString) -> Self {
+    fn hiding(mut self, inside: &dyn std::fmt::Display) -> Self {
         self.inside = Some(inside.to_string());
         self
     }
@@ -195,13 +195,13 @@ impl From<StoreError> for Problem {
         match &error {
             StoreError::Unavailable(_) => Self::not_now(&error),
             StoreError::Refused(_) => {
-                Self::new("refused", "the store can keep no such content; nothing was counted").hiding(error)
+                Self::new("refused", "the store can keep no such content; nothing was counted").hiding(&error)
             }
             StoreError::BadCursor => {
                 Self::field("cursor", "not one that this list gave; begin again without it")
             }
             StoreError::Broken(_) => {
-                Self::new("internal", "the log says what, under this request's id").hiding(error)
+                Self::new("internal", "the log says what, under this request's id").hiding(&error)
             }
         }
     }
@@ -218,6 +218,6 @@ impl From<InvalidDraft> for Problem {
 impl Problem {
     fn not_now(error: &dyn std::fmt::Display) -> Self {
         Self::new("unavailable", "the ledger cannot take this now; send it again, it counts once")
-            .hiding(error)
+            .hiding(&error)
     }
 }

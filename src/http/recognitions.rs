@@ -10,6 +10,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use http::HeaderMap;
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
@@ -97,14 +98,14 @@ pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> R
         }
     };
     let alive = KeepAlive::new().interval(Duration::from_secs(15)).text("still here");
-    let mut response = Sse::new(events).keep_alive(alive).into_response();
+    let mut response = Sse::new(events.map(Ok::<_, Infallible>)).keep_alive(alive).into_response();
     response.headers_mut().insert("x-accel-buffering", http::HeaderValue::from_static("no"));
     Ok(response)
 }
 
-fn event(recognition: &Recognition, token: bool) -> Result<Event, Infallible> {
+fn event(recognition: &Recognition, token: bool) -> Event {
     let json = serde_json::to_string(&Message::shown(recognition, token)).unwrap_or_default();
-    Ok(Event::default().event("recognition").id(recognition.id.as_str()).data(json))
+    Event::default().event("recognition").id(recognition.id.as_str()).data(json)
 }
 
 /// Tells listeners of recognitions, whichever instance made them. It asks the store only while anyone listens.

@@ -11,6 +11,7 @@ use super::App;
 use super::body;
 use super::observe::Told;
 use super::problem::Problem;
+use crate::domain::RecognitionId;
 use crate::hosts::{Host, Reading};
 use crate::record::Outcome;
 use crate::store::Novelty;
@@ -53,7 +54,7 @@ pub struct DeliveredContribution {
 }
 
 impl DeliveredContribution {
-    fn of(outcome: Outcome) -> Self {
+    fn of(outcome: &Outcome) -> Self {
         Self {
             id: outcome.contribution.id.to_string(),
             contributor: outcome.contribution.contributor.to_string(),
@@ -74,13 +75,12 @@ pub(super) async fn receive(
         return Problem::new("not_found", "no such host; there are github and gitlab").into_response();
     };
     let mut told = Told { host: name, verdict: "rejected", ..Told::default() };
-    let answer = match host {
-        Some(host) => deliver(&app, host.as_ref(), request, &mut told).await,
-        None => {
-            body::discard(request.into_body());
-            let why = format!("plaudit believes nothing of {name} until the operator sets {set}");
-            Err(Problem::new("host_not_configured", why))
-        }
+    let answer = if let Some(host) = host {
+        deliver(&app, host.as_ref(), request, &mut told).await
+    } else {
+        body::discard(request.into_body());
+        let why = format!("plaudit believes nothing of {name} until the operator sets {set}");
+        Err(Problem::new("host_not_configured", why))
     };
     let reason = match &answer {
         Ok(_) => told.reason.unwrap_or_default().to_owned(),
@@ -132,8 +132,9 @@ async fn deliver(
     let outcomes = app.recorder.record(contributions).await?;
     let new = outcomes.iter().any(|outcome| outcome.novelty == Novelty::New);
     told.verdict = if new { "recorded" } else { "duplicate" };
-    let recognitions: Vec<_> = outcomes.iter().flat_map(|o| &o.recognitions).map(|id| id.as_str()).collect();
+    let recognitions: Vec<_> =
+        outcomes.iter().flat_map(|o| &o.recognitions).map(RecognitionId::as_str).collect();
     told.recognitions = recognitions.join(" ");
-    let contributions = outcomes.into_iter().map(DeliveredContribution::of).collect();
+    let contributions = outcomes.iter().map(DeliveredContribution::of).collect();
     Ok(DeliveryAnswer { delivery, event, verdict: told.verdict, reason: None, contributions })
 }

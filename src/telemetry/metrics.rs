@@ -3,6 +3,7 @@ use prometheus::{
 };
 
 use crate::domain::{Contribution, Kind};
+use crate::hosts::KNOWN;
 use crate::store::Backlog;
 
 /// What is counted and measured, as Prometheus reads it at `/metrics`.
@@ -92,6 +93,15 @@ impl Metrics {
             Box::new(metrics.request_seconds.clone()),
         ] {
             metrics.registry.register(collector)?;
+        }
+        // Shown from the start, so that a rate can be taken of the very first.
+        for kind in ["push", "pull_request", "issue", "other"] {
+            metrics.contributions.with_label_values(&[kind]);
+        }
+        for (host, verdict) in
+            KNOWN.iter().flat_map(|(host, _, _)| ["recorded", "duplicate"].map(|v| (host, v)))
+        {
+            metrics.deliveries.with_label_values(&[*host, verdict, ""]);
         }
         Ok(metrics)
     }
