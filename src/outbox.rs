@@ -27,7 +27,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 /// The longest that one recognition is put off.
-const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 /// The recognitions that are owed to contributors and to destinations.
 pub struct Outbox {
