@@ -7,7 +7,7 @@ locals {
     for pair in setproduct(["availability", "latency"], ["fast", "slow"]) : "${pair[0]}_${pair[1]}" => {
       slo     = pair[0]
       factor  = pair[1] == "fast" ? 14.4 : 6
-      windows = pair[1] == "fast" ? ["3600s", "300s"] : ["21600s", "1800s"]
+      windows = pair[1] == "fast" ? ["60m", "5m"] : ["360m", "30m"]
       urgent  = pair[1] == "fast"
     }
   }
