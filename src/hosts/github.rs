@@ -47,12 +47,7 @@ impl Host for GitHub {
         let form = signature::form(headers)?;
         let event = signature::event(headers, "x-github-event", "X-GitHub-Event is missing")?;
         let delivery = signature::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
-        Ok(Claim {
-            delivery,
-            event,
-            proof,
-            form: form == Form::Urlencoded,
-        })
+        Ok(Claim { delivery, event, proof, form: form == Form::Urlencoded })
     }
 
     fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection> {
@@ -65,12 +60,7 @@ impl Host for GitHub {
             return Err(Rejection::BadSignature(wrong));
         }
         let json = if claim.form { payload_of_form(&body)? } else { body };
-        Ok(Delivery {
-            id: claim.delivery,
-            event: claim.event,
-            json,
-            confidential: false,
-        })
+        Ok(Delivery { id: claim.delivery, event: claim.event, json, confidential: false })
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
@@ -82,11 +72,7 @@ impl Host for GitHub {
             other => {
                 parse::<Anything>(json)?;
                 let ping = other == "ping";
-                return Ok(Reading::Ignored(if ping {
-                    Reason::Ping
-                } else {
-                    Reason::EventNotCounted
-                }));
+                return Ok(Reading::Ignored(if ping { Reason::Ping } else { Reason::EventNotCounted }));
             }
         };
         if !rules.counts(&kind) {
@@ -125,10 +111,7 @@ fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
 
 /// Apps end in `[bot]`; these two are GitHub's own and do not.
 fn is_bot(login: &str) -> bool {
-    login.ends_with("[bot]")
-        || ["web-flow", "copilot"]
-            .iter()
-            .any(|bot| login.eq_ignore_ascii_case(bot))
+    login.ends_with("[bot]") || ["web-flow", "copilot"].iter().any(|bot| login.eq_ignore_ascii_case(bot))
 }
 
 #[derive(Deserialize)]
@@ -220,11 +203,7 @@ impl PushEvent<'_> {
                 && login.is_some_and(|l| l.eq_ignore_ascii_case(&sender.login))
         });
         let account = sender.and_then(|sender| Some((&*sender.login, sender.id?)));
-        Pusher {
-            login,
-            is_bot,
-            account,
-        }
+        Pusher { login, is_bot, account }
     }
 }
 
@@ -329,11 +308,7 @@ fn read_issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Rea
     if &*event.action != "opened" {
         return Ok(Reading::Ignored(Reason::ActionNotCounted));
     }
-    if event
-        .changes
-        .as_ref()
-        .is_some_and(|changes| changes.old_issue.is_some())
-    {
+    if event.changes.as_ref().is_some_and(|changes| changes.old_issue.is_some()) {
         return Ok(Reading::Ignored(Reason::Transferred));
     }
     let opened = event.issue.opened(Kind::ISSUE, &origin);

@@ -41,14 +41,9 @@ pub fn open(secrets: &HostSecrets) -> Option<Arc<dyn Host>> {
     let plain: Vec<&str> = secrets.gitlab_token.iter().map(|token| token.expose()).collect();
     let trust = if signing.is_empty() {
         let first = plain.iter().find(|token| !token.trim().is_empty())?;
-        Trust::Token {
-            tokens: Tokens::new(plain.iter().copied())?,
-            first: HeaderValue::from_str(first).ok(),
-        }
+        Trust::Token { tokens: Tokens::new(plain.iter().copied())?, first: HeaderValue::from_str(first).ok() }
     } else {
-        Trust::Signed(Keys::new(
-            signing.iter().filter_map(|token| signing_key(token.expose())),
-        )?)
+        Trust::Signed(Keys::new(signing.iter().filter_map(|token| signing_key(token.expose())))?)
     };
     Some(Arc::new(GitLab { trust }))
 }
@@ -61,10 +56,7 @@ struct GitLab {
 /// token would let anybody who has seen one strip the signature.
 enum Trust {
     Signed(Keys),
-    Token {
-        tokens: Tokens,
-        first: Option<HeaderValue>,
-    },
+    Token { tokens: Tokens, first: Option<HeaderValue> },
 }
 
 impl Host for GitLab {
@@ -85,21 +77,14 @@ impl Host for GitLab {
             }
         };
         if signature::form(headers)? != Form::Json {
-            return Err(Rejection::Unsupported(
-                "the content type has to be application/json",
-            ));
+            return Err(Rejection::Unsupported("the content type has to be application/json"));
         }
         let event = signature::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing")?;
         let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
             .into_iter()
             .find_map(|name| signature::label(headers, name))
             .unwrap_or_else(|| "unknown".into());
-        Ok(Claim {
-            delivery,
-            event,
-            proof,
-            form: false,
-        })
+        Ok(Claim { delivery, event, proof, form: false })
     }
 
     fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection> {
@@ -113,12 +98,7 @@ impl Host for GitLab {
             return Err(Rejection::BadSignature(wrong));
         }
         let confidential = claim.event.starts_with("Confidential ");
-        Ok(Delivery {
-            id: claim.delivery,
-            event: claim.event,
-            json: body,
-            confidential,
-        })
+        Ok(Delivery { id: claim.delivery, event: claim.event, json: body, confidential })
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
@@ -130,11 +110,7 @@ impl Host for GitLab {
             other => {
                 parse::<Anything>(json)?;
                 let tag = other == "Tag Push Hook";
-                return Ok(Reading::Ignored(if tag {
-                    Reason::Tag
-                } else {
-                    Reason::EventNotCounted
-                }));
+                return Ok(Reading::Ignored(if tag { Reason::Tag } else { Reason::EventNotCounted }));
             }
         };
         if !rules.counts(&kind) {
@@ -160,15 +136,9 @@ impl Host for GitLab {
             (header::USER_AGENT, "GitLab/plaudit".to_owned()),
             (HeaderName::from_static("x-gitlab-event"), event.to_owned()),
             (HeaderName::from_static("idempotency-key"), delivery.to_owned()),
-            (
-                HeaderName::from_static("x-gitlab-webhook-uuid"),
-                unique("webhook"),
-            ),
+            (HeaderName::from_static("x-gitlab-webhook-uuid"), unique("webhook")),
             (HeaderName::from_static("x-gitlab-event-uuid"), unique("event")),
-            (
-                HeaderName::from_static("x-gitlab-instance"),
-                "https://gitlab.com".to_owned(),
-            ),
+            (HeaderName::from_static("x-gitlab-instance"), "https://gitlab.com".to_owned()),
         ];
         let mut token = None;
         match &self.trust {
@@ -182,11 +152,7 @@ impl Host for GitLab {
             Trust::Token { first, .. } => token = first.clone(),
         }
         let value = |(name, value): (_, String)| Some((name, HeaderValue::from_str(&value).ok()?));
-        pairs
-            .into_iter()
-            .filter_map(value)
-            .chain(token.map(|token| (TOKEN, token)))
-            .collect()
+        pairs.into_iter().filter_map(value).chain(token.map(|token| (TOKEN, token))).collect()
     }
 }
 
@@ -238,13 +204,7 @@ struct Project<'a> {
 impl Project<'_> {
     fn origin(&self, confidential: bool) -> Result<Origin, Malformed> {
         let private = confidential || self.visibility_level != Some(PUBLIC);
-        Origin::new(
-            &MANNERS,
-            &self.web_url,
-            self.id,
-            &self.path_with_namespace,
-            private,
-        )
+        Origin::new(&MANNERS, &self.web_url, self.id, &self.path_with_namespace, private)
     }
 }
 
@@ -296,11 +256,7 @@ fn read_push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Readin
         only_distinct: false,
         more: event.total_commits_count > event.commits.len() as u64,
         page: None,
-        pusher: Pusher {
-            login,
-            is_bot: false,
-            account: login.zip(event.user_id),
-        },
+        pusher: Pusher { login, is_bot: false, account: login.zip(event.user_id) },
     };
     Ok(push.read(rules, now))
 }
@@ -355,10 +311,7 @@ impl ItemEvent<'_> {
     /// Any one sign is enough: samples exist in which only one of them says so.
     fn confidential(&self) -> bool {
         self.object_attributes.confidential == Some(true)
-            || self
-                .event_type
-                .as_deref()
-                .is_some_and(|kind| kind.starts_with("confidential_"))
+            || self.event_type.as_deref().is_some_and(|kind| kind.starts_with("confidential_"))
     }
 }
 
@@ -369,11 +322,7 @@ fn read_item(
     rules: &Rules,
     now: Moment,
 ) -> Result<Reading, Malformed> {
-    let expected: &[&str] = if kind == Kind::ISSUE {
-        &["issue", "work_item"]
-    } else {
-        &["merge_request"]
-    };
+    let expected: &[&str] = if kind == Kind::ISSUE { &["issue", "work_item"] } else { &["merge_request"] };
     if !expected.contains(&&*event.object_kind) {
         return Err(Malformed("`object_kind` is not that of the event".into()));
     }

@@ -65,25 +65,16 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
     let moment = match DateTime::parse_from_rfc3339(text) {
         Ok(moment) => moment.to_utc(),
         Err(_) => match text.strip_suffix(" UTC") {
-            Some(naive) => NaiveDateTime::parse_from_str(naive, "%Y-%m-%d %H:%M:%S%.f")
-                .ok()?
-                .and_utc(),
-            None => DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z")
-                .ok()?
-                .to_utc(),
+            Some(naive) => NaiveDateTime::parse_from_str(naive, "%Y-%m-%d %H:%M:%S%.f").ok()?.and_utc(),
+            None => DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z").ok()?.to_utc(),
         },
     };
-    (1..=9999)
-        .contains(&moment.year())
-        .then(|| moment.trunc_subsecs(6))
+    (1..=9999).contains(&moment.year()).then(|| moment.trunc_subsecs(6))
 }
 
 /// Whether `text` is the name of a commit: of SHA-1, or of SHA-256.
 pub(super) fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64)
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Whether `text` stands for no commit at all, as after a deletion.
@@ -146,13 +137,7 @@ impl Origin {
     ) -> Result<Self, Malformed> {
         let host = HostName::from_url(url, manners.public).map_err(|error| Malformed(error.to_string()))?;
         let name = cut(name, LONGEST_REPOSITORY).to_owned();
-        Ok(Self {
-            manners,
-            host,
-            id,
-            name,
-            private,
-        })
+        Ok(Self { manners, host, id, name, private })
     }
 
     /// Whom `login` names.

@@ -10,11 +10,7 @@ use crate::domain::{Contribution, ContributorId, Kind, Moment};
 const MOST_AUTHORS: usize = 20;
 
 /// How the message of a merge commit begins.
-const MERGES: [&str; 3] = [
-    "Merge pull request",
-    "Merge branch",
-    "Merge remote-tracking branch",
-];
+const MERGES: [&str; 3] = ["Merge pull request", "Merge branch", "Merge remote-tracking branch"];
 
 /// A commit, as GitHub and GitLab list it alike.
 #[derive(Deserialize)]
@@ -79,12 +75,7 @@ impl Commit<'_> {
                 let (key, rest) = line.trim_start().split_at_checked(trailer.len())?;
                 key.eq_ignore_ascii_case(trailer).then_some(rest)
             })
-            .filter_map(|rest| {
-                rest.rsplit_once('<')?
-                    .1
-                    .split_once('>')
-                    .map(|(address, _)| address)
-            })
+            .filter_map(|rest| rest.rsplit_once('<')?.1.split_once('>').map(|(address, _)| address))
             .filter_map(|address| origin.login_in(address))
             .map(|login| origin.who(login))
     }
@@ -157,10 +148,7 @@ impl<'a> Push<'a> {
         if self.pusher.is_bot {
             return Err(Reason::Bot);
         }
-        let who = self
-            .pusher
-            .login
-            .map_or(Who::Nobody, |login| self.origin.who(login));
+        let who = self.pusher.login.map_or(Who::Nobody, |login| self.origin.who(login));
         who.credited(&Rules::default())
     }
 
@@ -203,9 +191,7 @@ impl<'a> Authors<'a> {
                 authors.add(author.who(origin), commit, author.mark());
             }
             if co_authors {
-                commit
-                    .co_authors(origin)
-                    .for_each(|who| authors.add(who, commit, None));
+                commit.co_authors(origin).for_each(|who| authors.add(who, commit, None));
             }
             // Asked at every commit, so that a push of thousands of authors costs no more than one of 21.
             if authors.people.len() + authors.unnamed.len() > MOST_AUTHORS {

@@ -46,9 +46,7 @@ impl Keys {
     pub(super) fn new<K: AsRef<[u8]>>(keys: impl IntoIterator<Item = K>) -> Option<Self> {
         let ready = |key: K| {
             let key = key.as_ref();
-            (!key.is_empty())
-                .then(|| Hmac::new_from_slice(key).ok())
-                .flatten()
+            (!key.is_empty()).then(|| Hmac::new_from_slice(key).ok()).flatten()
         };
         let keys: Vec<_> = keys.into_iter().filter_map(ready).collect();
         (!keys.is_empty()).then_some(Self(keys))
@@ -56,8 +54,7 @@ impl Keys {
 
     /// Whether one of the keys makes one of the codes over `prefix` and `body`.
     pub(super) fn hold(&self, prefix: &str, body: &[u8], codes: &[Code]) -> bool {
-        self.codes(prefix, body)
-            .any(|made| codes.iter().any(|code| bool::from(made.ct_eq(code))))
+        self.codes(prefix, body).any(|made| codes.iter().any(|code| bool::from(made.ct_eq(code))))
     }
 
     /// The code of the newest key, which is the first.
@@ -134,9 +131,8 @@ pub(super) fn standard(headers: &HeaderMap, now: Moment) -> Result<Proof, Reject
     let timestamp = text(headers, &WEBHOOK_TIMESTAMP)?
         .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
         .ok_or(Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
-    let signed_at: i64 = timestamp
-        .parse()
-        .map_err(|_| Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
+    let signed_at: i64 =
+        timestamp.parse().map_err(|_| Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
     if now.timestamp().saturating_sub(signed_at).saturating_abs() > TOLERANCE {
         let stale = "webhook-timestamp is more than five minutes away from this machine's clock";
         return Err(Rejection::BadSignature(stale));
@@ -202,11 +198,7 @@ pub(super) fn form(headers: &HeaderMap) -> Result<Form, Rejection> {
         Some(("charset", set)) => matches!(set.trim_matches('"'), "utf-8" | "utf8"),
         _ => true,
     };
-    if parts.all(utf8) {
-        Ok(form)
-    } else {
-        Err(unsupported)
-    }
+    if parts.all(utf8) { Ok(form) } else { Err(unsupported) }
 }
 
 /// A header that only labels the delivery: never trusted, so cut to a length that fits every log.
