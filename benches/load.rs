@@ -4,10 +4,12 @@
 //! and prints medians and their ratios. Nothing here passes or fails: machines are noisy.
 
 #![allow(
+    clippy::pedantic,
     clippy::unwrap_used,
-    clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "a measurement may fail loudly"
+    clippy::disallowed_methods,
+    reason = "a measurement, which may fail loudly"
 )]
 #![allow(missing_docs, reason = "a program of its own")]
 
