@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::headers::{self, Form};
 use super::payload::{Anything, Manners, Opened, Origin, Text, Who, is_commit, is_no_commit, parse};
 use super::push::{Commit, Push, Pusher};
-use super::signature::{self, Form, Keys, Proof, SIGNATURE_256};
+use super::signature::{self, Keys, Proof, SIGNATURE_256};
 use super::{Claim, Delivery, Host, Malformed, Reading, Reason, Rejection, Rules};
 use crate::config::HostSecrets;
 use crate::domain::{Kind, Moment};
@@ -44,9 +45,9 @@ impl Host for GitHub {
 
     fn admit(&self, headers: &HeaderMap, _now: Moment) -> Result<Claim, Rejection> {
         let proof = signature::hub(headers)?;
-        let form = signature::form(headers)?;
-        let event = signature::event(headers, "x-github-event", "X-GitHub-Event is missing")?;
-        let delivery = signature::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
+        let form = headers::form(headers)?;
+        let event = headers::event(headers, "x-github-event", "X-GitHub-Event is missing")?;
+        let delivery = headers::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
         Ok(Claim {
             delivery,
             event,

@@ -8,11 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::headers::{self, Form};
 use super::payload::{
     Anything, Manners, Opened, Origin, Text, Who, is_commit, is_no_commit, is_number, parse,
 };
 use super::push::{Commit, Push, Pusher};
-use super::signature::{self, Form, Keys, Proof, Tokens};
+use super::signature::{self, Keys, Proof, Tokens};
 use super::{Claim, Delivery, Host, Malformed, Reading, Reason, Rejection, Rules};
 use crate::config::{HostSecrets, signing_key};
 use crate::domain::{Kind, Moment};
@@ -84,15 +85,15 @@ impl Host for GitLab {
                 Proof::Token
             }
         };
-        if signature::form(headers)? != Form::Json {
+        if headers::form(headers)? != Form::Json {
             return Err(Rejection::Unsupported(
                 "the content type has to be application/json",
             ));
         }
-        let event = signature::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing")?;
+        let event = headers::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing")?;
         let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
             .into_iter()
-            .find_map(|name| signature::label(headers, name))
+            .find_map(|name| headers::label(headers, name))
             .unwrap_or_else(|| "unknown".into());
         Ok(Claim {
             delivery,

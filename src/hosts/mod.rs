@@ -2,6 +2,7 @@
 //!
 //! A new host is a file here that implements [`Host`], and a line in [`KNOWN`].
 
+mod headers;
 mod signature;
 mod payload;
 mod push;

@@ -78,12 +78,10 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
         .then(|| moment.trunc_subsecs(6))
 }
 
-/// Whether `text` is the name of a commit: of SHA-1, or of SHA-256.
+/// Whether `text` is the name of a commit, by whatever hash.
 pub(super) fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64)
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    (7..=64).contains(&text.len()) && text.bytes().all(hexadecimal)
 }
 
 /// Whether `text` stands for no commit at all, as after a deletion.
