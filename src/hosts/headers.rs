@@ -17,41 +17,43 @@ pub(super) enum Form {
     Urlencoded,
 }
 
-/// How the body is written, by its headers; nothing that hosts do not send is let through.
-pub(super) fn form(headers: &HeaderMap) -> Result<Form, Rejection> {
+/// How the body is written, by its headers, if the host writes like that; `otherwise` is what to say of all
+/// other content types.
+pub(super) fn form(headers: &HeaderMap, known: &[Form], otherwise: &'static str) -> Result<Form, Rejection> {
     let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
         return Err(Rejection::Unsupported("a body with a content encoding"));
     }
-    let unsupported = Rejection::Unsupported("the content type has to be application/json");
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (types.next(), types.next()) else {
-        return Err(unsupported);
+    let form = match (types.next(), types.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(form_of),
+        _ => None,
     };
-    let value = value.to_str().map_err(|_| unsupported)?.to_ascii_lowercase();
-    let mut parts = value.split(';').map(str::trim);
+    form.filter(|form| known.contains(form))
+        .ok_or(Rejection::Unsupported(otherwise))
+}
+
+fn form_of(content_type: &str) -> Option<Form> {
+    let content_type = content_type.to_ascii_lowercase();
+    let mut parts = content_type.split(';').map(str::trim);
     let form = match parts.next() {
         Some("application/json") => Form::Json,
         Some("application/x-www-form-urlencoded") => Form::Urlencoded,
-        _ => return Err(unsupported),
+        _ => return None,
     };
     let utf8 = |part: &str| match part.split_once('=') {
         Some(("charset", set)) => matches!(set.trim_matches('"'), "utf-8" | "utf8"),
         _ => true,
     };
-    if parts.all(utf8) {
-        Ok(form)
-    } else {
-        Err(unsupported)
-    }
+    parts.all(utf8).then_some(form)
 }
 
 /// A header that only labels the delivery: never trusted, so cut to a length that fits every log.
 pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.as_bytes();
     let text = String::from_utf8_lossy(value);
-    let text = cut(text.trim(), LONGEST_LABEL);
-    (!text.is_empty()).then(|| text.to_owned())
+    let text = text.trim().replace(char::is_control, "\u{fffd}");
+    (!text.is_empty()).then(|| cut(&text, LONGEST_LABEL).to_owned())
 }
 
 /// The event's name: without it, nobody can say what the body is.

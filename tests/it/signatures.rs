@@ -540,7 +540,9 @@ fn without_its_event_a_request_is_malformed_and_without_its_id_it_is_not() {
         let signed = host.sign("ping", "an-id", b"{}", now());
         assert_eq!(host.admit(&signed, now()).unwrap().delivery, "an-id");
         let mut headers = signed.clone();
-        ids.iter().for_each(|id| drop(headers.remove(*id)));
+        for id in ids {
+            headers.remove(*id);
+        }
         assert_eq!(host.admit(&headers, now()).unwrap().delivery, "unknown");
         let mut headers = signed.clone();
         headers.append(event, HeaderValue::from_static("push"));
@@ -566,6 +568,30 @@ fn ids_and_events_are_cut_to_a_hundred_bytes() {
     let claim = github(&[SECRET]).admit(&headers, now()).unwrap();
     assert_eq!(claim.event, "é".repeat(50));
     assert!(claim.delivery.len() <= 100);
+}
+
+#[test]
+fn an_id_cannot_carry_a_terminals_escape_codes_into_a_log() {
+    let mut headers = github_headers(HELLO);
+    headers.insert(
+        "x-github-delivery",
+        HeaderValue::from_bytes(b"a\xc2\x9b31mb\tc").unwrap(),
+    );
+    let claim = github(&[SECRET]).admit(&headers, now()).unwrap();
+    assert_eq!(claim.delivery, "a\u{fffd}31mb\u{fffd}c");
+}
+
+#[test]
+fn a_delivery_is_shown_without_its_payload() {
+    let host = github(&[SECRET]);
+    let claim = host
+        .admit(&host.sign("ping", "d", b"{\"hush\":1}", now()), now())
+        .unwrap();
+    let delivery = host.verify(claim, Bytes::from_static(b"{\"hush\":1}")).unwrap();
+    assert_eq!(
+        format!("{delivery:?}"),
+        r#"Delivery { id: "d", event: "ping", .. }"#
+    );
 }
 
 proptest! {
