@@ -383,6 +383,19 @@ mod rules {
         assert_eq!(credited(&authors(20, false)), ["github:ada-quillfeather"]);
         assert_eq!(credited(&authors(21, false)), ["too_many_authors"]);
     }
+
+    #[test]
+    fn a_message_of_a_hundred_thousand_co_authors_costs_no_more_than_one_of_twenty_one() {
+        let rules = Rules {
+            co_authors: true,
+            ..Rules::default()
+        };
+        let reading = changed("github/push.default_branch.json", &rules, |body| {
+            let trailer = |n| format!("Co-authored-by: X <x{n}@users.noreply.github.com>\n");
+            body["commits"][0]["message"] = json!((0..100_000).map(trailer).collect::<String>());
+        });
+        assert_eq!(credited(&reading), ["too_many_authors"]);
+    }
 }
 
 mod people {

@@ -149,11 +149,12 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
         return Ok(Reading::Ignored(Reason::NotDefaultBranch));
     }
     let login = event.user_username.as_deref().filter(|login| !login.is_empty());
-    let read = Push {
+    let head = event.commits.iter().find(|commit| commit.is(&event.after));
+    let push = Push {
         origin: &origin,
         after: &event.after,
         commits: &event.commits,
-        head: event.commits.last(),
+        head: head.or(event.commits.last()),
         only_distinct: false,
         more: event.total_commits_count > event.commits.len() as u64,
         page: None,
@@ -163,7 +164,7 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
             account: login.zip(event.user_id),
         },
     };
-    Ok(read.read(rules, now))
+    Ok(push.read(rules, now))
 }
 
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#merge-request-events>
