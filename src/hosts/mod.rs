@@ -1,6 +1,6 @@
 //! What hosts send.
 //!
-//! A new host is a file here that implements [`Host`], and a line in [`KNOWN`].
+//! A new host is a file here that implements `Host`, and a line in `KNOWN`.
 
 mod headers;
 mod signature;
