@@ -16,6 +16,8 @@ const MERGES: [&str; 3] = ["Merge pull request", "Merge branch", "Merge remote-t
 #[derive(Deserialize)]
 pub(super) struct Commit<'a> {
     #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
     message: Text<'a>,
     #[serde(borrow)]
     timestamp: Option<Text<'a>>,
@@ -62,6 +64,11 @@ impl Author<'_> {
 }
 
 impl Commit<'_> {
+    /// Whether it is the commit of that name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.id.as_deref() == Some(name)
+    }
+
     fn is_merge(&self) -> bool {
         MERGES.iter().any(|merge| self.message.starts_with(merge))
     }
@@ -188,20 +195,18 @@ impl<'a> Authors<'a> {
         let mut authors = Self::default();
         for &commit in commits {
             if let Some(author) = &commit.author {
-                authors.add(author.who(origin), commit, author.mark());
+                authors.add(author.who(origin), commit, author.mark())?;
             }
-            if co_authors {
-                commit.co_authors(origin).for_each(|who| authors.add(who, commit, None));
-            }
-            // Asked at every commit, so that a push of thousands of authors costs no more than one of 21.
-            if authors.people.len() + authors.unnamed.len() > MOST_AUTHORS {
-                return Err(Reason::TooManyAuthors);
+            let co_authors = co_authors.then(|| commit.co_authors(origin));
+            for who in co_authors.into_iter().flatten() {
+                authors.add(who, commit, None)?;
             }
         }
         Ok(authors)
     }
 
-    fn add(&mut self, who: Who, commit: &'a Commit<'a>, mark: Option<&'a str>) {
+    /// Fails at the first author too many, so that thousands of them cost no more than 21.
+    fn add(&mut self, who: Who, commit: &'a Commit<'a>, mark: Option<&'a str>) -> Result<(), Reason> {
         match who {
             Who::Person(id) => match self.people.iter_mut().find(|(known, _)| *known == id) {
                 Some((_, last)) => *last = Some(commit),
@@ -214,5 +219,7 @@ impl<'a> Authors<'a> {
                 }
             }
         }
+        let few = self.people.len() + self.unnamed.len() <= MOST_AUTHORS;
+        few.then_some(()).ok_or(Reason::TooManyAuthors)
     }
 }
