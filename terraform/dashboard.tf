@@ -6,7 +6,7 @@ locals {
     { title = "Deliveries by verdict", unit = "1/min", filter = local.series.deliveries, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.labels.host", "metric.labels.verdict"] },
     { title = "Ignored deliveries by reason", unit = "1/min", filter = "${local.series.deliveries} AND metric.labels.verdict = \"ignored\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.labels.reason"] },
     { title = "Recognitions made", unit = "1/min", filter = local.series.recognitions_made, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] },
-    { title = "Recognitions published", unit = "1/min", filter = local.series.recognitions_published, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] },
+    { title = "Recognitions published by destination", unit = "1/min", filter = local.series.recognitions_published, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.labels.destination"] },
     { title = "Recognitions waiting", unit = "1", filter = local.series.outbox_waiting, aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
     { title = "Oldest waiting recognition", unit = "s", filter = local.series.outbox_oldest_seconds, aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
     { title = "Dead letters", unit = "1", filter = local.series.dead_letters, aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", by = [] },

@@ -1,7 +1,7 @@
 # What the logs say, as numbers. Two kinds of log lines are read, both of the service's own revisions:
 # - Cloud Run's request log: one line for each request, whether or not the program ever saw it;
 # - the program's lines (JSON on standard error). Relied on are the fields delivery, host, verdict, reason, recognition,
-#   outbox_waiting and outbox_oldest_seconds, and the messages "recognition … made" and "recognition … published".
+#   destination, outbox_waiting and outbox_oldest_seconds, and the messages "recognition … made" and "recognition … published".
 #   Whoever renames one there must rename it here; .ci/terraform notices.
 locals {
   service_logs = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\""
@@ -37,9 +37,11 @@ locals {
       labels      = {}
     }
     recognitions_published = {
-      description = "Recognitions that were published."
+      description = "Recognitions that a destination took (topic, comment)."
       filter      = "${local.program_logs} AND jsonPayload.recognition:* AND jsonPayload.message=~\"^recognition .+ published$\""
-      labels      = {}
+      labels = {
+        destination = "EXTRACT(jsonPayload.destination)"
+      }
     }
   }
 
