@@ -23,8 +23,8 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
     let kind = match delivery.event() {
         "Push Hook" => Kind::PUSH,
         "Merge Request Hook" => Kind::PULL_REQUEST,
-        // Work items too come under this name.
-        "Issue Hook" | "Confidential Issue Hook" => Kind::ISSUE,
+        // Work items come under the issues' name, by the documentation; their own would mean the same.
+        "Issue Hook" | "Confidential Issue Hook" | "Work Item Hook" => Kind::ISSUE,
         "Tag Push Hook" => return ignored(Reason::Tag),
         _ => return ignored(Reason::EventNotCounted),
     };
