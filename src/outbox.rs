@@ -264,7 +264,7 @@ impl Outbox {
             let mut told = was_down; // An outage is said once, not for every recognition it delays.
             let settled: Vec<_> = outcomes
                 .into_iter()
-                .filter_map(|(outcome, due)| self.settled(lane, outcome, due, &mut told))
+                .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
                 .collect();
             taken += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
             if !settled.is_empty() {
@@ -281,7 +281,7 @@ impl Outbox {
         &self,
         lane: &Lane,
         outcome: Result<(), PublishError>,
-        due: Due,
+        due: &Due,
         told: &mut bool,
     ) -> Option<(RecognitionId, Destination, Settled)> {
         let destination = lane.publisher.destination();
