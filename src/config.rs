@@ -352,13 +352,10 @@ impl Reader<'_> {
                 self.faults.push(format!("{variable}: set it or {file_variable}, not both; for example {file_variable}=/run/secrets/plaudit"));
                 None
             }
-            (Some(value), None) => Some((value, false)),
+            // Whoever stored it by `echo` stored a line break too.
+            (Some(value), None) => Some((without_last_newline(&value).to_owned(), false)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => {
-                    let text =
-                        text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
-                    Some((text.to_owned(), true))
-                }
+                Ok(text) => Some((without_last_newline(&text).to_owned(), true)),
                 Err(error) => {
                     self.fault(&file_variable, &format!("cannot be read: {error}"), "/run/secrets/plaudit");
                     None
@@ -542,6 +539,10 @@ pub fn signing_key(token: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     let key = base64::engine::general_purpose::STANDARD.decode(token.strip_prefix("whsec_")?).ok()?;
     (key.len() >= 16).then_some(key)
+}
+
+fn without_last_newline(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
 
 fn parse_store(text: &str) -> Result<StoreAt, String> {
