@@ -9,8 +9,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::github::{Api, Ask, Failure, down_until_mended, never};
+use super::github::{Answer, Api, Ask, Failure};
 use super::place::RepositoryName;
+use super::refusal::{down_until_mended, never};
 use crate::config::{GithubCredential, Secret};
 use crate::domain::Moment;
 use crate::runtime::Clock;
@@ -47,7 +48,9 @@ pub(super) struct App {
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("App").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,26 +96,28 @@ impl Credential {
         }
     }
 
-    /// The account that a token speaks for.
+    /// The account that a token speaks for, asked for once.
     pub(super) async fn me<'a>(
         api: &Api,
         token: &Secret,
         me: &'a OnceCell<Account>,
     ) -> Result<&'a Account, Failure> {
-        me.get_or_try_init(|| async {
-            match api.send(Ask::Get("/user"), token).await {
-                Err(Failure::Refused(error))
-                    if error.status_code == StatusCode::FORBIDDEN
-                        && error.message.contains("Resource not accessible") =>
-                {
-                    let why = "the token speaks for no account; use a personal access token or a GitHub App";
-                    Err(Failure::Told(down_until_mended(why)))
-                }
-                answer => answer?.read(),
-            }
-        })
-        .await
+        me.get_or_try_init(|| async { ask_who(api, token).await?.read() })
+            .await
     }
+}
+
+/// GitHub's answer to whose `token` this is.
+pub(super) async fn ask_who(api: &Api, token: &Secret) -> Result<Answer, Failure> {
+    let answer = api.send(Ask::Get("/user"), token).await;
+    if let Err(Failure::Refused(error)) = &answer
+        && error.status_code == StatusCode::FORBIDDEN
+        && error.message.contains("Resource not accessible")
+    {
+        let why = "the token speaks for no account; use a personal access token or a GitHub App";
+        return Err(Failure::Told(down_until_mended(why)));
+    }
+    answer
 }
 
 /// The App's private key, as GitHub gives it; also with `\n` for its line ends, as some keep it in one line.
@@ -188,7 +193,10 @@ impl App {
                 return Err(Failure::Told(if error.message.contains("Integration") {
                     down_until_mended(format!("there is no GitHub App with the id {}", self.id))
                 } else {
-                    never("not_installed", format!("the GitHub App is not installed in {repository}"))
+                    never(
+                        "not_installed",
+                        format!("the GitHub App is not installed in {repository}"),
+                    )
                 }));
             }
             answer => answer?.read::<Installation>()?,
@@ -211,7 +219,9 @@ impl App {
             return Ok(grant.token.clone());
         }
         let path = format!("/app/installations/{installation}/access_tokens");
-        let answer = api.send(Ask::Post(&path, &serde_json::json!({})), &self.own_token()?).await?;
+        let answer = api
+            .send(Ask::Post(&path, &serde_json::json!({})), &self.own_token()?)
+            .await?;
         let granted: Granted = answer.read()?;
         let token = Secret::new(granted.token);
         *place = Some(Grant {

@@ -5,7 +5,7 @@ use std::fmt;
 use url::{Host, Url};
 
 use super::super::PublishError;
-use super::github::never;
+use super::refusal::never;
 use crate::domain::{Contribution, Kind, Recognition};
 
 /// A repository's full name, `owner/name`, that can stand in a path as it is.
@@ -19,7 +19,9 @@ impl RepositoryName {
             (1..=100).contains(&part.len())
                 && part != "."
                 && part != ".."
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
         let (owner, name) = text.split_once('/')?;
         (sound(owner) && sound(name)).then(|| Self(text.to_owned()))
@@ -48,8 +50,8 @@ impl Place {
     ) -> Result<(Self, &'a Contribution), PublishError> {
         let nothing = |why| never("nothing_to_comment_on", why);
         let contribution = recognition.contribution.as_ref();
-        let contribution =
-            contribution.ok_or_else(|| nothing("the contribution that reached the milestone is not known"))?;
+        let contribution = contribution
+            .ok_or_else(|| nothing("the contribution that reached the milestone is not known"))?;
         if contribution.private {
             return Err(never("private", "the contribution is private or confidential"));
         }
@@ -63,18 +65,22 @@ impl Place {
         let mut parts = id.rsplitn(4, ':');
         let (number, kind, repository_id, of) = (parts.next(), parts.next(), parts.next(), parts.next());
         if of != Some(host) {
-            let why = format!("the contribution is on {}, the API is that of {host}", of.unwrap_or("no host"));
+            let why = format!(
+                "the contribution is on {}, the API is that of {host}",
+                of.unwrap_or("no host")
+            );
             return Err(never("other_host", why));
         }
-        let (Some(number), Some(repository_id)) = (number.and_then(digits), repository_id.and_then(digits)) else {
+        let (Some(number), Some(repository_id)) = (number.and_then(digits), repository_id.and_then(digits))
+        else {
             return Err(nothing("the contribution's id has no number"));
         };
         if kind != Some(contribution.kind.as_str()) {
             return Err(nothing("the contribution's id is of another kind"));
         }
         let repository = contribution.repository.as_deref().and_then(RepositoryName::parse);
-        let repository =
-            repository.ok_or_else(|| never("repository_unknown", "the repository has no name as owner/name"))?;
+        let repository = repository
+            .ok_or_else(|| never("repository_unknown", "the repository has no name as owner/name"))?;
         let place = Self {
             repository,
             repository_id,
@@ -86,7 +92,9 @@ impl Place {
 
 /// A number as the host writes it: digits, no sign.
 fn digits(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())?
 }
 
 /// The host, as contributors and contributions name it, that an API's address belongs to.
@@ -104,7 +112,10 @@ pub(super) fn host_of(api: &Url) -> String {
     if loopback || name == "api.github.com" {
         return "github".to_owned();
     }
-    if let Some(tenant) = name.strip_prefix("api.").filter(|tenant| tenant.ends_with(".ghe.com")) {
+    if let Some(tenant) = name
+        .strip_prefix("api.")
+        .filter(|tenant| tenant.ends_with(".ghe.com"))
+    {
         return tenant.to_owned();
     }
     match api.port() {
@@ -123,8 +134,23 @@ mod tests {
             assert!(RepositoryName::parse(name).is_some(), "{name}");
         }
         for name in [
-            "", "a", "a/", "/b", "a/b/c", "../../x", "../x", "a/..", "./b", "a/b?c", "a/b#c", "a b/c", "a/%2e", "ä/b",
-            "a\n/b", "https://e.org/x", "a/b@c",
+            "",
+            "a",
+            "a/",
+            "/b",
+            "a/b/c",
+            "../../x",
+            "../x",
+            "a/..",
+            "./b",
+            "a/b?c",
+            "a/b#c",
+            "a b/c",
+            "a/%2e",
+            "ä/b",
+            "a\n/b",
+            "https://e.org/x",
+            "a/b@c",
         ] {
             assert_eq!(RepositoryName::parse(name), None, "{name:?}");
         }

@@ -74,7 +74,9 @@ impl Template {
         let template = Self(split(text)?);
         template.mentions_only_the_contributor()?;
         if template.render(&longest_values()).chars().count() > LONGEST_TEXT {
-            return Err(format!("filled in it could be longer than {LONGEST_TEXT} characters"));
+            return Err(format!(
+                "filled in it could be longer than {LONGEST_TEXT} characters"
+            ));
         }
         Ok(template)
     }
@@ -120,11 +122,14 @@ impl Template {
                         Some(Part::Text(text)) => text.chars().next(),
                         Some(Part::Slot(_)) => Some('x'),
                     };
-                    let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_-/@".contains(c));
+                    let joined =
+                        |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_-/@".contains(c));
                     if *slot == Slot::Contributor && (joined(before) || joined(after)) {
-                        return Err("{contributor} is a mention: put a space or a sign of punctuation on both \
+                        return Err(
+                            "{contributor} is a mention: put a space or a sign of punctuation on both \
                                     sides of it"
-                            .to_owned());
+                                .to_owned(),
+                        );
                     }
                     before = Some('x');
                 }
@@ -279,9 +284,15 @@ mod tests {
             ("<img src=x>", "&lt;img src\\=x&gt;"),
             ("<!-- plaudit:x -->", "&lt;\\!\\-\\- plaudit\\:x \\-\\-&gt;"),
             ("[x](javascript:alert)", "\\[x\\]\\(javascript\\:alert\\)"),
-            ("![x](https://e.org)", "\\!\\[x\\]\\(https\\:\u{200b}\\/\\/e\\.org\\)"),
+            (
+                "![x](https://e.org)",
+                "\\!\\[x\\]\\(https\\:\u{200b}\\/\\/e\\.org\\)",
+            ),
             ("www.e.org me@e.org", "www\u{200b}\\.e\\.org me\\@\u{200b}e\\.org"),
-            ("**b** \n## h\r\n1. `c`", "\\*\\*b\\*\\* \\#\u{200b}\\#\u{200b} h 1\\. \\`c\\`"),
+            (
+                "**b** \n## h\r\n1. `c`",
+                "\\*\\*b\\*\\* \\#\u{200b}\\#\u{200b} h 1\\. \\`c\\`",
+            ),
             ("a\u{202e}b\u{200f}c\u{2066}d\u{200b}e", "abcde"),
             ("$x$", "<span>$</span>x<span>$</span>"),
             ("&lt; \"q\" 'q'", "&amp;lt\\; &quot;q&quot; &#39;q&#39;"),
