@@ -259,13 +259,19 @@ async fn a_marker_that_a_stranger_planted_keeps_nobody_from_being_thanked() {
 #[tokio::test]
 async fn the_app_knows_its_own_comments() {
     let stage = Stage::new().await;
-    let mut posing = by("plaudit-bot", MARKER);
-    posing.app = Some(APP_ID + 1);
-    stage.github.with_issue(|issue| issue.comments.push(posing));
+    let posing = |login: &str, app| Comment {
+        app: Some(app),
+        ..by(login, MARKER)
+    };
+    // Another App, and somebody who signed in through this one.
+    stage.github.with_issue(|issue| {
+        issue.comments.push(posing("other[bot]", APP_ID + 1));
+        issue.comments.push(posing("somebody", APP_ID));
+    });
     for _ in 0..2 {
         stage.by_app().publish(&recognition()).await.unwrap();
     }
-    assert_eq!(stage.github.comments().len(), 2);
+    assert_eq!(stage.github.comments().len(), 3);
 }
 
 #[tokio::test]
@@ -289,9 +295,7 @@ async fn an_answer_that_does_not_come_is_not_waited_for() {
     )
     .unwrap();
     stage.github.next(Method::GET, "/repos/o/r", Reaction::Hang);
-    let recognition = recognition();
-    let (result, ()) = tokio::join!(impatient.publish(&recognition), stage.github.hanging());
-    assert!(later(result).contains("no answer within"));
+    assert!(later(impatient.publish(&recognition()).await).contains("no answer within"));
     stage.nothing_was_written();
 }
 
