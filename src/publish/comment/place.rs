@@ -97,19 +97,23 @@ fn digits(text: &str) -> Option<u64> {
         .then(|| text.parse().ok())?
 }
 
+/// Whether an API is on this machine.
+pub(super) fn is_loopback(api: &Url) -> bool {
+    match api.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
 /// The host, as contributors and contributions name it, that an API's address belongs to.
 ///
 /// `api.github.com` is `github`; Enterprise Server's `https://HOST/api/v3` is `HOST`; with data residency
 /// `api.SUBDOMAIN.ghe.com` is `SUBDOMAIN.ghe.com`. An API on this machine stands in for `github`.
 pub(super) fn host_of(api: &Url) -> String {
-    let loopback = match api.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
     let name = api.host_str().unwrap_or_default();
-    if loopback || name == "api.github.com" {
+    if is_loopback(api) || name == "api.github.com" {
         return "github".to_owned();
     }
     if let Some(tenant) = name
@@ -162,6 +166,7 @@ mod tests {
             ("https://api.github.com", "github"),
             ("http://127.0.0.1:4000", "github"),
             ("http://localhost:4000/api/v3", "github"),
+            ("http://[::1]:4000", "github"),
             ("https://git.example.org/api/v3", "git.example.org"),
             ("https://git.example.org:8443/api/v3", "git.example.org:8443"),
             ("https://api.octocorp.ghe.com", "octocorp.ghe.com"),
