@@ -45,7 +45,7 @@ pub struct Flags {
     /// Whether to comment on the pull request or issue that reached the milestone [default: false]
     #[arg(long, env = "PLAUDIT_COMMENT", value_name = "BOOL")]
     pub comment: Option<String>,
-    /// The comment's text, with {contributor}, {milestone}, {tally} and {title} [default: a short thank-you]
+    /// The comment's text, with {contributor}, {milestone}, {tally}, {kind}, {repository} and {title} [default: a short thank-you]
     #[arg(long, env = "PLAUDIT_COMMENT_TEMPLATE", value_name = "TEXT")]
     pub comment_template: Option<String>,
     /// Id of the GitHub App that comments; its key is PLAUDIT_GITHUB_APP_KEY [default: none]
@@ -469,7 +469,13 @@ impl Reader<'_> {
         );
         let credential = match (token, id, key) {
             (Some(token), _, _) => Some(GithubCredential::Token(token)),
-            (None, Some(id), Some(key)) => Some(GithubCredential::App { id, key }),
+            (None, Some(id), Some(key)) => match crate::publish::comment::check_app_key(key.expose()) {
+                Ok(()) => Some(GithubCredential::App { id, key }),
+                Err(wrong) => {
+                    self.fault("PLAUDIT_GITHUB_APP_KEY", &wrong, "the text of the PEM file that GitHub gave");
+                    None
+                }
+            },
             (None, Some(_), None) => {
                 self.fault(
                     "PLAUDIT_GITHUB_APP_KEY",

@@ -7,5 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod comment;
+mod fake_github;
 mod readings;
 mod signatures;
