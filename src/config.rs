@@ -10,6 +10,7 @@ use crate::hosts::Rules;
 /// Every knob that is no secret, as a flag; each names its variable and its default.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Configuration")]
+#[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "these are the words of --help")]
 pub struct Flags {
     /// Address to listen on [default: 127.0.0.1:8080; if PORT is set, 0.0.0.0:$PORT]
     #[arg(long, env = "PLAUDIT_LISTEN", value_name = "ADDRESS")]
@@ -44,7 +45,7 @@ pub struct Flags {
     /// Whether to comment on the pull request or issue that reached the milestone [default: false]
     #[arg(long, env = "PLAUDIT_COMMENT", value_name = "BOOL")]
     pub comment: Option<String>,
-    /// The comment's text, with {contributor}, {milestone}, {tally} and {title} [default: a short thank-you]
+    /// The comment's text, with {contributor}, {milestone}, {tally}, {kind}, {repository} and {title} [default: a short thank-you]
     #[arg(long, env = "PLAUDIT_COMMENT_TEMPLATE", value_name = "TEXT")]
     pub comment_template: Option<String>,
     /// Id of the GitHub App that comments; its key is PLAUDIT_GITHUB_APP_KEY [default: none]
@@ -155,10 +156,7 @@ pub enum LogFormat {
 
 /// What is configured, checked.
 #[derive(Clone, Debug)]
-#[allow(
-    missing_docs,
-    reason = "each field is described on its flag in `Flags` or on its type"
-)]
+#[allow(missing_docs, reason = "each field is described on its flag in `Flags` or on its type")]
 pub struct Config {
     pub listen: SocketAddr,
     pub store: StoreAt,
@@ -185,10 +183,7 @@ pub struct InvalidConfig(pub Vec<String>);
 
 /// Reads the environment, for the places that may: `main` and the commands.
 #[must_use]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
@@ -200,10 +195,7 @@ pub const COMMENT_TEMPLATE: &str =
 impl Config {
     /// Checks flags and environment; lists all that is wrong.
     pub fn read(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, InvalidConfig> {
-        let mut from = Reader {
-            env,
-            faults: Vec::new(),
-        };
+        let mut from = Reader { env, faults: Vec::new() };
         let listen = from.listen(flags.listen.as_deref());
         let store = from.store(flags.store.as_deref());
         let publish = from.value(
@@ -255,32 +247,21 @@ impl Config {
             pubsub_emulator: env("PUBSUB_EMULATOR_HOST").filter(|host| !host.is_empty()),
             project: env("GOOGLE_CLOUD_PROJECT").filter(|project| !project.is_empty()),
         };
-        if from.faults.is_empty() {
-            Ok(config.with_project())
-        } else {
-            Err(InvalidConfig(from.faults))
-        }
+        if from.faults.is_empty() { Ok(config.with_project()) } else { Err(InvalidConfig(from.faults)) }
     }
 
     /// The secret lists alone, for commands that only sign or present them.
     pub fn read_secrets(
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(HostSecrets, Vec<Secret>), InvalidConfig> {
-        let mut from = Reader {
-            env,
-            faults: Vec::new(),
-        };
+        let mut from = Reader { env, faults: Vec::new() };
         let hosts = HostSecrets {
             github: from.secrets("PLAUDIT_GITHUB_SECRET", "a long random text"),
             gitlab_signing: from.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
             gitlab_token: from.secrets("PLAUDIT_GITLAB_SECRET", "a long random text"),
         };
         let tokens = from.secrets("PLAUDIT_API_TOKENS", "a long random text");
-        if from.faults.is_empty() {
-            Ok((hosts, tokens))
-        } else {
-            Err(InvalidConfig(from.faults))
-        }
+        if from.faults.is_empty() { Ok((hosts, tokens)) } else { Err(InvalidConfig(from.faults)) }
     }
 
     /// How long a request may take before its client gives up on it: GitHub waits 10 s.
@@ -310,8 +291,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn fault(&mut self, variable: &str, wrong: &str, example: &str) {
-        self.faults
-            .push(format!("{variable}: {wrong}; for example {variable}={example}"));
+        self.faults.push(format!("{variable}: {wrong}; for example {variable}={example}"));
     }
 
     fn value<T>(
@@ -333,13 +313,9 @@ impl Reader<'_> {
     }
 
     fn boolean(&mut self, variable: &str, text: Option<&str>, default: bool) -> bool {
-        self.value(
-            variable,
-            text,
-            if default { "false" } else { "true" },
-            default,
-            |text| text.parse().map_err(|_| "neither true nor false".into()),
-        )
+        self.value(variable, text, if default { "false" } else { "true" }, default, |text| {
+            text.parse().map_err(|_| "neither true nor false".into())
+        })
     }
 
     fn listen(&mut self, text: Option<&str>) -> SocketAddr {
@@ -348,9 +324,7 @@ impl Reader<'_> {
         let parse = |text: &str| text.parse().map_err(|_| "no IP address with a port".to_owned());
         if let Some(port) = port {
             let all = |port: &str| {
-                port.parse()
-                    .map(|p: u16| SocketAddr::from(([0, 0, 0, 0], p)))
-                    .map_err(|_| "no port".into())
+                port.parse().map(|p: u16| SocketAddr::from(([0, 0, 0, 0], p))).map_err(|_| "no port".into())
             };
             return self.value("PORT", Some(&port), "8080", default, all);
         }
@@ -378,21 +352,12 @@ impl Reader<'_> {
                 self.faults.push(format!("{variable}: set it or {file_variable}, not both; for example {file_variable}=/run/secrets/plaudit"));
                 None
             }
-            (Some(value), None) => Some((value, false)),
+            // Whoever stored it by `echo` stored a line break too.
+            (Some(value), None) => Some((without_last_newline(&value).to_owned(), false)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => {
-                    let text = text
-                        .strip_suffix('\n')
-                        .map(|t| t.strip_suffix('\r').unwrap_or(t))
-                        .unwrap_or(&text);
-                    Some((text.to_owned(), true))
-                }
+                Ok(text) => Some((without_last_newline(&text).to_owned(), true)),
                 Err(error) => {
-                    self.fault(
-                        &file_variable,
-                        &format!("cannot be read: {error}"),
-                        "/run/secrets/plaudit",
-                    );
+                    self.fault(&file_variable, &format!("cannot be read: {error}"), "/run/secrets/plaudit");
                     None
                 }
             },
@@ -417,10 +382,7 @@ impl Reader<'_> {
             );
             return Vec::new();
         }
-        parts
-            .into_iter()
-            .map(|part| Secret::new(if several { part.trim() } else { part }))
-            .collect()
+        parts.into_iter().map(|part| Secret::new(if several { part.trim() } else { part })).collect()
     }
 
     fn signing_tokens(&mut self, variable: &str) -> Vec<Secret> {
@@ -429,21 +391,13 @@ impl Reader<'_> {
         if sound {
             return tokens;
         }
-        self.fault(
-            variable,
-            "no signing token: whsec_ and then base64",
-            "whsec_…, as GitLab shows it once",
-        );
+        self.fault(variable, "no signing token: whsec_ and then base64", "whsec_…, as GitLab shows it once");
         Vec::new()
     }
 
     fn rules(&mut self, flags: &Flags) -> Rules {
         let kinds = |text: &str| {
-            let kind = |word: &str| {
-                Kind::OF_HOSTS
-                    .into_iter()
-                    .find(|kind| kind.as_str() == word.trim())
-            };
+            let kind = |word: &str| Kind::OF_HOSTS.into_iter().find(|kind| kind.as_str() == word.trim());
             text.split(',')
                 .map(kind)
                 .collect::<Option<Vec<_>>>()
@@ -455,11 +409,7 @@ impl Reader<'_> {
             _ => Err("neither default nor all".to_owned()),
         };
         let ignore = |text: &str| {
-            Ok(text
-                .split(',')
-                .map(|p| p.trim().to_lowercase())
-                .filter(|p| !p.is_empty())
-                .collect())
+            Ok(text.split(',').map(|p| p.trim().to_lowercase()).filter(|p| !p.is_empty()).collect())
         };
         Rules {
             count: self.value(
@@ -492,13 +442,7 @@ impl Reader<'_> {
         let token = self.one_secret("PLAUDIT_GITHUB_TOKEN");
         let key = self.one_secret("PLAUDIT_GITHUB_APP_KEY");
         let number = |text: &str| text.parse().map(Some).map_err(|_| "no number".to_owned());
-        let id = self.value(
-            "PLAUDIT_GITHUB_APP_ID",
-            flags.github_app_id.as_deref(),
-            "12345",
-            None,
-            number,
-        );
+        let id = self.value("PLAUDIT_GITHUB_APP_ID", flags.github_app_id.as_deref(), "12345", None, number);
         let api = |text: &str| {
             let sound = url::Url::parse(text)
                 .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -525,7 +469,13 @@ impl Reader<'_> {
         );
         let credential = match (token, id, key) {
             (Some(token), _, _) => Some(GithubCredential::Token(token)),
-            (None, Some(id), Some(key)) => Some(GithubCredential::App { id, key }),
+            (None, Some(id), Some(key)) => match crate::publish::comment::check_app_key(key.expose()) {
+                Ok(()) => Some(GithubCredential::App { id, key }),
+                Err(wrong) => {
+                    self.fault("PLAUDIT_GITHUB_APP_KEY", &wrong, "the text of the PEM file that GitHub gave");
+                    None
+                }
+            },
             (None, Some(_), None) => {
                 self.fault(
                     "PLAUDIT_GITHUB_APP_KEY",
@@ -535,11 +485,7 @@ impl Reader<'_> {
                 None
             }
             (None, None, Some(_)) => {
-                self.fault(
-                    "PLAUDIT_GITHUB_APP_ID",
-                    "missing beside PLAUDIT_GITHUB_APP_KEY",
-                    "12345",
-                );
+                self.fault("PLAUDIT_GITHUB_APP_ID", "missing beside PLAUDIT_GITHUB_APP_KEY", "12345");
                 None
             }
             (None, None, None) if wanted => {
@@ -549,11 +495,7 @@ impl Reader<'_> {
             }
             (None, None, None) => None,
         }?;
-        wanted.then_some(Commenting {
-            credential,
-            api,
-            template,
-        })
+        wanted.then_some(Commenting { credential, api, template })
     }
 
     fn one_secret(&mut self, variable: &str) -> Option<Secret> {
@@ -572,11 +514,7 @@ impl Reader<'_> {
             (None, None) => None,
             (Some(_), None) => {
                 let example = "scheduler@my-project.iam.gserviceaccount.com";
-                self.fault(
-                    "PLAUDIT_DRAIN_EMAIL",
-                    "missing beside PLAUDIT_DRAIN_AUDIENCE",
-                    example,
-                );
+                self.fault("PLAUDIT_DRAIN_EMAIL", "missing beside PLAUDIT_DRAIN_AUDIENCE", example);
                 None
             }
             (None, Some(_)) => {
@@ -592,11 +530,7 @@ impl Reader<'_> {
 
     fn log_format(&mut self, text: Option<&str>) -> LogFormat {
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        let default = if terminal {
-            LogFormat::Text
-        } else {
-            LogFormat::Json
-        };
+        let default = if terminal { LogFormat::Text } else { LogFormat::Json };
         self.value("PLAUDIT_LOG_FORMAT", text, "json", default, |text| match text {
             "json" => Ok(LogFormat::Json),
             "text" => Ok(LogFormat::Text),
@@ -609,20 +543,18 @@ impl Reader<'_> {
 #[must_use]
 pub fn signing_key(token: &str) -> Option<Vec<u8>> {
     use base64::Engine;
-    let key = base64::engine::general_purpose::STANDARD
-        .decode(token.strip_prefix("whsec_")?)
-        .ok()?;
+    let key = base64::engine::general_purpose::STANDARD.decode(token.strip_prefix("whsec_")?).ok()?;
     (key.len() >= 16).then_some(key)
+}
+
+fn without_last_newline(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
 
 fn parse_store(text: &str) -> Result<StoreAt, String> {
     let wrong = || "neither sqlite:PATH nor firestore:PROJECT[/DATABASE]".to_owned();
     if let Some(path) = text.strip_prefix("sqlite:") {
-        return if path.is_empty() {
-            Err(wrong())
-        } else {
-            Ok(StoreAt::Sqlite(path.into()))
-        };
+        return if path.is_empty() { Err(wrong()) } else { Ok(StoreAt::Sqlite(path.into())) };
     }
     let rest = text.strip_prefix("firestore:").ok_or_else(wrong)?;
     let (project, database) = rest.split_once('/').unwrap_or((rest, "(default)"));
@@ -631,10 +563,7 @@ fn parse_store(text: &str) -> Result<StoreAt, String> {
     if !is_project(project) || !sound_database {
         return Err(wrong());
     }
-    Ok(StoreAt::Firestore {
-        project: project.to_owned(),
-        database: database.to_owned(),
-    })
+    Ok(StoreAt::Firestore { project: project.to_owned(), database: database.to_owned() })
 }
 
 fn parse_publish(text: &str) -> Result<PublishTo, String> {
@@ -642,20 +571,15 @@ fn parse_publish(text: &str) -> Result<PublishTo, String> {
     if text == "local" {
         return Ok(PublishTo::Local);
     }
-    let (project, topic) = text
-        .strip_prefix("pubsub:")
-        .and_then(|rest| rest.split_once('/'))
-        .ok_or_else(wrong)?;
+    let (project, topic) =
+        text.strip_prefix("pubsub:").and_then(|rest| rest.split_once('/')).ok_or_else(wrong)?;
     let named = |c: char| c.is_ascii_alphanumeric() || "-_.~+%".contains(c);
     let sound = is_project(project)
         && (3..=255).contains(&topic.len())
         && topic.starts_with(|c: char| c.is_ascii_alphabetic())
         && topic.chars().all(named);
     if sound {
-        Ok(PublishTo::Pubsub {
-            project: project.to_owned(),
-            topic: topic.to_owned(),
-        })
+        Ok(PublishTo::Pubsub { project: project.to_owned(), topic: topic.to_owned() })
     } else {
         Err(wrong())
     }
@@ -663,9 +587,7 @@ fn parse_publish(text: &str) -> Result<PublishTo, String> {
 
 fn is_project(text: &str) -> bool {
     !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c))
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c))
 }
 
 #[cfg(test)]
@@ -673,10 +595,8 @@ mod tests {
     use super::*;
 
     fn read(env: &[(&str, &str)], flags: Flags) -> Result<Config, InvalidConfig> {
-        let env: std::collections::HashMap<String, String> = env
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let env: std::collections::HashMap<String, String> =
+            env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Config::read(&flags, &move |name| env.get(name).cloned())
     }
 
@@ -715,14 +635,7 @@ mod tests {
     fn cloud_run_listens_on_its_port_and_is_refused_a_ledger_in_memory() {
         let env = [("PORT", "9000"), ("K_SERVICE", "plaudit")];
         assert_eq!(read(&env, Flags::default()).unwrap_err().0.len(), 1);
-        let config = read(
-            &env,
-            Flags {
-                store: Some("firestore:demo".into()),
-                ..Flags::default()
-            },
-        )
-        .unwrap();
+        let config = read(&env, Flags { store: Some("firestore:demo".into()), ..Flags::default() }).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
         assert!(!config.public_read);
     }

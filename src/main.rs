@@ -1,1 +1,63 @@
-fn main() {}
+//! The program: what is asked for, by arguments and environment.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use plaudit::cli::{self, Failure};
+use plaudit::config::{Flags, environment};
+
+/// One honest ledger of who contributed, and a thank-you at the right moment.
+///
+/// Without a command, it serves. Secrets come from the environment or files, never from flags:
+/// PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS,
+/// PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY, each also as …_FILE.
+#[derive(Parser)]
+#[allow(clippy::doc_markdown, reason = "these are the words of --help")]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service; prints the URL it listens on once it really listens.
+    Serve(Flags),
+    /// Shows the main job on this machine, with nothing to set up, and leaves nothing behind.
+    Demo,
+    /// Signs payload files as a host would, posts them, and prints the answers.
+    Send(cli::send::Send),
+    /// Prints recognitions, one JSON line each, from a running instance or a Pub/Sub subscription.
+    Watch(cli::watch::Watch),
+    /// Says of each configured back end what is right or wrong.
+    Check(Flags),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let run = async {
+        match arguments.command {
+            None => cli::serve::run(&arguments.flags, &environment).await,
+            Some(Command::Serve(flags)) => cli::serve::run(&flags, &environment).await,
+            Some(Command::Demo) => cli::demo::run().await,
+            Some(Command::Send(send)) => cli::send::run(send, &environment).await,
+            Some(Command::Watch(watch)) => cli::watch::command(watch, &environment).await,
+            Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,
+        }
+    };
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run);
+            // A reader of standard input or a slow name look-up must not hold up the end.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(Failure::failed(error)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,1 +1,351 @@
-//! To come.
+//! What is owed, until every destination has taken it.
+//!
+//! A recognition is durable, with the destinations it is due at, before anything is published; a
+//! destination is struck off only once it has taken it. So a crash at any instant loses nothing: whatever
+//! is left is found by the next [`drain`](Outbox::drain), on whichever instance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use rand::Rng as _;
+use serde::Serialize;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, Standing, owed};
+use crate::publish::{Message, PublishError, Publisher};
+use crate::runtime::{Clock, stop_point};
+use crate::store::{Backlog, Due, Settled, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// How often what is owed is looked for, unasked.
+const ROUND: Duration = Duration::from_secs(30);
+/// How long to wait after a destination was found down: from, and up to.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// How many are taken from the store at once.
+const BATCH: usize = 100;
+/// The longest that one recognition is put off.
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
+
+/// The recognitions that are owed to contributors and to destinations.
+pub struct Outbox {
+    store: Arc<dyn Store>,
+    lanes: Vec<Lane>,
+    milestones: Milestones,
+    clock: Clock,
+    metrics: Metrics,
+    wanted: AtomicU64,
+    wake: Notify,
+    passed: watch::Sender<u64>,
+    made: watch::Sender<u64>,
+}
+
+/// A destination, and what this instance knows of it.
+struct Lane {
+    publisher: Arc<dyn Publisher>,
+    busy: Mutex<()>,
+    down: AtomicBool,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("destinations", &self.destinations()).finish_non_exhaustive()
+    }
+}
+
+/// What a drain did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Drained {
+    /// Recognitions that a crash or a change of milestones had left owed, made now.
+    pub recognized: u64,
+    /// Recognitions that a destination took.
+    pub published: u64,
+    /// Recognitions that still wait for a destination.
+    pub waiting: u64,
+}
+
+impl Outbox {
+    /// An outbox over `store` for these destinations.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn Store>,
+        publishers: Vec<Arc<dyn Publisher>>,
+        milestones: Milestones,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
+        let lane = |publisher| Lane { publisher, busy: Mutex::default(), down: AtomicBool::default() };
+        Self {
+            store,
+            lanes: publishers.into_iter().map(lane).collect(),
+            milestones,
+            clock,
+            metrics,
+            wanted: AtomicU64::default(),
+            wake: Notify::new(),
+            passed: watch::channel(0).0,
+            made: watch::channel(0).0,
+        }
+    }
+
+    /// The destinations at which a recognition made now is due.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<Destination> {
+        self.lanes.iter().map(|lane| lane.publisher.destination()).collect()
+    }
+
+    /// Changes whenever this instance has made a recognition.
+    #[must_use]
+    pub fn made(&self) -> watch::Receiver<u64> {
+        self.made.subscribe()
+    }
+
+    /// Whether every destination took what it was last offered.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        self.lanes.iter().all(|lane| !lane.down.load(Ordering::Relaxed))
+    }
+
+    /// Makes what is owed to one contributor, and has it published soon. Returns what is new.
+    ///
+    /// A milestone that none of the contributions just counted reached was left by a crash, or is at this
+    /// moment being recognised by another instance: the store is asked which contribution it was.
+    pub async fn recognise(&self, mut owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        if owed.is_empty() {
+            return Ok(owed);
+        }
+        for recognition in owed.iter_mut().filter(|r| r.contribution.is_none()) {
+            let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
+            if reached.is_some() {
+                recognition.tally = recognition.milestone;
+                recognition.contribution = reached;
+            }
+        }
+        let news = self.store.recognise(&owed, &self.destinations()).await?;
+        let made: Vec<_> = owed.into_iter().zip(news).filter_map(|(r, new)| new.then_some(r)).collect();
+        for recognition in &made {
+            self.metrics.recognitions.inc();
+            tracing::info!(
+                recognition = %recognition.id,
+                contributor = %recognition.contributor,
+                contribution = recognition.contribution.as_ref().map(|c| c.id.as_str()),
+                milestone = recognition.milestone,
+                tally = recognition.tally,
+                "recognition {} made",
+                recognition.id
+            );
+        }
+        stop_point("recognised").await;
+        if !made.is_empty() {
+            self.made.send_modify(|n| *n += 1);
+            self.wanted.fetch_add(1, Ordering::SeqCst);
+            self.wake.notify_one();
+        }
+        Ok(made)
+    }
+
+    /// Waits until what was made so far has been offered to every destination, or until one is down.
+    pub async fn offered(&self) {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        let mut passed = self.passed.subscribe();
+        if self.healthy() {
+            // The sender lives as long as the outbox.
+            let _ = passed.wait_for(|done| *done >= wanted).await;
+        }
+    }
+
+    /// One sweep for what is owed to contributors, and one pass over what is owed to destinations.
+    pub async fn drain(&self) -> Result<Drained, StoreError> {
+        let recognized = self.sweep().await?;
+        let published = self.pass().await?;
+        let backlog = self.backlog().await?;
+        Ok(Drained { recognized, published, waiting: backlog.waiting })
+    }
+
+    /// How much waits; also shown in the metrics.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        let backlog = self.store.backlog(&self.destinations()).await?;
+        self.metrics.backlog(backlog, self.age(backlog.oldest));
+        Ok(backlog)
+    }
+
+    /// Says how much waits, and for how long, in one line of the log.
+    pub fn log(&self, drained: Drained, oldest: Option<Moment>) {
+        tracing::info!(
+            recognized = drained.recognized,
+            published = drained.published,
+            outbox_waiting = drained.waiting,
+            outbox_oldest_seconds = self.age(oldest),
+            "outbox"
+        );
+    }
+
+    /// Publishes what is made, and looks now and then for what was left; until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut pause = Duration::ZERO; // At start: whatever the last run left.
+        let mut backoff = BACKOFF.0;
+        loop {
+            let swept = tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.wake.notified(), if self.healthy() => false,
+                () = tokio::time::sleep(pause) => true,
+            };
+            let wanted = self.wanted.load(Ordering::SeqCst);
+            let outcome = if swept { self.round().await } else { self.pass().await.map(|_| ()) };
+            self.passed.send_replace(wanted);
+            if let Err(error) = &outcome {
+                tracing::warn!(%error, "the outbox could not be read; it is tried again");
+            }
+            if outcome.is_ok() && self.healthy() {
+                (pause, backoff) = (ROUND, BACKOFF.0);
+            } else {
+                pause = jittered(backoff);
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), StoreError> {
+        let drained = self.drain().await?;
+        if drained != Drained::default() {
+            let backlog = self.backlog().await?;
+            self.log(drained, backlog.oldest);
+        }
+        Ok(())
+    }
+
+    /// Recognises what a crash or a change of milestones left owed.
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        let mut recognized = 0;
+        loop {
+            let owing = self.store.owing(&self.milestones, BATCH).await?;
+            for standing in &owing {
+                recognized += self.recognise_standing(standing).await?;
+            }
+            if owing.len() < BATCH {
+                return Ok(recognized);
+            }
+        }
+    }
+
+    async fn recognise_standing(&self, standing: &Standing) -> Result<u64, StoreError> {
+        let made = self.recognise(owed(standing, &[], &self.milestones, self.clock.now())).await?;
+        Ok(made.len() as u64)
+    }
+
+    /// Offers everything that is due to its destination. One destination never holds back another.
+    async fn pass(&self) -> Result<u64, StoreError> {
+        let passes = self.lanes.iter().map(|lane| self.pass_one(lane));
+        let counts = futures::future::join_all(passes).await;
+        counts.into_iter().sum()
+    }
+
+    async fn pass_one(&self, lane: &Lane) -> Result<u64, StoreError> {
+        let _alone = lane.busy.lock().await;
+        let publisher = lane.publisher.as_ref();
+        let (destination, hold) = (publisher.destination(), publisher.hold());
+        // What is held while it is published must be published before the hold ends.
+        let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
+        let mut taken = 0;
+        loop {
+            let now = self.clock.now();
+            let due = self.store.claim(destination, now, now + hold, limit).await?;
+            let full = due.len() == limit;
+            let outcomes: Vec<_> = futures::stream::iter(due)
+                .map(|due| async move { (publisher.publish(&due.recognition).await, due) })
+                .buffer_unordered(publisher.at_once().max(1))
+                .collect()
+                .await;
+            stop_point("published").await;
+            let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
+            let was_down = lane.down.swap(down, Ordering::Relaxed);
+            let mut told = was_down; // An outage is said once, not for every recognition it delays.
+            let settled: Vec<_> = outcomes
+                .into_iter()
+                .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
+                .collect();
+            taken += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
+            if !settled.is_empty() {
+                self.store.settle(&settled).await?;
+            }
+            if down || !full {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// What to write down of an outcome, if anything.
+    fn settled(
+        &self,
+        lane: &Lane,
+        outcome: Result<(), PublishError>,
+        due: &Due,
+        told: &mut bool,
+    ) -> Option<(RecognitionId, Destination, Settled)> {
+        let destination = lane.publisher.destination();
+        let id = due.recognition.id.clone();
+        let count =
+            |outcome: &str| self.metrics.published.with_label_values(&[destination.as_str(), outcome]).inc();
+        let became = match outcome {
+            Ok(()) => {
+                count("done");
+                let said = serde_json::to_string(&Message::public(&due.recognition)).unwrap_or_default();
+                tracing::info!(recognition = %id, %destination, said, "recognition {id} published");
+                Settled::Done
+            }
+            Err(PublishError::Never { reason, why }) => {
+                count(reason);
+                tracing::info!(recognition = %id, %destination, reason, why, "recognition {id} given up at {destination}");
+                Settled::GivenUp(reason.to_owned())
+            }
+            Err(PublishError::Later { why }) => {
+                count("later");
+                tracing::warn!(recognition = %id, %destination, tries = due.tries, why, "recognition {id} put off at {destination}");
+                Settled::Later(self.clock.now() + delay(due.tries, None))
+            }
+            Err(PublishError::Down { why, after }) => {
+                count("later");
+                if !std::mem::replace(told, true) {
+                    tracing::warn!(recognition = %id, %destination, why, "{destination} is down; what is due there waits");
+                }
+                // What nobody holds need not be put off: it waits where it is.
+                if lane.publisher.hold().is_zero() {
+                    return None;
+                }
+                Settled::Later(self.clock.now() + delay(due.tries, after))
+            }
+        };
+        Some((id, destination, became))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^53")]
+    fn age(&self, oldest: Option<Moment>) -> f64 {
+        oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds().max(0) as f64 / 1_000.0)
+    }
+}
+
+/// How long to put off what was tried `tries` times: twice as long each time, and never less than asked for.
+fn delay(tries: u32, at_least: Option<Duration>) -> Duration {
+    let grown = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(tries.min(12)));
+    jittered(grown.min(LONGEST_DELAY)).max(at_least.unwrap_or_default())
+}
+
+/// Between half and the whole of `pause`, so that many who wait do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_waits_longer_but_never_less_than_the_other_side_asked() {
+        assert!(delay(0, None) <= Duration::from_secs(1));
+        assert!((Duration::from_secs(8)..=Duration::from_secs(16)).contains(&delay(4, None)));
+        assert!(delay(40, None) <= LONGEST_DELAY);
+        assert_eq!(delay(0, Some(Duration::from_secs(90))), Duration::from_secs(90));
+    }
+}

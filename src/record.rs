@@ -1,1 +1,281 @@
-//! To come.
+//! The one use case: record contributions.
+//!
+//! What arrives while a commit is under way goes into the next one together (group commit, without a
+//! timer), so that the store's slowness is shared and not queued up. Contributions of one contributor
+//! always take the same lane, one commit after the other.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{
+    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Standing, owed,
+};
+use crate::outbox::Outbox;
+use crate::runtime::{Clock, Tasks, stop_point};
+use crate::store::{Novelty, Recorded, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// The most contributions in one commit.
+const MOST_TOGETHER: usize = 100;
+/// The most contributions that wait, all lanes together.
+const MOST_WAITING: usize = 10_000;
+/// How long a request waits for its contributions to be durable: less than the 10 s that GitHub waits.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a request that made a recognition waits for it to be offered to the destinations.
+const OFFER: Duration = Duration::from_secs(1);
+
+/// Records contributions.
+#[derive(Debug)]
+pub struct Recorder {
+    lanes: Vec<mpsc::UnboundedSender<Entry>>,
+    room: Arc<Semaphore>,
+    hasher: RandomState,
+    outbox: Arc<Outbox>,
+}
+
+/// What became of a contribution.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The contribution, as it was given.
+    pub contribution: Contribution,
+    /// Whether it is new.
+    pub novelty: Novelty,
+    /// The contributor's tally.
+    pub tally: u64,
+    /// What was recognised because of it.
+    pub recognitions: Vec<RecognitionId>,
+}
+
+/// Why contributions were not recorded. Sending them again counts each once.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Too many wait already.
+    #[error("too many contributions wait for the store")]
+    Full,
+    /// The store was too slow; it may yet have recorded them.
+    #[error("the store did not answer within {} s", PATIENCE.as_secs())]
+    TooSlow,
+    /// The store did not take them.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RecordError {
+    /// Whether the same may succeed later.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Full | Self::TooSlow => true,
+            Self::Store(error) => error.retryable(),
+        }
+    }
+}
+
+struct Entry {
+    contribution: Contribution,
+    answer: oneshot::Sender<Result<Outcome, StoreError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Recorder {
+    /// Starts as many lanes as the store has.
+    #[must_use]
+    pub fn start(
+        store: &Arc<dyn Store>,
+        outbox: &Arc<Outbox>,
+        milestones: &Milestones,
+        clock: &Clock,
+        metrics: &Metrics,
+        tasks: &Tasks,
+    ) -> Self {
+        let lane = |_| {
+            let (entrance, entries) = mpsc::unbounded_channel();
+            let lane = Lane {
+                store: Arc::clone(store),
+                outbox: Arc::clone(outbox),
+                milestones: milestones.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            };
+            tasks.spawn(lane.run(entries, tasks.stopping()));
+            entrance
+        };
+        Self {
+            lanes: (0..store.lanes().max(1)).map(lane).collect(),
+            room: Arc::new(Semaphore::new(MOST_WAITING)),
+            hasher: RandomState::new(),
+            outbox: Arc::clone(outbox),
+        }
+    }
+
+    /// Records all of `contributions`, and returns when they are durable, in their order.
+    pub async fn record(&self, contributions: Vec<Contribution>) -> Result<Vec<Outcome>, RecordError> {
+        let mut answers = Vec::with_capacity(contributions.len());
+        for contribution in contributions {
+            let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| RecordError::Full)?;
+            let (answer, outcome) = oneshot::channel();
+            self.lane_of(&contribution.contributor)?
+                .send(Entry { contribution, answer, _room: room })
+                .map_err(|_| StoreError::Unavailable("the service is stopping".into()))?;
+            answers.push(async {
+                outcome.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a lane has ended".into())))
+            });
+        }
+        let all = tokio::time::timeout(PATIENCE, futures::future::join_all(answers));
+        let outcomes = all.await.map_err(|_| RecordError::TooSlow)?;
+        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if outcomes.iter().any(|outcome| !outcome.recognitions.is_empty()) {
+            // Where there is no processor between requests, this is when publishing gets one.
+            let _ = tokio::time::timeout(OFFER, self.outbox.offered()).await;
+        }
+        Ok(outcomes)
+    }
+
+    fn lane_of(&self, contributor: &ContributorId) -> Result<&mpsc::UnboundedSender<Entry>, StoreError> {
+        let hash = self.hasher.hash_one(contributor);
+        let place = hash.checked_rem(self.lanes.len() as u64).and_then(|place| usize::try_from(place).ok());
+        place.and_then(|place| self.lanes.get(place)).ok_or_else(|| StoreError::Unavailable("no lane".into()))
+    }
+}
+
+/// One commit after the other.
+struct Lane {
+    store: Arc<dyn Store>,
+    outbox: Arc<Outbox>,
+    milestones: Milestones,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+impl Lane {
+    /// Until the service stops, and all that was taken is answered.
+    async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>, stop: CancellationToken) {
+        let mut together = Vec::new();
+        loop {
+            tokio::select! {
+                taken = entries.recv_many(&mut together, MOST_TOGETHER) => if taken == 0 { return },
+                () = stop.cancelled(), if !entries.is_closed() => {
+                    entries.close();
+                    continue;
+                }
+            }
+            let batch: Vec<Entry> = std::mem::take(&mut together);
+            let contributions: Vec<_> = batch.iter().map(|entry| entry.contribution.clone()).collect();
+            match self.commit(&contributions).await {
+                Ok(outcomes) => answer(batch, outcomes),
+                Err(StoreError::Refused(_)) if batch.len() > 1 => self.one_by_one(batch).await,
+                Err(error) => batch.into_iter().for_each(|entry| drop(entry.answer.send(Err(error.clone())))),
+            }
+        }
+    }
+
+    /// Nobody fails for a neighbour.
+    async fn one_by_one(&self, batch: Vec<Entry>) {
+        for entry in batch {
+            match self.commit(std::slice::from_ref(&entry.contribution)).await {
+                Ok(outcomes) => answer(vec![entry], outcomes),
+                Err(error) => drop(entry.answer.send(Err(error))),
+            }
+        }
+    }
+
+    async fn commit(&self, contributions: &[Contribution]) -> Result<Vec<Outcome>, StoreError> {
+        let now = self.clock.now();
+        let started = Instant::now();
+        // A panic in a store must not take the lane, and all who wait in it, along.
+        let recorded = AssertUnwindSafe(self.store.record(contributions, now)).catch_unwind().await;
+        let recorded =
+            recorded.unwrap_or_else(|_| Err(StoreError::Unavailable("the store panicked".into())))?;
+        self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        #[allow(clippy::cast_precision_loss, reason = "at most a hundred")]
+        self.metrics.commit_size.observe(contributions.len() as f64);
+        stop_point("recorded").await;
+
+        let mut outcomes: Vec<_> = contributions
+            .iter()
+            .zip(&recorded)
+            .map(|(contribution, recorded)| Outcome {
+                contribution: contribution.clone(),
+                novelty: recorded.novelty,
+                tally: recorded.tally,
+                recognitions: Vec::new(),
+            })
+            .collect();
+        outcomes
+            .iter()
+            .filter(|o| o.novelty == Novelty::New)
+            .for_each(|o| self.metrics.counted(&o.contribution));
+        let owed = owed_to_each(contributions, &recorded, &self.milestones, now);
+        for recognition in self.recognise(owed).await {
+            name(&recognition, &mut outcomes);
+        }
+        Ok(outcomes)
+    }
+
+    /// Recognises at once, so that the answer can name it. What fails here stays owed, and durable as such.
+    async fn recognise(&self, owed: Vec<Recognition>) -> Vec<Recognition> {
+        let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
+        self.outbox.recognise(owed).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, recognitions = ids.join(" "), "recognitions stay owed until the next drain");
+            Vec::new()
+        })
+    }
+}
+
+/// What a commit left owed, contributor by contributor.
+fn owed_to_each(
+    contributions: &[Contribution],
+    recorded: &[Recorded],
+    milestones: &Milestones,
+    now: Moment,
+) -> Vec<Recognition> {
+    let mut standings: HashMap<&ContributorId, (Standing, Vec<Contribution>)> = HashMap::new();
+    for (contribution, recorded) in contributions.iter().zip(recorded) {
+        let owing = milestones.between(recorded.recognised, recorded.tally).next().is_some();
+        // Of another body under a known id the tally may be somebody else's.
+        if !owing || recorded.novelty == Novelty::Different {
+            continue;
+        }
+        let who = &contribution.contributor;
+        let (standing, _) = standings
+            .entry(who)
+            .or_insert_with(|| (Standing { contributor: who.clone(), tally: 0, recognised: 0 }, Vec::new()));
+        standing.tally = standing.tally.max(recorded.tally);
+        standing.recognised = standing.recognised.max(recorded.recognised);
+    }
+    for (contribution, recorded) in contributions.iter().zip(recorded) {
+        if recorded.novelty == Novelty::New
+            && let Some((_, counted)) = standings.get_mut(&contribution.contributor)
+        {
+            counted.push(contribution.clone());
+        }
+    }
+    standings
+        .into_values()
+        .flat_map(|(standing, counted)| owed(&standing, &counted, milestones, now))
+        .collect()
+}
+
+/// Names a recognition beside the contribution that reached it, else beside the contributor's first.
+fn name(recognition: &Recognition, outcomes: &mut [Outcome]) {
+    let reached = recognition.contribution.as_ref().map(|contribution| &contribution.id);
+    let place = outcomes
+        .iter()
+        .position(|o| o.novelty == Novelty::New && Some(&o.contribution.id) == reached)
+        .or_else(|| outcomes.iter().position(|o| o.contribution.contributor == recognition.contributor));
+    if let Some(outcome) = place.and_then(|place| outcomes.get_mut(place)) {
+        outcome.recognitions.push(recognition.id.clone());
+    }
+}
+
+fn answer(batch: Vec<Entry>, outcomes: Vec<Outcome>) {
+    // Who has gone needs no answer: it is recorded all the same.
+    batch.into_iter().zip(outcomes).for_each(|(entry, outcome)| drop(entry.answer.send(Ok(outcome))));
+}

@@ -15,10 +15,7 @@ pub struct Clock(Arc<dyn Fn() -> Moment + Send + Sync>);
 impl Clock {
     /// The machine's clock, to the microsecond.
     #[must_use]
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks the machine for the time"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that asks the machine for the time")]
     pub fn system() -> Self {
         Self(Arc::new(|| chrono::Utc::now().trunc_subsecs(6)))
     }
@@ -46,14 +43,12 @@ impl std::fmt::Debug for Clock {
 pub struct Tasks {
     tracker: TaskTracker,
     stop: CancellationToken,
+    streams: CancellationToken,
 }
 
 impl Tasks {
     /// Starts a task. One that runs until told otherwise must end at [`Tasks::stopping`].
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the owner that the lint asks for"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the owner that the lint asks for")]
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         tokio::spawn(self.tracker.track_future(task))
     }
@@ -62,6 +57,17 @@ impl Tasks {
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// Tells answers that never end by themselves to end now.
+    pub fn stop_streams(&self) {
+        self.streams.cancel();
+    }
+
+    /// Resolves when answers that never end by themselves should end.
+    #[must_use]
+    pub fn streams_stopping(&self) -> CancellationToken {
+        self.streams.clone()
     }
 
     /// Tells every task to stop, and waits until the last has ended.
@@ -76,10 +82,7 @@ impl Tasks {
 ///
 /// Compiled in with the feature `stop-points` only; elsewhere it is nothing at all.
 #[cfg(feature = "stop-points")]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "read by tests alone, in builds that are never released"
-)]
+#[allow(clippy::disallowed_methods, reason = "read by tests alone, in builds that are never released")]
 pub async fn stop_point(name: &str) {
     if std::env::var("PLAUDIT_STOP_AT").is_ok_and(|wanted| wanted == name) {
         tracing::warn!(stop_point = name, "waiting at a stop point");

@@ -162,9 +162,8 @@ impl Draft {
         let mut faults = Vec::new();
         let mut fault = |field: &'static str, wrong: String| faults.push((field, wrong));
 
-        let contributor = ContributorId::parse(&self.contributor)
-            .map_err(|e| fault("contributor", e.to_string()))
-            .ok();
+        let contributor =
+            ContributorId::parse(&self.contributor).map_err(|e| fault("contributor", e.to_string())).ok();
         let kind = Kind::parse(&self.kind);
         if kind.is_none() {
             fault("kind", word_rule());
@@ -173,49 +172,26 @@ impl Draft {
         if !is_word(source) {
             fault("source", word_rule());
         }
-        let occurred_at = self
-            .occurred_at
-            .as_deref()
-            .map(|text| parse_moment(text).ok_or(text));
+        let occurred_at = self.occurred_at.as_deref().map(|text| parse_moment(text).ok_or(text));
         if let Some(Err(_)) = occurred_at {
-            fault(
-                "occurred_at",
-                "a time as RFC 3339 writes it, such as 2026-11-24T10:00:00Z".into(),
-            );
+            fault("occurred_at", "a time as RFC 3339 writes it, such as 2026-11-24T10:00:00Z".into());
         }
-        if self
-            .title
-            .as_ref()
-            .is_some_and(|t| t.chars().count() > LONGEST_TITLE)
-        {
+        if self.title.as_ref().is_some_and(|t| t.chars().count() > LONGEST_TITLE) {
             fault("title", format!("at most {LONGEST_TITLE} characters"));
         }
         if self.url.as_ref().is_some_and(|url| !is_web_url(url)) {
-            fault(
-                "url",
-                format!("an http or https URL of at most {LONGEST_URL} bytes"),
-            );
+            fault("url", format!("an http or https URL of at most {LONGEST_URL} bytes"));
         }
-        if self
-            .repository
-            .as_ref()
-            .is_some_and(|r| r.len() > LONGEST_REPOSITORY || r.is_empty())
-        {
+        if self.repository.as_ref().is_some_and(|r| r.len() > LONGEST_REPOSITORY || r.is_empty()) {
             fault("repository", format!("1 to {LONGEST_REPOSITORY} bytes"));
         }
         let sound_id =
             |id: &String| (1..=LONGEST_OWN_ID).contains(&id.len()) && !id.contains(char::is_control);
         if self.id.as_ref().is_some_and(|id| !sound_id(id)) {
-            fault(
-                "id",
-                format!("1 to {LONGEST_OWN_ID} bytes without control characters"),
-            );
+            fault("id", format!("1 to {LONGEST_OWN_ID} bytes without control characters"));
         }
         if self.key.as_ref().is_some_and(|key| !sound_id(key)) {
-            fault(
-                "Idempotency-Key",
-                format!("1 to {LONGEST_OWN_ID} bytes without control characters"),
-            );
+            fault("Idempotency-Key", format!("1 to {LONGEST_OWN_ID} bytes without control characters"));
         }
         if self.id.is_some() && self.key.is_some() {
             fault("id", "give an id or an Idempotency-Key, not both".into());
@@ -261,10 +237,7 @@ impl Draft {
             hash.update(field.map_or("", String::as_str));
         }
         let mut short = [0; 16];
-        short
-            .iter_mut()
-            .zip(hash.finalize())
-            .for_each(|(to, from)| *to = from);
+        short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
         Content(short)
     }
 }
@@ -296,11 +269,7 @@ mod tests {
     use super::*;
 
     fn draft() -> Draft {
-        Draft {
-            contributor: "github:Octocat".into(),
-            kind: "talk".into(),
-            ..Draft::default()
-        }
+        Draft { contributor: "github:Octocat".into(), kind: "talk".into(), ..Draft::default() }
     }
 
     #[test]
@@ -320,17 +289,7 @@ mod tests {
         let fields: Vec<_> = faults.iter().map(|(field, _)| *field).collect();
         assert_eq!(
             fields,
-            [
-                "contributor",
-                "kind",
-                "source",
-                "occurred_at",
-                "title",
-                "url",
-                "repository",
-                "id",
-                "id"
-            ]
+            ["contributor", "kind", "source", "occurred_at", "title", "url", "repository", "id", "id"]
         );
     }
 
@@ -340,22 +299,14 @@ mod tests {
         let first = draft().check(at(0), || "1".into()).unwrap();
         let again = draft().check(at(9), || "1".into()).unwrap();
         assert_eq!(first.content, again.content);
-        let other = Draft {
-            title: Some(String::new()),
-            ..draft()
-        }
-        .check(at(0), || "1".into())
-        .unwrap();
+        let other = Draft { title: Some(String::new()), ..draft() }.check(at(0), || "1".into()).unwrap();
         assert_ne!(first.content, other.content);
     }
 
     #[test]
     fn an_id_of_a_client_cannot_be_that_of_a_host() {
-        let posted = Draft {
-            id: Some("github:42:issue:1".into()),
-            ..draft()
-        }
-        .check(Moment::UNIX_EPOCH, String::new);
+        let posted =
+            Draft { id: Some("github:42:issue:1".into()), ..draft() }.check(Moment::UNIX_EPOCH, String::new);
         assert_eq!(posted.unwrap().id.as_str(), "api:api:github:42:issue:1");
     }
 }

@@ -18,19 +18,12 @@ impl Milestones {
         let ascending = numbers.is_sorted_by(|a, b| a < b);
         let sound =
             ascending && numbers.len() <= MOST && numbers.iter().all(|n| (1..=1_000_000_000).contains(n));
-        if sound {
-            Ok(Self(numbers))
-        } else {
-            Err(InvalidMilestones)
-        }
+        if sound { Ok(Self(numbers)) } else { Err(InvalidMilestones) }
     }
 
     /// Every milestone in (`recognised`, `tally`], ascending.
     pub fn between(&self, recognised: u64, tally: u64) -> impl Iterator<Item = u64> + '_ {
-        self.0
-            .iter()
-            .copied()
-            .filter(move |m| recognised < *m && *m <= tally)
+        self.0.iter().copied().filter(move |m| recognised < *m && *m <= tally)
     }
 
     /// The first milestone above `recognised`.
@@ -57,24 +50,8 @@ mod tests {
 
     #[test]
     fn only_ascending_whole_numbers_are_milestones() {
-        assert_eq!(
-            Milestones::parse(" 3, 10 ,100")
-                .unwrap()
-                .iter()
-                .collect::<Vec<_>>(),
-            [3, 10, 100]
-        );
-        for text in [
-            "",
-            "0",
-            "3,3",
-            "10,3",
-            "-1",
-            "3,",
-            "three",
-            "3;4",
-            "99999999999999999999",
-        ] {
+        assert_eq!(Milestones::parse(" 3, 10 ,100").unwrap().iter().collect::<Vec<_>>(), [3, 10, 100]);
+        for text in ["", "0", "3,3", "10,3", "-1", "3,", "three", "3;4", "99999999999999999999"] {
             assert!(Milestones::parse(text).is_err(), "{text:?}");
         }
     }

@@ -81,9 +81,7 @@ impl Destination {
     /// The destination that `word` names.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|destination| destination.as_str() == word)
+        Self::ALL.into_iter().find(|destination| destination.as_str() == word)
     }
 }
 
@@ -127,19 +125,12 @@ pub fn owed(
             id: RecognitionId::of(&standing.contributor, milestone),
             contributor: standing.contributor.clone(),
             milestone,
-            tally: if contribution.is_some() {
-                milestone
-            } else {
-                standing.tally
-            },
+            tally: if contribution.is_some() { milestone } else { standing.tally },
             recognized_at: now,
             contribution,
         }
     };
-    milestones
-        .between(standing.recognised, standing.tally)
-        .map(recognise)
-        .collect()
+    milestones.between(standing.recognised, standing.tally).map(recognise).collect()
 }
 
 #[cfg(test)]
@@ -162,11 +153,7 @@ mod tests {
     }
 
     fn standing(recognised: u64, tally: u64) -> Standing {
-        Standing {
-            contributor: ContributorId::parse("mona").unwrap(),
-            tally,
-            recognised,
-        }
+        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognised }
     }
 
     #[test]
@@ -176,29 +163,15 @@ mod tests {
         let owed = owed(&standing(0, 5), &four, &milestones, Moment::UNIX_EPOCH);
         let told: Vec<_> = owed
             .iter()
-            .map(|r| {
-                (
-                    r.id.as_str(),
-                    r.tally,
-                    r.contribution.as_ref().unwrap().id.as_str(),
-                )
-            })
+            .map(|r| (r.id.as_str(), r.tally, r.contribution.as_ref().unwrap().id.as_str()))
             .collect();
         assert_eq!(told, [("mona:3", 3, "api:api:2"), ("mona:4", 4, "api:api:3")]);
-        assert_eq!(
-            owed[0].contribution.as_ref().unwrap().kind,
-            Kind::parse("talk").unwrap()
-        );
+        assert_eq!(owed[0].contribution.as_ref().unwrap().kind, Kind::parse("talk").unwrap());
     }
 
     #[test]
     fn what_a_crash_left_is_owed_without_its_contribution() {
-        let owed = owed(
-            &standing(0, 7),
-            &counted(1),
-            &Milestones::default(),
-            Moment::UNIX_EPOCH,
-        );
+        let owed = owed(&standing(0, 7), &counted(1), &Milestones::default(), Moment::UNIX_EPOCH);
         assert_eq!(owed.len(), 1);
         assert_eq!((owed[0].tally, owed[0].contribution.is_none()), (7, true));
     }

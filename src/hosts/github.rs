@@ -1,8 +1,86 @@
-//! To come.
-use super::Host;
-use crate::config::HostSecrets;
+//! GitHub, on github.com and as Enterprise Server.
+//! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
+
+mod read;
+
 use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::headers::{self, Form};
+use super::signature::{self, Keys, Proof, SIGNATURE_256};
+use super::{Claim, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use crate::config::HostSecrets;
+use crate::domain::Moment;
+
+/// The host's word.
 pub const NAME: &str = "github";
-pub fn open(_: &HostSecrets) -> Option<Arc<dyn Host>> {
-    None
+
+/// GitHub, if there is a secret by which to know it.
+#[must_use]
+pub fn open(secrets: &HostSecrets) -> Option<Arc<dyn Host>> {
+    let keys = Keys::new(secrets.github.iter().map(|secret| secret.expose().as_bytes()))?;
+    Some(Arc::new(GitHub { keys }))
+}
+
+struct GitHub {
+    keys: Keys,
+}
+
+impl Host for GitHub {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn admit(&self, headers: &HeaderMap, _now: Moment) -> Result<Claim, Rejection> {
+        let proof = signature::hub(headers)?;
+        let form = headers::form(
+            headers,
+            &[Form::Json, Form::Urlencoded],
+            "the content type has to be application/json, or application/x-www-form-urlencoded",
+        )?;
+        let event = headers::event(headers, "x-github-event", "X-GitHub-Event is missing")?;
+        let delivery = headers::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
+        Ok(Claim { delivery, event, proof, form: form == Form::Urlencoded })
+    }
+
+    fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection> {
+        let holds = match &claim.proof {
+            Proof::Body(code) => self.keys.hold("", &body, std::slice::from_ref(code)),
+            Proof::Message { .. } | Proof::Token => false,
+        };
+        if !holds {
+            let wrong = "X-Hub-Signature-256 was not made with this secret over this body";
+            return Err(Rejection::BadSignature(wrong));
+        }
+        let json = if claim.form { payload_of_form(&body)? } else { body };
+        Ok(Delivery { id: claim.delivery, event: claim.event, json, confidential: false })
+    }
+
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+        read::payload(delivery, rules, now)
+    }
+
+    fn sign(&self, event: &str, delivery: &str, body: &[u8], _now: Moment) -> HeaderMap {
+        let signature = signature::hub_value(self.keys.sign("", body));
+        let pairs = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::USER_AGENT, "GitHub-Hookshot/plaudit"),
+            (HeaderName::from_static("x-github-event"), event),
+            (HeaderName::from_static("x-github-delivery"), delivery),
+            (SIGNATURE_256, &signature),
+        ];
+        let value = |(name, value)| Some((name, HeaderValue::from_str(value).ok()?));
+        pairs.into_iter().filter_map(value).collect()
+    }
+}
+
+/// The JSON in a form body, which has been signed as it is.
+fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
+    let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
+    match (payloads.next(), payloads.next()) {
+        (Some((_, json)), None) => Ok(json.into_owned().into()),
+        _ => Err(Rejection::Malformed("the form has not exactly one field payload")),
+    }
 }

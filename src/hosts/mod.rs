@@ -1,11 +1,18 @@
 //! What hosts send.
 //!
-//! A new host is a file here that implements [`Host`], and a line in [`KNOWN`].
+//! A new host is a file here that implements `Host`, and a line in `KNOWN`.
 
+mod headers;
+mod signature;
+mod payload;
+mod push;
 mod github;
 mod gitlab;
-mod signature;
+mod fixtures;
 
+pub use fixtures::{DEMO, event_of_fixture};
+
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,11 +24,7 @@ use crate::domain::{Contribution, ContributorId, Kind, Moment};
 /// Every host plaudit knows: its word in the route, how to open it, and what to set so that it opens.
 pub const KNOWN: &[(&str, Open, &str)] = &[
     (github::NAME, github::open, "PLAUDIT_GITHUB_SECRET"),
-    (
-        gitlab::NAME,
-        gitlab::open,
-        "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
-    ),
+    (gitlab::NAME, gitlab::open, "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET"),
 ];
 
 /// Makes a host from its secrets; `None` where there are none, and then nothing of it is believed.
@@ -61,12 +64,18 @@ pub struct Claim {
 }
 
 /// A request that a host really sent: it exists only where the signature held.
-#[derive(Debug)]
 pub struct Delivery {
     id: String,
     event: String,
     json: Bytes,
     confidential: bool,
+}
+
+impl fmt::Debug for Delivery {
+    /// Without the payload: it is nothing for a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("id", &self.id).field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 impl Delivery {
@@ -129,10 +138,7 @@ pub enum Reading {
 
 /// Why a delivery counts for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "each is explained, for users too, by `Reason::meaning`"
-)]
+#[allow(missing_docs, reason = "each is explained, for users too, by `Reason::meaning`")]
 pub enum Reason {
     Ping,
     Bot,
@@ -186,32 +192,25 @@ impl Reason {
             Self::Ping => ("ping", "the host only tries whether the webhook works"),
             Self::Bot => ("bot", "everyone it names is a bot"),
             Self::Ghost => ("ghost", "the author's account was deleted"),
-            Self::NotDefaultBranch => (
-                "not_default_branch",
-                "the push went to another branch than the default one",
-            ),
+            Self::NotDefaultBranch => {
+                ("not_default_branch", "the push went to another branch than the default one")
+            }
             Self::BranchDeleted => ("branch_deleted", "the push deleted a branch"),
             Self::Tag => ("tag", "the push set or deleted a tag"),
             Self::NoNewCommits => ("no_new_commits", "the push brought no commit that counts"),
             Self::TooManyAuthors => ("too_many_authors", "more than 20 authors in one push: an import"),
-            Self::AuthorUnknown => (
-                "author_unknown",
-                "the payload does not say which account contributed",
-            ),
-            Self::ActionNotCounted => (
-                "action_not_counted",
-                "only opening counts, not what is done afterwards",
-            ),
+            Self::AuthorUnknown => ("author_unknown", "the payload does not say which account contributed"),
+            Self::ActionNotCounted => {
+                ("action_not_counted", "only opening counts, not what is done afterwards")
+            }
             Self::EventNotCounted => ("event_not_counted", "events of this name never count"),
             Self::KindNotCounted => ("kind_not_counted", "this kind is left out of PLAUDIT_COUNT"),
-            Self::Transferred => (
-                "transferred",
-                "the issue was opened by its transfer from another repository",
-            ),
-            Self::IgnoredContributor => (
-                "ignored_contributor",
-                "everyone it names is left out by PLAUDIT_IGNORE",
-            ),
+            Self::Transferred => {
+                ("transferred", "the issue was opened by its transfer from another repository")
+            }
+            Self::IgnoredContributor => {
+                ("ignored_contributor", "everyone it names is left out by PLAUDIT_IGNORE")
+            }
         }
     }
 }
@@ -231,12 +230,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self {
-            count: Kind::OF_HOSTS.to_vec(),
-            all_branches: false,
-            co_authors: false,
-            ignore: Vec::new(),
-        }
+        Self { count: Kind::OF_HOSTS.to_vec(), all_branches: false, co_authors: false, ignore: Vec::new() }
     }
 }
 
@@ -250,9 +244,7 @@ impl Rules {
     /// Whether `contributor` is never counted.
     #[must_use]
     pub fn ignores(&self, contributor: &ContributorId) -> bool {
-        self.ignore
-            .iter()
-            .any(|pattern| matches_glob(pattern, contributor.as_str()))
+        self.ignore.iter().any(|pattern| matches_glob(pattern, contributor.as_str()))
     }
 }
 

@@ -1,1 +1,229 @@
-//! To come.
+//! What a client sees.
+
+pub mod access;
+pub mod body;
+mod contributions;
+mod contributors;
+mod observe;
+pub mod oidc;
+mod operations;
+pub mod problem;
+mod recognitions;
+mod server;
+mod webhooks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Query;
+use axum::routing::{get, post};
+use http::HeaderMap;
+
+use self::access::Access;
+use self::body::{Budget, Limits};
+use self::problem::Problem;
+use crate::config::Config;
+use crate::hosts::{self, Host};
+use crate::outbox::Outbox;
+use crate::publish::Publisher;
+use crate::record::Recorder;
+use crate::runtime::{Clock, Tasks};
+use crate::store::{Page, Paged, Store};
+use crate::telemetry::Metrics;
+
+/// A host's word, the host itself if it is configured, and what to set so that it is.
+type Opened = (&'static str, Option<Arc<dyn Host>>, &'static str);
+
+/// Everything a request may need.
+pub struct App {
+    access: Access,
+    hosts: Vec<Opened>,
+    rules: hosts::Rules,
+    limits: Limits,
+    budget: Budget,
+    recorder: Recorder,
+    outbox: Arc<Outbox>,
+    store: Arc<dyn Store>,
+    stream: recognitions::Hub,
+    ready: operations::Ready,
+    oidc: Option<oidc::Verifier>,
+    metrics: Metrics,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("store", &self.store.name()).finish_non_exhaustive()
+    }
+}
+
+/// What a test may hold in its hand.
+#[derive(Clone, Debug)]
+pub struct Seams {
+    /// What bodies may cost.
+    pub limits: Limits,
+    /// Where Google's public keys are found.
+    pub google_keys: String,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Default for Seams {
+    fn default() -> Self {
+        Self { limits: Limits::default(), google_keys: oidc::GOOGLE_KEYS.into(), clock: Clock::system() }
+    }
+}
+
+impl App {
+    /// Starts the service's inside: lanes, outbox, stream. Nothing listens yet.
+    pub fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        publishers: Vec<Arc<dyn Publisher>>,
+        seams: Seams,
+    ) -> anyhow::Result<Arc<Self>> {
+        let Seams { limits, google_keys, clock } = seams;
+        let (tasks, metrics) = (Tasks::default(), Metrics::new()?);
+        let milestones = config.milestones.clone();
+        let outbox = Arc::new(Outbox::new(
+            Arc::clone(&store),
+            publishers,
+            milestones.clone(),
+            clock.clone(),
+            metrics.clone(),
+        ));
+        tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
+        let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
+        let opened =
+            |&(name, open, set): &(&'static str, hosts::Open, &'static str)| (name, open(&config.hosts), set);
+        let oidc =
+            config.drain.clone().map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
+        Ok(Arc::new(Self {
+            access: Access::new(config),
+            hosts: hosts::KNOWN.iter().map(opened).collect(),
+            rules: config.rules.clone(),
+            budget: Budget::new(limits.budget),
+            limits,
+            recorder,
+            stream: recognitions::Hub::new(Arc::clone(&store), outbox.made(), tasks.clone()),
+            ready: operations::Ready::default(),
+            oidc: oidc.transpose()?,
+            outbox,
+            store,
+            metrics,
+            clock,
+            tasks,
+        }))
+    }
+
+    /// Serves on `listener` until `stop`: then takes no new connection, ends the requests in flight, and
+    /// drains the outbox, all within 8 seconds.
+    pub async fn serve(self: Arc<Self>, listener: tokio::net::TcpListener, stop: impl Future<Output = ()>) {
+        const FAREWELL: Duration = Duration::from_secs(8);
+        let head = self.limits.head;
+        let stopped_at =
+            server::run(listener, router(Arc::clone(&self)), head, &self.tasks, stop, FAREWELL).await;
+        let left = || FAREWELL.saturating_sub(stopped_at.elapsed());
+        match tokio::time::timeout(left(), self.outbox.drain()).await {
+            Ok(Ok(drained)) => {
+                tracing::info!(outbox_waiting = drained.waiting, "stopped; the outbox is drained");
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "stopped; what waits in the outbox is left for the next start");
+            }
+            Err(_) => {
+                tracing::warn!("stopped; the outbox took too long, the rest is left for the next start");
+            }
+        }
+        let _ = tokio::time::timeout(left(), self.tasks.end()).await;
+    }
+}
+
+/// Every route.
+fn router(app: Arc<App>) -> Router {
+    let nothing = || async { Problem::new("not_found", "no such path; GET /docs lists them all") };
+    let method = || async { Problem::new("method_not_allowed", "see the header Allow, or GET /docs") };
+    Router::new()
+        .route("/", get(operations::welcome))
+        .route("/webhooks/{host}", post(webhooks::receive))
+        .route("/v1/contributions", post(contributions::create))
+        .route("/v1/contributions/{id}", get(contributions::show))
+        .route("/v1/contributors", get(contributors::list))
+        .route("/v1/contributors/{id}", get(contributors::show))
+        .route("/v1/contributors/{id}/contributions", get(contributors::contributions))
+        .route("/v1/recognitions", get(recognitions::list))
+        .route("/v1/recognitions/stream", get(recognitions::stream))
+        .route("/v1/recognitions/{id}", get(recognitions::show))
+        .route("/healthz", get(operations::alive))
+        .route("/readyz", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .route("/internal/drain", post(operations::drain))
+        .fallback(nothing)
+        .method_not_allowed_fallback(method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
+        .with_state(app)
+}
+
+/// How a list is asked for.
+#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// At most so many items, 1 to 100; 20 unless told.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 100)]
+    limit: Option<String>,
+    /// Where to go on: from the last answer's `next`.
+    cursor: Option<String>,
+    /// Contributors only: `tally`, most contributions first, or `id`, for a complete read while tallies move.
+    order: Option<String>,
+}
+
+impl ListQuery {
+    fn page(&self) -> Result<Page, Problem> {
+        let limit = self.limit.as_deref().map_or(Ok(20), str::parse);
+        match limit {
+            Ok(limit) if (1..=100).contains(&limit) => Ok(Page { limit, after: self.cursor.clone() }),
+            _ => Err(Problem::field("limit", "a whole number from 1 to 100")),
+        }
+    }
+}
+
+/// A page of a list, and where the next one is.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ListOf<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The next page's URL; null on the last page.
+    pub next: Option<String>,
+}
+
+/// A page as it is answered: the next page's URL in the body and in a `Link` header.
+fn list<T, V: serde::Serialize>(
+    paged: Paged<T>,
+    path: &str,
+    query: &ListQuery,
+    view: impl Fn(T) -> V,
+) -> (HeaderMap, axum::Json<ListOf<V>>) {
+    let next = paged.next.map(|cursor| {
+        let mut parameters = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
+        for (name, value) in [("order", &query.order), ("limit", &query.limit)] {
+            if let Some(value) = value {
+                parameters.append_pair(name, value);
+            }
+        }
+        parameters.append_pair("cursor", &cursor).finish()
+    });
+    let mut headers = HeaderMap::new();
+    if let Some(link) = next.as_ref().and_then(|next| format!("<{next}>; rel=\"next\"").parse().ok()) {
+        headers.insert(http::header::LINK, link);
+    }
+    (headers, axum::Json(ListOf { items: paged.items.into_iter().map(view).collect(), next }))
+}
+
+/// The query of a list, or what is wrong with it.
+fn list_query(
+    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<ListQuery, Problem> {
+    query.map(|Query(query)| query).map_err(|_| Problem::new("malformed", "each parameter may be given once"))
+}

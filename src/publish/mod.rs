@@ -53,6 +53,11 @@ pub trait Publisher: Send + Sync + 'static {
 
     /// Whether the other side answers and would take a recognition.
     async fn ping(&self) -> Result<(), PublishError>;
+
+    /// For `plaudit check`: what is right with it, in words.
+    async fn describe(&self) -> Result<Vec<String>, PublishError> {
+        self.ping().await.map(|()| vec!["it answers".to_owned()])
+    }
 }
 
 /// Why a recognition was not published.
@@ -176,18 +181,14 @@ impl Message {
             milestone: recognition.milestone,
             tally: recognition.tally,
             recognized_at: recognition.recognized_at,
-            contribution: recognition
-                .contribution
-                .as_ref()
-                .filter(told)
-                .map(|c| MessageContribution {
-                    id: c.id.to_string(),
-                    kind: c.kind.as_str().to_owned(),
-                    repository: c.repository.clone(),
-                    title: c.title.clone(),
-                    url: c.url.clone(),
-                    occurred_at: c.occurred_at,
-                }),
+            contribution: recognition.contribution.as_ref().filter(told).map(|c| MessageContribution {
+                id: c.id.to_string(),
+                kind: c.kind.as_str().to_owned(),
+                repository: c.repository.clone(),
+                title: c.title.clone(),
+                url: c.url.clone(),
+                occurred_at: c.occurred_at,
+            }),
         }
     }
 }

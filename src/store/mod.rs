@@ -72,6 +72,15 @@ pub trait Store: Send + Sync + 'static {
     /// One contribution, private ones too: the caller decides who may see it.
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError>;
 
+    /// The contribution that brought a contributor's tally to `tally`, where the store can still tell.
+    async fn reached(
+        &self,
+        _contributor: &ContributorId,
+        _tally: u64,
+    ) -> Result<Option<Contribution>, StoreError> {
+        Ok(None)
+    }
+
     /// One contributor.
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError>;
 
@@ -137,11 +146,7 @@ impl Novelty {
     /// What a repeat is, by what was posted then and now.
     #[must_use]
     pub fn of_repeat(known: Option<crate::domain::Content>, again: Option<crate::domain::Content>) -> Self {
-        if known == again {
-            Self::Same
-        } else {
-            Self::Different
-        }
+        if known == again { Self::Same } else { Self::Different }
     }
 }
 
@@ -199,6 +204,11 @@ pub struct Progress {
     /// Why it was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl Progress {
+    /// Every state.
+    pub const STATES: [&'static str; 3] = ["waiting", "done", "given_up"];
 }
 
 /// How much waits in the outbox.
@@ -273,5 +283,24 @@ impl StoreError {
             Self::Unavailable(_) => true,
             Self::Refused(_) | Self::BadCursor | Self::Broken(_) => false,
         }
+    }
+}
+
+/// Cursors: a store's own position in a list, as text that a URL carries and a client does not read.
+pub(crate) mod cursor {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+
+    use super::StoreError;
+
+    pub(crate) fn encode<T: Serialize>(position: &T) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(position).unwrap_or_default())
+    }
+
+    pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| StoreError::BadCursor)?;
+        serde_json::from_slice(&bytes).map_err(|_| StoreError::BadCursor)
     }
 }

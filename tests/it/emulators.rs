@@ -21,10 +21,7 @@ pub fn firestore() -> Option<&'static str> {
 }
 
 /// For what must succeed, however slow the machine.
-pub const PATIENT: Patience = Patience {
-    call: Duration::from_secs(20),
-    total: Duration::from_mins(1),
-};
+pub const PATIENT: Patience = Patience { call: Duration::from_secs(20), total: Duration::from_mins(1) };
 
 /// A project that nobody else uses.
 pub fn fresh_project() -> String {
@@ -57,11 +54,7 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
         );
         return None;
     }
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let host = format!("127.0.0.1:{port}");
     let mut child = Command::new("sh")
         .args(["-c", WATCHED, "sh", service, &host])
@@ -85,17 +78,11 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
     }
     // Its output has to go somewhere, or it stops.
     std::thread::spawn(move || lines.for_each(drop));
-    Some(Emulator {
-        host,
-        _watched: Some(child),
-    })
+    Some(Emulator { host, _watched: Some(child) })
 }
 
 fn is_installed() -> bool {
-    let version = Command::new("gcloud")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let version =
+        Command::new("gcloud").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     version.is_ok_and(|status| status.success())
 }

@@ -52,9 +52,7 @@ impl Call {
 
     /// Whether any part of the request holds `text`.
     pub fn mentions(&self, text: &str) -> bool {
-        self.framed
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
+        self.framed.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
     /// Whether a transaction was asked for.
@@ -92,18 +90,10 @@ impl Proxy {
     pub async fn start(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let host = listener.local_addr().unwrap().to_string();
-        let state = Arc::new(Mutex::new(State {
-            calls: Vec::new(),
-            faults: VecDeque::new(),
-            always: None,
-        }));
+        let state = Arc::new(Mutex::new(State { calls: Vec::new(), faults: VecDeque::new(), always: None }));
         let (up, is_up) = watch::channel(true);
         let (faulting, faulted) = watch::channel(0);
-        let way = Way {
-            upstream: upstream.to_owned(),
-            state: state.clone(),
-            faulting: Arc::new(faulting),
-        };
+        let way = Way { upstream: upstream.to_owned(), state: state.clone(), faulting: Arc::new(faulting) };
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
@@ -113,13 +103,7 @@ impl Proxy {
                 }
             }
         });
-        Self {
-            host,
-            state,
-            up,
-            faulted,
-            _accepting: AbortOnDropHandle::new(accepting),
-        }
+        Self { host, state, up, faulted, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// The next call of this RPC meets `fault`; faults set for the same RPC are met one after another.
@@ -129,11 +113,7 @@ impl Proxy {
 
     /// The next call for which `matches` holds meets `fault`.
     pub fn fault_where(&self, matches: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
-        self.state
-            .lock()
-            .unwrap()
-            .faults
-            .push_back((Box::new(matches), fault));
+        self.state.lock().unwrap().faults.push_back((Box::new(matches), fault));
     }
 
     /// From now on everything meets `fault`, or nothing does any more.
@@ -155,10 +135,7 @@ impl Proxy {
 
     /// Every fault that was set was met.
     pub fn assert_all_faults_met(&self) {
-        assert!(
-            self.state.lock().unwrap().faults.is_empty(),
-            "a fault was never met"
-        );
+        assert!(self.state.lock().unwrap().faults.is_empty(), "a fault was never met");
     }
 
     /// The calls since the last time this was asked.
@@ -228,9 +205,7 @@ impl Way {
         }
         let uri = format!("http://{}{}", self.upstream, head.uri.path());
         head.uri = uri.parse()?;
-        let answer = onward
-            .send_request(Request::from_parts(head, Full::new(call.framed)))
-            .await?;
+        let answer = onward.send_request(Request::from_parts(head, Full::new(call.framed))).await?;
         let Some(fault) = fault else {
             return Ok(answer.map(BodyExt::boxed_unsync));
         };

@@ -37,28 +37,18 @@ fn composites(file: &Value, collection: &str) -> Vec<Vec<Indexed>> {
         |index: &&Value| index["collectionGroup"] == collection && index["queryScope"] == "COLLECTION";
     let fields = |index: &Value| {
         let fields = index["fields"].as_array().unwrap().iter();
-        let mut fields: Vec<Indexed> = fields
-            .map(|field| (field["fieldPath"].as_str().unwrap().to_owned(), mode(field)))
-            .collect();
+        let mut fields: Vec<Indexed> =
+            fields.map(|field| (field["fieldPath"].as_str().unwrap().to_owned(), mode(field))).collect();
         end_with_name(&mut fields);
         fields
     };
-    file["indexes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(of_collection)
-        .map(fields)
-        .collect()
+    file["indexes"].as_array().unwrap().iter().filter(of_collection).map(fields).collect()
 }
 
 fn end_with_name(fields: &mut Vec<Indexed>) {
     if fields.last().is_none_or(|(field, _)| field != NAME) {
         let descending = fields.last().is_some_and(|(_, mode)| *mode == "DESCENDING");
-        fields.push((
-            NAME.to_owned(),
-            if descending { "DESCENDING" } else { "ASCENDING" },
-        ));
+        fields.push((NAME.to_owned(), if descending { "DESCENDING" } else { "ASCENDING" }));
     }
 }
 
@@ -82,10 +72,7 @@ fn needs(shape: &Shape) -> (BTreeSet<Indexed>, Vec<Indexed>) {
             Comparison::Contains => _ = first.insert(((*field).to_owned(), "CONTAINS")),
             Comparison::AtLeast | Comparison::Above | Comparison::AtMost => {
                 let leads = shape.order.first().is_some_and(|(ordered, _)| ordered == field);
-                assert!(
-                    leads,
-                    "{shape:?}: what is compared by size must be ordered by first"
-                );
+                assert!(leads, "{shape:?}: what is compared by size must be ordered by first");
             }
         }
     }
@@ -123,9 +110,7 @@ fn every_query_has_its_index() {
     for shape in SHAPES {
         let (first, then) = needs(shape);
         let served = needs_no_composite(&file, shape, &first, &then)
-            || composites(&file, shape.collection)
-                .iter()
-                .any(|index| serves(index, &first, &then));
+            || composites(&file, shape.collection).iter().any(|index| serves(index, &first, &then));
         assert!(served, "no index serves {shape:?}");
     }
 }
@@ -135,25 +120,16 @@ fn every_composite_index_has_its_query() {
     let file = index_file();
     for collection in ["contributions", "contributors", "recognitions"] {
         for index in composites(&file, collection) {
-            let used = SHAPES
-                .iter()
-                .filter(|shape| shape.collection == collection)
-                .any(|shape| {
-                    let (first, then) = needs(shape);
-                    serves(&index, &first, &then)
-                });
-            assert!(
-                used,
-                "nothing in {collection} asks for {index:?}, and it is paid for with every write"
-            );
+            let used = SHAPES.iter().filter(|shape| shape.collection == collection).any(|shape| {
+                let (first, then) = needs(shape);
+                serves(&index, &first, &then)
+            });
+            assert!(used, "nothing in {collection} asks for {index:?}, and it is paid for with every write");
         }
     }
     let known = ["contributions", "contributors", "recognitions"];
     for index in file["indexes"].as_array().unwrap() {
-        assert!(
-            known.contains(&index["collectionGroup"].as_str().unwrap()),
-            "{index}"
-        );
+        assert!(known.contains(&index["collectionGroup"].as_str().unwrap()), "{index}");
     }
 }
 
@@ -173,9 +149,7 @@ fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
 /// Fields of documents that hold all that the store ever writes.
 async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let project = emulators::fresh_project();
-    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT)
-        .await
-        .unwrap();
+    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
     let whole = Contribution {
         url: Some("https://github.com/o/r/pull/7".into()),
         repository: Some("o/r".into()),
@@ -186,10 +160,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     store.record(std::slice::from_ref(&whole), at(0)).await.unwrap();
     let mut made = recognition("github:octocat", 1, at(1));
     made.contribution = Some(whole);
-    store
-        .recognise(std::slice::from_ref(&made), &Destination::ALL)
-        .await
-        .unwrap();
+    store.recognise(std::slice::from_ref(&made), &Destination::ALL).await.unwrap();
     let waiting = recognition("github:octocat", 2, at(1));
     store.recognise(&[waiting], &Destination::ALL).await.unwrap();
     let given_up = Settled::GivenUp("why".into());
@@ -201,9 +172,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
 
     let mut options = FirestoreDbOptions::new(project);
     options.firebase_api_url = Some(format!("http://{host}"));
-    let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build())
-        .await
-        .unwrap();
+    let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
     let mut fields = BTreeSet::new();
     for collection in ["contributions", "contributors", "recognitions"] {
         for document in db.fluent().select().from(collection).query().await.unwrap() {
@@ -225,10 +194,7 @@ async fn no_field_is_indexed_that_nothing_asks_for() {
     for (collection, field) in &written {
         for mode in single_field(&file, collection, field) {
             let asked_for = used.contains(&(*collection, (field.clone(), mode)));
-            assert!(
-                asked_for,
-                "{collection}.{field} is indexed {mode}, and nothing asks for it"
-            );
+            assert!(asked_for, "{collection}.{field} is indexed {mode}, and nothing asks for it");
         }
     }
     for it in file["fieldOverrides"].as_array().unwrap() {

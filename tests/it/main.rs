@@ -1,19 +1,19 @@
-//! One integration binary: what plaudit promises, held from outside.
+//! One integration binary: everything is tried through the library's public face or the program's front door.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on has failed"
+    reason = "a test fails by panicking"
 )]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests own their tasks, and read what was set for them"
-)]
-#![allow(missing_docs, reason = "tests are sentences")]
+#![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
+mod comment;
 mod emulators;
+mod fake_github;
 mod firestore;
 mod h2proxy;
 mod indexes;
+mod readings;
+mod signatures;
 mod store;

@@ -116,10 +116,7 @@ pub(super) fn as_integer(value: &FirestoreValue) -> Option<i64> {
 /// Reads a document's fields.
 pub(super) fn read<T: DeserializeOwned>(document: &FirestoreDocument) -> Result<T, StoreError> {
     FirestoreDb::deserialize_doc_to(document).map_err(|error| {
-        StoreError::Broken(format!(
-            "the document {} is not plaudit's: {error}",
-            document.name
-        ))
+        StoreError::Broken(format!("the document {} is not plaudit's: {error}", document.name))
     })
 }
 
@@ -267,10 +264,7 @@ impl ContributionFields {
 
     pub(super) fn counted(self) -> Result<Counted, StoreError> {
         let recorded_at = self.recorded_at.ok_or_else(|| broken("contribution", &self.id))?;
-        Ok(Counted {
-            recorded_at: moment(recorded_at)?,
-            contribution: self.contribution()?,
-        })
+        Ok(Counted { recorded_at: moment(recorded_at)?, contribution: self.contribution()? })
     }
 }
 
@@ -330,10 +324,7 @@ impl RecognitionFields {
                 .map(|contribution| ContributionFields::new(contribution, None))
                 .transpose()?,
             due: destinations.iter().map(|to| to.as_str().to_owned()).collect(),
-            next: destinations
-                .iter()
-                .map(|to| (next_field(*to), recognized_at))
-                .collect(),
+            next: destinations.iter().map(|to| (next_field(*to), recognized_at)).collect(),
             tries: BTreeMap::new(),
             outcome: BTreeMap::new(),
             commit: commit.to_owned(),
@@ -359,20 +350,12 @@ impl RecognitionFields {
     pub(super) fn progress(&self) -> Vec<Progress> {
         let at = |destination: Destination| {
             if self.is_due(destination) {
-                return Some(Progress {
-                    destination,
-                    state: "waiting",
-                    reason: None,
-                });
+                return Some(Progress { destination, state: "waiting", reason: None });
             }
             let outcome = self.outcome.get(destination.as_str())?;
             Some(Progress {
                 destination,
-                state: if outcome.reason.is_some() {
-                    "given_up"
-                } else {
-                    "done"
-                },
+                state: if outcome.reason.is_some() { "given_up" } else { "done" },
                 reason: outcome.reason.clone(),
             })
         };
@@ -385,10 +368,7 @@ impl RecognitionFields {
             milestone: self.milestone,
             tally: self.tally,
             recognized_at: moment(self.recognized_at)?,
-            contribution: self
-                .contribution
-                .map(ContributionFields::contribution)
-                .transpose()?,
+            contribution: self.contribution.map(ContributionFields::contribution).transpose()?,
             id: RecognitionId::from_text(self.id),
         })
     }
@@ -409,15 +389,7 @@ mod tests {
 
     #[test]
     fn an_id_that_firestore_allows_stands_as_it_is() {
-        for id in [
-            "github:octocat",
-            "änne",
-            "a.b",
-            "__x",
-            "x__",
-            "...",
-            "github:42:push:0f:mona lisa",
-        ] {
+        for id in ["github:octocat", "änne", "a.b", "__x", "x__", "...", "github:42:push:0f:mona lisa"] {
             assert_eq!(document_id(id), id);
         }
     }

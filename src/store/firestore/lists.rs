@@ -1,9 +1,6 @@
 //! Lists a page at a time, and what was made since.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use firestore::{FirestoreDocument, FirestoreInstant, FirestoreValue, timestamp_utils};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::codec::{self, ContributionFields, ContributorFields, RecognitionFields, document_id, timestamp};
@@ -11,6 +8,7 @@ use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, nam
 use super::record::refused;
 use super::rpc::{Client, Retry};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
+use crate::store::cursor::{decode, encode};
 use crate::store::{Contributor, Counted, Order, Page, Paged, StoreError};
 
 /// How far behind the newest recognition one may still appear, in microseconds: made by an instance whose
@@ -38,10 +36,7 @@ pub(super) async fn contributors(
     let item = |document: &FirestoreDocument| codec::read::<ContributorFields>(document)?.contributor();
     let at = |contributor: &Contributor| contributor.standing.tally.cast_signed();
     let id = |contributor: &Contributor| contributor.standing.contributor.as_str().to_owned();
-    list_page(client, shape, Vec::new(), after, page, item, |one| {
-        list.cursor(at(one), &id(one))
-    })
-    .await
+    list_page(client, shape, Vec::new(), after, page, item, |one| list.cursor(at(one), &id(one))).await
 }
 
 /// A contributor's contributions, newest first.
@@ -59,9 +54,8 @@ pub(super) async fn contributions_of(
         values.push(codec::value(false));
         &queries::PUBLIC_CONTRIBUTIONS_OF
     };
-    let after = Cursor::read(page, list)?
-        .map(|cursor| cursor.time_and_name(client, CONTRIBUTIONS))
-        .transpose()?;
+    let after =
+        Cursor::read(page, list)?.map(|cursor| cursor.time_and_name(client, CONTRIBUTIONS)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributionFields>(document)?.counted();
     let mark = |one: &Counted| list.cursor(one.recorded_at.timestamp_micros(), one.contribution.id.as_str());
     list_page(client, shape, values, after, page, item, mark).await
@@ -70,21 +64,11 @@ pub(super) async fn contributions_of(
 /// Recognitions, newest first.
 pub(super) async fn recognitions(client: &Client, page: &Page) -> Result<Paged<Recognition>, StoreError> {
     let list = List::Recognitions;
-    let after = Cursor::read(page, list)?
-        .map(|cursor| cursor.time_and_name(client, RECOGNITIONS))
-        .transpose()?;
+    let after =
+        Cursor::read(page, list)?.map(|cursor| cursor.time_and_name(client, RECOGNITIONS)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<RecognitionFields>(document)?.recognition();
     let mark = |one: &Recognition| list.cursor(one.recognized_at.timestamp_micros(), one.id.as_str());
-    list_page(
-        client,
-        &queries::RECOGNITIONS_NEWEST,
-        Vec::new(),
-        after,
-        page,
-        item,
-        mark,
-    )
-    .await
+    list_page(client, &queries::RECOGNITIONS_NEWEST, Vec::new(), after, page, item, mark).await
 }
 
 async fn list_page<T>(
@@ -137,11 +121,7 @@ impl Cursor {
         };
         let cursor: Self = decode(text)?;
         let sound = cursor.list == list && codec::is_document_id(&cursor.id);
-        if sound {
-            Ok(Some(cursor))
-        } else {
-            Err(StoreError::BadCursor)
-        }
+        if sound { Ok(Some(cursor)) } else { Err(StoreError::BadCursor) }
     }
 
     fn time_and_name(&self, client: &Client, collection: &str) -> Result<Vec<FirestoreValue>, StoreError> {
@@ -157,18 +137,7 @@ fn time_value(micros: i64) -> Result<FirestoreValue, StoreError> {
     if !in_range {
         return Err(StoreError::BadCursor);
     }
-    timestamp(moment)
-        .map(codec::value)
-        .map_err(|_| StoreError::BadCursor)
-}
-
-fn encode<T: Serialize>(value: &T) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(value).unwrap_or_default())
-}
-
-fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| StoreError::BadCursor)?;
-    serde_json::from_slice(&bytes).map_err(|_| StoreError::BadCursor)
+    timestamp(moment).map(codec::value).map_err(|_| StoreError::BadCursor)
 }
 
 /// Up to where recognitions were given.
@@ -199,11 +168,7 @@ struct Within {
 impl Position {
     /// Before everything.
     fn start() -> Self {
-        Self {
-            at: (0, String::new()),
-            seen: 0,
-            within: None,
-        }
+        Self { at: (0, String::new()), seen: 0, within: None }
     }
 
     fn is_new(&self, place: &(i64, String), committed: i64) -> bool {
@@ -214,10 +179,7 @@ impl Position {
     fn after_page(&self, last: Option<(i64, String)>, read_at: i64, is_full: bool) -> Self {
         let began = self.within.as_ref().map_or(read_at, |within| within.began);
         match last {
-            Some(last) if is_full => Self {
-                within: Some(Within { at: last, began }),
-                ..self.clone()
-            },
+            Some(last) if is_full => Self { within: Some(Within { at: last, began }), ..self.clone() },
             last => {
                 let before = self.within.as_ref().map(|within| within.at.clone());
                 Self {
@@ -264,25 +226,17 @@ async fn page_after(
             if !codec::is_document_id(id) {
                 return Err(StoreError::BadCursor);
             }
-            Some(vec![
-                time_value(*micros)?,
-                name_value(client.documents(), RECOGNITIONS, id),
-            ])
+            Some(vec![time_value(*micros)?, name_value(client.documents(), RECOGNITIONS, id)])
         }
     };
     let query = queries::RECOGNITIONS_SINCE.query([since], after, Some(limit));
     let found = client.query(query, retry).await?;
-    let read_at = found
-        .read_at
-        .map_or(position.seen, FirestoreInstant::as_microsecond);
+    let read_at = found.read_at.map_or(position.seen, FirestoreInstant::as_microsecond);
     let mut fresh = Vec::new();
     let mut last = None;
     for document in &found.documents {
         let fields: RecognitionFields = codec::read(document)?;
-        let place = (
-            fields.recognized_at()?.timestamp_micros(),
-            codec::id_of(document).to_owned(),
-        );
+        let place = (fields.recognized_at()?.timestamp_micros(), codec::id_of(document).to_owned());
         if position.is_new(&place, committed(document)?) {
             fresh.push(fields.recognition()?);
         }
@@ -294,28 +248,21 @@ async fn page_after(
 
 /// Where it stands now: everything that is committed counts as given.
 async fn present(client: &Client, retry: &mut Retry) -> Result<Position, StoreError> {
-    let found = client
-        .query(queries::RECOGNITIONS_NEWEST.query([], None, Some(1)), retry)
-        .await?;
+    let found = client.query(queries::RECOGNITIONS_NEWEST.query([], None, Some(1)), retry).await?;
     let mut position = Position::start();
     if let Some(document) = found.documents.first() {
         let newest = codec::read::<RecognitionFields>(document)?.recognized_at()?;
         position.at = (newest.timestamp_micros(), codec::id_of(document).to_owned());
         position.seen = committed(document)?;
     }
-    position.seen = found
-        .read_at
-        .map_or(position.seen, |at| at.as_microsecond().max(position.seen));
+    position.seen = found.read_at.map_or(position.seen, |at| at.as_microsecond().max(position.seen));
     Ok(position)
 }
 
 /// The position just after a recognition.
 pub(super) async fn position_of(client: &Client, id: &RecognitionId) -> Result<Option<String>, StoreError> {
     let id = document_id(id.as_str());
-    let Some(document) = client
-        .get_one(RECOGNITIONS, id.clone(), &mut client.retry())
-        .await?
-    else {
+    let Some(document) = client.get_one(RECOGNITIONS, id.clone(), &mut client.retry()).await? else {
         return Ok(None);
     };
     let made = codec::read::<RecognitionFields>(&document)?.recognized_at()?;
@@ -328,12 +275,8 @@ pub(super) async fn position_of(client: &Client, id: &RecognitionId) -> Result<O
 
 /// When a document was made, by the server's clock.
 fn committed(document: &FirestoreDocument) -> Result<i64, StoreError> {
-    let time = document
-        .create_time
-        .ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
-    Ok(timestamp_utils::from_timestamp(time)
-        .map_err(refused)?
-        .as_microsecond())
+    let time = document.create_time.ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
+    Ok(timestamp_utils::from_timestamp(time).map_err(refused)?.as_microsecond())
 }
 
 #[cfg(test)]
@@ -346,11 +289,7 @@ mod tests {
 
     #[test]
     fn a_reading_of_many_pages_ends_where_it_began_to_see() {
-        let start = Position {
-            at: place(10),
-            seen: 100,
-            within: None,
-        };
+        let start = Position { at: place(10), seen: 100, within: None };
         let first = start.after_page(Some(place(20)), 200, true);
         let second = first.after_page(Some(place(30)), 300, true);
         assert_eq!((second.at.0, second.seen), (10, 100));

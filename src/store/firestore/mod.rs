@@ -116,24 +116,14 @@ impl Store for Firestore {
 
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError> {
         let id = document_id(id.as_str());
-        let found = self
-            .client
-            .get_one(CONTRIBUTIONS, id, &mut self.client.retry())
-            .await?;
-        found
-            .map(|document| codec::read::<codec::ContributionFields>(&document)?.counted())
-            .transpose()
+        let found = self.client.get_one(CONTRIBUTIONS, id, &mut self.client.retry()).await?;
+        found.map(|document| codec::read::<codec::ContributionFields>(&document)?.counted()).transpose()
     }
 
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
         let id = document_id(id.as_str());
-        let found = self
-            .client
-            .get_one(CONTRIBUTORS, id, &mut self.client.retry())
-            .await?;
-        found
-            .map(|document| codec::read::<codec::ContributorFields>(&document)?.contributor())
-            .transpose()
+        let found = self.client.get_one(CONTRIBUTORS, id, &mut self.client.retry()).await?;
+        found.map(|document| codec::read::<codec::ContributorFields>(&document)?.contributor()).transpose()
     }
 
     async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
@@ -154,10 +144,7 @@ impl Store for Firestore {
         id: &RecognitionId,
     ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
         let id = document_id(id.as_str());
-        let found = self
-            .client
-            .get_one(RECOGNITIONS, id, &mut self.client.retry())
-            .await?;
+        let found = self.client.get_one(RECOGNITIONS, id, &mut self.client.retry()).await?;
         let read = |document| {
             let fields: codec::RecognitionFields = codec::read(&document)?;
             let progress = fields.progress();

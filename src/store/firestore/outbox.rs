@@ -32,10 +32,7 @@ pub(super) async fn recognise(
     let retry = client.retry();
     let mut chains: HashMap<&ContributorId, Vec<(usize, &Recognition)>> = HashMap::new();
     for (place, recognition) in made.iter().enumerate() {
-        chains
-            .entry(&recognition.contributor)
-            .or_default()
-            .push((place, recognition));
+        chains.entry(&recognition.contributor).or_default().push((place, recognition));
     }
     let chain = async |mut chain: Vec<(usize, &Recognition)>| {
         chain.sort_by_key(|(_, recognition)| recognition.milestone);
@@ -47,10 +44,8 @@ pub(super) async fn recognise(
         }
         Ok::<_, StoreError>(done)
     };
-    let outcomes: Vec<_> = stream::iter(chains.into_values().map(chain))
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect()
-        .await;
+    let outcomes: Vec<_> =
+        stream::iter(chains.into_values().map(chain)).buffer_unordered(SIDE_BY_SIDE).collect().await;
     let mut places = Vec::with_capacity(made.len());
     for outcome in outcomes {
         places.extend(outcome?);
@@ -70,9 +65,7 @@ async fn recognise_one(
     let fields = RecognitionFields::new(recognition, destinations, commit)?;
     let mut writes = client.writes();
     let create = Some(FirestoreWritePrecondition::Exists(false));
-    writes
-        .update_object(RECOGNITIONS, &id, &fields, None, create, Vec::new())
-        .map_err(refused)?;
+    writes.update_object(RECOGNITIONS, &id, &fields, None, create, Vec::new()).map_err(refused)?;
     raise(&mut writes, recognition)?;
     match client.commit(&writes, retry).await {
         Ok(_) => return Ok(true),
@@ -118,9 +111,7 @@ pub(super) async fn owing(
         let Some(document) = client.query(lowest, &mut retry).await?.documents.pop() else {
             break;
         };
-        let recognised = codec::read::<ContributorFields>(&document)?
-            .standing()?
-            .recognised;
+        let recognised = codec::read::<ContributorFields>(&document)?.standing()?.recognised;
         let Some(next) = milestones.next(recognised) else {
             break;
         };
@@ -159,10 +150,7 @@ pub(super) async fn claim(
         let recognition = fields.recognition()?;
         Ok::<_, StoreError>(Some(Due { recognition, tries }))
     };
-    let claims: Vec<_> = stream::iter(found.into_iter().map(claim))
-        .buffered(SIDE_BY_SIDE)
-        .collect()
-        .await;
+    let claims: Vec<_> = stream::iter(found.into_iter().map(claim)).buffered(SIDE_BY_SIDE).collect().await;
     let mut claimed = Vec::new();
     let mut failed = None;
     for claim in claims {
@@ -192,14 +180,7 @@ async fn hold(
     let id = codec::id_of(document);
     let unchanged = Some(unchanged(document)?);
     writes
-        .update_object(
-            RECOGNITIONS,
-            id,
-            &fields,
-            Some(vec![field]),
-            unchanged,
-            Vec::new(),
-        )
+        .update_object(RECOGNITIONS, id, &fields, Some(vec![field]), unchanged, Vec::new())
         .map_err(refused)?;
     match client.commit(&writes, retry).await {
         Ok(_) => Ok(true),
@@ -209,12 +190,8 @@ async fn hold(
 }
 
 fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition, StoreError> {
-    let time = document
-        .update_time
-        .ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
-    timestamp_utils::from_timestamp(time)
-        .map(FirestoreWritePrecondition::UpdateTime)
-        .map_err(refused)
+    let time = document.update_time.ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
+    timestamp_utils::from_timestamp(time).map(FirestoreWritePrecondition::UpdateTime).map_err(refused)
 }
 
 /// Says what became of recognitions, side by side. One that does not stand needs nothing.
@@ -232,10 +209,8 @@ pub(super) async fn settle(
             Settled::Later(at) => put_off(client, id, *destination, *at, &mut retry).await,
         }
     };
-    let outcomes: Vec<_> = stream::iter(settled.iter().map(settle))
-        .buffer_unordered(SIDE_BY_SIDE)
-        .collect()
-        .await;
+    let outcomes: Vec<_> =
+        stream::iter(settled.iter().map(settle)).buffer_unordered(SIDE_BY_SIDE).collect().await;
     outcomes.into_iter().collect()
 }
 
@@ -258,9 +233,7 @@ async fn strike_off(
     let transforms = vec![FirestoreFieldTransform::new("due".to_owned(), remove)];
     let stands = Some(FirestoreWritePrecondition::Exists(true));
     let mut writes = client.writes();
-    writes
-        .update_object(RECOGNITIONS, id, &fields, mask, stands, transforms)
-        .map_err(refused)?;
+    writes.update_object(RECOGNITIONS, id, &fields, mask, stands, transforms).map_err(refused)?;
     match client.commit(&writes, retry).await {
         Ok(_) | Err(Fault::Missing(_)) => Ok(()),
         Err(fault) => Err(fault.into()),
@@ -290,14 +263,7 @@ async fn put_off(
         let unchanged = Some(unchanged(&document)?);
         let mut writes = client.writes();
         writes
-            .update_object(
-                RECOGNITIONS,
-                &id,
-                &fields,
-                Some(vec![field.clone()]),
-                unchanged,
-                transforms,
-            )
+            .update_object(RECOGNITIONS, &id, &fields, Some(vec![field.clone()]), unchanged, transforms)
             .map_err(refused)?;
         match client.commit(&writes, retry).await {
             Ok(_) => return Ok(()),
@@ -314,9 +280,7 @@ pub(super) async fn backlog(client: &Client, destinations: &[Destination]) -> Re
     for destination in destinations {
         let word = || [codec::value(destination.as_str())];
         let mut retry = client.retry();
-        let waiting = client
-            .count(queries::WAITING.query(word(), None, None), &mut retry)
-            .await?;
+        let waiting = client.count(queries::WAITING.query(word(), None, None), &mut retry).await?;
         if waiting == 0 {
             continue;
         }

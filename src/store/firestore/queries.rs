@@ -125,9 +125,10 @@ impl Shape {
         let mut filters: Vec<_> = self.filters.iter().zip(values).map(compare).collect();
         params.filter = match filters.len() {
             0 | 1 => filters.pop(),
-            _ => Some(FirestoreQueryFilter::Composite(
-                FirestoreQueryFilterComposite::new(filters, FirestoreQueryFilterCompositeOperator::And),
-            )),
+            _ => Some(FirestoreQueryFilter::Composite(FirestoreQueryFilterComposite::new(
+                filters,
+                FirestoreQueryFilterCompositeOperator::And,
+            ))),
         };
         let order = |(field, direction): &(&str, Direction)| {
             let direction = match direction {
@@ -146,8 +147,6 @@ impl Shape {
 /// A document's name as a cursor holds it.
 pub(super) fn name_value(documents: &str, collection: &str, id: &str) -> FirestoreValue {
     FirestoreValue::from(Value {
-        value_type: Some(ValueType::ReferenceValue(format!(
-            "{documents}/{collection}/{id}"
-        ))),
+        value_type: Some(ValueType::ReferenceValue(format!("{documents}/{collection}/{id}"))),
     })
 }

@@ -79,9 +79,7 @@ impl<'a> Recording<'a> {
                 Err(fault) => return Err(fault.into()),
             }
         }
-        Err(StoreError::Unavailable(
-            "the same contributions are being recorded elsewhere".into(),
-        ))
+        Err(StoreError::Unavailable("the same contributions are being recorded elsewhere".into()))
     }
 
     /// What is pending, by contributor, in the order in which they first stand.
@@ -110,9 +108,7 @@ impl<'a> Recording<'a> {
             let fields = ContributionFields::new(one, Some((self.now, &self.commit)))?;
             let id = document_id(one.id.as_str());
             let create = Some(FirestoreWritePrecondition::Exists(false));
-            writes
-                .update_object(CONTRIBUTIONS, id, &fields, None, create, Vec::new())
-                .map_err(refused)?;
+            writes.update_object(CONTRIBUTIONS, id, &fields, None, create, Vec::new()).map_err(refused)?;
         }
         for (contributor, group) in groups {
             let user_id = group.iter().rev().find_map(|one| one.user_id);
@@ -136,14 +132,8 @@ impl<'a> Recording<'a> {
     fn transforms(&self, counted: usize) -> Vec<FirestoreFieldTransform> {
         let at = codec::value(self.now.timestamp_micros());
         [
-            (
-                "tally",
-                FirestoreFieldTransformType::Increment(codec::integer(counted as u64)),
-            ),
-            (
-                "recognised",
-                FirestoreFieldTransformType::Maximum(codec::integer(0)),
-            ),
+            ("tally", FirestoreFieldTransformType::Increment(codec::integer(counted as u64))),
+            ("recognised", FirestoreFieldTransformType::Maximum(codec::integer(0))),
             ("first_at", FirestoreFieldTransformType::Minimum(at.clone())),
             ("last_at", FirestoreFieldTransformType::Maximum(at)),
         ]
@@ -181,11 +171,7 @@ impl<'a> Recording<'a> {
 
     /// Reads which of the pending are known, and by whom.
     async fn sort_out(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
-        let ids: Vec<_> = self
-            .pending
-            .iter()
-            .map(|one| document_id(one.id.as_str()))
-            .collect();
+        let ids: Vec<_> = self.pending.iter().map(|one| document_id(one.id.as_str())).collect();
         let mut known = HashMap::new();
         for document in self.client.get(CONTRIBUTIONS, &ids, None, retry).await? {
             let fields: ContributionFields = codec::read(&document)?;
@@ -202,8 +188,7 @@ impl<'a> Recording<'a> {
                     ours.push(one);
                 }
                 Some((fields, _)) => {
-                    self.fates
-                        .insert(one.id.as_str(), Fate::KnownBefore(fields.content()?));
+                    self.fates.insert(one.id.as_str(), Fate::KnownBefore(fields.content()?));
                 }
             }
         }
@@ -224,19 +209,14 @@ impl<'a> Recording<'a> {
         retry: &mut Retry,
     ) -> Result<(), StoreError> {
         let groups = self.groups();
-        let ids: Vec<_> = groups
-            .iter()
-            .map(|(contributor, _)| document_id(contributor.as_str()))
-            .collect();
+        let ids: Vec<_> = groups.iter().map(|(contributor, _)| document_id(contributor.as_str())).collect();
         let mut marks = HashMap::new();
         for document in self.client.get(CONTRIBUTORS, &ids, Some(since), retry).await? {
             marks.insert(codec::id_of(&document).to_owned(), read_mark(&document)?);
         }
         for ((contributor, group), id) in groups.iter().zip(&ids) {
             let mark = marks.get(id).copied().ok_or_else(|| {
-                StoreError::Broken(format!(
-                    "contributions of {contributor} stand without their tally"
-                ))
+                StoreError::Broken(format!("contributions of {contributor} stand without their tally"))
             })?;
             self.counted_for(contributor, group, mark);
         }
@@ -299,28 +279,18 @@ impl<'a> Recording<'a> {
 }
 
 fn recorded(novelty: Novelty, mark: Mark) -> Recorded {
-    Recorded {
-        novelty,
-        tally: mark.tally,
-        recognised: mark.recognised,
-    }
+    Recorded { novelty, tally: mark.tally, recognised: mark.recognised }
 }
 
 fn read_mark(document: &firestore::FirestoreDocument) -> Result<Mark, StoreError> {
     let standing = codec::read::<ContributorFields>(document)?.standing()?;
-    Ok(Mark {
-        tally: standing.tally,
-        recognised: standing.recognised,
-    })
+    Ok(Mark { tally: standing.tally, recognised: standing.recognised })
 }
 
 fn mark_of(result: &FirestoreWriteResult) -> Option<Mark> {
     let mut made = result.transform_results.iter();
     let mut next = || u64::try_from(codec::as_integer(made.next()?)?).ok();
-    Some(Mark {
-        tally: next()?,
-        recognised: next()?,
-    })
+    Some(Mark { tally: next()?, recognised: next()? })
 }
 
 pub(super) fn refused(error: impl std::fmt::Display) -> StoreError {

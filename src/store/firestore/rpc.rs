@@ -33,10 +33,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self {
-            call: Duration::from_millis(2_500),
-            total: Duration::from_secs(6),
-        }
+        Self { call: Duration::from_millis(2_500), total: Duration::from_secs(6) }
     }
 }
 
@@ -141,21 +138,12 @@ impl Client {
             .await
             .map_err(|_| unreachable("no connection in time".into()))?
             .map_err(|error| unreachable(error.to_string()))?;
-        Ok(Self {
-            db,
-            patience,
-            project: project.to_owned(),
-            database: database.to_owned(),
-        })
+        Ok(Self { db, patience, project: project.to_owned(), database: database.to_owned() })
     }
 
     /// Patience for one method.
     pub(super) fn retry(&self) -> Retry {
-        Retry {
-            until: Instant::now() + self.patience.total,
-            pause: Duration::from_millis(50),
-            tries: 0,
-        }
+        Retry { until: Instant::now() + self.patience.total, pause: Duration::from_millis(50), tries: 0 }
     }
 
     /// The path under which documents stand.
@@ -188,21 +176,11 @@ impl Client {
     ) -> Result<Vec<FirestoreDocument>, StoreError> {
         let db = match at {
             None => self.db.clone(),
-            Some(at) => self
-                .db
-                .clone_with_consistency_selector(FirestoreConsistencySelector::ReadTime(at)),
+            Some(at) => self.db.clone_with_consistency_selector(FirestoreConsistencySelector::ReadTime(at)),
         };
         let get = || async {
-            let documents = db
-                .fluent()
-                .select()
-                .by_id_in(collection)
-                .batch_with_errors(ids)
-                .await?;
-            documents
-                .try_filter_map(async |(_, document)| Ok(document))
-                .try_collect()
-                .await
+            let documents = db.fluent().select().by_id_in(collection).batch_with_errors(ids).await?;
+            documents.try_filter_map(async |(_, document)| Ok(document)).try_collect().await
         };
         Ok(self.persist(retry, get).await?)
     }
@@ -225,19 +203,14 @@ impl Client {
     ) -> Result<Found, StoreError> {
         let run = || async {
             let mut answers = self.select(query.clone()).stream_query_with_metadata().await?;
-            let mut found = Found {
-                documents: Vec::new(),
-                read_at: None,
-            };
+            let mut found = Found { documents: Vec::new(), read_at: None };
             while let Some(answer) = answers.try_next().await? {
                 found.read_at = found.read_at.max(answer.metadata.read_time);
                 found.documents.extend(answer.document);
             }
             Ok(found)
         };
-        self.persist(retry, run)
-            .await
-            .map_err(|fault| self.of_query(fault))
+        self.persist(retry, run).await.map_err(|fault| self.of_query(fault))
     }
 
     fn select(&self, query: FirestoreQueryParams) -> FirestoreSelectDocBuilder<'_, FirestoreDb> {
@@ -263,15 +236,8 @@ impl Client {
         query: FirestoreQueryParams,
         retry: &mut Retry,
     ) -> Result<u64, StoreError> {
-        let run = || {
-            self.select(query.clone())
-                .aggregate(|a| a.fields([a.field(COUNT).count()]))
-                .query()
-        };
-        let answers = self
-            .persist(retry, run)
-            .await
-            .map_err(|fault| self.of_query(fault))?;
+        let run = || self.select(query.clone()).aggregate(|a| a.fields([a.field(COUNT).count()])).query();
+        let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
         answers
             .iter()
             .find_map(|answer| answer.fields.get(COUNT))
@@ -282,8 +248,7 @@ impl Client {
 
     /// Whether the database answers now: asked once, without another try.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        self.bounded(Instant::now() + self.patience.call, self.glance())
-            .await?;
+        self.bounded(Instant::now() + self.patience.call, self.glance()).await?;
         Ok(())
     }
 
@@ -296,13 +261,7 @@ impl Client {
     /// Reads a document that never stands: of a database that is missing, unlike of a document, a batch of
     /// reads fails.
     async fn glance(&self) -> FirestoreResult<()> {
-        let nothing = self
-            .db
-            .fluent()
-            .select()
-            .by_id_in(CONTRIBUTORS)
-            .batch_with_errors(["%ping"])
-            .await?;
+        let nothing = self.db.fluent().select().by_id_in(CONTRIBUTORS).batch_with_errors(["%ping"]).await?;
         nothing.try_for_each(async |_| Ok(())).await
     }
 
@@ -334,9 +293,7 @@ impl Client {
 
     fn fault(&self, error: FirestoreError) -> Fault {
         let unavailable = |words: String| Fault::Final(StoreError::Unavailable(words));
-        let Self {
-            project, database, ..
-        } = self;
+        let Self { project, database, .. } = self;
         match error {
             FirestoreError::DataConflictError(_) => Fault::Exists,
             FirestoreError::DataNotFoundError(error) => {

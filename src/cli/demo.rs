@@ -1,0 +1,127 @@
+//! `plaudit demo`: the main job, shown on this machine.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, ensure};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, say};
+use crate::config::{Config, Flags, Secret, StoreAt};
+use crate::hosts;
+use crate::http::{App, Seams};
+use crate::runtime::Clock;
+use crate::{publish, store, telemetry};
+
+/// How long the recognition may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Starts a private instance, sends it deliveries and posts, and shows the recognitions that follow.
+pub async fn run() -> Result<(), Failure> {
+    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let random = || uuid::Uuid::new_v4().to_string();
+    let mut config = Config::read(&Flags { log: Some("warn".into()), ..Flags::default() }, &|_| None)?;
+    config.store = StoreAt::Sqlite(folder.path().join("demo.db"));
+    config.listen = ([127, 0, 0, 1], 0).into();
+    config.hosts.github = vec![Secret::new(random())];
+    config.hosts.gitlab_token = vec![Secret::new(random())];
+    telemetry::install(&config, Clock::system());
+
+    let store = store::open(&config.store).await?;
+    let seams = Seams::default();
+    let publishers = publish::open(&config, &seams.clock).await?;
+    let listener = TcpListener::bind(config.listen).await.context("no free port on the loopback address")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let app = App::start(&config, store, publishers, seams)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let serving = app.serve(listener, async move { stopped.cancelled().await });
+    let showing = async {
+        let shown = show(&url, &config).await;
+        stop.cancel();
+        shown
+    };
+    let (shown, ()) = tokio::join!(showing, serving);
+    drop(folder);
+    shown?;
+    say(
+        "\nThat was all of it: signed deliveries in, an honest ledger, a thank-you out. Nothing is left behind.",
+    );
+    Ok(())
+}
+
+async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
+    say(format_args!(
+        "A private plaudit listens on {url}, with an empty ledger that lasts as long as this demo.\n"
+    ));
+    let client = reqwest::Client::new();
+    let mut stream = client.get(format!("{url}/v1/recognitions/stream")).send().await?;
+    for (host, event, payload) in hosts::DEMO {
+        deliver(&client, url, config, (host, event, payload)).await?;
+    }
+    say("\nAny other client posts through the API; the second time the same counts nothing:");
+    for id in ["talk-1", "talk-2", "talk-3", "talk-3"] {
+        post(&client, url, id).await?;
+    }
+    say("\nThe recognitions that followed, from the event stream:");
+    for expected in ["github", "gitlab", "plain"] {
+        let message = tokio::time::timeout(PATIENCE, next(&mut stream)).await;
+        let message =
+            message.with_context(|| format!("no recognition came within {} s", PATIENCE.as_secs()))??;
+        let host = message.pointer("/contributor/host").and_then(Value::as_str).unwrap_or("plain");
+        ensure!(host == expected, "expected the recognition of a {expected} contributor, and {message} came");
+        say(format_args!("  {message}"));
+    }
+    say("\nThe ledger, most contributions first:");
+    let ledger: Value = client.get(format!("{url}/v1/contributors")).send().await?.json().await?;
+    for contributor in ledger.get("items").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name| contributor.get(name).map(ToString::to_string).unwrap_or_default();
+        say(format_args!("  {} has {}", text("id").trim_matches('"'), text("tally")));
+    }
+    Ok(())
+}
+
+async fn deliver(
+    client: &reqwest::Client,
+    url: &str,
+    config: &Config,
+    (host, event, payload): (&str, &str, &'static str),
+) -> anyhow::Result<()> {
+    let known = hosts::KNOWN.iter().find(|(name, _, _)| *name == host);
+    let signer =
+        known.and_then(|(_, open, _)| open(&config.hosts)).ok_or_else(|| anyhow!("no such host: {host}"))?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let headers = signer.sign(event, &id, payload.as_bytes(), Clock::system().now());
+    let answer = client.post(format!("{url}/webhooks/{host}")).headers(headers).body(payload).send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    ensure!(status.is_success(), "{host} {event} was answered with {status}: {text}");
+    say(format_args!("{host} sends a signed `{event}`\n  {} {text}", status.as_u16()));
+    Ok(())
+}
+
+async fn post(client: &reqwest::Client, url: &str, id: &str) -> anyhow::Result<()> {
+    let body = json!({"contributor": "Grace", "kind": "talk", "id": id, "title": "What a ledger is for"});
+    let answer = client.post(format!("{url}/v1/contributions")).json(&body).send().await?;
+    let status = answer.status();
+    let text = answer.text().await?;
+    ensure!(status.is_success(), "a post was answered with {status}: {text}");
+    say(format_args!("  {} {text}", status.as_u16()));
+    Ok(())
+}
+
+/// The next event's JSON.
+async fn next(stream: &mut reqwest::Response) -> anyhow::Result<Value> {
+    let mut text = String::new();
+    loop {
+        let chunk = stream.chunk().await?.ok_or_else(|| anyhow!("the event stream ended"))?;
+        text.push_str(&String::from_utf8_lossy(&chunk));
+        while let Some((event, rest)) = text.split_once("\n\n") {
+            if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                return Ok(serde_json::from_str(data)?);
+            }
+            text = rest.to_owned();
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `plaudit send`: a host, as far as a receiver can tell.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use http::HeaderMap;
+
+use super::{Environment, Failure, say};
+use crate::config::{Config, HostSecrets};
+use crate::hosts;
+use crate::runtime::Clock;
+
+/// The arguments of `plaudit send`.
+#[derive(Args, Debug)]
+pub struct Send {
+    /// Payload files, such as `fixtures/github/pull_request.opened.json`
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The instance to send to
+    #[arg(long, env = "PLAUDIT_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    to: String,
+    /// github or gitlab [default: by the file's folder]
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// The event, as the host's header names it [default: by the file's name]
+    #[arg(long, value_name = "EVENT")]
+    event: Option<String>,
+}
+
+/// Sends every file; fails if any is not answered with 200.
+pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
+    let (secrets, _) = Config::read_secrets(&env).map_err(Failure::wrong)?;
+    let mut deliveries = Vec::new();
+    for file in &send.files {
+        deliveries.push(read(file, &send, &secrets).map_err(Failure::wrong)?);
+    }
+    let client = reqwest::Client::new();
+    let mut refused = 0;
+    for (file, (host, headers, body)) in send.files.iter().zip(deliveries) {
+        let url = format!("{}/webhooks/{host}", send.to.trim_end_matches('/'));
+        let answer = client.post(&url).headers(headers).body(body).send().await;
+        let answer =
+            answer.with_context(|| format!("{url} does not answer; is `plaudit serve` running there?"))?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        say(format_args!("{} {} {text}", file.display(), status.as_u16()));
+        refused += usize::from(!status.is_success());
+    }
+    if refused > 0 {
+        return Err(Failure::failed(anyhow!("{refused} of {} were not taken", send.files.len())));
+    }
+    Ok(())
+}
+
+fn read(file: &Path, send: &Send, secrets: &HostSecrets) -> anyhow::Result<(String, HeaderMap, Vec<u8>)> {
+    let body = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let folder = file.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let host = send.host.as_deref().or(folder).unwrap_or_default();
+    let known = hosts::KNOWN.iter().find(|(name, _, _)| *name == host);
+    let (name, open, set) =
+        known.ok_or_else(|| anyhow!("{}: which host? Say --host github or --host gitlab", file.display()))?;
+    let file_name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let event = send.event.clone().or_else(|| hosts::event_of_fixture(name, file_name));
+    let event = event.ok_or_else(|| {
+        anyhow!("{}: which event? Say --event, as the host's header names it", file.display())
+    })?;
+    let signer =
+        open(secrets).ok_or_else(|| anyhow!("nothing to sign with: set {set}, as on the instance"))?;
+    let id = uuid::Uuid::new_v4().to_string();
+    let headers = signer.sign(&event, &id, &body, Clock::system().now());
+    Ok(((*name).to_owned(), headers, body))
+}

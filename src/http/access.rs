@@ -1,0 +1,151 @@
+//! Who may do what.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+use crate::config::Config;
+
+/// The address at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Decides who may do what.
+#[derive(Debug)]
+pub struct Access {
+    tokens: Vec<[u8; 32]>,
+    open_api: bool,
+    public_read: bool,
+}
+
+impl Access {
+    /// By configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            tokens: config.api_tokens.iter().map(|token| Sha256::digest(token.expose()).into()).collect(),
+            open_api: config.open_api,
+            public_read: config.public_read,
+        }
+    }
+
+    /// Whether the request carries one of the tokens.
+    #[must_use]
+    pub fn token(&self, headers: &HeaderMap) -> bool {
+        let Some(given) = bearer(headers) else { return false };
+        let given: [u8; 32] = Sha256::digest(given).into();
+        // All are compared, so that time does not tell which one was near.
+        self.tokens.iter().fold(0, |found, token| found | token.ct_eq(&given).unwrap_u8()) == 1
+    }
+
+    /// May contributions be posted?
+    pub fn post(&self, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
+        if self.open_api || self.token(headers) || self.neighbour(headers, peer) {
+            return Ok(());
+        }
+        Err(Problem::token_needed(
+            "posting",
+            "; or the operator sets PLAUDIT_OPEN_API=true to take posts from anyone",
+        ))
+    }
+
+    /// May the ledger be read?
+    pub fn read(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.public_read || self.token(headers) {
+            return Ok(());
+        }
+        Err(Problem::token_needed(
+            "reading",
+            "; or the operator sets PLAUDIT_PUBLIC_READ=true to let anyone read",
+        ))
+    }
+
+    /// May the outbox be drained, without an OIDC token?
+    #[must_use]
+    pub fn drain(&self, headers: &HeaderMap, peer: Peer) -> bool {
+        self.token(headers) || self.neighbour(headers, peer)
+    }
+
+    /// Without tokens, this machine itself may: not through a tunnel or proxy, nor a page of another
+    /// origin in its browser.
+    fn neighbour(&self, headers: &HeaderMap, peer: Peer) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+        let own_origin = origin.is_none_or(|origin| {
+            origin
+                .strip_prefix("http://")
+                .or_else(|| origin.strip_prefix("https://"))
+                .is_some_and(is_loopback_host)
+        });
+        let forwarded = headers.keys().any(|name| {
+            let name = name.as_str();
+            name.starts_with("x-forwarded") || FORWARDING.contains(&name)
+        });
+        self.tokens.is_empty()
+            && peer.0.ip().to_canonical().is_loopback()
+            && is_loopback_host(host)
+            && own_origin
+            && !forwarded
+    }
+}
+
+/// Headers that a proxy or tunnel adds.
+const FORWARDING: [&str; 8] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-original-host",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-cluster-client-ip",
+];
+
+/// The token in `Authorization: Bearer …`.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn is_loopback_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(peer: &str, headers: &[(&str, &str)]) -> bool {
+        let access = Access { tokens: Vec::new(), open_api: false, public_read: false };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        access.post(&map, Peer(peer.parse().unwrap())).is_ok()
+    }
+
+    #[test]
+    fn without_tokens_only_this_very_machine_may_post() {
+        assert!(asked("127.0.0.1:9", &[("host", "localhost:8080")]));
+        assert!(asked("[::1]:9", &[("host", "[::1]:8080")]));
+        assert!(asked("[::ffff:127.0.0.1]:9", &[("host", "127.0.0.1")]));
+        assert!(!asked("10.0.0.2:9", &[("host", "localhost")]));
+        assert!(!asked("127.0.0.1:9", &[("host", "evil.example")]));
+        assert!(!asked("127.0.0.1:9", &[]));
+        assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]));
+        assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("via", "1.1 tunnel")]));
+        assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("origin", "https://evil.example")]));
+        assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("origin", "null")]));
+        assert!(asked("127.0.0.1:9", &[("host", "localhost"), ("origin", "http://localhost:8080")]));
+    }
+}

@@ -1,0 +1,242 @@
+//! Contributions that any client posts, and reading them.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::App;
+use super::access::Peer;
+use super::body::{self, Limits, MOST_API};
+use super::observe::Told;
+use super::problem::{FieldError, Problem};
+use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
+use crate::record::Outcome;
+use crate::store::{Counted, Novelty};
+
+/// A contribution as readers see it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Contribution)]
+pub struct ContributionView {
+    /// Its identity.
+    #[schema(example = "api:api:talk-17")]
+    id: String,
+    /// Who did it.
+    #[schema(example = "github:octocat")]
+    contributor: String,
+    /// What sort of thing.
+    #[schema(example = "talk")]
+    kind: String,
+    /// The repository's name.
+    repository: Option<String>,
+    /// Its title.
+    title: Option<String>,
+    /// Its page.
+    url: Option<String>,
+    /// When it was done.
+    #[schema(value_type = String, format = DateTime)]
+    occurred_at: Moment,
+}
+
+impl ContributionView {
+    pub(super) fn of(contribution: &Contribution) -> Self {
+        Self {
+            id: contribution.id.to_string(),
+            contributor: contribution.contributor.to_string(),
+            kind: contribution.kind.as_str().to_owned(),
+            repository: contribution.repository.clone(),
+            title: contribution.title.clone(),
+            url: contribution.url.clone(),
+            occurred_at: contribution.occurred_at,
+        }
+    }
+}
+
+/// A contribution that is counted, and when it was.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct CountedView {
+    #[serde(flatten)]
+    contribution: ContributionView,
+    /// When it was counted.
+    #[schema(value_type = String, format = DateTime)]
+    recorded_at: Moment,
+    /// From a private repository, or confidential: shown only with a token.
+    private: bool,
+}
+
+impl CountedView {
+    pub(super) fn of(counted: &Counted) -> Self {
+        let contribution = ContributionView::of(&counted.contribution);
+        Self { contribution, recorded_at: counted.recorded_at, private: counted.contribution.private }
+    }
+}
+
+/// The answer to a post.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct PostAnswer {
+    #[serde(flatten)]
+    contribution: ContributionView,
+    /// The contributor's tally.
+    #[schema(example = 3)]
+    tally: u64,
+    /// The recognitions that followed.
+    #[schema(example = json!(["github:octocat:3"]))]
+    recognitions: Vec<String>,
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    if let Err(problem) = app.access.post(&head.headers, peer).and_then(|()| is_json(&head.headers)) {
+        body::discard(body);
+        return Err(problem);
+    }
+    let limits = Limits { most: MOST_API, ..app.limits };
+    let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
+    let contribution = draft(&bytes, &head.headers, app.clock.now())?;
+    let mut told = Told { contributions: contribution.id.to_string(), ..Told::default() };
+    let outcome = app.recorder.record(vec![contribution]).await?.pop();
+    let Some(outcome) = outcome else { return Err(Problem::new("internal", "nothing was recorded")) };
+    told.verdict = if outcome.novelty == Novelty::New { "recorded" } else { "duplicate" };
+    told.recognitions = outcome.recognitions.iter().map(RecognitionId::as_str).collect::<Vec<_>>().join(" ");
+    let mut response = answer(&app, outcome).await?;
+    response.extensions_mut().insert(told);
+    Ok(response)
+}
+
+async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
+    let (status, contribution) = match outcome.novelty {
+        Novelty::New => (StatusCode::CREATED, outcome.contribution),
+        Novelty::Same => {
+            // As it was counted: a time that the client left out is that of the first post.
+            let counted = app.store.contribution(&outcome.contribution.id).await?;
+            (StatusCode::OK, counted.map_or(outcome.contribution, |counted| counted.contribution))
+        }
+        Novelty::Different => {
+            let id = &outcome.contribution.id;
+            return Err(Problem::new(
+                "conflict",
+                format!("{id} was counted with another body; take another id or key"),
+            ));
+        }
+    };
+    let answer = PostAnswer {
+        contribution: ContributionView::of(&contribution),
+        tally: outcome.tally,
+        recognitions: outcome.recognitions.iter().map(ToString::to_string).collect(),
+    };
+    Ok((status, Json(answer)).into_response())
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<CountedView>, Problem> {
+    app.access.read(&headers)?;
+    let counted = app.store.contribution(&ContributionId::from_text(id)).await?;
+    let shown = counted.filter(|counted| !counted.contribution.private || app.access.token(&headers));
+    shown.map(|counted| Json(CountedView::of(&counted))).ok_or_else(|| Problem::not_found("contribution"))
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let value = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
+    if value(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Problem::new("unsupported", "send the body as it is, without a content encoding"));
+    }
+    let media = value(header::CONTENT_TYPE).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    if media == "application/json" {
+        return Ok(());
+    }
+    Err(Problem::new("unsupported", "send JSON, with the header `Content-Type: application/json`"))
+}
+
+/// The contribution that a body and its `Idempotency-Key` describe, or every fault of theirs at once.
+fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution, Problem> {
+    let fields: Map<String, Value> = serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new("malformed", format!("the body is no JSON object: {error}")))?;
+    let mut fields = Fields { fields, faults: Vec::new() };
+    let draft = Draft {
+        contributor: fields.required("contributor"),
+        kind: fields.required("kind"),
+        id: fields.text("id"),
+        key: idempotency_key(headers, &mut fields.faults),
+        source: fields.text("source"),
+        occurred_at: fields.text("occurred_at"),
+        title: fields.text("title"),
+        url: fields.text("url"),
+        repository: fields.text("repository"),
+    };
+    let mut faults = fields.rest();
+    match draft.check(now, || uuid::Uuid::now_v7().to_string()) {
+        Ok(contribution) if faults.is_empty() => Ok(contribution),
+        Ok(_) => Err(Problem::fields(faults)),
+        Err(InvalidDraft(wrong)) => {
+            for (field, detail) in wrong {
+                // A field that is missing or no text is named once.
+                if !faults.iter().any(|fault| fault.field == field) {
+                    faults.push(FieldError { field: field.into(), detail });
+                }
+            }
+            Err(Problem::fields(faults))
+        }
+    }
+}
+
+struct Fields {
+    fields: Map<String, Value>,
+    faults: Vec<FieldError>,
+}
+
+impl Fields {
+    fn text(&mut self, field: &str) -> Option<String> {
+        match self.fields.remove(field)? {
+            Value::String(text) => Some(text),
+            Value::Null => None,
+            _ => {
+                self.faults.push(FieldError { field: field.into(), detail: "a text".into() });
+                None
+            }
+        }
+    }
+
+    fn required(&mut self, field: &str) -> String {
+        let faults = self.faults.len();
+        let text = self.text(field);
+        if text.is_none() && self.faults.len() == faults {
+            self.faults.push(FieldError { field: field.into(), detail: "missing".into() });
+        }
+        text.unwrap_or_default()
+    }
+
+    /// The faults, with a word for every field that there is none of: a slip of the pen loses nothing silently.
+    fn rest(self) -> Vec<FieldError> {
+        let unknown = |field: &String| FieldError {
+            field: field.chars().take(100).collect(),
+            detail: "no such field".into(),
+        };
+        self.faults.into_iter().chain(self.fields.keys().take(20).map(unknown)).collect()
+    }
+}
+
+/// The key, with or without the quotes that the draft standard asks for:
+/// <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>.
+fn idempotency_key(headers: &HeaderMap, faults: &mut Vec<FieldError>) -> Option<String> {
+    let mut given = headers.get_all("idempotency-key").iter();
+    let value = given.next()?;
+    let text = std::str::from_utf8(value.as_bytes()).ok().filter(|_| given.next().is_none());
+    let Some(text) = text.map(str::trim) else {
+        faults.push(FieldError { field: "Idempotency-Key".into(), detail: "one key, as text".into() });
+        return None;
+    };
+    let unquoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    Some(unquoted.map_or_else(|| text.to_owned(), |text| text.replace("\\\"", "\"").replace("\\\\", "\\")))
+}

@@ -1,0 +1,185 @@
+//! Around every request: an id, a trace, one line in the log, one measurement, and problems made readable.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tracing::Instrument as _;
+
+use super::App;
+use super::access::Peer;
+use super::problem::Problem;
+
+/// The request's id, in the answer and in every line of the log about it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a handler wants said of its request in the log: names and values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    pub delivery: String,
+    pub event: String,
+    pub host: &'static str,
+    pub verdict: &'static str,
+    pub reason: Option<&'static str>,
+    pub contributions: String,
+    pub recognitions: String,
+}
+
+pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = uuid::Uuid::now_v7().to_string();
+    let line = Line::of(&request);
+    let span = tracing::info_span!("request", request_id = %id, trace = tracing::field::Empty, span_id = tracing::field::Empty);
+    if let Some((trace, span_id)) = trace_of(request.headers()) {
+        span.record("trace", trace);
+        span.record("span_id", span_id);
+    }
+    let answered = async {
+        // A panic is in the log already; its client must not be left without an answer.
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            Problem::new("internal", "the log says what, under this request's id").into_response()
+        });
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            let allow = response.headers().get(http::header::ALLOW).cloned();
+            let told = response.extensions_mut().remove::<Told>();
+            response = problem.render(&id);
+            told.map(|told| response.extensions_mut().insert(told));
+            allow.map(|allow| response.headers_mut().insert(http::header::ALLOW, allow));
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let status = response.status();
+        app.metrics
+            .request_seconds
+            .with_label_values(&[line.route.as_str(), status.as_str()])
+            .observe(seconds);
+        line.log(&response, seconds);
+        response
+    };
+    let mut response = answered.instrument(span).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// What is kept of a request for its line in the log.
+struct Line {
+    method: String,
+    path: String,
+    route: String,
+    agent: String,
+    remote: String,
+}
+
+impl Line {
+    fn of(request: &Request) -> Self {
+        let text = |name| {
+            request.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default()
+        };
+        let forwarded = text(HeaderName::from_static("x-forwarded-for"));
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
+        Self {
+            method: request.method().to_string(),
+            // The path alone: a query may carry what is nobody's business.
+            path: request.uri().path().chars().take(300).collect(),
+            route: request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned(),
+            agent: text(http::header::USER_AGENT).chars().take(200).collect(),
+            remote: if forwarded.is_empty() { peer } else { forwarded.chars().take(100).collect() },
+        }
+    }
+
+    fn log(&self, response: &Response, seconds: f64) {
+        let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
+        let problem = response.extensions().get::<Problem>();
+        let reason =
+            told.reason.map(str::to_owned).or_else(|| problem.map(|problem| problem.code().to_owned()));
+        let inside = problem.and_then(Problem::inside);
+        let status = response.status().as_u16();
+        let message = if told.delivery.is_empty() && told.host.is_empty() {
+            format!("{} {} {status}", self.method, self.route)
+        } else {
+            format!("{} {} {} {}", told.host, told.event, told.delivery, told.verdict)
+        };
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    route = self.route,
+                    host = filled(told.host),
+                    delivery = filled(&told.delivery),
+                    event = filled(&told.event),
+                    verdict = filled(told.verdict),
+                    reason,
+                    contribution = filled(&told.contributions),
+                    recognition = filled(&told.recognitions),
+                    why = inside,
+                    http_method = self.method,
+                    http_url = self.path,
+                    http_status = status,
+                    http_latency = format!("{seconds:.6}s"),
+                    http_user_agent = filled(&self.agent),
+                    http_remote_ip = self.remote,
+                    "{message}"
+                )
+            };
+        }
+        match (status, self.route.as_str()) {
+            (503, _) => line!(warn),
+            (500.., _) => line!(error),
+            (_, "/healthz" | "/readyz" | "/metrics") => line!(debug),
+            _ => line!(info),
+        }
+    }
+}
+
+fn filled(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The trace and span of `traceparent` (<https://www.w3.org/TR/trace-context/>), else of
+/// `X-Cloud-Trace-Context` (<https://cloud.google.com/trace/docs/trace-context>).
+fn trace_of(headers: &HeaderMap) -> Option<(&str, String)> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let hex = |text: &str, length| text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(parent) = text("traceparent") {
+        let mut parts = parent.split('-').skip(1);
+        if let (Some(trace), Some(span)) = (parts.next(), parts.next())
+            && hex(trace, 32)
+            && hex(span, 16)
+        {
+            return Some((trace, span.to_owned()));
+        }
+    }
+    let (trace, rest) = text("x-cloud-trace-context")?.split_once('/')?;
+    let span: u64 = rest.split(';').next()?.parse().ok()?;
+    hex(trace, 32).then(|| (trace, format!("{span:016x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_from_either_header_and_never_from_nonsense() {
+        let of = |name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            trace_of(&headers).map(|(trace, span)| (trace.to_owned(), span))
+        };
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let expected = Some((trace.to_owned(), "00f067aa0ba902b7".to_owned()));
+        assert_eq!(of("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01")), expected);
+        assert_eq!(of("x-cloud-trace-context", &format!("{trace}/67667974448284343;o=1")), expected);
+        for nonsense in ["", "00", "00-xyz-1-01", "/", "abc/1"] {
+            assert_eq!(of("traceparent", nonsense), None);
+            assert_eq!(of("x-cloud-trace-context", nonsense), None);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! For who runs plaudit: health, metrics, and the drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::App;
+use super::access::{Peer, bearer};
+use super::problem::Problem;
+use crate::outbox::Drained;
+
+/// How long an answer of the store counts as fresh.
+const FRESH: Duration = Duration::from_secs(5);
+/// How long the store may take to answer.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// What this is, and where to go on.
+pub(super) async fn welcome() -> Json<serde_json::Value> {
+    Json(
+        serde_json::json!({"service": "plaudit", "version": env!("CARGO_PKG_VERSION"), "docs": "/docs", "openapi": "/openapi.json"}),
+    )
+}
+
+/// How it stands.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+pub struct Health {
+    /// `ok`, or `degraded` while a destination is down and recognitions wait for it.
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+pub(super) async fn alive() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// When the store last answered, and what.
+#[derive(Debug, Default)]
+pub(super) struct Ready(Mutex<Option<(Instant, bool)>>);
+
+impl Ready {
+    /// Whether the store answers; it is asked at most every 5 s, once for all who ask meanwhile.
+    async fn store(&self, app: &App) -> bool {
+        let mut last = self.0.lock().await;
+        if let Some((at, answered)) = *last
+            && at.elapsed() < FRESH
+        {
+            return answered;
+        }
+        let answered = match tokio::time::timeout(ANSWER, app.store.ping()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the store does not answer");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("the store does not answer within {} s", ANSWER.as_secs());
+                false
+            }
+        };
+        *last = Some((Instant::now(), answered));
+        answered
+    }
+}
+
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
+    if !app.ready.store(&app).await {
+        return Err(Problem::new("unavailable", "the store does not answer"));
+    }
+    Ok(Json(Health { status: if app.outbox.healthy() { "ok" } else { "degraded" } }))
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+    app.access.read(&headers)?;
+    // What waits is read afresh; if the store is down, the last known number is better than none.
+    let _ = tokio::time::timeout(ANSWER, app.outbox.backlog()).await;
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
+}
+
+pub(super) async fn drain(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<Drained>, Problem> {
+    may_drain(&app, &headers, peer).await?;
+    let drained = app.outbox.drain().await?;
+    let oldest = app.outbox.backlog().await?.oldest;
+    app.outbox.log(drained, oldest);
+    Ok(Json(drained))
+}
+
+async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
+    if app.access.drain(headers, peer) {
+        return Ok(());
+    }
+    let set = "; or an OIDC token of the service account in PLAUDIT_DRAIN_EMAIL for PLAUDIT_DRAIN_AUDIENCE";
+    let needed = || Problem::token_needed("draining", set);
+    let (Some(verifier), Some(token)) = (&app.oidc, bearer(headers)) else { return Err(needed()) };
+    verifier.verify(token).await.map_err(|error| match error {
+        super::oidc::OidcError::Refused(why) => {
+            tracing::warn!(why, "a drain was refused: its OIDC token does not hold");
+            needed()
+        }
+        super::oidc::OidcError::NoKeys(why) => {
+            tracing::warn!(why, "a drain could not be let in: Google's keys cannot be had");
+            Problem::new("unavailable", "the keys to check this token cannot be had now")
+        }
+    })
+}

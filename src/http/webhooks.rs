@@ -1,0 +1,140 @@
+//! `POST /webhooks/{host}`: verify, read, record.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::App;
+use super::body;
+use super::observe::Told;
+use super::problem::Problem;
+use crate::domain::RecognitionId;
+use crate::hosts::{Host, Reading};
+use crate::record::Outcome;
+use crate::store::Novelty;
+
+/// What became of a delivery.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct DeliveryAnswer {
+    /// The delivery's id, by the host's word.
+    #[schema(example = "72d3162e-cc78-11e3-81ab-4c9367dc0958")]
+    delivery: String,
+    /// The event's name, by the host's word.
+    #[schema(example = "pull_request")]
+    event: String,
+    /// `recorded`, `duplicate` or `ignored`.
+    #[schema(example = "recorded")]
+    verdict: &'static str,
+    /// Why it was ignored; null otherwise.
+    #[schema(example = json!(null))]
+    reason: Option<&'static str>,
+    /// Each contribution that it told of.
+    contributions: Vec<DeliveredContribution>,
+}
+
+/// What became of one contribution of a delivery.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct DeliveredContribution {
+    /// Its identity.
+    #[schema(example = "github:1296269:pull_request:7")]
+    id: String,
+    /// Who is credited.
+    #[schema(example = "github:octocat")]
+    contributor: String,
+    /// The contributor's tally.
+    #[schema(example = 3)]
+    tally: u64,
+    /// Whether it was counted now.
+    recorded: bool,
+    /// The recognitions that followed.
+    recognitions: Vec<String>,
+}
+
+impl DeliveredContribution {
+    fn of(outcome: &Outcome) -> Self {
+        Self {
+            id: outcome.contribution.id.to_string(),
+            contributor: outcome.contribution.contributor.to_string(),
+            tally: outcome.tally,
+            recorded: outcome.novelty == Novelty::New,
+            recognitions: outcome.recognitions.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+pub(super) async fn receive(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
+        body::discard(request.into_body());
+        return Problem::new("not_found", "no such host; there are github and gitlab").into_response();
+    };
+    let mut told = Told { host: name, verdict: "rejected", ..Told::default() };
+    let answer = if let Some(host) = host {
+        deliver(&app, host.as_ref(), request, &mut told).await
+    } else {
+        body::discard(request.into_body());
+        let why = format!("plaudit believes nothing of {name} until the operator sets {set}");
+        Err(Problem::new("host_not_configured", why))
+    };
+    let reason = match &answer {
+        Ok(_) => told.reason.unwrap_or_default().to_owned(),
+        Err(problem) => problem.code().to_owned(),
+    };
+    app.metrics.deliveries.with_label_values(&[told.host, told.verdict, &reason]).inc();
+    let mut response = answer.map(Json).into_response();
+    response.extensions_mut().insert(told);
+    response
+}
+
+async fn deliver(
+    app: &App,
+    host: &dyn Host,
+    request: Request,
+    told: &mut Told,
+) -> Result<DeliveryAnswer, Problem> {
+    let (head, body) = request.into_parts();
+    let claim = match host.admit(&head.headers, app.clock.now()) {
+        Ok(claim) => claim,
+        Err(rejection) => {
+            body::discard(body);
+            return Err(rejection.into());
+        }
+    };
+    let (bytes, charge) = body::read(body, &head.headers, &app.limits, &app.budget).await?;
+    let genuine = host.verify(claim, bytes)?;
+    // Only now are the header's words more than a stranger's.
+    genuine.id().clone_into(&mut told.delivery);
+    genuine.event().clone_into(&mut told.event);
+    let reading = host.read(&genuine, &app.rules, app.clock.now())?;
+    let (delivery, event) = (told.delivery.clone(), told.event.clone());
+    drop((genuine, charge));
+    let contributions = match reading {
+        Reading::Ignored(reason) => {
+            (told.verdict, told.reason) = ("ignored", Some(reason.code()));
+            let verdict = told.verdict;
+            return Ok(DeliveryAnswer {
+                delivery,
+                event,
+                verdict,
+                reason: told.reason,
+                contributions: Vec::new(),
+            });
+        }
+        Reading::Counts(contributions) => contributions,
+    };
+    told.contributions = contributions.iter().map(|c| c.id.as_str()).collect::<Vec<_>>().join(" ");
+    let outcomes = app.recorder.record(contributions).await?;
+    let new = outcomes.iter().any(|outcome| outcome.novelty == Novelty::New);
+    told.verdict = if new { "recorded" } else { "duplicate" };
+    let recognitions: Vec<_> =
+        outcomes.iter().flat_map(|o| &o.recognitions).map(RecognitionId::as_str).collect();
+    told.recognitions = recognitions.join(" ");
+    let contributions = outcomes.iter().map(DeliveredContribution::of).collect();
+    Ok(DeliveryAnswer { delivery, event, verdict: told.verdict, reason: None, contributions })
+}

@@ -1,0 +1,96 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{StoreError, failure};
+
+/// Marks a file as plaudit's own (`PRAGMA application_id`): the letters "plau".
+const APPLICATION: i64 = 0x706c_6175;
+
+/// Each step brings the file from the version of its place to the next. Steps are only ever added.
+const STEPS: &[&str] = &["
+    CREATE TABLE contributors (
+        id TEXT PRIMARY KEY,
+        tally INTEGER NOT NULL,
+        recognised INTEGER NOT NULL,
+        user_id INTEGER,
+        first_at INTEGER NOT NULL,  -- microseconds since 1970, as every time here
+        last_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX contributors_by_tally ON contributors (tally DESC, id);
+    CREATE INDEX contributors_owing ON contributors (recognised, tally);
+
+    CREATE TABLE contributions (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        contributor TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        occurred_at INTEGER NOT NULL,
+        recorded_at INTEGER NOT NULL,
+        title TEXT,
+        url TEXT,
+        repository TEXT,
+        private INTEGER NOT NULL,
+        user_id INTEGER,
+        content BLOB                -- fingerprint of what a client posted; NULL for a host's
+    );
+    CREATE INDEX contributions_by_contributor ON contributions (contributor, seq);
+
+    CREATE TABLE recognitions (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        contributor TEXT NOT NULL,
+        milestone INTEGER NOT NULL,
+        tally INTEGER NOT NULL,
+        recognized_at INTEGER NOT NULL,
+        contribution TEXT
+    );
+
+    CREATE TABLE outbox (
+        recognition TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        state TEXT NOT NULL,        -- waiting, done, given_up
+        next_try INTEGER NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        reason TEXT,
+        PRIMARY KEY (recognition, destination)
+    ) WITHOUT ROWID;
+    CREATE INDEX outbox_due ON outbox (destination, next_try) WHERE state = 'waiting';
+"];
+
+/// Brings the file up to date, or says why it is not plaudit's to touch.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let newest = STEPS.len();
+    if version(connection)? == newest {
+        return Ok(());
+    }
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| failure(&e))?;
+    let found = version(&transaction)?;
+    for step in STEPS.iter().skip(found) {
+        transaction.execute_batch(step).map_err(|e| failure(&e))?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION).map_err(|e| failure(&e))?;
+    transaction
+        .pragma_update(None, "user_version", i64::try_from(newest).unwrap_or(0))
+        .map_err(|e| failure(&e))?;
+    transaction.commit().map_err(|e| failure(&e))
+}
+
+fn version(connection: &Connection) -> Result<usize, StoreError> {
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| failure(&e));
+    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if application != APPLICATION && (tables > 0 || version > 0) {
+        return Err(StoreError::Broken(
+            "the file is a database of another program; give plaudit one of its own".into(),
+        ));
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= STEPS.len() => Ok(version),
+        _ => Err(StoreError::Broken(format!(
+            "the file was written by a newer plaudit (schema {version}; this one knows {}); use that version or a copy of before",
+            STEPS.len()
+        ))),
+    }
+}

@@ -1,0 +1,132 @@
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
+
+use crate::domain::{Contribution, Kind};
+use crate::hosts::KNOWN;
+use crate::store::Backlog;
+
+/// What is counted and measured, as Prometheus reads it at `/metrics`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "each is described to its readers in `new`")]
+pub struct Metrics {
+    registry: Registry,
+    pub deliveries: IntCounterVec,
+    contributions: IntCounterVec,
+    pub recognitions: IntCounter,
+    pub published: IntCounterVec,
+    outbox_waiting: Gauge,
+    outbox_oldest: Gauge,
+    pub commit_size: Histogram,
+    pub commit_seconds: Histogram,
+    pub request_seconds: HistogramVec,
+}
+
+impl Metrics {
+    /// Fresh metrics, all at zero.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let seconds =
+            vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let sizes = vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
+        let histogram = |name: &str, help: &str, buckets: &[f64]| {
+            HistogramOpts::new(name, help).buckets(buckets.to_vec())
+        };
+        let metrics = Self {
+            registry: Registry::new(),
+            deliveries: counters(
+                "plaudit_deliveries_total",
+                "Webhook requests, by host, verdict and reason code.",
+                &["host", "verdict", "reason"],
+            )?,
+            contributions: counters(
+                "plaudit_contributions_total",
+                "Contributions counted, by kind; a client's own kinds together as other.",
+                &["kind"],
+            )?,
+            recognitions: IntCounter::new(
+                "plaudit_recognitions_total",
+                "Recognitions made by this instance.",
+            )?,
+            published: counters(
+                "plaudit_published_total",
+                "Recognitions tried at a destination, by outcome: done, later, or the reason it was given up.",
+                &["destination", "outcome"],
+            )?,
+            outbox_waiting: Gauge::new(
+                "plaudit_outbox_waiting",
+                "Recognitions that wait for a destination.",
+            )?,
+            outbox_oldest: Gauge::new(
+                "plaudit_outbox_oldest_seconds",
+                "Age in seconds of the oldest recognition that waits; 0 if none does.",
+            )?,
+            commit_size: Histogram::with_opts(histogram(
+                "plaudit_commit_contributions",
+                "Contributions in one commit.",
+                &sizes,
+            ))?,
+            commit_seconds: Histogram::with_opts(histogram(
+                "plaudit_commit_seconds",
+                "Seconds until a commit was durable.",
+                &seconds,
+            ))?,
+            request_seconds: HistogramVec::new(
+                histogram(
+                    "plaudit_request_seconds",
+                    "Seconds until a request was answered, by route and status.",
+                    &seconds,
+                ),
+                &["route", "status"],
+            )?,
+        };
+        for collector in [
+            Box::new(metrics.deliveries.clone()) as Box<dyn prometheus::core::Collector>,
+            Box::new(metrics.contributions.clone()),
+            Box::new(metrics.recognitions.clone()),
+            Box::new(metrics.published.clone()),
+            Box::new(metrics.outbox_waiting.clone()),
+            Box::new(metrics.outbox_oldest.clone()),
+            Box::new(metrics.commit_size.clone()),
+            Box::new(metrics.commit_seconds.clone()),
+            Box::new(metrics.request_seconds.clone()),
+        ] {
+            metrics.registry.register(collector)?;
+        }
+        // Shown from the start, so that a rate can be taken of the very first.
+        for kind in ["push", "pull_request", "issue", "other"] {
+            metrics.contributions.with_label_values(&[kind]);
+        }
+        for (host, verdict) in
+            KNOWN.iter().flat_map(|(host, _, _)| ["recorded", "duplicate"].map(|v| (host, v)))
+        {
+            metrics.deliveries.with_label_values(&[*host, verdict, ""]);
+        }
+        Ok(metrics)
+    }
+
+    /// Counts a contribution. A client's own kinds are one label: they could be any number.
+    pub fn counted(&self, contribution: &Contribution) {
+        let of_host = Kind::OF_HOSTS.contains(&contribution.kind);
+        let kind = if of_host { contribution.kind.as_str() } else { "other" };
+        self.contributions.with_label_values(&[kind]).inc();
+    }
+
+    /// Shows how much waits in the outbox, and for how long.
+    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; these numbers are small")]
+    pub fn backlog(&self, backlog: Backlog, oldest_seconds: f64) {
+        self.outbox_waiting.set(backlog.waiting as f64);
+        self.outbox_oldest.set(oldest_seconds);
+    }
+
+    /// All of it, in Prometheus' text format.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        if let Err(error) = prometheus::TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        text
+    }
+}
