@@ -389,3 +389,26 @@ async fn a_place_where_no_firestore_is_cannot_be_opened() {
     let opened = Firestore::open_emulator(&nowhere, "demo-x", "(default)", BRIEF).await;
     assert!(is_unavailable(opened).contains("cannot be reached"));
 }
+
+/// The variable of the environment is a process's own, so the test starts itself again with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_emulator_that_the_environment_names_is_used_without_credentials() {
+    const AGAIN: &str = "PLAUDIT_TEST_OPENS_BY_ENVIRONMENT";
+    if std::env::var(AGAIN).is_ok() {
+        let store = Firestore::open(&emulators::fresh_project(), "(default)").await.unwrap();
+        assert_eq!(told(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
+        return;
+    }
+    // Warm, so that the patience of production suffices.
+    let Some(ledger) = ledger(PATIENT).await else { return };
+    let name = "firestore::the_emulator_that_the_environment_names_is_used_without_credentials";
+    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env("FIRESTORE_EMULATOR_HOST", &ledger.proxy.host)
+        .env(AGAIN, "1")
+        .output()
+        .await
+        .unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+    assert_eq!(ledger.rpcs(), ["BatchGetDocuments", "Commit"]);
+}
