@@ -8,12 +8,16 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
+mod bots;
 mod comment;
 mod emulators;
 mod fake_github;
 mod firestore;
 mod h2proxy;
 mod indexes;
+mod pubsub;
+mod pubsub_emulator;
 mod readings;
 mod signatures;
 mod store;
+mod watch;
