@@ -9,3 +9,5 @@
 
 mod readings;
 mod signatures;
+mod openapi;
+mod served;
