@@ -9,5 +9,6 @@
 
 mod readings;
 mod signatures;
+mod docs_page;
 mod openapi;
 mod served;
