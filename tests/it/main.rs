@@ -9,6 +9,7 @@
 
 mod readings;
 mod signatures;
+mod clients;
 mod docs_page;
 mod openapi;
 mod served;
