@@ -9,11 +9,11 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{App, Id};
 use super::access::Peer;
 use super::body::{self, Limits, MOST_API};
 use super::observe::Told;
 use super::problem::{FieldError, Problem};
+use super::{App, Id};
 use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
 use crate::record::Outcome;
 use crate::store::{Counted, Novelty};
@@ -100,7 +100,12 @@ pub struct PostAnswer {
 #[schema(as = NewContribution, description = "A contribution, as a client posts it.")]
 pub struct NewContribution {
     /// `{host}:{login}`, or a plain name of 1 to 200 bytes; compared in lower case.
-    #[schema(example = "github:octocat", min_length = 1, max_length = 466, pattern = r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?:)?[^\s:/\x00-\x1f\x7f-\x9f](?:[^:/\x00-\x1f\x7f-\x9f]*[^\s:/\x00-\x1f\x7f-\x9f])?$")]
+    #[schema(
+        example = "github:octocat",
+        min_length = 1,
+        max_length = 466,
+        pattern = r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?:)?[^\s:/\x00-\x1f\x7f-\x9f](?:[^:/\x00-\x1f\x7f-\x9f]*[^\s:/\x00-\x1f\x7f-\x9f])?$"
+    )]
     contributor: String,
     /// What sort of thing it is.
     #[schema(example = "talk", pattern = "^[a-z][a-z0-9_-]{0,39}$")]
@@ -119,7 +124,11 @@ pub struct NewContribution {
     #[schema(max_length = 500)]
     title: Option<String>,
     /// Its page: an http or https URL of at most 2,000 bytes.
-    #[schema(example = "https://example.org/talks/17", max_length = 2000, pattern = r"^[hH][tT][tT][pP][sS]?:[^\s\x00-\x1f\x7f-\x9f]+$")]
+    #[schema(
+        example = "https://example.org/talks/17",
+        max_length = 2000,
+        pattern = r"^[hH][tT][tT][pP][sS]?:[^\s\x00-\x1f\x7f-\x9f]+$"
+    )]
     url: Option<String>,
     /// The repository's name, at most 500 bytes.
     #[schema(example = "octo-org/hello", min_length = 1, max_length = 500)]

@@ -112,7 +112,9 @@ pub(super) async fn serve() -> impl IntoResponse {
 /// Lets the items of a list be those of the component that they are: utoipa writes generic types out in full.
 fn refer(schemas: &mut Map<String, Value>) {
     for (name, list) in schemas {
-        if let (Some(of), Some(items)) = (name.strip_prefix("ListOf_"), list.pointer_mut("/properties/items/items")) {
+        if let (Some(of), Some(items)) =
+            (name.strip_prefix("ListOf_"), list.pointer_mut("/properties/items/items"))
+        {
             *items = json!({"$ref": format!("#/components/schemas/{of}")});
         }
     }
@@ -121,7 +123,8 @@ fn refer(schemas: &mut Map<String, Value>) {
 /// Writes out in one operation what its annotation says in short, and puts its examples in.
 fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     let codes = operation.remove("x-problems");
-    let codes: Vec<&str> = codes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+    let codes: Vec<&str> =
+        codes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
     let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
     for (code, status, _) in KINDS.iter().filter(|(code, _, _)| codes.contains(code)) {
         by_status.entry(*status).or_default().push(code);
@@ -130,7 +133,8 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     let mut own: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
     own.sort_by_key(|example| example.status);
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
-        responses.extend(by_status.iter().map(|(status, codes)| (status.to_string(), failure(*status, codes))));
+        responses
+            .extend(by_status.iter().map(|(status, codes)| (status.to_string(), failure(*status, codes))));
         for (status, response) in responses {
             let with_id = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
             merge(response, "headers", with_id);
@@ -153,7 +157,10 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
 
 /// An answer that is a problem of one of these kinds.
 fn failure(status: u16, codes: &[&str]) -> Value {
-    let titles = KINDS.iter().filter(|(code, _, _)| codes.contains(code)).map(|(code, _, title)| format!("`{code}`: {title}."));
+    let titles = KINDS
+        .iter()
+        .filter(|(code, _, _)| codes.contains(code))
+        .map(|(code, _, title)| format!("`{code}`: {title}."));
     let types: Vec<_> = codes.iter().map(|code| urn(code)).collect();
     let mut response = json!({
         "description": titles.collect::<Vec<_>>().join(" "),

@@ -7,11 +7,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::{App, Id};
 use super::body;
 use super::observe::Told;
 use super::openapi;
 use super::problem::Problem;
+use super::{App, Id};
 use crate::domain::RecognitionId;
 use crate::hosts::{Host, Reading, Reason};
 use crate::record::Outcome;
@@ -137,11 +137,7 @@ pub(super) mod described {
     }
 }
 
-pub(super) async fn receive(
-    State(app): State<Arc<App>>,
-    Id(name): Id,
-    request: Request,
-) -> Response {
+pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
     let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
         body::discard(request.into_body());
         return Problem::new("not_found", "no such host; there are github and gitlab").into_response();

@@ -22,7 +22,9 @@ async fn printed(program: &str, block: &str, served: &Served, token: Option<&str
     let output = command.kill_on_drop(true).output().await.unwrap();
     let (out, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program}: {out}\n{errors}");
-    out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{program} printed {line}"))).collect()
+    out.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{program} printed {line}")))
+        .collect()
 }
 
 async fn holds(program: &str, language: &str, source: &str, token: Option<&str>) {
@@ -38,7 +40,8 @@ async fn holds(program: &str, language: &str, source: &str, token: Option<&str>)
     assert_eq!([&first["recognitions"], &second["recognitions"]], [&json!([]), &json!([])]);
 
     // The two answers that the page shows, but for the word of the client.
-    let shown: Vec<Value> = blocks("json").iter()
+    let shown: Vec<Value> = blocks("json")
+        .iter()
         .map(|block| serde_json::from_str(&block.replace("api:curl:", &format!("api:{source}:"))).unwrap())
         .collect();
     assert_eq!([third, recognition], [&shown[0], &shown[1]]);

@@ -19,13 +19,19 @@ async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
         let answer = reqwest::get(format!("{}{path}", served.url)).await.unwrap();
         assert_eq!(answer.status(), 200, "{path} is for anyone");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"), "{policy}");
+        assert!(
+            policy
+                .starts_with("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"),
+            "{policy}"
+        );
         for word in ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"] {
             assert!(policy.contains(word), "{policy}");
         }
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
         let text = answer.text().await.unwrap();
-        for needs_more in ["style=", "onclick=", "<style", "innerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+        for needs_more in
+            ["style=", "onclick=", "<style", "innerHTML", "insertAdjacentHTML", "document.write", "eval("]
+        {
             assert!(!text.contains(needs_more), "{path} contains {needs_more}");
         }
     }
@@ -34,11 +40,13 @@ async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
 
 #[test]
 fn every_text_has_contrast_enough_in_both_colour_schemes() {
-    let schemes: Vec<&str> = CSS.split(":root {").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+    let schemes: Vec<&str> =
+        CSS.split(":root {").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
     assert_eq!(schemes.len(), 2, "one scheme for light, one for dark");
     for scheme in schemes {
         let colour = |name: &str| {
-            let hex = scheme.split(&format!("--{name}: #")).nth(1).unwrap_or_else(|| panic!("no colour {name}"));
+            let hex =
+                scheme.split(&format!("--{name}: #")).nth(1).unwrap_or_else(|| panic!("no colour {name}"));
             [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0)
         };
         // https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
@@ -72,9 +80,15 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     browser.until("document.querySelector('details.operation')").await;
 
     // Every route.
-    let document: Value = reqwest::get(format!("{}/openapi.json", served.url)).await.unwrap().json().await.unwrap();
-    let described: BTreeSet<String> = document["paths"].as_object().unwrap().iter()
-        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase())))
+    let document: Value =
+        reqwest::get(format!("{}/openapi.json", served.url)).await.unwrap().json().await.unwrap();
+    let described: BTreeSet<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
         .collect();
     let listed = browser.run("return [...document.querySelectorAll('details.operation > summary')].map(s => s.querySelector('.method').textContent + ' ' + s.querySelector('.path').textContent)").await;
     assert_eq!(serde_json::from_value::<BTreeSet<String>>(listed).unwrap(), described);
@@ -86,7 +100,8 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     // Posting what the form offers, and reading the real answer.
     let posted = browser.try_it("createContribution", "").await;
     assert_eq!(posted["status"], "201", "{posted}");
-    let read = browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
+    let read =
+        browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
     let client = reqwest::Client::new();
     let asked = client.get(format!("{}/v1/contributors?limit=5", served.url)).bearer_auth(TOKEN);
     let really: Value = asked.send().await.unwrap().json().await.unwrap();
@@ -94,7 +109,9 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     assert_eq!(serde_json::from_str::<Value>(read["body"].as_str().unwrap()).unwrap(), really);
 
     // An id in a path is encoded.
-    let one = browser.try_it("getContributor", "form.querySelector('[data-name=id]').value = 'github:octocat';").await;
+    let one = browser
+        .try_it("getContributor", "form.querySelector('[data-name=id]').value = 'github:octocat';")
+        .await;
     assert_eq!(one["status"], "200", "{one}");
 
     browser.check_everything_is_its_own().await;
@@ -122,7 +139,13 @@ async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
 
     for scheme in ["light", "dark"] {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.call("POST", "/goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": features})).await;
+        browser
+            .call(
+                "POST",
+                "/goog/cdp/execute",
+                &json!({"cmd": "Emulation.setEmulatedMedia", "params": features}),
+            )
+            .await;
         let ground = browser.run("return getComputedStyle(document.body).backgroundColor").await;
         let expected = if scheme == "light" { "rgb(255, 255, 255)" } else { "rgb(17, 23, 21)" };
         assert_eq!(ground, expected);
@@ -152,9 +175,12 @@ impl Browser {
         let mut driver = match started {
             Ok(driver) => driver,
             Err(error) => {
-                let required = std::env::var_os("PLAUDIT_TEST_REQUIRE_BROWSER").is_some_and(|value| value == "1");
+                let required =
+                    std::env::var_os("PLAUDIT_TEST_REQUIRE_BROWSER").is_some_and(|value| value == "1");
                 assert!(!required, "chromedriver is required here, and cannot be started: {error}");
-                eprintln!("SKIPPED: the page at /docs was not tried in a browser, for want of chromedriver ({error}); install chromium and chromium-driver");
+                eprintln!(
+                    "SKIPPED: the page at /docs was not tried in a browser, for want of chromedriver ({error}); install chromium and chromium-driver"
+                );
                 return None;
             }
         };
@@ -167,8 +193,14 @@ impl Browser {
         };
         let profile = tempfile::tempdir().unwrap();
         let arguments = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-            "--disable-background-networking", "--disable-component-update",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-sync",
+            "--disable-background-networking",
+            "--disable-component-update",
             &format!("--user-data-dir={}", profile.path().display()),
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
@@ -251,7 +283,11 @@ impl Browser {
 
     async fn complaints(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({"type": "browser"})).await;
-        let worse = log.as_array().unwrap().iter().filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
+        let worse = log
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
         worse.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
     }
 

@@ -55,11 +55,14 @@ fn every_kind_of_problem_is_given_by_some_answer() {
     let operations = operations(&document).map(|(_, operation)| operation["responses"].clone());
     let responses: Vec<Value> = operations.chain([document["components"]["responses"].clone()]).collect();
     for (code, status, _) in KINDS {
-        let given = responses.iter().flat_map(|all| all.as_object().unwrap().iter()).any(|(name, response)| {
-            let schema = &response["content"]["application/problem+json"]["schema"]["properties"];
-            let of_status = *name == status.to_string() || name.starts_with("NoSuch");
-            of_status && schema["status"]["const"] == *status && schema["type"]["enum"].as_array().unwrap().contains(&json!(urn(code)))
-        });
+        let given =
+            responses.iter().flat_map(|all| all.as_object().unwrap().iter()).any(|(name, response)| {
+                let schema = &response["content"]["application/problem+json"]["schema"]["properties"];
+                let of_status = *name == status.to_string() || name.starts_with("NoSuch");
+                of_status
+                    && schema["status"]["const"] == *status
+                    && schema["type"]["enum"].as_array().unwrap().contains(&json!(urn(code)))
+            });
         assert!(given, "no answer is described that gives {code}");
     }
 }
@@ -67,23 +70,27 @@ fn every_kind_of_problem_is_given_by_some_answer() {
 #[tokio::test]
 async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real_answers() {
     let told = tour().await;
-    let examples: Vec<Example> = told.iter().map(|told| serde_json::from_value(told.clone()).unwrap()).collect();
+    let examples: Vec<Example> =
+        told.iter().map(|told| serde_json::from_value(told.clone()).unwrap()).collect();
     let written = serde_json::to_string_pretty(&told).unwrap() + "\n";
-    let (example_file, file) = (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
+    let (example_file, file) =
+        (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
     let made = document(&examples);
     if std::env::var_os("PLAUDIT_BLESS").is_some() {
         std::fs::write(&example_file, &written).unwrap();
         std::fs::write(&file, &made).unwrap();
         return;
     }
-    let again = "what is answered has changed; if that is meant: PLAUDIT_BLESS=1 cargo test --test it openapi";
+    let again =
+        "what is answered has changed; if that is meant: PLAUDIT_BLESS=1 cargo test --test it openapi";
     same(&std::fs::read_to_string(example_file).unwrap(), &written, again);
     same(&std::fs::read_to_string(file).unwrap(), &made, again);
     let document = committed();
     for example in &examples {
         holds(&document, example);
     }
-    let shown: BTreeSet<&str> = examples.iter().filter(|e| e.status < 300).map(|e| e.operation.as_str()).collect();
+    let shown: BTreeSet<&str> =
+        examples.iter().filter(|e| e.status < 300).map(|e| e.operation.as_str()).collect();
     for (named, operation) in operations(&document) {
         let id = operation["operationId"].as_str().unwrap();
         assert!(shown.contains(id) != WITHOUT_EXAMPLE.contains(&id), "{named} has no example, or needs none");
@@ -98,9 +105,16 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
 async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
     let served = Served::start(|config, _| config.public_read = false).await;
     let answer = reqwest::get(format!("{}/openapi.json", served.url)).await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"application/json".parse().unwrap()));
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
     let text = answer.text().await.unwrap();
-    same(&text, &std::fs::read_to_string(root().join("docs/openapi.json")).unwrap(), "served and committed part");
+    same(
+        &text,
+        &std::fs::read_to_string(root().join("docs/openapi.json")).unwrap(),
+        "served and committed part",
+    );
     let document: Value = serde_json::from_str(&text).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
     served.end().await;
@@ -109,7 +123,14 @@ async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
 #[tokio::test]
 async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
     let served = Served::start(|_, _| {}).await;
-    for path in ["/v1/contributions/%FF", "/v1/contributors/%FF", "/v1/contributors/%FF/contributions", "/v1/recognitions/%C3", "/docs/%FF", "/webhooks/%FF"] {
+    for path in [
+        "/v1/contributions/%FF",
+        "/v1/contributors/%FF",
+        "/v1/contributors/%FF/contributions",
+        "/v1/recognitions/%C3",
+        "/docs/%FF",
+        "/webhooks/%FF",
+    ] {
         let url = format!("{}{path}", served.url);
         let method = if path.starts_with("/webhooks") { Method::POST } else { Method::GET };
         let answer = reqwest::Client::new().request(method, url).send().await.unwrap();
@@ -147,7 +168,10 @@ fn holds(document: &Value, example: &Example) {
 
 fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
     document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
-        item.as_object().unwrap().iter().map(move |(method, operation)| (format!("{method} {path}"), operation))
+        item.as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| (format!("{method} {path}"), operation))
     })
 }
 
@@ -230,7 +254,14 @@ impl Guide<'_> {
         self.client.post(format!("{}/webhooks/{host}", self.served.url)).headers(headers).body(body)
     }
 
-    async fn tell(&mut self, operation: &str, name: &str, summary: &str, request: Option<Value>, asked: RequestBuilder) {
+    async fn tell(
+        &mut self,
+        operation: &str,
+        name: &str,
+        summary: &str,
+        request: Option<Value>,
+        asked: RequestBuilder,
+    ) {
         let answer = asked.send().await.unwrap();
         let status = answer.status().as_u16();
         assert_eq!(answer.headers()["x-request-id"].len(), 36, "{operation}");
@@ -238,7 +269,15 @@ impl Guide<'_> {
         self.write(operation, name, summary, request, status, answer);
     }
 
-    fn write(&mut self, operation: &str, name: &str, summary: &str, request: Option<Value>, status: u16, mut answer: Value) {
+    fn write(
+        &mut self,
+        operation: &str,
+        name: &str,
+        summary: &str,
+        request: Option<Value>,
+        status: u16,
+        mut answer: Value,
+    ) {
         if answer["request_id"].is_string() {
             answer["request_id"] = json!("019ab4f2-6a80-7000-8000-5f0c1d2e3f40");
         }
@@ -261,8 +300,18 @@ impl Guide<'_> {
         self.post("counted", "A talk was given.", talk(1, "What a ledger is for")).await;
         self.post("again", "The same again: it counts once.", talk(1, "What a ledger is for")).await;
         let minimal = json!({"contributor": "github:octocat", "kind": "review"});
-        let asked = self.ask(Method::POST, "/v1/contributions").header("idempotency-key", "\"review-of-7\"").json(&minimal);
-        self.tell("createContribution", "by_key", "With a header `Idempotency-Key: \"review-of-7\"`, and no more than is needed.", Some(minimal), asked).await;
+        let asked = self
+            .ask(Method::POST, "/v1/contributions")
+            .header("idempotency-key", "\"review-of-7\"")
+            .json(&minimal);
+        self.tell(
+            "createContribution",
+            "by_key",
+            "With a header `Idempotency-Key: \"review-of-7\"`, and no more than is needed.",
+            Some(minimal),
+            asked,
+        )
+        .await;
         self.post("recognised", "The third: a recognition follows.", talk(3, "Counting, honestly")).await;
         self.post("conflict", "The same id with another body.", talk(1, "Another title")).await;
         let wrong = json!({"contributor": "a/b", "kind": "Talk", "tilte": "A slip of the pen"});
@@ -270,17 +319,43 @@ impl Guide<'_> {
         let event = first_event(stream).await;
         self.write("streamRecognitions", "recognition", "A recognition.", None, 200, event);
         self.get("getContribution", "contribution", "A talk.", "/v1/contributions/api:api:talk-1").await;
-        self.get("getContribution", "not_found", "Nobody knows it.", "/v1/contributions/api:api:talk-9").await;
+        self.get("getContribution", "not_found", "Nobody knows it.", "/v1/contributions/api:api:talk-9")
+            .await;
     }
 
     async fn lists(&mut self) {
-        self.get("listContributors", "first_page", "The contributor with the most contributions.", "/v1/contributors?limit=1").await;
-        self.get("listContributors", "invalid_fields", "A limit that is none.", "/v1/contributors?limit=1000").await;
-        self.get("getContributor", "contributor", "An account on GitHub.", "/v1/contributors/github:octocat").await;
+        self.get(
+            "listContributors",
+            "first_page",
+            "The contributor with the most contributions.",
+            "/v1/contributors?limit=1",
+        )
+        .await;
+        self.get(
+            "listContributors",
+            "invalid_fields",
+            "A limit that is none.",
+            "/v1/contributors?limit=1000",
+        )
+        .await;
+        self.get("getContributor", "contributor", "An account on GitHub.", "/v1/contributors/github:octocat")
+            .await;
         self.get("getContributor", "malformed", "The path is no text.", "/v1/contributors/%FF").await;
-        self.get("listContributionsOf", "first_page", "The newest, and where to go on.", "/v1/contributors/github:octocat/contributions?limit=1").await;
+        self.get(
+            "listContributionsOf",
+            "first_page",
+            "The newest, and where to go on.",
+            "/v1/contributors/github:octocat/contributions?limit=1",
+        )
+        .await;
         self.get("listRecognitions", "whole", "All there are.", "/v1/recognitions").await;
-        self.get("getRecognition", "recognition", "For the third contribution.", "/v1/recognitions/github:octocat:3").await;
+        self.get(
+            "getRecognition",
+            "recognition",
+            "For the third contribution.",
+            "/v1/recognitions/github:octocat:3",
+        )
+        .await;
     }
 
     async fn webhooks(&mut self) {
@@ -294,11 +369,25 @@ impl Guide<'_> {
         let nonsense = self.signed("github", "pull_request", b"{}".to_vec());
         self.tell("receiveGithub", "malformed", "Signed, but no pull request.", None, nonsense).await;
         let forged = self.signed("github", "ping", b"{}".to_vec()).body("{ }");
-        self.tell("receiveGithub", "bad_signature", "Signed with another secret, or changed on the way.", None, forged).await;
+        self.tell(
+            "receiveGithub",
+            "bad_signature",
+            "Signed with another secret, or changed on the way.",
+            None,
+            forged,
+        )
+        .await;
         let unsigned = self.ask(Method::POST, "/webhooks/github").json(&json!({}));
         self.tell("receiveGithub", "unsigned", "No signature at all.", None, unsigned).await;
         let stranger = self.ask(Method::POST, "/webhooks/gitlab").json(&json!({}));
-        self.tell("receiveGitlab", "host_not_configured", "The operator set no secret for GitLab.", None, stranger).await;
+        self.tell(
+            "receiveGitlab",
+            "host_not_configured",
+            "The operator set no secret for GitLab.",
+            None,
+            stranger,
+        )
+        .await;
     }
 
     async fn operations(&mut self) {
@@ -308,14 +397,23 @@ impl Guide<'_> {
         let drain = self.ask(Method::POST, "/internal/drain");
         self.tell("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
         let metrics = self.ask(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
-        let excerpt: Vec<_> = metrics.lines().filter(|line| line.contains("plaudit_recognitions_total")).collect();
-        self.write("readMetrics", "excerpt", "Three lines of it.", None, 200, json!(excerpt.join("\n") + "\n"));
+        let excerpt: Vec<_> =
+            metrics.lines().filter(|line| line.contains("plaudit_recognitions_total")).collect();
+        self.write(
+            "readMetrics",
+            "excerpt",
+            "Three lines of it.",
+            None,
+            200,
+            json!(excerpt.join("\n") + "\n"),
+        );
     }
 
     async fn refusals(&mut self) {
         let nobody = self.client.get(format!("{}/v1/contributors", self.served.url));
         self.tell("listContributors", "token_needed", "No token, or a wrong one.", None, nobody).await;
-        let text = self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");
+        let text =
+            self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");
         self.tell("createContribution", "unsupported", "No JSON.", None, text).await;
         let large = self.ask(Method::POST, "/v1/contributions").json(&"x".repeat(70_000));
         self.tell("createContribution", "body_too_large", "More than 64 KiB.", None, large).await;
@@ -330,7 +428,9 @@ impl Guide<'_> {
     async fn slow_post(&self) -> Value {
         let address = self.served.url.strip_prefix("http://").unwrap();
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
-        let head = format!("POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{");
+        let head = format!(
+            "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+        );
         connection.write_all(head.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).await.unwrap();
@@ -349,7 +449,9 @@ async fn body(answer: Response) -> Value {
 async fn first_event(mut stream: Response) -> Value {
     let mut text = String::new();
     while !text.contains("\n\n") {
-        text.push_str(std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream ended")).unwrap());
+        text.push_str(
+            std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream ended")).unwrap(),
+        );
     }
     json!(text)
 }
@@ -392,16 +494,28 @@ impl Store for Wrong {
     async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
         Err(self.0.clone())
     }
-    async fn contributions_of(&self, _: &ContributorId, _: bool, _: &Page) -> Result<Paged<Counted>, StoreError> {
+    async fn contributions_of(
+        &self,
+        _: &ContributorId,
+        _: bool,
+        _: &Page,
+    ) -> Result<Paged<Counted>, StoreError> {
         Err(self.0.clone())
     }
-    async fn recognition(&self, _: &RecognitionId) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
+    async fn recognition(
+        &self,
+        _: &RecognitionId,
+    ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
         Err(self.0.clone())
     }
     async fn recognitions(&self, _: &Page) -> Result<Paged<Recognition>, StoreError> {
         Err(self.0.clone())
     }
-    async fn recognitions_after(&self, _: Option<&str>, _: usize) -> Result<(Vec<Recognition>, String), StoreError> {
+    async fn recognitions_after(
+        &self,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<(Vec<Recognition>, String), StoreError> {
         Err(self.0.clone())
     }
     async fn position_of(&self, _: &RecognitionId) -> Result<Option<String>, StoreError> {
