@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, Standing, owed};
-use crate::publish::{PublishError, Publisher};
+use crate::publish::{Message, PublishError, Publisher};
 use crate::runtime::{Clock, stop_point};
 use crate::store::{Backlog, Due, Settled, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -264,7 +264,7 @@ impl Outbox {
             let mut told = was_down; // An outage is said once, not for every recognition it delays.
             let settled: Vec<_> = outcomes
                 .into_iter()
-                .filter_map(|(outcome, due)| self.settled(lane, outcome, due, &mut told))
+                .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
                 .collect();
             taken += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
             if !settled.is_empty() {
@@ -281,17 +281,18 @@ impl Outbox {
         &self,
         lane: &Lane,
         outcome: Result<(), PublishError>,
-        due: Due,
+        due: &Due,
         told: &mut bool,
     ) -> Option<(RecognitionId, Destination, Settled)> {
         let destination = lane.publisher.destination();
-        let id = due.recognition.id;
+        let id = due.recognition.id.clone();
         let count =
             |outcome: &str| self.metrics.published.with_label_values(&[destination.as_str(), outcome]).inc();
         let became = match outcome {
             Ok(()) => {
                 count("done");
-                tracing::debug!(recognition = %id, %destination, "recognition {id} taken");
+                let said = serde_json::to_string(&Message::public(&due.recognition)).unwrap_or_default();
+                tracing::info!(recognition = %id, %destination, said, "recognition {id} published");
                 Settled::Done
             }
             Err(PublishError::Never { reason, why }) => {

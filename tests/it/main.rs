@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod comment;
+mod fake_github;
 mod readings;
 mod signatures;
 mod clients;
