@@ -17,7 +17,11 @@ fn blocks(language: &str) -> Vec<&'static str> {
 /// What a block prints, line by line.
 async fn printed(program: &str, block: &str, served: &Served, token: Option<&str>) -> Vec<Value> {
     let mut command = Command::new(program);
-    command.args(["-c", block]).env("PLAUDIT_URL", &served.url).env_remove("PLAUDIT_TOKEN");
+    command
+        .args(["-c", block])
+        .env("PLAUDIT_URL", &served.url)
+        .env("no_proxy", "127.0.0.1")
+        .env_remove("PLAUDIT_TOKEN");
     token.map(|token| command.env("PLAUDIT_TOKEN", token));
     let output = command.kill_on_drop(true).output().await.unwrap();
     let (out, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));

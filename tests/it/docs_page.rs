@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use plaudit::config::Secret;
+use plaudit::config::{Secret, environment};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::served::{Served, TOKEN};
+use crate::served::{Served, TOKEN, client};
 
 const CSS: &str = include_str!("../../src/http/docs/app.css");
 
@@ -16,7 +16,7 @@ const CSS: &str = include_str!("../../src/http/docs/app.css");
 async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
     let served = Served::start(|config, _| config.public_read = false).await;
     for path in ["/docs", "/docs/app.js", "/docs/app.css"] {
-        let answer = reqwest::get(format!("{}{path}", served.url)).await.unwrap();
+        let answer = client().get(format!("{}{path}", served.url)).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path} is for anyone");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(
@@ -81,7 +81,7 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
 
     // Every route.
     let document: Value =
-        reqwest::get(format!("{}/openapi.json", served.url)).await.unwrap().json().await.unwrap();
+        client().get(format!("{}/openapi.json", served.url)).send().await.unwrap().json().await.unwrap();
     let described: BTreeSet<String> = document["paths"]
         .as_object()
         .unwrap()
@@ -102,7 +102,7 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     assert_eq!(posted["status"], "201", "{posted}");
     let read =
         browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
-    let client = reqwest::Client::new();
+    let client = client();
     let asked = client.get(format!("{}/v1/contributors?limit=5", served.url)).bearer_auth(TOKEN);
     let really: Value = asked.send().await.unwrap().json().await.unwrap();
     assert_eq!(really["items"][0]["tally"], 1);
@@ -175,8 +175,7 @@ impl Browser {
         let mut driver = match started {
             Ok(driver) => driver,
             Err(error) => {
-                let required =
-                    std::env::var_os("PLAUDIT_TEST_REQUIRE_BROWSER").is_some_and(|value| value == "1");
+                let required = environment("PLAUDIT_TEST_REQUIRE_BROWSER").is_some_and(|value| value == "1");
                 assert!(!required, "chromedriver is required here, and cannot be started: {error}");
                 eprintln!(
                     "SKIPPED: the page at /docs was not tried in a browser, for want of chromedriver ({error}); install chromium and chromium-driver"
@@ -211,7 +210,7 @@ impl Browser {
                 "mobileEmulation": {"deviceMetrics": {"width": 360, "height": 800, "pixelRatio": 1.0}},
             },
         }}});
-        let client = reqwest::Client::new();
+        let client = client();
         let base = format!("http://127.0.0.1:{port}/session");
         let made: Value = client.post(&base).json(&wanted).send().await.unwrap().json().await.unwrap();
         let id = made["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use plaudit::config::environment;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
     Standing,
@@ -20,15 +21,15 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::served::{Served, TOKEN, now};
+use crate::served::{Served, TOKEN, client, now};
 
 /// Operations whose answers are no examples: the document itself, and the page's files.
 const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
 
 #[test]
 fn every_route_is_described_and_nothing_else() {
-    let router = std::fs::read_to_string(root().join("src/http/mod.rs")).unwrap();
-    let routes: BTreeSet<String> = router
+    let source = std::fs::read_to_string(root().join("src/http/mod.rs")).unwrap();
+    let routes: BTreeSet<String> = source
         .lines()
         .filter_map(|line| line.trim().strip_prefix(".route(\""))
         .flat_map(|rest| {
@@ -76,7 +77,7 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
     let (example_file, file) =
         (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
     let made = document(&examples);
-    if std::env::var_os("PLAUDIT_BLESS").is_some() {
+    if environment("PLAUDIT_BLESS").is_some() {
         std::fs::write(&example_file, &written).unwrap();
         std::fs::write(&file, &made).unwrap();
         return;
@@ -104,7 +105,7 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
 #[tokio::test]
 async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
     let served = Served::start(|config, _| config.public_read = false).await;
-    let answer = reqwest::get(format!("{}/openapi.json", served.url)).await.unwrap();
+    let answer = client().get(format!("{}/openapi.json", served.url)).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &"application/json".parse().unwrap())
@@ -133,7 +134,7 @@ async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
     ] {
         let url = format!("{}{path}", served.url);
         let method = if path.starts_with("/webhooks") { Method::POST } else { Method::GET };
-        let answer = reqwest::Client::new().request(method, url).send().await.unwrap();
+        let answer = client().request(method, url).send().await.unwrap();
         assert_eq!(answer.status(), 400, "{path}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
     }
@@ -203,7 +204,7 @@ async fn tour() -> Vec<Value> {
         seams.limits.silence = Duration::from_millis(200);
     })
     .await;
-    let mut guide = Guide { served, told: &mut told, client: reqwest::Client::new() };
+    let mut guide = Guide { served, told: &mut told, client: client() };
     guide.contributions().await;
     guide.lists().await;
     guide.webhooks().await;
@@ -212,7 +213,7 @@ async fn tour() -> Vec<Value> {
     guide.served.end().await;
 
     let served = Served::start(|_, _| {}).await;
-    let mut guide = Guide { served, told: &mut told, client: reqwest::Client::new() };
+    let mut guide = Guide { served, told: &mut told, client: client() };
     let merge_request = std::fs::read(root().join("fixtures/gitlab/merge_request.open.json")).unwrap();
     let signed = guide.signed("gitlab", "Merge Request Hook", merge_request);
     guide.tell("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
@@ -224,7 +225,7 @@ async fn tour() -> Vec<Value> {
         ("unavailable", "The store is down.", StoreError::Unavailable("inside".into())),
     ] {
         let served = Served::over(Some(Arc::new(Wrong(error))), |_, _| {}).await;
-        let mut guide = Guide { served, told: &mut told, client: reqwest::Client::new() };
+        let mut guide = Guide { served, told: &mut told, client: client() };
         guide.post(name, summary, json!({"contributor": "grace", "kind": "talk", "id": "talk-1"})).await;
         if name == "unavailable" {
             let ready = guide.ask(Method::GET, "/readyz");
@@ -266,7 +267,7 @@ impl Guide<'_> {
         let status = answer.status().as_u16();
         assert_eq!(answer.headers()["x-request-id"].len(), 36, "{operation}");
         let answer = body(answer).await;
-        self.write(operation, name, summary, request, status, answer);
+        self.write(operation, name, summary, request.as_ref(), status, answer);
     }
 
     fn write(
@@ -274,7 +275,7 @@ impl Guide<'_> {
         operation: &str,
         name: &str,
         summary: &str,
-        request: Option<Value>,
+        request: Option<&Value>,
         status: u16,
         mut answer: Value,
     ) {

@@ -23,6 +23,11 @@ pub struct Served {
     _folder: tempfile::TempDir,
 }
 
+/// A client that speaks to this machine, whatever proxy stands before others.
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 pub fn now() -> Moment {
     NOW.parse().unwrap()
 }
