@@ -36,11 +36,14 @@ function resolve(schema) {
   if (!schema) return {};
   const parts = [...(schema.allOf ?? [])];
   if (schema.$ref) parts.push(schema.$ref.slice(2).split("/").reduce((at, key) => at?.[key], api));
-  const {allOf, $ref, ...whole} = schema;
+  const {allOf, $ref, properties, ...whole} = schema;
   for (const part of parts.map(resolve)) {
-    whole.properties = {...part.properties, ...whole.properties};
-    whole.required = [...(part.required ?? []), ...(whole.required ?? [])];
+    whole.properties = {...whole.properties, ...part.properties};
+    whole.required = [...(whole.required ?? []), ...(part.required ?? [])];
     for (const [key, value] of Object.entries(part)) whole[key] ??= value;
+  }
+  for (const [name, property] of Object.entries(properties ?? {})) {
+    whole.properties = {...whole.properties, [name]: {...whole.properties?.[name], ...property}};
   }
   const inner = schema.oneOf?.find((one) => one.type !== "null");
   if (!inner) return whole;
@@ -60,9 +63,10 @@ function kindOf(schema) {
   return [named.join(" or "), ...limits.filter(Boolean)].join(", ");
 }
 
+/** A field, with a word for one that is never missing: "required" of a request, "always" of an answer. */
 function field(name, schema, must, description) {
   const head = make("dt", {}, make("span", {class: "name"}, name), " ", make("span", {class: "kind"}, kindOf(schema)));
-  if (must) head.append(" ", make("span", {class: "must"}, "required"));
+  if (must) head.append(" ", make("span", {class: must === "required" ? "must" : "kind"}, must));
   const body = make("dd", {}, ...prose(description ?? schema.description));
   if (schema.enum && schema.enum.length <= 20) {
     const words = schema.enum.flatMap((word, n) => [n ? ", " : "", make("code", {}, String(word))]);
@@ -71,14 +75,14 @@ function field(name, schema, must, description) {
   // A longer one is said better by the description.
   if (schema.pattern?.length <= 60) body.append(make("p", {class: "note"}, "Matches ", make("code", {}, schema.pattern)));
   const inner = schema.properties ? schema : resolve(schema.items);
-  if (inner.properties) body.append(fields(inner));
+  if (inner.properties) body.append(fields(inner, must || "always"));
   return make("div", {}, head, body);
 }
 
-function fields(schema) {
+function fields(schema, word) {
   const properties = Object.entries(schema.properties ?? {});
   return make("dl", {class: "fields"}, ...properties.map(([name, property]) =>
-    field(name, resolve(property), schema.required?.includes(name))));
+    field(name, resolve(property), schema.required?.includes(name) && word)));
 }
 
 function pretty(value) {
@@ -102,7 +106,7 @@ function answer([status, response]) {
   const schema = resolve(media?.schema);
   const headers = Object.keys(response.headers ?? {});
   if (kind) details.append(make("p", {class: "note"}, "As ", make("code", {}, kind), headers.length ? `; headers: ${headers.join(", ")}` : ""));
-  if (schema.properties) details.append(fields(schema));
+  if (schema.properties) details.append(fields(schema, "always"));
   details.append(...examples(media));
   return details;
 }
@@ -205,10 +209,10 @@ function draw(path, method, operation) {
     make("span", {class: `method ${method}`}, method.toUpperCase()), make("span", {class: "path"}, path),
     make("span", {class: "says"}, ...inline(operation.summary ?? ""))));
   const inside = () => {
-    const taken = inputs(operation).map((one) => field(one.name, resolve(one.schema), one.required, one.description));
+    const taken = inputs(operation).map((one) => field(one.name, resolve(one.schema), one.required && "required", one.description));
     const [kind, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
     const schema = resolve(media?.schema);
-    const body = kind ? [...prose(operation.requestBody.description), make("p", {class: "note"}, "As ", make("code", {}, kind)), schema.properties ? fields(schema) : null] : [];
+    const body = kind ? [...prose(operation.requestBody.description), make("p", {class: "note"}, "As ", make("code", {}, kind)), schema.properties ? fields(schema, "required") : null] : [];
     const proofs = (operation.security ?? []).map((one) => Object.keys(one).join(" and ") || "nobody needs to, where the operator allows it");
     details.append(make("div", {class: "inside"},
       ...prose(operation.description),
