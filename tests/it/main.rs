@@ -6,12 +6,18 @@
     clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
-mod comment;
-mod fake_github;
-mod readings;
-mod signatures;
 mod clients;
+mod comment;
 mod docs_page;
+mod emulators;
+mod fake_github;
+mod firestore;
+mod h2proxy;
+mod indexes;
 mod openapi;
+mod readings;
 mod served;
+mod signatures;
+mod store;

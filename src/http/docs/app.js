@@ -63,10 +63,10 @@ function kindOf(schema) {
   return [named.join(" or "), ...limits.filter(Boolean)].join(", ");
 }
 
-/** A field, with a word for one that is never missing: "required" of a request, "always" of an answer. */
+/** A field, with a word for one that is never missing: "required" of a request, "always there" of an answer. */
 function field(name, schema, must, description) {
   const head = make("dt", {}, make("span", {class: "name"}, name), " ", make("span", {class: "kind"}, kindOf(schema)));
-  if (must) head.append(" ", make("span", {class: must === "required" ? "must" : "kind"}, must));
+  if (must) head.append(must === "required" ? " " : ", ", make("span", {class: must === "required" ? "must" : "kind"}, must));
   const body = make("dd", {}, ...prose(description ?? schema.description));
   if (schema.enum && schema.enum.length <= 20) {
     const words = schema.enum.flatMap((word, n) => [n ? ", " : "", make("code", {}, String(word))]);
@@ -75,7 +75,7 @@ function field(name, schema, must, description) {
   // A longer one is said better by the description.
   if (schema.pattern?.length <= 60) body.append(make("p", {class: "note"}, "Matches ", make("code", {}, schema.pattern)));
   const inner = schema.properties ? schema : resolve(schema.items);
-  if (inner.properties) body.append(fields(inner, must || "always"));
+  if (inner.properties) body.append(fields(inner, must || "always there"));
   return make("div", {}, head, body);
 }
 
@@ -106,7 +106,7 @@ function answer([status, response]) {
   const schema = resolve(media?.schema);
   const headers = Object.keys(response.headers ?? {});
   if (kind) details.append(make("p", {class: "note"}, "As ", make("code", {}, kind), headers.length ? `; headers: ${headers.join(", ")}` : ""));
-  if (schema.properties) details.append(fields(schema, "always"));
+  if (schema.properties) details.append(fields(schema, "always there"));
   details.append(...examples(media));
   return details;
 }
