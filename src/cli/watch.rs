@@ -151,19 +151,20 @@ impl Consumer {
             return Ok(Fate::Repeat);
         }
         let line = one_line(data);
-        let fate = match &self.exec {
-            Some(command) => match execute(command, &line, &self.stop).await {
+        let fate = if let Some(command) = &self.exec {
+            match execute(command, &line, &self.stop).await {
                 Ok(()) => Fate::Done,
                 Err(why) => Fate::Failed(format!("{id}: {why}")),
-            },
-            None => tokio::select! {
+            }
+        } else {
+            tokio::select! {
                 printed = self.printer.print(line) => match printed {
                     Ok(()) => Fate::Done,
                     Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Fate::Over,
                     Err(error) => return Err(error).context("standard output"),
                 },
                 () = self.stop.cancelled() => Fate::Over,
-            },
+            }
         };
         if fate == Fate::Done {
             self.seen.insert(id);
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_keeps_failing_is_left_alone_for_longer_but_never_for_ever() {
-        let pauses: Vec<u64> = [0, 1, 5, 6, u32::MAX].map(|n| pause(n).as_millis() as u64).to_vec();
+        let pauses: Vec<u128> = [0, 1, 5, 6, u32::MAX].map(|n| pause(n).as_millis()).to_vec();
         assert_eq!(pauses, [500, 1_000, 16_000, 30_000, 30_000]);
     }
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::App;
 use super::access::Peer;
 use super::body::{self, Limits, MOST_API};
 use super::observe::Told;
 use super::problem::{FieldError, Problem};
+use super::{App, Id};
 use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
 use crate::record::Outcome;
 use crate::store::{Counted, Novelty};
@@ -32,10 +32,13 @@ pub struct ContributionView {
     #[schema(example = "talk")]
     kind: String,
     /// The repository's name.
+    #[schema(required = true)]
     repository: Option<String>,
     /// Its title.
+    #[schema(required = true)]
     title: Option<String>,
     /// Its page.
+    #[schema(required = true)]
     url: Option<String>,
     /// When it was done.
     #[schema(value_type = String, format = DateTime)]
@@ -58,6 +61,7 @@ impl ContributionView {
 
 /// A contribution that is counted, and when it was.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CountedContribution)]
 pub struct CountedView {
     #[serde(flatten)]
     contribution: ContributionView,
@@ -77,6 +81,7 @@ impl CountedView {
 
 /// The answer to a post.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = PostedContribution)]
 pub struct PostAnswer {
     #[serde(flatten)]
     contribution: ContributionView,
@@ -88,6 +93,66 @@ pub struct PostAnswer {
     recognitions: Vec<String>,
 }
 
+/// A contribution as a client posts it. [`draft`] reads it field by field, to name every fault at once.
+#[derive(Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "it carries the description alone")]
+#[schema(as = NewContribution, description = "A contribution, as a client posts it.")]
+pub struct NewContribution {
+    /// `{host}:{login}`, or a plain name of 1 to 200 bytes; compared in lower case.
+    #[schema(
+        example = "github:octocat",
+        min_length = 1,
+        max_length = 466,
+        pattern = r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?:)?[^\s:/\x00-\x1f\x7f-\x9f](?:[^:/\x00-\x1f\x7f-\x9f]*[^\s:/\x00-\x1f\x7f-\x9f])?$"
+    )]
+    contributor: String,
+    /// What sort of thing it is.
+    #[schema(example = "talk", pattern = "^[a-z][a-z0-9_-]{0,39}$")]
+    kind: String,
+    /// Your own id for it: the same id again counts nothing. Not together with `Idempotency-Key`. At most
+    /// 1,000 bytes.
+    #[schema(example = "talk-17", min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    id: Option<String>,
+    /// Whose ids these are; `api` unless told. Two sources may use the same id.
+    #[schema(example = "meetup", pattern = "^[a-z][a-z0-9_-]{0,39}$")]
+    source: Option<String>,
+    /// When it was done; now, unless told.
+    #[schema(example = "2026-11-24T10:00:00Z", format = DateTime)]
+    occurred_at: Option<String>,
+    /// Its title.
+    #[schema(max_length = 500)]
+    title: Option<String>,
+    /// Its page: an http or https URL of at most 2,000 bytes.
+    #[schema(
+        example = "https://example.org/talks/17",
+        max_length = 2000,
+        pattern = r"^[hH][tT][tT][pP][sS]?:[^\s\x00-\x1f\x7f-\x9f]+$"
+    )]
+    url: Option<String>,
+    /// The repository's name, at most 500 bytes.
+    #[schema(example = "octo-org/hello", min_length = 1, max_length = 500)]
+    repository: Option<String>,
+}
+
+/// Counts a contribution.
+///
+/// With an `id` of your own, or a header `Idempotency-Key`, the same post may be sent any number of times
+/// and counts once. Without either, each post counts.
+#[utoipa::path(
+    post, path = "/v1/contributions", operation_id = "createContribution", tag = "contributions",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A key of your own in place of an `id`, quoted or not; at most 1,000 bytes.", min_length = 1, max_length = 1000)),
+    request_body = NewContribution,
+    responses(
+        (status = 201, description = "It is counted, durably.", body = PostAnswer),
+        (status = 200, description = "It was counted before; nothing is counted now.", body = PostAnswer),
+    ),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!([
+        "malformed", "invalid_fields", "refused", "token_needed", "body_too_slow", "body_too_large",
+        "unsupported", "conflict", "internal", "unavailable"
+    ]))),
+)]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
@@ -135,9 +200,19 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
     Ok((status, Json(answer)).into_response())
 }
 
+/// Shows one contribution.
+///
+/// One from a private repository, or a confidential one, is there only for who has a token.
+#[utoipa::path(
+    get, path = "/v1/contributions/{id}", operation_id = "getContribution", tag = "contributions",
+    params(("id" = String, Path, description = "Its identity, percent-encoded.", example = "api:api:talk-17")),
+    responses((status = 200, description = "The contribution.", body = CountedView)),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["malformed", "token_needed", "not_found", "internal", "unavailable"]))),
+)]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Json<CountedView>, Problem> {
     app.access.read(&headers)?;

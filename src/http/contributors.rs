@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::IntoResponse;
 use http::HeaderMap;
 use serde::Serialize;
 
 use super::contributions::CountedView;
 use super::problem::Problem;
-use super::{App, ListQuery, list_query};
+use super::{App, Id, ListOf, ListQuery, list_query};
 use crate::domain::{ContributorId, Moment};
 use crate::store::{Contributor, Order};
 
@@ -23,16 +23,16 @@ pub struct ContributorView {
     #[schema(example = "github:octocat")]
     id: String,
     /// The host; null for a plain name.
-    #[schema(example = "github")]
+    #[schema(example = "github", required = true)]
     host: Option<String>,
     /// The login, or the plain name.
     #[schema(example = "octocat")]
     login: String,
     /// The account's page; null for a plain name.
-    #[schema(example = "https://github.com/octocat")]
+    #[schema(example = "https://github.com/octocat", required = true)]
     url: Option<String>,
     /// The host's numeric id of the account, where a payload had it.
-    #[schema(example = 583_231)]
+    #[schema(example = 583_231, required = true)]
     user_id: Option<u64>,
     /// How many contributions are counted.
     #[schema(example = 3)]
@@ -46,6 +46,15 @@ pub struct ContributorView {
     /// When the last contribution was counted.
     #[schema(value_type = String, format = DateTime)]
     last_at: Moment,
+}
+
+/// The orders of the list, as clients name them.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "it carries the description alone")]
+enum Ordering {
+    Tally,
+    Id,
 }
 
 impl ContributorView {
@@ -65,6 +74,20 @@ impl ContributorView {
     }
 }
 
+/// Lists contributors.
+///
+/// Most contributions first; while tallies move, a complete read needs `order=id`.
+#[utoipa::path(
+    get, path = "/v1/contributors", operation_id = "listContributors", tag = "contributors",
+    params(
+        ListQuery,
+        ("order" = inline(Option<Ordering>), Query, description = "`tally`, most contributions first, or `id`, for a complete read while tallies move; `tally` unless told."),
+    ),
+    responses((status = 200, description = "A page of contributors.", body = ListOf<ContributorView>,
+        headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["malformed", "invalid_fields", "token_needed", "internal", "unavailable"]))),
+)]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -81,18 +104,40 @@ pub(super) async fn list(
     Ok(super::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
 }
 
+/// Shows one contributor.
+#[utoipa::path(
+    get, path = "/v1/contributors/{id}", operation_id = "getContributor", tag = "contributors",
+    params(("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat")),
+    responses((status = 200, description = "The contributor.", body = ContributorView)),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["malformed", "token_needed", "not_found", "internal", "unavailable"]))),
+)]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Json<ContributorView>, Problem> {
     app.access.read(&headers)?;
     Ok(Json(ContributorView::of(&find(&app, &id).await?)))
 }
 
+/// Lists a contributor's contributions.
+///
+/// Newest first. Those from private repositories, and confidential ones, are there only for who has a token.
+#[utoipa::path(
+    get, path = "/v1/contributors/{id}/contributions", operation_id = "listContributionsOf", tag = "contributors",
+    params(
+        ("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat"),
+        ListQuery,
+    ),
+    responses((status = 200, description = "A page of contributions.", body = ListOf<CountedView>,
+        headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["malformed", "invalid_fields", "token_needed", "not_found", "internal", "unavailable"]))),
+)]
 pub(super) async fn contributions(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {

@@ -4,8 +4,10 @@ pub mod access;
 pub mod body;
 mod contributions;
 mod contributors;
+mod docs;
 mod observe;
 pub mod oidc;
+pub mod openapi;
 mod operations;
 pub mod problem;
 mod recognitions;
@@ -16,9 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Query;
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::routing::{get, post};
 use http::HeaderMap;
+use http::request::Parts;
 
 use self::access::Access;
 use self::body::{Budget, Limits};
@@ -160,10 +163,25 @@ fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))
         .route("/internal/drain", post(operations::drain))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/docs", get(docs::page))
+        .route("/docs/{asset}", get(docs::asset))
         .fallback(nothing)
         .method_not_allowed_fallback(method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe::observe))
         .with_state(app)
+}
+
+/// The last part of a path that names one thing, decoded; a problem like any other where it cannot be.
+struct Id(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let malformed = |_| Problem::new("malformed", "the id in the path must be UTF-8, percent-encoded");
+        Path::from_request_parts(parts, state).await.map(|Path(id)| Self(id)).map_err(malformed)
+    }
 }
 
 /// How a list is asked for.
@@ -173,9 +191,10 @@ pub struct ListQuery {
     /// At most so many items, 1 to 100; 20 unless told.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 100)]
     limit: Option<String>,
-    /// Where to go on: from the last answer's `next`.
+    /// Where to go on: from the last answer's `next`, never made by hand.
     cursor: Option<String>,
-    /// Contributors only: `tally`, most contributions first, or `id`, for a complete read while tallies move.
+    /// Contributors only: described there.
+    #[param(ignore)]
     order: Option<String>,
 }
 
@@ -195,6 +214,7 @@ pub struct ListOf<T> {
     /// The items.
     pub items: Vec<T>,
     /// The next page's URL; null on the last page.
+    #[schema(required = true)]
     pub next: Option<String>,
 }
 

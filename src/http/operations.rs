@@ -22,20 +22,49 @@ const FRESH: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// What this is, and where to go on.
-pub(super) async fn welcome() -> Json<serde_json::Value> {
-    Json(
-        serde_json::json!({"service": "plaudit", "version": env!("CARGO_PKG_VERSION"), "docs": "/docs", "openapi": "/openapi.json"}),
-    )
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+pub struct Welcome {
+    /// `plaudit`.
+    #[schema(example = "plaudit")]
+    service: &'static str,
+    /// Its version.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// Where people read on.
+    #[schema(example = "/docs")]
+    docs: &'static str,
+    /// Where programs read on.
+    #[schema(example = "/openapi.json")]
+    openapi: &'static str,
+}
+
+/// Says what this is, and where to go on.
+#[utoipa::path(
+    get, path = "/", operation_id = "welcome", tag = "description",
+    responses((status = 200, description = "What this is.", body = Welcome)),
+)]
+pub(super) async fn welcome() -> Json<Welcome> {
+    let version = env!("CARGO_PKG_VERSION");
+    Json(Welcome { service: "plaudit", version, docs: "/docs", openapi: "/openapi.json" })
 }
 
 /// How it stands.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {
-    /// `ok`, or `degraded` while a destination is down and recognitions wait for it.
-    #[schema(example = "ok")]
+    #[schema(schema_with = states)]
     status: &'static str,
 }
 
+fn states() -> utoipa::openapi::Object {
+    let description = "`degraded` while a destination is down and recognitions wait for it.";
+    super::openapi::words(description, &["ok", "degraded"])
+}
+
+/// Says that the process lives.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "isAlive", tag = "operations",
+    responses((status = 200, description = "It lives.", body = Health)),
+)]
 pub(super) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
@@ -69,6 +98,14 @@ impl Ready {
     }
 }
 
+/// Says whether the store answers.
+///
+/// The store is asked at most every 5 seconds.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "isReady", tag = "operations",
+    responses((status = 200, description = "The store answers.", body = Health)),
+    extensions(("x-problems" = json!(["unavailable"]))),
+)]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
     if !app.ready.store(&app).await {
         return Err(Problem::new("unavailable", "the store does not answer"));
@@ -76,6 +113,13 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, P
     Ok(Json(Health { status: if app.outbox.healthy() { "ok" } else { "degraded" } }))
 }
 
+/// Shows the metrics, in Prometheus' text format.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "readMetrics", tag = "operations",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["token_needed"]))),
+)]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
     // What waits is read afresh; if the store is down, the last known number is better than none.
@@ -84,6 +128,15 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
 }
 
+/// Recognises what is owed, and publishes what waits.
+///
+/// For a scheduler: one sweep for recognitions that are owed, and one pass over the outbox.
+#[utoipa::path(
+    post, path = "/internal/drain", operation_id = "drain", tag = "operations",
+    responses((status = 200, description = "What was done.", body = Drained)),
+    security((), ("token" = []), ("oidc" = [])),
+    extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
+)]
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,

@@ -11,15 +11,16 @@ use crate::store::StoreError;
 
 /// A failure as a client sees it. The request's id is filled in on the way out.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(description = "What failed, and what to mend: RFC 9457.")]
 pub struct Problem {
     /// A name for the kind of problem, stable between versions.
     #[serde(rename = "type")]
-    #[schema(example = "urn:plaudit:problem:unsigned")]
+    #[schema(schema_with = types)]
     pub kind: String,
     /// The kind in words.
     pub title: &'static str,
     /// The HTTP status.
-    #[schema(example = 401)]
+    #[schema(example = 401, minimum = 400, maximum = 599)]
     pub status: u16,
     /// What to mend, for this request.
     pub detail: String,
@@ -63,6 +64,16 @@ pub const KINDS: &[(&str, u16, &str)] = &[
     ("unavailable", 503, "Not now"),
 ];
 
+fn types() -> utoipa::openapi::Object {
+    let description = "A name for the kind of problem, stable between versions.";
+    super::openapi::words(description, &KINDS.iter().map(|(code, _, _)| urn(code)).collect::<Vec<_>>())
+}
+
+/// The `type` of a kind in [`KINDS`].
+pub(super) fn urn(code: &str) -> String {
+    format!("urn:plaudit:problem:{code}")
+}
+
 impl Problem {
     /// A problem of a kind in [`KINDS`].
     #[must_use]
@@ -72,7 +83,7 @@ impl Problem {
             .find(|(kind, _, _)| *kind == code)
             .map_or((500, "Something went wrong"), |(_, status, title)| (*status, *title));
         Self {
-            kind: format!("urn:plaudit:problem:{code}"),
+            kind: urn(code),
             title,
             status,
             detail: detail.into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use super::problem::Problem;
-use super::{App, ListQuery, list_query};
+use super::{App, Id, ListOf, ListQuery, list_query};
 use crate::domain::{Recognition, RecognitionId};
 use crate::publish::Message;
 use crate::runtime::Tasks;
@@ -31,6 +31,7 @@ const BEHIND: usize = 1_000;
 
 /// A recognition, and what became of it at each destination.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RecognitionAndDestinations)]
 pub struct RecognitionView {
     #[serde(flatten)]
     message: Message,
@@ -38,6 +39,17 @@ pub struct RecognitionView {
     destinations: Vec<Progress>,
 }
 
+/// Lists recognitions.
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/v1/recognitions", operation_id = "listRecognitions", tag = "recognitions",
+    params(ListQuery),
+    responses((status = 200, description = "A page of recognitions.", body = ListOf<Message>,
+        headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["malformed", "invalid_fields", "token_needed", "internal", "unavailable"]))),
+)]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -50,9 +62,17 @@ pub(super) async fn list(
     Ok(super::list(paged, "/v1/recognitions", &query, |r| Message::shown(&r, token)))
 }
 
+/// Shows one recognition, and what became of it at each destination.
+#[utoipa::path(
+    get, path = "/v1/recognitions/{id}", operation_id = "getRecognition", tag = "recognitions",
+    params(("id" = String, Path, description = "`{contributor}:{milestone}`, percent-encoded.", example = "github:octocat:3")),
+    responses((status = 200, description = "The recognition.", body = RecognitionView)),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["malformed", "token_needed", "not_found", "internal", "unavailable"]))),
+)]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Json<RecognitionView>, Problem> {
     app.access.read(&headers)?;
@@ -62,7 +82,19 @@ pub(super) async fn show(
     Ok(Json(RecognitionView { message, destinations }))
 }
 
-/// Server-Sent Events: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+/// Tells of recognitions as they happen.
+///
+/// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html) that never end by
+/// themselves: `event: recognition`, `id:` the recognition's id, `data:` a `Recognition` as JSON, whichever
+/// instance made it. A comment every 15 seconds keeps the connection alive. One recognition may come twice:
+/// drop repeats by id.
+#[utoipa::path(
+    get, path = "/v1/recognitions/stream", operation_id = "streamRecognitions", tag = "recognitions",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have: what was made since then comes first. An unknown one starts now.")),
+    responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
+)]
 pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
     let token = app.access.token(&headers);

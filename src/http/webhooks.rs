@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::App;
 use super::body;
 use super::observe::Told;
+use super::openapi;
 use super::problem::Problem;
+use super::{App, Id};
 use crate::domain::RecognitionId;
-use crate::hosts::{Host, Reading};
+use crate::hosts::{Host, Reading, Reason};
 use crate::record::Outcome;
 use crate::store::Novelty;
 
@@ -25,11 +26,9 @@ pub struct DeliveryAnswer {
     /// The event's name, by the host's word.
     #[schema(example = "pull_request")]
     event: String,
-    /// `recorded`, `duplicate` or `ignored`.
-    #[schema(example = "recorded")]
+    #[schema(schema_with = verdicts)]
     verdict: &'static str,
-    /// Why it was ignored; null otherwise.
-    #[schema(example = json!(null))]
+    #[schema(schema_with = reasons, required = true)]
     reason: Option<&'static str>,
     /// Each contribution that it told of.
     contributions: Vec<DeliveredContribution>,
@@ -53,6 +52,17 @@ pub struct DeliveredContribution {
     recognitions: Vec<String>,
 }
 
+fn verdicts() -> utoipa::openapi::Object {
+    openapi::words("What became of it as a whole.", &["recorded", "duplicate", "ignored"])
+}
+
+fn reasons() -> utoipa::openapi::Object {
+    let meaning = |reason: &Reason| format!("`{}`: {}", reason.code(), reason.meaning());
+    let meanings: Vec<_> = Reason::ALL.iter().map(meaning).collect();
+    let description = format!("Why it was ignored; null otherwise. {}.", meanings.join("; "));
+    openapi::words_or_null(&description, &Reason::ALL.map(Reason::code))
+}
+
 impl DeliveredContribution {
     fn of(outcome: &Outcome) -> Self {
         Self {
@@ -65,11 +75,69 @@ impl DeliveredContribution {
     }
 }
 
-pub(super) async fn receive(
-    State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-    request: Request,
-) -> Response {
+/// The two addresses of [`receive`] as clients see them: what each host sends differs.
+pub(super) mod described {
+    use super::DeliveryAnswer;
+
+    /// Takes a delivery from GitHub.
+    ///
+    /// The body is a payload as GitHub documents it, signed with the secret in `PLAUDIT_GITHUB_SECRET`. Which
+    /// deliveries count, and for whom, is written in the README; every verified one is answered with 200.
+    #[utoipa::path(
+        post, path = "/webhooks/github", operation_id = "receiveGithub", tag = "webhooks",
+        params(
+            ("X-GitHub-Event" = String, Header, description = "The event's name, such as `pull_request`.", min_length = 1, pattern = r"\S"),
+            ("X-GitHub-Delivery" = Option<String>, Header, description = "The delivery's id, for the answer and the log."),
+        ),
+        request_body(
+            description = "The payload: as JSON, or as a form with one field `payload` that holds the JSON.",
+            content((utoipa::openapi::Object = "application/json"), (Form = "application/x-www-form-urlencoded")),
+        ),
+        responses((status = 200, description = "The delivery is verified, and what counts of it is durable.", body = DeliveryAnswer)),
+        security(("githubSignature" = [])),
+        extensions(("x-problems" = json!([
+            "malformed", "refused", "unsigned", "bad_signature", "host_not_configured", "body_too_slow",
+            "body_too_large", "unsupported", "internal", "unavailable"
+        ]))),
+    )]
+    #[allow(dead_code, reason = "it carries the description alone")]
+    fn github() {}
+
+    /// Takes a delivery from GitLab.
+    ///
+    /// Proved by a signature (`webhook-id`, `webhook-timestamp`, `webhook-signature`) where
+    /// `PLAUDIT_GITLAB_SIGNING_TOKEN` is set, else by the plain token in `PLAUDIT_GITLAB_SECRET`. Which
+    /// deliveries count, and for whom, is written in the README; every verified one is answered with 200.
+    #[utoipa::path(
+        post, path = "/webhooks/gitlab", operation_id = "receiveGitlab", tag = "webhooks",
+        params(
+            ("X-Gitlab-Event" = String, Header, description = "The event's name, such as `Merge Request Hook`.", min_length = 1, pattern = r"\S"),
+            ("webhook-id" = Option<String>, Header, description = "Part of what is signed."),
+            ("webhook-timestamp" = Option<String>, Header, description = "Part of what is signed: seconds since 1970; at most 5 minutes off."),
+            ("Idempotency-Key" = Option<String>, Header, description = "The delivery's id, for the answer and the log."),
+        ),
+        request_body(description = "The payload.", content((utoipa::openapi::Object = "application/json"))),
+        responses((status = 200, description = "The delivery is verified, and what counts of it is durable.", body = DeliveryAnswer)),
+        security(("gitlabSignature" = []), ("gitlabToken" = [])),
+        extensions(("x-problems" = json!([
+            "malformed", "refused", "unsigned", "bad_signature", "host_not_configured", "body_too_slow",
+            "body_too_large", "unsupported", "internal", "unavailable"
+        ]))),
+    )]
+    #[allow(dead_code, reason = "it carries the description alone")]
+    fn gitlab() {}
+
+    /// The form in which GitHub can send a payload.
+    #[derive(Debug, utoipa::ToSchema)]
+    #[allow(dead_code, reason = "it carries the description alone")]
+    #[schema(as = GithubForm)]
+    pub struct Form {
+        /// The payload as JSON.
+        payload: String,
+    }
+}
+
+pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
     let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
         body::discard(request.into_body());
         return Problem::new("not_found", "no such host; there are github and gitlab").into_response();

@@ -100,7 +100,7 @@ impl PublishError {
 
 /// The recognition as bots, clients and logs see it: `docs/recognition.schema.json`. Fields are only ever added.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Recognition)]
+#[schema(as = Recognition, description = "That a contributor reached a milestone.")]
 pub struct Message {
     /// `{contributor}:{milestone}`.
     #[schema(example = "github:octocat:3")]
@@ -117,28 +117,31 @@ pub struct Message {
     #[schema(value_type = String, format = DateTime)]
     pub recognized_at: Moment,
     /// The contribution that reached it; null where it is private or no longer known.
+    #[schema(required = true)]
     pub contribution: Option<MessageContribution>,
 }
 
 /// Who is thanked.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RecognizedContributor)]
 pub struct MessageContributor {
     /// `{host}:{login}`, or a plain name.
     #[schema(example = "github:octocat")]
     pub id: String,
     /// The host; null for a plain name.
-    #[schema(example = "github")]
+    #[schema(example = "github", required = true)]
     pub host: Option<String>,
     /// The login, or the plain name.
     #[schema(example = "octocat")]
     pub login: String,
     /// The account's page; null for a plain name.
-    #[schema(example = "https://github.com/octocat")]
+    #[schema(example = "https://github.com/octocat", required = true)]
     pub url: Option<String>,
 }
 
 /// The contribution that reached a milestone.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RecognizedContribution)]
 pub struct MessageContribution {
     /// Its identity.
     #[schema(example = "github:1296269:pull_request:7")]
@@ -147,11 +150,13 @@ pub struct MessageContribution {
     #[schema(example = "pull_request")]
     pub kind: String,
     /// The repository's full name.
-    #[schema(example = "octo-org/hello")]
+    #[schema(example = "octo-org/hello", required = true)]
     pub repository: Option<String>,
     /// Its title.
+    #[schema(required = true)]
     pub title: Option<String>,
     /// Its page.
+    #[schema(required = true)]
     pub url: Option<String>,
     /// When it was done.
     #[schema(value_type = String, format = DateTime)]

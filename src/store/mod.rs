@@ -195,13 +195,14 @@ pub enum Settled {
 /// What is known of a recognition at one destination, for who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Progress {
-    /// `local`, `topic` or `comment`.
-    #[schema(value_type = String, example = "topic")]
+    /// Where it was to go.
+    #[schema(schema_with = destinations)]
     pub destination: Destination,
-    /// `waiting`, `done` or `given_up`.
-    #[schema(example = "done")]
+    /// How far it got.
+    #[schema(schema_with = states)]
     pub state: &'static str,
-    /// Why it was given up.
+    /// Why it was given up; absent otherwise.
+    #[schema(value_type = String, nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -209,6 +210,19 @@ pub struct Progress {
 impl Progress {
     /// Every state.
     pub const STATES: [&'static str; 3] = ["waiting", "done", "given_up"];
+}
+
+fn destinations() -> utoipa::openapi::Object {
+    words("Where it was to go.", Destination::ALL.map(Destination::as_str))
+}
+
+fn states() -> utoipa::openapi::Object {
+    words("How far it got.", Progress::STATES)
+}
+
+fn words(description: &str, words: [&'static str; 3]) -> utoipa::openapi::Object {
+    let object = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
+    object.description(Some(description)).enum_values(Some(words)).build()
 }
 
 /// How much waits in the outbox.

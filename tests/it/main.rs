@@ -9,15 +9,19 @@
 #![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
 mod bots;
+mod clients;
 mod comment;
+mod docs_page;
 mod emulators;
 mod fake_github;
 mod firestore;
 mod h2proxy;
 mod indexes;
+mod openapi;
 mod pubsub;
 mod pubsub_emulator;
 mod readings;
+mod served;
 mod signatures;
 mod store;
 mod watch;

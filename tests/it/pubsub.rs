@@ -185,8 +185,8 @@ async fn many_at_once_all_arrive() {
     let topic = Topic::create(&host).await;
     let publisher = Pubsub::open(PROJECT, &topic.topic, Some(&host)).await.unwrap();
     let all: Vec<_> = (0..500).map(|i| recognition(&format!("github:u{i}"), None)).collect();
-    let published = futures::future::join_all(all.iter().map(|r| publisher.publish(r))).await;
-    assert!(published.iter().all(Result::is_ok));
+    let outcomes = futures::future::join_all(all.iter().map(|r| publisher.publish(r))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
     let received = topic.receive(500).await;
     let ids = received.iter().map(|r| r.attributes["ce-id"].as_str().unwrap().to_owned());
     assert_eq!(ids.collect::<BTreeSet<_>>(), all.iter().map(|r| r.id.to_string()).collect());
@@ -199,8 +199,8 @@ async fn a_topic_that_is_not_there_is_named_and_once_made_is_published_to() {
     let publisher = Pubsub::open(PROJECT, &topic.topic, Some(&host)).await.unwrap();
     let command = format!("curl -X PUT http://{host}/v1/projects/demo/topics/{}", topic.topic);
     let pinged = down(publisher.ping().await);
-    let published = down(publisher.publish(&recognition("mona", None)).await);
-    for told in [pinged, published] {
+    let outcome = down(publisher.publish(&recognition("mona", None)).await);
+    for told in [pinged, outcome] {
         assert!(told.contains("does not exist") && told.contains(&command), "{told}");
     }
     topic.make().await;

@@ -9,7 +9,7 @@ use super::{Consumer, Fate, pause};
 use crate::config::Secret;
 
 /// A silence longer than this is a dead connection: a comment comes more often.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How often a command is offered one recognition. A stream has nobody to hand it back to.

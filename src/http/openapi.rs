@@ -1,0 +1,264 @@
+//! What a program can know of all this: OpenAPI 3.1, made from the code.
+//!
+//! Operations stand beside their handlers, schemas on the types that are answered. This file puts them
+//! together, and writes out what every operation has in common. A copy stands in `docs/openapi.json`, for
+//! who reads the repository; `tests/it/openapi.rs` holds the two together, and the examples, which are real
+//! answers. To write both anew: `PLAUDIT_BLESS=1 cargo test --test it openapi`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use axum::response::IntoResponse;
+use http::header;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi as _;
+use utoipa::openapi::schema::{SchemaType, Type};
+use utoipa::openapi::{Object, ObjectBuilder};
+
+use super::problem::{KINDS, Problem, urn};
+use super::{contributions, contributors, docs, operations, recognitions, webhooks};
+
+/// The handlers that are described. Anything missing here fails `every_route_is_described`.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "plaudit", description = include_str!("openapi/about.md")),
+    paths(
+        webhooks::described::github,
+        webhooks::described::gitlab,
+        contributions::create,
+        contributions::show,
+        contributors::list,
+        contributors::show,
+        contributors::contributions,
+        recognitions::list,
+        recognitions::stream,
+        recognitions::show,
+        operations::alive,
+        operations::ready,
+        operations::metrics,
+        operations::drain,
+        operations::welcome,
+        serve,
+        docs::page,
+        docs::asset,
+    ),
+    components(schemas(Problem)),
+    servers((url = "/", description = "This instance")),
+    tags(
+        (name = "contributions", description = "What was done: posted by any client, or sent by a host."),
+        (name = "contributors", description = "Who did it, and how many times."),
+        (name = "recognitions", description = "Whose tally reached a milestone."),
+        (name = "webhooks", description = "Where GitHub and GitLab send their deliveries."),
+        (name = "operations", description = "For who runs plaudit."),
+        (name = "description", description = "What all this is."),
+    ),
+)]
+struct Described;
+
+/// A request, and the real answer to it.
+#[derive(Debug, Deserialize)]
+pub struct Example {
+    /// The operation's id.
+    pub operation: String,
+    /// In a word or two.
+    pub name: String,
+    /// In a sentence.
+    pub summary: String,
+    /// The body of the request, where there is one.
+    pub request: Option<Value>,
+    /// The status of the answer.
+    pub status: u16,
+    /// The body of the answer: JSON, or a text where it is none.
+    pub answer: Value,
+}
+
+/// The examples that came with this version.
+const EXAMPLES: &str = include_str!("openapi/examples.json");
+
+static DOCUMENT: LazyLock<String> =
+    LazyLock::new(|| document(&serde_json::from_str::<Vec<Example>>(EXAMPLES).unwrap_or_default()));
+
+/// The document, with these examples in it.
+#[must_use]
+pub fn document(examples: &[Example]) -> String {
+    let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.get_mut("schemas").and_then(Value::as_object_mut).into_iter().for_each(refer);
+        components.insert("securitySchemes".into(), security_schemes());
+        components.insert("headers".into(), headers());
+        components.insert("responses".into(), of_no_operation(examples));
+    }
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    let items = paths.into_iter().flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
+    for operation in items.flat_map(|item| item.values_mut()).filter_map(Value::as_object_mut) {
+        finish(operation, examples);
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+/// Serves the description of this API.
+///
+/// OpenAPI 3.1. Anyone may read it.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "readDescription", tag = "description",
+    responses((status = 200, description = "This document.", body = Object, content_type = "application/json")),
+)]
+pub(super) async fn serve() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, DOCUMENT.as_str())
+}
+
+/// Lets the items of a list be those of the component that they are: utoipa writes generic types out in full.
+fn refer(schemas: &mut Map<String, Value>) {
+    for (name, list) in schemas {
+        if let (Some(of), Some(items)) =
+            (name.strip_prefix("ListOf_"), list.pointer_mut("/properties/items/items"))
+        {
+            *items = json!({"$ref": format!("#/components/schemas/{of}")});
+        }
+    }
+}
+
+/// Writes out in one operation what its annotation says in short, and puts its examples in.
+fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
+    let codes = operation.remove("x-problems");
+    let codes: Vec<&str> =
+        codes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
+    let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
+    for (code, status, _) in KINDS.iter().filter(|(code, _, _)| codes.contains(code)) {
+        by_status.entry(*status).or_default().push(code);
+    }
+    let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let mut own: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
+    own.sort_by_key(|example| example.status);
+    if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+        responses
+            .extend(by_status.iter().map(|(status, codes)| (status.to_string(), failure(*status, codes))));
+        for (status, response) in responses {
+            let with_id = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
+            merge(response, "headers", with_id);
+            let answers = own.iter().filter(|example| example.status.to_string() == *status);
+            show(response, answers.map(|example| (*example, &example.answer)));
+        }
+    }
+    // What may be left out of a request's head cannot be null there.
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(kind) = parameter.pointer_mut("/schema/type")
+            && let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned()
+        {
+            *kind = first;
+        }
+    }
+    if let Some(body) = operation.get_mut("requestBody") {
+        show(body, own.iter().filter_map(|example| Some((*example, example.request.as_ref()?))));
+    }
+}
+
+/// An answer that is a problem of one of these kinds.
+fn failure(status: u16, codes: &[&str]) -> Value {
+    let titles = KINDS
+        .iter()
+        .filter(|(code, _, _)| codes.contains(code))
+        .map(|(code, _, title)| format!("`{code}`: {title}."));
+    let types: Vec<_> = codes.iter().map(|code| urn(code)).collect();
+    let mut response = json!({
+        "description": titles.collect::<Vec<_>>().join(" "),
+        "content": {"application/problem+json": {"schema": {
+            "$ref": "#/components/schemas/Problem",
+            "properties": {"type": {"enum": types}, "status": {"const": status}},
+        }}},
+    });
+    let header = match status {
+        401 => "WWW-Authenticate",
+        405 => "Allow",
+        503 => "Retry-After",
+        _ => return response,
+    };
+    merge(&mut response, "headers", json!({header: {"$ref": format!("#/components/headers/{header}")}}));
+    response
+}
+
+/// Answers to what no operation describes: another path, another method.
+fn of_no_operation(examples: &[Example]) -> Value {
+    let answers = [("NoSuchPath", 404, "not_found"), ("NoSuchMethod", 405, "method_not_allowed")];
+    let answer = |(name, status, code): (&str, _, _)| {
+        let mut response = failure(status, &[code]);
+        show(&mut response, examples.iter().filter(|e| e.operation == name).map(|e| (e, &e.answer)));
+        (name.to_owned(), response)
+    };
+    Value::Object(answers.map(answer).into_iter().collect())
+}
+
+fn headers() -> Value {
+    json!({
+        "X-Request-Id": {
+            "description": "The request's id, as in the log.", "required": true,
+            "schema": {"type": "string", "format": "uuid"},
+        },
+        "WWW-Authenticate": {"description": "How to prove who asks.", "required": true, "schema": {"type": "string"}},
+        "Allow": {"description": "The methods of this path.", "required": true, "schema": {"type": "string"}},
+        "Retry-After": {
+            "description": "In how many seconds to send it again.", "required": true,
+            "schema": {"type": "integer", "minimum": 0},
+        },
+    })
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http", "scheme": "bearer",
+            "description": "One of the tokens in `PLAUDIT_API_TOKENS`. Reading needs none with `PLAUDIT_PUBLIC_READ=true`, posting none with `PLAUDIT_OPEN_API=true`; where no token is configured, posting and draining are open to this very machine.",
+        },
+        "oidc": {
+            "type": "openIdConnect", "openIdConnectUrl": "https://accounts.google.com/.well-known/openid-configuration",
+            "description": "An OIDC token of the service account in `PLAUDIT_DRAIN_EMAIL` for the audience in `PLAUDIT_DRAIN_AUDIENCE`, as Cloud Scheduler sends it.",
+        },
+        "githubSignature": {
+            "type": "apiKey", "in": "header", "name": "X-Hub-Signature-256",
+            "description": "`sha256=` and the HMAC-SHA256 of the body's bytes in hex, with the webhook's secret.",
+        },
+        "gitlabSignature": {
+            "type": "apiKey", "in": "header", "name": "webhook-signature",
+            "description": "`v1,` and the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` in base64, with the signing token.",
+        },
+        "gitlabToken": {
+            "type": "apiKey", "in": "header", "name": "X-Gitlab-Token",
+            "description": "The webhook's secret token, where no signing token is set.",
+        },
+    })
+}
+
+/// Puts examples into the content of a request or an answer: its first media type is what they are of.
+fn show<'a>(described: &mut Value, examples: impl Iterator<Item = (&'a Example, &'a Value)>) {
+    let content = described.get_mut("content").and_then(Value::as_object_mut);
+    let Some(media) = content.and_then(|content| content.values_mut().next()) else { return };
+    let shown: Map<String, Value> = examples
+        .map(|(example, value)| (example.name.clone(), json!({"summary": example.summary, "value": value})))
+        .collect();
+    if !shown.is_empty() {
+        merge(media, "examples", Value::Object(shown));
+    }
+}
+
+/// Adds to the object under `key`, making it where there is none.
+fn merge(value: &mut Value, key: &str, more: Value) {
+    let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) else { return };
+    let inner = object.entry(key).or_insert_with(|| json!({}));
+    inner.as_object_mut().into_iter().for_each(|inner| inner.extend(more.clone()));
+}
+
+/// The schema of a text that is one of these.
+pub(super) fn words<W: AsRef<str>>(description: &str, words: &[W]) -> Object {
+    let words: Vec<String> = words.iter().map(|word| word.as_ref().to_owned()).collect();
+    let object = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+    object.description(Some(description)).enum_values(Some(words)).build()
+}
+
+/// The schema of a text that is one of these, or null.
+pub(super) fn words_or_null(description: &str, words: &[&str]) -> Object {
+    let words = words.iter().copied().map(Value::from).chain([Value::Null]);
+    let object = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    object.description(Some(description)).enum_values(Some(words)).build()
+}

@@ -1,0 +1,78 @@
+//! docs/clients.md: each block does, as printed, what the page says it does.
+
+use plaudit::config::Secret;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::served::{Served, TOKEN};
+
+const PAGE: &str = include_str!("../../docs/clients.md");
+
+/// The blocks of one language, as printed.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    PAGE.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// What a block prints, line by line.
+async fn printed(program: &str, block: &str, served: &Served, token: Option<&str>) -> Vec<Value> {
+    let mut command = Command::new(program);
+    command
+        .args(["-c", block])
+        .env("PLAUDIT_URL", &served.url)
+        .env("no_proxy", "127.0.0.1")
+        .env_remove("PLAUDIT_TOKEN");
+    token.map(|token| command.env("PLAUDIT_TOKEN", token));
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let (out, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program}: {out}\n{errors}");
+    out.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{program} printed {line}")))
+        .collect()
+}
+
+async fn holds(program: &str, language: &str, source: &str, token: Option<&str>) {
+    let [block] = blocks(language)[..] else { panic!("one block of {language}") };
+    let served = Served::start(|config, _| {
+        config.api_tokens.extend(token.map(Secret::new));
+        config.public_read = token.is_none();
+    })
+    .await;
+    let lines = printed(program, block, &served, token).await;
+    let [first, second, third, recognition] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(json!([first["tally"], second["tally"], third["tally"]]), json!([1, 2, 3]));
+    assert_eq!([&first["recognitions"], &second["recognitions"]], [&json!([]), &json!([])]);
+
+    // The two answers that the page shows, but for the word of the client.
+    let shown: Vec<Value> = blocks("json")
+        .iter()
+        .map(|block| serde_json::from_str(&block.replace("api:curl:", &format!("api:{source}:"))).unwrap())
+        .collect();
+    assert_eq!([third, recognition], [&shown[0], &shown[1]]);
+
+    // Sent again, everything counts once.
+    let again = printed(program, block, &served, token).await;
+    assert_eq!(again[2]["tally"], 3);
+    assert_eq!(again[3], *recognition);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn curl_posts_three_contributions_and_reads_the_recognition() {
+    holds("bash", "bash", "curl", None).await;
+}
+
+#[tokio::test]
+async fn curl_does_so_with_a_token() {
+    holds("bash", "bash", "curl", Some(TOKEN)).await;
+}
+
+#[tokio::test]
+async fn python_posts_three_contributions_and_reads_the_recognition() {
+    holds("python3", "python", "python", None).await;
+}
+
+#[tokio::test]
+async fn python_does_so_with_a_token() {
+    holds("python3", "python", "python", Some(TOKEN)).await;
+}

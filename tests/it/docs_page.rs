@@ -1,0 +1,297 @@
+//! The page at /docs, in a real browser: it loads under its policy, shows every route, and what is tried is sent.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use plaudit::config::{Secret, environment};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::served::{Served, TOKEN, client};
+
+const CSS: &str = include_str!("../../src/http/docs/app.css");
+
+#[tokio::test]
+async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
+    let served = Served::start(|config, _| config.public_read = false).await;
+    for path in ["/docs", "/docs/app.js", "/docs/app.css"] {
+        let answer = client().get(format!("{}{path}", served.url)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path} is for anyone");
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(
+            policy
+                .starts_with("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"),
+            "{policy}"
+        );
+        for word in ["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(word), "{policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        let text = answer.text().await.unwrap();
+        for needs_more in
+            ["style=", "onclick=", "<style", "innerHTML", "insertAdjacentHTML", "document.write", "eval("]
+        {
+            assert!(!text.contains(needs_more), "{path} contains {needs_more}");
+        }
+    }
+    served.end().await;
+}
+
+#[test]
+fn every_text_has_contrast_enough_in_both_colour_schemes() {
+    let schemes: Vec<&str> =
+        CSS.split(":root {").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+    assert_eq!(schemes.len(), 2, "one scheme for light, one for dark");
+    for scheme in schemes {
+        let colour = |name: &str| {
+            let hex =
+                scheme.split(&format!("--{name}: #")).nth(1).unwrap_or_else(|| panic!("no colour {name}"));
+            [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).unwrap()) / 255.0)
+        };
+        // https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
+        let luminance = |[red, green, blue]: [f64; 3]| {
+            let linear = |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+            0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+        };
+        let contrast = |one: &str, other: &str| {
+            let (one, other) = (luminance(colour(one)), luminance(colour(other)));
+            (one.max(other) + 0.05) / (one.min(other) + 0.05)
+        };
+        for text in ["text", "quiet", "accent", "get", "post", "bad"] {
+            for ground in ["ground", "raised"] {
+                assert!(contrast(text, ground) >= 4.5, "{text} on {ground}: {:.2}", contrast(text, ground));
+            }
+        }
+        assert!(contrast("on-accent", "accent") >= 4.5);
+        assert!(contrast("focus", "ground") >= 3.0);
+    }
+}
+
+#[tokio::test]
+async fn the_page_shows_every_route_and_sends_what_is_tried() {
+    let Some(browser) = Browser::open().await else { return };
+    let served = Served::start(|config, _| {
+        config.api_tokens = vec![Secret::new(TOKEN)];
+        config.public_read = false;
+    })
+    .await;
+    browser.go(&format!("{}/docs", served.url)).await;
+    browser.until("document.querySelector('details.operation')").await;
+
+    // Every route.
+    let document: Value =
+        client().get(format!("{}/openapi.json", served.url)).send().await.unwrap().json().await.unwrap();
+    let described: BTreeSet<String> = document["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+        })
+        .collect();
+    let listed = browser.run("return [...document.querySelectorAll('details.operation > summary')].map(s => s.querySelector('.method').textContent + ' ' + s.querySelector('.path').textContent)").await;
+    assert_eq!(serde_json::from_value::<BTreeSet<String>>(listed).unwrap(), described);
+
+    // Reading, first as anyone, then with a token.
+    assert_eq!(browser.try_it("listContributors", "").await["status"], "401");
+    browser.run(&format!("document.getElementById('token').value = '{TOKEN}'")).await;
+
+    // Posting what the form offers, and reading the real answer.
+    let posted = browser.try_it("createContribution", "").await;
+    assert_eq!(posted["status"], "201", "{posted}");
+    let read =
+        browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
+    let client = client();
+    let asked = client.get(format!("{}/v1/contributors?limit=5", served.url)).bearer_auth(TOKEN);
+    let really: Value = asked.send().await.unwrap().json().await.unwrap();
+    assert_eq!(really["items"][0]["tally"], 1);
+    assert_eq!(serde_json::from_str::<Value>(read["body"].as_str().unwrap()).unwrap(), really);
+
+    // An id in a path is encoded.
+    let one = browser
+        .try_it("getContributor", "form.querySelector('[data-name=id]').value = 'github:octocat';")
+        .await;
+    assert_eq!(one["status"], "200", "{one}");
+
+    browser.check_everything_is_its_own().await;
+    browser.close().await;
+    served.end().await;
+}
+
+#[tokio::test]
+async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
+    let Some(browser) = Browser::open().await else { return };
+    let served = Served::start(|_, _| {}).await;
+    browser.go(&format!("{}/docs", served.url)).await;
+    browser.until("document.querySelector('details.operation')").await;
+    assert_eq!(browser.run("return innerWidth").await, 360, "the browser is as narrow as a phone");
+
+    let summary = browser.find("#getContributor > summary").await;
+    browser.keys(&summary, "\u{e007}").await;
+    browser.until("document.querySelector('#getContributor').open && document.querySelector('#getContributor form')").await;
+
+    // With everything open, nothing is wider than the screen.
+    browser.run("document.querySelectorAll('details').forEach(one => one.open = true)").await;
+    browser.until("document.querySelectorAll('form').length === document.querySelectorAll('details.operation').length").await;
+    browser.run("document.querySelectorAll('details').forEach(one => one.open = true)").await;
+    assert_eq!(browser.run("return document.documentElement.scrollWidth").await, 360);
+
+    for scheme in ["light", "dark"] {
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser
+            .call(
+                "POST",
+                "/goog/cdp/execute",
+                &json!({"cmd": "Emulation.setEmulatedMedia", "params": features}),
+            )
+            .await;
+        let ground = browser.run("return getComputedStyle(document.body).backgroundColor").await;
+        let expected = if scheme == "light" { "rgb(255, 255, 255)" } else { "rgb(17, 23, 21)" };
+        assert_eq!(ground, expected);
+    }
+    browser.check_everything_is_its_own().await;
+    browser.close().await;
+    served.end().await;
+}
+
+/// A headless Chromium, spoken to by <https://www.w3.org/TR/webdriver2/>.
+struct Browser {
+    driver: Child,
+    client: reqwest::Client,
+    session: String,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Opens one; where there is none, says so and returns nothing, unless one is required.
+    async fn open() -> Option<Self> {
+        let started = Command::new("chromedriver")
+            .args(["--port=0", "--log-level=SEVERE"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let mut driver = match started {
+            Ok(driver) => driver,
+            Err(error) => {
+                let required = environment("PLAUDIT_TEST_REQUIRE_BROWSER").is_some_and(|value| value == "1");
+                assert!(!required, "chromedriver is required here, and cannot be started: {error}");
+                eprintln!(
+                    "SKIPPED: the page at /docs was not tried in a browser, for want of chromedriver ({error}); install chromium and chromium-driver"
+                );
+                return None;
+            }
+        };
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port: u16 = loop {
+            let line = lines.next_line().await.unwrap().expect("chromedriver ended without a port");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').parse().unwrap();
+            }
+        };
+        let profile = tempfile::tempdir().unwrap();
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-sync",
+            "--disable-background-networking",
+            "--disable-component-update",
+            &format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "timeouts": {"script": 30_000},
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {
+                "args": arguments,
+                "mobileEmulation": {"deviceMetrics": {"width": 360, "height": 800, "pixelRatio": 1.0}},
+            },
+        }}});
+        let client = client();
+        let base = format!("http://127.0.0.1:{port}/session");
+        let made: Value = client.post(&base).json(&wanted).send().await.unwrap().json().await.unwrap();
+        let id = made["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
+        Some(Self { session: format!("{base}/{id}"), driver, client, _profile: profile })
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let asked = self.client.request(method.parse().unwrap(), format!("{}{path}", self.session));
+        let asked = if method == "POST" { asked.json(body) } else { asked };
+        let answer: Value = asked.send().await.unwrap().json().await.unwrap();
+        assert!(answer["value"]["error"].is_null(), "{path}: {answer}");
+        answer["value"].clone()
+    }
+
+    async fn go(&self, url: &str) {
+        self.call("POST", "/url", &json!({"url": url})).await;
+    }
+
+    /// What a script returns.
+    async fn run(&self, script: &str) -> Value {
+        self.call("POST", "/execute/sync", &json!({"script": script, "args": []})).await
+    }
+
+    /// Waits until something holds on the page, which it looks for whenever the page changes.
+    async fn until(&self, holds: &str) {
+        let script = format!(
+            "const done = arguments[0]; const look = () => {{ if ({holds}) {{ watch.disconnect(); done(true); }} }};
+             const watch = new MutationObserver(look);
+             watch.observe(document, {{subtree: true, childList: true, attributes: true, characterData: true}}); look();"
+        );
+        self.call("POST", "/execute/async", &json!({"script": script, "args": []})).await;
+    }
+
+    async fn find(&self, selector: &str) -> String {
+        let found = self.call("POST", "/element", &json!({"using": "css selector", "value": selector})).await;
+        found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned()
+    }
+
+    async fn keys(&self, element: &str, keys: &str) {
+        self.call("POST", &format!("/element/{element}/value"), &json!({"text": keys})).await;
+    }
+
+    /// Fills in an operation's form, sends it, and returns what the page then shows.
+    async fn try_it(&self, operation: &str, fill: &str) -> Value {
+        self.run(&format!("document.getElementById('{operation}').open = true")).await;
+        self.until(&format!("document.querySelector('#{operation} form')")).await;
+        self.run(&format!("const form = document.querySelector('#{operation} form'); form.querySelector('output').replaceChildren(); {fill}")).await;
+        let button = self.find(&format!("#{operation} form button[type=submit]")).await;
+        self.call("POST", &format!("/element/{button}/click"), &json!({})).await;
+        let out = format!("document.querySelector('#{operation} output')");
+        self.until(&format!("{out}.querySelector('pre')?.textContent.endsWith('}}') && document.querySelector('#{operation} button.second').hidden")).await;
+        self.run(&format!("return {{status: {out}.querySelector('.status').textContent, body: {out}.querySelector('pre').textContent}}")).await
+    }
+
+    /// Nothing came from elsewhere, nothing was complained of but what the page itself was refused, and
+    /// the policy is really at work: what breaks it is refused, and that is seen here.
+    async fn check_everything_is_its_own(&self) {
+        let elsewhere = self.run("return performance.getEntriesByType('resource').map(r => r.name).filter(name => !name.startsWith(location.origin) && !name.startsWith('data:'))").await;
+        assert_eq!(elsewhere, json!([]));
+        let complaints = self.complaints().await;
+        // An answer of 401 that was asked for is a line in the console too.
+        let others: Vec<_> = complaints.iter().filter(|line| !line.contains("status of 401")).collect();
+        assert!(others.is_empty(), "{others:?}");
+        self.run("const script = document.createElement('script'); script.textContent = 'window.broken = true'; document.body.append(script)").await;
+        assert_eq!(self.run("return window.broken === undefined").await, true);
+        let complaints = self.complaints().await;
+        assert!(complaints.iter().any(|line| line.contains("Content Security Policy")), "{complaints:?}");
+    }
+
+    async fn complaints(&self) -> Vec<String> {
+        let log = self.call("POST", "/se/log", &json!({"type": "browser"})).await;
+        let worse = log
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
+        worse.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn close(mut self) {
+        self.call("DELETE", "", &Value::Null).await;
+        self.driver.kill().await.unwrap();
+    }
+}

@@ -1,0 +1,528 @@
+//! The description of the API: complete, the same everywhere, and its examples real answers.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use plaudit::config::environment;
+use plaudit::domain::{
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
+    Standing,
+};
+use plaudit::hosts;
+use plaudit::http::openapi::{Example, document};
+use plaudit::http::problem::KINDS;
+use plaudit::store::{
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
+};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::served::{Served, TOKEN, client, now};
+
+/// Operations whose answers are no examples: the document itself, and the page's files.
+const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let source = std::fs::read_to_string(root().join("src/http/mod.rs")).unwrap();
+    let routes: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(".route(\""))
+        .flat_map(|rest| {
+            let (path, handler) = rest.split_once("\", ").unwrap();
+            let (method, _) = handler.split_once('(').unwrap();
+            // One handler, and one description for each host that it knows.
+            let hosts = hosts::KNOWN.iter().map(|(host, _, _)| path.replace("{host}", host));
+            let paths = if path.contains("{host}") { hosts.collect() } else { vec![path.to_owned()] };
+            paths.into_iter().map(move |path| format!("{method} {path}"))
+        })
+        .collect();
+    assert!(routes.len() > 15, "the routes are not found where they used to be: {routes:?}");
+    let described: BTreeSet<String> = operations(&committed()).map(|(named, _)| named).collect();
+    assert_eq!(routes, described);
+}
+
+#[test]
+fn every_kind_of_problem_is_given_by_some_answer() {
+    let document = committed();
+    let types = &document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"];
+    let urn = |code: &str| format!("urn:plaudit:problem:{code}");
+    let kinds: Vec<_> = KINDS.iter().map(|(code, _, _)| urn(code)).collect();
+    assert_eq!(*types, json!(kinds));
+    let operations = operations(&document).map(|(_, operation)| operation["responses"].clone());
+    let responses: Vec<Value> = operations.chain([document["components"]["responses"].clone()]).collect();
+    for (code, status, _) in KINDS {
+        let given =
+            responses.iter().flat_map(|all| all.as_object().unwrap().iter()).any(|(name, response)| {
+                let schema = &response["content"]["application/problem+json"]["schema"]["properties"];
+                let of_status = *name == status.to_string() || name.starts_with("NoSuch");
+                of_status
+                    && schema["status"]["const"] == *status
+                    && schema["type"]["enum"].as_array().unwrap().contains(&json!(urn(code)))
+            });
+        assert!(given, "no answer is described that gives {code}");
+    }
+}
+
+#[tokio::test]
+async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real_answers() {
+    let told = tour().await;
+    let examples: Vec<Example> =
+        told.iter().map(|told| serde_json::from_value(told.clone()).unwrap()).collect();
+    let written = serde_json::to_string_pretty(&told).unwrap() + "\n";
+    let (example_file, file) =
+        (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
+    let made = document(&examples);
+    if environment("PLAUDIT_BLESS").is_some() {
+        std::fs::write(&example_file, &written).unwrap();
+        std::fs::write(&file, &made).unwrap();
+        return;
+    }
+    let again =
+        "what is answered has changed; if that is meant: PLAUDIT_BLESS=1 cargo test --test it openapi";
+    same(&std::fs::read_to_string(example_file).unwrap(), &written, again);
+    same(&std::fs::read_to_string(file).unwrap(), &made, again);
+    let document = committed();
+    for example in &examples {
+        holds(&document, example);
+    }
+    let shown: BTreeSet<&str> =
+        examples.iter().filter(|e| e.status < 300).map(|e| e.operation.as_str()).collect();
+    for (named, operation) in operations(&document) {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(shown.contains(id) != WITHOUT_EXAMPLE.contains(&id), "{named} has no example, or needs none");
+    }
+    for (code, _, _) in KINDS {
+        let given = examples.iter().any(|e| e.answer["type"] == format!("urn:plaudit:problem:{code}"));
+        assert!(given, "no example shows {code}");
+    }
+}
+
+#[tokio::test]
+async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
+    let served = Served::start(|config, _| config.public_read = false).await;
+    let answer = client().get(format!("{}/openapi.json", served.url)).send().await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["content-type"]),
+        (200, &"application/json".parse().unwrap())
+    );
+    let text = answer.text().await.unwrap();
+    same(
+        &text,
+        &std::fs::read_to_string(root().join("docs/openapi.json")).unwrap(),
+        "served and committed part",
+    );
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
+    let served = Served::start(|_, _| {}).await;
+    for path in [
+        "/v1/contributions/%FF",
+        "/v1/contributors/%FF",
+        "/v1/contributors/%FF/contributions",
+        "/v1/recognitions/%C3",
+        "/docs/%FF",
+        "/webhooks/%FF",
+    ] {
+        let url = format!("{}{path}", served.url);
+        let method = if path.starts_with("/webhooks") { Method::POST } else { Method::GET };
+        let answer = client().request(method, url).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+    }
+    served.end().await;
+}
+
+/// Whether an example is what the document says: a status that is described, and bodies as described.
+fn holds(document: &Value, example: &Example) {
+    let Example { operation: id, name, status, .. } = example;
+    let found = operations(document).find(|(_, operation)| operation["operationId"] == **id);
+    let response = match &found {
+        Some((_, operation)) => &operation["responses"][status.to_string()],
+        None => &document["components"]["responses"][id],
+    };
+    assert!(response.is_object(), "{id}: {status} is not described");
+    let valid = |described: &Value, body: &Value| {
+        let (kind, media) = described["content"].as_object().unwrap().iter().next().unwrap();
+        if !kind.ends_with("json") {
+            return;
+        }
+        let mut schema = media["schema"].clone();
+        schema["components"] = document["components"].clone();
+        let wrong: Vec<_> =
+            jsonschema::draft202012::new(&schema).unwrap().iter_errors(body).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{id}, {name}: {wrong:?}\n{body:#}");
+    };
+    valid(response, &example.answer);
+    if let (Some(request), Some((_, operation)), true) = (&example.request, &found, *status < 300) {
+        valid(&operation["requestBody"], request);
+    }
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+        item.as_object()
+            .unwrap()
+            .iter()
+            .map(move |(method, operation)| (format!("{method} {path}"), operation))
+    })
+}
+
+fn committed() -> Value {
+    serde_json::from_str(&std::fs::read_to_string(root().join("docs/openapi.json")).unwrap()).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Fails at the first line that differs, not with two whole files.
+fn same(left: &str, right: &str, otherwise: &str) {
+    let differ = left.lines().zip(right.lines()).position(|(left, right)| left != right);
+    if let Some(line) = differ {
+        let at = |text: &str| text.lines().nth(line).unwrap().to_owned();
+        panic!("{otherwise}\nline {}:\n  {}\n  {}", line + 1, at(left), at(right));
+    }
+    assert_eq!(left.len(), right.len(), "{otherwise}");
+}
+
+/// Asks for everything that there is, and writes down what was answered.
+async fn tour() -> Vec<Value> {
+    let mut told = Vec::new();
+    let served = Served::start(|config, seams| {
+        config.api_tokens = vec![plaudit::config::Secret::new(TOKEN)];
+        config.public_read = false;
+        config.hosts.gitlab_token.clear();
+        seams.limits.silence = Duration::from_millis(200);
+    })
+    .await;
+    let mut guide = Guide { served, told: &mut told, client: client() };
+    guide.contributions().await;
+    guide.lists().await;
+    guide.webhooks().await;
+    guide.operations().await;
+    guide.refusals().await;
+    guide.served.end().await;
+
+    let served = Served::start(|_, _| {}).await;
+    let mut guide = Guide { served, told: &mut told, client: client() };
+    let merge_request = std::fs::read(root().join("fixtures/gitlab/merge_request.open.json")).unwrap();
+    let signed = guide.signed("gitlab", "Merge Request Hook", merge_request);
+    guide.tell("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
+    guide.served.end().await;
+
+    for (name, summary, error) in [
+        ("refused", "The store can keep no such thing.", StoreError::Refused("inside".into())),
+        ("internal", "Something is broken; the log says what.", StoreError::Broken("inside".into())),
+        ("unavailable", "The store is down.", StoreError::Unavailable("inside".into())),
+    ] {
+        let served = Served::over(Some(Arc::new(Wrong(error))), |_, _| {}).await;
+        let mut guide = Guide { served, told: &mut told, client: client() };
+        guide.post(name, summary, json!({"contributor": "grace", "kind": "talk", "id": "talk-1"})).await;
+        if name == "unavailable" {
+            let ready = guide.ask(Method::GET, "/readyz");
+            guide.tell("isReady", "unavailable", "The store does not answer.", None, ready).await;
+        }
+        guide.served.end().await;
+    }
+    told
+}
+
+struct Guide<'a> {
+    served: Served,
+    told: &'a mut Vec<Value>,
+    client: reqwest::Client,
+}
+
+impl Guide<'_> {
+    fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.served.url)).bearer_auth(TOKEN)
+    }
+
+    /// A delivery as a host would send it.
+    fn signed(&self, host: &str, event: &str, body: Vec<u8>) -> RequestBuilder {
+        let (_, open, _) = hosts::KNOWN.iter().find(|(name, _, _)| *name == host).unwrap();
+        let signer = open(&self.served.config.hosts).unwrap();
+        let headers = signer.sign(event, "72d3162e-cc78-11e3-81ab-4c9367dc0958", &body, now());
+        self.client.post(format!("{}/webhooks/{host}", self.served.url)).headers(headers).body(body)
+    }
+
+    async fn tell(
+        &mut self,
+        operation: &str,
+        name: &str,
+        summary: &str,
+        request: Option<Value>,
+        asked: RequestBuilder,
+    ) {
+        let answer = asked.send().await.unwrap();
+        let status = answer.status().as_u16();
+        assert_eq!(answer.headers()["x-request-id"].len(), 36, "{operation}");
+        let answer = body(answer).await;
+        self.write(operation, name, summary, request.as_ref(), status, answer);
+    }
+
+    fn write(
+        &mut self,
+        operation: &str,
+        name: &str,
+        summary: &str,
+        request: Option<&Value>,
+        status: u16,
+        mut answer: Value,
+    ) {
+        if answer["request_id"].is_string() {
+            answer["request_id"] = json!("019ab4f2-6a80-7000-8000-5f0c1d2e3f40");
+        }
+        self.told.push(json!({"operation": operation, "name": name, "summary": summary, "request": request, "status": status, "answer": answer}));
+    }
+
+    async fn post(&mut self, name: &str, summary: &str, request: Value) {
+        let asked = self.ask(Method::POST, "/v1/contributions").json(&request);
+        self.tell("createContribution", name, summary, Some(request), asked).await;
+    }
+
+    async fn get(&mut self, operation: &str, name: &str, summary: &str, path: &str) {
+        let asked = self.ask(Method::GET, path);
+        self.tell(operation, name, summary, None, asked).await;
+    }
+
+    async fn contributions(&mut self) {
+        let talk = |n: u8, title: &str| json!({"contributor": "github:octocat", "kind": "talk", "id": format!("talk-{n}"), "title": title, "url": format!("https://example.org/talks/{n}"), "occurred_at": "2026-11-20T18:00:00Z"});
+        let stream = self.ask(Method::GET, "/v1/recognitions/stream").send().await.unwrap();
+        self.post("counted", "A talk was given.", talk(1, "What a ledger is for")).await;
+        self.post("again", "The same again: it counts once.", talk(1, "What a ledger is for")).await;
+        let minimal = json!({"contributor": "github:octocat", "kind": "review"});
+        let asked = self
+            .ask(Method::POST, "/v1/contributions")
+            .header("idempotency-key", "\"review-of-7\"")
+            .json(&minimal);
+        self.tell(
+            "createContribution",
+            "by_key",
+            "With a header `Idempotency-Key: \"review-of-7\"`, and no more than is needed.",
+            Some(minimal),
+            asked,
+        )
+        .await;
+        self.post("recognised", "The third: a recognition follows.", talk(3, "Counting, honestly")).await;
+        self.post("conflict", "The same id with another body.", talk(1, "Another title")).await;
+        let wrong = json!({"contributor": "a/b", "kind": "Talk", "tilte": "A slip of the pen"});
+        self.post("invalid_fields", "Every wrong field is named.", wrong).await;
+        let event = first_event(stream).await;
+        self.write("streamRecognitions", "recognition", "A recognition.", None, 200, event);
+        self.get("getContribution", "contribution", "A talk.", "/v1/contributions/api:api:talk-1").await;
+        self.get("getContribution", "not_found", "Nobody knows it.", "/v1/contributions/api:api:talk-9")
+            .await;
+    }
+
+    async fn lists(&mut self) {
+        self.get(
+            "listContributors",
+            "first_page",
+            "The contributor with the most contributions.",
+            "/v1/contributors?limit=1",
+        )
+        .await;
+        self.get(
+            "listContributors",
+            "invalid_fields",
+            "A limit that is none.",
+            "/v1/contributors?limit=1000",
+        )
+        .await;
+        self.get("getContributor", "contributor", "An account on GitHub.", "/v1/contributors/github:octocat")
+            .await;
+        self.get("getContributor", "malformed", "The path is no text.", "/v1/contributors/%FF").await;
+        self.get(
+            "listContributionsOf",
+            "first_page",
+            "The newest, and where to go on.",
+            "/v1/contributors/github:octocat/contributions?limit=1",
+        )
+        .await;
+        self.get("listRecognitions", "whole", "All there are.", "/v1/recognitions").await;
+        self.get(
+            "getRecognition",
+            "recognition",
+            "For the third contribution.",
+            "/v1/recognitions/github:octocat:3",
+        )
+        .await;
+    }
+
+    async fn webhooks(&mut self) {
+        let fixture = |name: &str| std::fs::read(root().join("fixtures/github").join(name)).unwrap();
+        let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
+        self.tell("receiveGithub", "counted", "A pull request was opened.", None, opened).await;
+        let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
+        self.tell("receiveGithub", "duplicate", "The same delivery again.", None, opened).await;
+        let ping = self.signed("github", "ping", fixture("ping.repository.json"));
+        self.tell("receiveGithub", "ignored", "Verified, and nothing that counts.", None, ping).await;
+        let nonsense = self.signed("github", "pull_request", b"{}".to_vec());
+        self.tell("receiveGithub", "malformed", "Signed, but no pull request.", None, nonsense).await;
+        let forged = self.signed("github", "ping", b"{}".to_vec()).body("{ }");
+        self.tell(
+            "receiveGithub",
+            "bad_signature",
+            "Signed with another secret, or changed on the way.",
+            None,
+            forged,
+        )
+        .await;
+        let unsigned = self.ask(Method::POST, "/webhooks/github").json(&json!({}));
+        self.tell("receiveGithub", "unsigned", "No signature at all.", None, unsigned).await;
+        let stranger = self.ask(Method::POST, "/webhooks/gitlab").json(&json!({}));
+        self.tell(
+            "receiveGitlab",
+            "host_not_configured",
+            "The operator set no secret for GitLab.",
+            None,
+            stranger,
+        )
+        .await;
+    }
+
+    async fn operations(&mut self) {
+        self.get("isAlive", "ok", "It lives.", "/healthz").await;
+        self.get("isReady", "ok", "All is well.", "/readyz").await;
+        self.get("welcome", "welcome", "This version.", "/").await;
+        let drain = self.ask(Method::POST, "/internal/drain");
+        self.tell("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
+        let metrics = self.ask(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+        let excerpt: Vec<_> =
+            metrics.lines().filter(|line| line.contains("plaudit_recognitions_total")).collect();
+        self.write(
+            "readMetrics",
+            "excerpt",
+            "Three lines of it.",
+            None,
+            200,
+            json!(excerpt.join("\n") + "\n"),
+        );
+    }
+
+    async fn refusals(&mut self) {
+        let nobody = self.client.get(format!("{}/v1/contributors", self.served.url));
+        self.tell("listContributors", "token_needed", "No token, or a wrong one.", None, nobody).await;
+        let text =
+            self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");
+        self.tell("createContribution", "unsupported", "No JSON.", None, text).await;
+        let large = self.ask(Method::POST, "/v1/contributions").json(&"x".repeat(70_000));
+        self.tell("createContribution", "body_too_large", "More than 64 KiB.", None, large).await;
+        let slow = self.slow_post().await;
+        self.write("createContribution", "body_too_slow", "The body stopped coming.", None, 408, slow);
+        self.get("NoSuchPath", "not_found", "There is no such path.", "/v2").await;
+        let delete = self.ask(Method::DELETE, "/v1/contributors");
+        self.tell("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
+    }
+
+    /// A post whose body never ends to arrive.
+    async fn slow_post(&self) -> Value {
+        let address = self.served.url.strip_prefix("http://").unwrap();
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+async fn body(answer: Response) -> Value {
+    let text = answer.text().await.unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|_| json!(text))
+}
+
+/// The text of the first event.
+async fn first_event(mut stream: Response) -> Value {
+    let mut text = String::new();
+    while !text.contains("\n\n") {
+        text.push_str(
+            std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream ended")).unwrap(),
+        );
+    }
+    json!(text)
+}
+
+/// A store that fails whatever it is asked.
+struct Wrong(StoreError);
+
+#[async_trait]
+impl Store for Wrong {
+    fn name(&self) -> &'static str {
+        "wrong"
+    }
+    fn lanes(&self) -> usize {
+        1
+    }
+    async fn record(&self, _: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn recognise(&self, _: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn owing(&self, _: &Milestones, _: usize) -> Result<Vec<Standing>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn claim(&self, _: Destination, _: Moment, _: Moment, _: usize) -> Result<Vec<Due>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn settle(&self, _: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
+        Err(self.0.clone())
+    }
+    async fn backlog(&self, _: &[Destination]) -> Result<Backlog, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn contribution(&self, _: &ContributionId) -> Result<Option<Counted>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn contributor(&self, _: &ContributorId) -> Result<Option<Contributor>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn contributions_of(
+        &self,
+        _: &ContributorId,
+        _: bool,
+        _: &Page,
+    ) -> Result<Paged<Counted>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn recognition(
+        &self,
+        _: &RecognitionId,
+    ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn recognitions(&self, _: &Page) -> Result<Paged<Recognition>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn recognitions_after(
+        &self,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<(Vec<Recognition>, String), StoreError> {
+        Err(self.0.clone())
+    }
+    async fn position_of(&self, _: &RecognitionId) -> Result<Option<String>, StoreError> {
+        Err(self.0.clone())
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        Err(self.0.clone())
+    }
+}
