@@ -2,9 +2,14 @@
 //!
 //! A new host is a file here that implements [`Host`], and a line in [`KNOWN`].
 
+mod signature;
+mod payload;
+mod push;
 mod github;
 mod gitlab;
-mod signature;
+mod fixtures;
+
+pub use fixtures::{DEMO, event_of_fixture};
 
 use std::sync::Arc;
 

@@ -1,3 +1,230 @@
-//! To come.
+//! Proofs that a request comes from its host, each over the body's very bytes and in constant time.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Rejection;
+use crate::domain::Moment;
+
+/// How far a signed timestamp may be from now, in seconds.
+/// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#verifying-webhook-authenticity>
+const TOLERANCE: i64 = 5 * 60;
+/// How many signatures of one request are looked at: a rotation sends two.
+const MOST_SIGNATURES: usize = 16;
+/// How much of an unsigned header is kept, in bytes.
+const LONGEST_LABEL: usize = 100;
+
+/// An HMAC-SHA256.
+type Code = [u8; 32];
+
+/// What the headers offer as proof, before the body has been looked at.
 #[derive(Debug)]
-pub enum Proof {}
+pub(super) enum Proof {
+    /// GitHub's: over the body.
+    Body(Code),
+    /// Standard Webhooks: over `{id}.{timestamp}.{body}`; one of the codes has to hold.
+    Message {
+        /// `{id}.{timestamp}.`
+        prefix: String,
+        /// Every code of a version that is known.
+        codes: Vec<Code>,
+    },
+    /// A token that was already compared: it proves the sender, and says nothing of the body.
+    Token,
+}
+
+/// Keys of which any one may have signed, each ready for use; never empty.
+#[derive(Clone)]
+pub(super) struct Keys(Vec<Hmac<Sha256>>);
+
+impl Keys {
+    /// `None` where there is no key. An empty key is none: anybody could sign with it.
+    pub(super) fn new<K: AsRef<[u8]>>(keys: impl IntoIterator<Item = K>) -> Option<Self> {
+        let ready = |key: K| {
+            let key = key.as_ref();
+            (!key.is_empty())
+                .then(|| Hmac::new_from_slice(key).ok())
+                .flatten()
+        };
+        let keys: Vec<_> = keys.into_iter().filter_map(ready).collect();
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+
+    /// Whether one of the keys makes one of the codes over `prefix` and `body`.
+    pub(super) fn hold(&self, prefix: &str, body: &[u8], codes: &[Code]) -> bool {
+        self.codes(prefix, body)
+            .any(|made| codes.iter().any(|code| bool::from(made.ct_eq(code))))
+    }
+
+    /// The code of the newest key, which is the first.
+    pub(super) fn sign(&self, prefix: &str, body: &[u8]) -> Code {
+        self.codes(prefix, body).next().unwrap_or_default()
+    }
+
+    fn codes(&self, prefix: &str, body: &[u8]) -> impl Iterator<Item = Code> {
+        self.0.iter().map(move |key| {
+            let mut mac = key.clone();
+            mac.update(prefix.as_bytes());
+            mac.update(body);
+            mac.finalize().into_bytes().into()
+        })
+    }
+}
+
+/// Tokens that are sent as they are. Only their hashes are kept, and compared.
+#[derive(Clone)]
+pub(super) struct Tokens(Vec<Code>);
+
+impl Tokens {
+    /// `None` where there is no token. An empty token is none.
+    pub(super) fn new<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        let tokens: Vec<Code> = tokens
+            .into_iter()
+            .filter(|token| !token.trim().is_empty())
+            .map(|token| Sha256::digest(token).into())
+            .collect();
+        (!tokens.is_empty()).then_some(Self(tokens))
+    }
+
+    /// Whether `token` is one of them.
+    pub(super) fn hold(&self, token: &[u8]) -> bool {
+        let code: Code = Sha256::digest(token).into();
+        self.0.iter().any(|known| bool::from(known.ct_eq(&code)))
+    }
+}
+
+/// Reads `X-Hub-Signature-256: sha256=…`.
+/// <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>
+pub(super) fn hub(headers: &HeaderMap) -> Result<Proof, Rejection> {
+    let missing = "X-Hub-Signature-256 is missing; set the webhook's secret on GitHub";
+    let text = one(headers, &SIGNATURE_256)?.ok_or(Rejection::Unsigned(missing))?;
+    let malformed = Rejection::Unsigned("X-Hub-Signature-256 is not sha256= and 64 hexadecimal digits");
+    let digits = text.strip_prefix(b"sha256=").ok_or(malformed)?;
+    let mut code = Code::default();
+    hex::decode_to_slice(digits, &mut code).map_err(|_| malformed)?;
+    Ok(Proof::Body(code))
+}
+
+/// Writes what [`hub`] reads.
+pub(super) fn hub_value(code: Code) -> String {
+    format!("sha256={}", hex::encode(code))
+}
+
+/// Reads the headers of the Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+/// <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
+pub(super) fn standard(headers: &HeaderMap, now: Moment) -> Result<Proof, Rejection> {
+    let missing = "webhook-signature is missing; a plain token is no signature: \
+                   set the webhook's signing token on GitLab";
+    let signatures = text(headers, &WEBHOOK_SIGNATURE)?.ok_or(Rejection::Unsigned(missing))?;
+    let codes: Vec<Code> = signatures
+        .split(' ')
+        .filter_map(|signature| signature.strip_prefix("v1,"))
+        .filter_map(|code| STANDARD.decode(code).ok()?.try_into().ok())
+        .take(MOST_SIGNATURES)
+        .collect();
+    if codes.is_empty() {
+        return Err(Rejection::Unsigned("webhook-signature holds no v1 signature"));
+    }
+    let id = text(headers, &WEBHOOK_ID)?.filter(|id| !id.is_empty());
+    let id = id.ok_or(Rejection::Unsigned("webhook-id is missing"))?;
+    let timestamp = text(headers, &WEBHOOK_TIMESTAMP)?
+        .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+        .ok_or(Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
+    let signed_at: i64 = timestamp
+        .parse()
+        .map_err(|_| Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
+    if now.timestamp().saturating_sub(signed_at).saturating_abs() > TOLERANCE {
+        let stale = "webhook-timestamp is more than five minutes away from this machine's clock";
+        return Err(Rejection::BadSignature(stale));
+    }
+    let prefix = format!("{id}.{timestamp}.");
+    Ok(Proof::Message { prefix, codes })
+}
+
+/// Writes the `webhook-signature` that [`standard`] reads.
+pub(super) fn standard_value(keys: &Keys, id: &str, timestamp: i64, body: &[u8]) -> String {
+    let code = keys.sign(&format!("{id}.{timestamp}."), body);
+    format!("v1,{}", STANDARD.encode(code))
+}
+
+pub(super) const SIGNATURE_256: HeaderName = HeaderName::from_static("x-hub-signature-256");
+pub(super) const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+pub(super) const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub(super) const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The value of a header on which the proof rests: sent twice, it proves nothing.
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Rejection> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(Rejection::Unsigned("a signature header was sent twice")),
+        (value, _) => Ok(value.map(http::HeaderValue::as_bytes)),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Rejection> {
+    let text =
+        |bytes| std::str::from_utf8(bytes).map_err(|_| Rejection::Unsigned("a signature header is no text"));
+    one(headers, name)?.map(text).transpose()
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `application/json`
+    Json,
+    /// `application/x-www-form-urlencoded`
+    Urlencoded,
+}
+
+/// How the body is written, by its headers; nothing that hosts do not send is let through.
+pub(super) fn form(headers: &HeaderMap) -> Result<Form, Rejection> {
+    let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Err(Rejection::Unsupported("a body with a content encoding"));
+    }
+    let unsupported = Rejection::Unsupported("the content type has to be application/json");
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (types.next(), types.next()) else {
+        return Err(unsupported);
+    };
+    let value = value.to_str().map_err(|_| unsupported)?.to_ascii_lowercase();
+    let mut parts = value.split(';').map(str::trim);
+    let form = match parts.next() {
+        Some("application/json") => Form::Json,
+        Some("application/x-www-form-urlencoded") => Form::Urlencoded,
+        _ => return Err(unsupported),
+    };
+    let utf8 = |part: &str| match part.split_once('=') {
+        Some(("charset", set)) => matches!(set.trim_matches('"'), "utf-8" | "utf8"),
+        _ => true,
+    };
+    if parts.all(utf8) {
+        Ok(form)
+    } else {
+        Err(unsupported)
+    }
+}
+
+/// A header that only labels the delivery: never trusted, so cut to a length that fits every log.
+pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.as_bytes();
+    let text = String::from_utf8_lossy(value);
+    let text = super::payload::cut(text.trim(), LONGEST_LABEL);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// The event's name: without it, nobody can say what the body is.
+pub(super) fn event(
+    headers: &HeaderMap,
+    name: &'static str,
+    missing: &'static str,
+) -> Result<String, Rejection> {
+    if headers.get_all(name).iter().nth(1).is_some() {
+        return Err(Rejection::Malformed("the event header was sent twice"));
+    }
+    label(headers, name).ok_or(Rejection::Malformed(missing))
+}
