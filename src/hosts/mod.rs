@@ -28,13 +28,6 @@ pub const KNOWN: &[(&str, Open, &str)] = &[
 /// Makes a host from its secrets; `None` where there are none, and then nothing of it is believed.
 pub type Open = fn(&HostSecrets) -> Option<Arc<dyn Host>>;
 
-/// x
-pub const DEMO: &[(&str, &str, &str)] = &[];
-/// x
-pub fn event_of_fixture(_h: &str, _f: &str) -> Option<String> {
-    None
-}
-
 /// One kind of host.
 ///
 /// A request becomes contributions in three steps, each of which can be refused: [`admit`](Host::admit)

@@ -1,11 +1,19 @@
 //! One integration binary: everything is tried through the library's public face or the program's front door.
+//!
+//! A test starts a [`harness::Plaudit`], speaks to it as a host or a client would, and ends with its
+//! `stop`, which fails if anything is left in the outbox or the log holds what no log should.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking"
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking, and owns its time, its environment and its tasks"
 )]
 
+mod harness;
+
+mod api;
 mod readings;
 mod signatures;
