@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
     Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Standing, owed,
@@ -103,7 +104,7 @@ impl Recorder {
                 clock: clock.clone(),
                 metrics: metrics.clone(),
             };
-            tasks.spawn(lane.run(entries));
+            tasks.spawn(lane.run(entries, tasks.stopping()));
             entrance
         };
         Self {
@@ -154,10 +155,20 @@ struct Lane {
 }
 
 impl Lane {
-    /// Until the recorder is gone and all that it took is answered.
-    async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>) {
+    /// Until the service stops and all that was taken is answered.
+    async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>, stopping: CancellationToken) {
         let mut together = Vec::new();
-        while entries.recv_many(&mut together, MOST_TOGETHER).await > 0 {
+        loop {
+            let taken = tokio::select! {
+                taken = entries.recv_many(&mut together, MOST_TOGETHER) => taken,
+                () = stopping.cancelled(), if !entries.is_closed() => {
+                    entries.close();
+                    continue;
+                }
+            };
+            if taken == 0 {
+                return;
+            }
             let batch: Vec<Entry> = std::mem::take(&mut together);
             let contributions: Vec<_> = batch.iter().map(|entry| entry.contribution.clone()).collect();
             match self.commit(&contributions).await {

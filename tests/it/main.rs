@@ -16,4 +16,5 @@ mod harness;
 
 mod api;
 mod readings;
+mod signals;
 mod signatures;
