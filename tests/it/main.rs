@@ -13,8 +13,11 @@
 )]
 
 mod harness;
+mod strange;
 
 mod api;
+mod crash;
+mod outbox;
 mod readings;
 mod signals;
 mod signatures;
