@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -85,7 +85,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().read_timeout(PATIENCE).build().unwrap();
         Self { url: url.to_owned(), token: None, http }
     }
 
@@ -373,7 +373,11 @@ impl Plaudit {
     }
 
     async fn launch(&mut self) {
-        let mut child = command(&self.settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.launch_as(Command::new(env!("CARGO_BIN_EXE_plaudit"))).await;
+    }
+
+    async fn launch_as(&mut self, program: Command) {
+        let mut child = isolated(program, &self.settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = Log::read(child.stdout.take().unwrap());
         self.log = Log::read(child.stderr.take().unwrap());
         self.child = Some(child);
@@ -434,6 +438,12 @@ impl Plaudit {
     pub(crate) async fn restart(&mut self) {
         assert!(self.child.is_none(), "it still runs");
         self.launch().await;
+    }
+
+    /// Starts it again, by way of another command.
+    pub(crate) async fn restart_as(&mut self, program: Command) {
+        assert!(self.child.is_none(), "it still runs");
+        self.launch_as(program).await;
     }
 
     /// Tells it to stop.
@@ -535,6 +545,38 @@ pub(crate) fn isolated(mut command: Command, settings: &[(impl AsRef<str>, impl 
     }
     command.envs(settings.iter().map(|(name, value)| (name.as_ref(), value.as_ref())));
     command
+}
+
+/// Runs a command that must end by itself.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (out, err) = (Log::read(child.stdout.take().unwrap()), Log::read(child.stderr.take().unwrap()));
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill().and_then(|()| child.wait()).unwrap();
+            panic!("it did not end by itself: {:#?} {:#?}", out.lines(), err.lines());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let text = |log: &Log| {
+        while !*log.grown.borrow() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        log.lines().join("\n")
+    };
+    Output { code: status.code(), out: text(&out), err: text(&err) }
+}
+
+/// What a command that ended has said.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Sends a signal to a process that the test started.

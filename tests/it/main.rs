@@ -17,7 +17,10 @@ mod strange;
 
 mod api;
 mod crash;
+mod faults;
 mod outbox;
 mod readings;
 mod signals;
 mod signatures;
+mod sync;
+mod webhooks;
