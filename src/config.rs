@@ -45,7 +45,7 @@ pub struct Flags {
     /// Whether to comment on the pull request or issue that reached the milestone [default: false]
     #[arg(long, env = "PLAUDIT_COMMENT", value_name = "BOOL")]
     pub comment: Option<String>,
-    /// The comment's text, with {contributor}, {milestone}, {tally} and {title} [default: a short thank-you]
+    /// The comment's text, with {contributor}, {milestone}, {tally}, {kind}, {repository} and {title} [default: a short thank-you]
     #[arg(long, env = "PLAUDIT_COMMENT_TEMPLATE", value_name = "TEXT")]
     pub comment_template: Option<String>,
     /// Id of the GitHub App that comments; its key is PLAUDIT_GITHUB_APP_KEY [default: none]
@@ -352,13 +352,10 @@ impl Reader<'_> {
                 self.faults.push(format!("{variable}: set it or {file_variable}, not both; for example {file_variable}=/run/secrets/plaudit"));
                 None
             }
-            (Some(value), None) => Some((value, false)),
+            // Whoever stored it by `echo` stored a line break too.
+            (Some(value), None) => Some((without_last_newline(&value).to_owned(), false)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => {
-                    let text =
-                        text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t));
-                    Some((text.to_owned(), true))
-                }
+                Ok(text) => Some((without_last_newline(&text).to_owned(), true)),
                 Err(error) => {
                     self.fault(&file_variable, &format!("cannot be read: {error}"), "/run/secrets/plaudit");
                     None
@@ -472,7 +469,13 @@ impl Reader<'_> {
         );
         let credential = match (token, id, key) {
             (Some(token), _, _) => Some(GithubCredential::Token(token)),
-            (None, Some(id), Some(key)) => Some(GithubCredential::App { id, key }),
+            (None, Some(id), Some(key)) => match crate::publish::comment::check_app_key(key.expose()) {
+                Ok(()) => Some(GithubCredential::App { id, key }),
+                Err(wrong) => {
+                    self.fault("PLAUDIT_GITHUB_APP_KEY", &wrong, "the text of the PEM file that GitHub gave");
+                    None
+                }
+            },
             (None, Some(_), None) => {
                 self.fault(
                     "PLAUDIT_GITHUB_APP_KEY",
@@ -542,6 +545,10 @@ pub fn signing_key(token: &str) -> Option<Vec<u8>> {
     use base64::Engine;
     let key = base64::engine::general_purpose::STANDARD.decode(token.strip_prefix("whsec_")?).ok()?;
     (key.len() >= 16).then_some(key)
+}
+
+fn without_last_newline(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
 
 fn parse_store(text: &str) -> Result<StoreAt, String> {

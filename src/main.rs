@@ -12,6 +12,7 @@ use plaudit::config::{Flags, environment};
 /// PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS,
 /// PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY, each also as …_FILE.
 #[derive(Parser)]
+#[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(flatten)]

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, Standing, owed};
-use crate::publish::{PublishError, Publisher};
+use crate::publish::{Message, PublishError, Publisher};
 use crate::runtime::{Clock, stop_point};
 use crate::store::{Backlog, Due, Settled, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -28,7 +28,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 /// The longest that one recognition is put off.
-const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
+const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 /// The recognitions that are owed to contributors and to destinations.
 pub struct Outbox {
@@ -271,7 +271,7 @@ impl Outbox {
             let mut told = was_down; // An outage is said once, not for every recognition it delays.
             let settled: Vec<_> = outcomes
                 .into_iter()
-                .filter_map(|(outcome, due)| self.settled(lane, outcome, due, &mut told))
+                .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
                 .collect();
             taken += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
             if !settled.is_empty() {
@@ -288,17 +288,18 @@ impl Outbox {
         &self,
         lane: &Lane,
         outcome: Result<(), PublishError>,
-        due: Due,
+        due: &Due,
         told: &mut bool,
     ) -> Option<(RecognitionId, Destination, Settled)> {
         let destination = lane.publisher.destination();
-        let id = due.recognition.id;
+        let id = due.recognition.id.clone();
         let count =
             |outcome: &str| self.metrics.published.with_label_values(&[destination.as_str(), outcome]).inc();
         let became = match outcome {
             Ok(()) => {
                 count("done");
-                tracing::debug!(recognition = %id, %destination, "recognition {id} taken");
+                let said = serde_json::to_string(&Message::public(&due.recognition)).unwrap_or_default();
+                tracing::info!(recognition = %id, %destination, said, "recognition {id} published");
                 Settled::Done
             }
             Err(PublishError::Never { reason, why }) => {

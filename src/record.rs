@@ -155,19 +155,16 @@ struct Lane {
 }
 
 impl Lane {
-    /// Until the service stops and all that was taken is answered.
-    async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>, stopping: CancellationToken) {
+    /// Until the service stops, and all that was taken is answered.
+    async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>, stop: CancellationToken) {
         let mut together = Vec::new();
         loop {
-            let taken = tokio::select! {
-                taken = entries.recv_many(&mut together, MOST_TOGETHER) => taken,
-                () = stopping.cancelled(), if !entries.is_closed() => {
+            tokio::select! {
+                taken = entries.recv_many(&mut together, MOST_TOGETHER) => if taken == 0 { return },
+                () = stop.cancelled(), if !entries.is_closed() => {
                     entries.close();
                     continue;
                 }
-            };
-            if taken == 0 {
-                return;
             }
             let batch: Vec<Entry> = std::mem::take(&mut together);
             let contributions: Vec<_> = batch.iter().map(|entry| entry.contribution.clone()).collect();

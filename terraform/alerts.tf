@@ -7,7 +7,7 @@ locals {
     for pair in setproduct(["availability", "latency"], ["fast", "slow"]) : "${pair[0]}_${pair[1]}" => {
       slo     = pair[0]
       factor  = pair[1] == "fast" ? 14.4 : 6
-      windows = pair[1] == "fast" ? ["3600s", "300s"] : ["21600s", "1800s"]
+      windows = pair[1] == "fast" ? ["60m", "5m"] : ["360m", "30m"]
       urgent  = pair[1] == "fast"
     }
   }
@@ -23,7 +23,7 @@ locals {
 
       A delivery that got a 5xx was **not** stored. GitHub does not send it again by itself: redeliver it once this is over.
 
-      1. What fails? Logs Explorer: `${local.program_logs} AND severity>=ERROR` (each failure is logged once, with what to do).
+      1. What fails? Logs Explorer: `${local.program_logs} AND severity>=WARNING AND httpRequest.status>=500`: `why` says what went wrong inside.
       2. 503 with Retry-After: the store does not answer or is full. See https://status.cloud.google.com for Firestore, and look for quota or permission errors in the same lines.
       3. 500 or 502 right after a deployment: go back to the last good revision: `gcloud run services update-traffic ${var.name} --region=${var.region} --to-revisions=REVISION=100`.
       4. 429 or "no available instance" in the request log: raise max_instances.
@@ -126,7 +126,7 @@ locals {
         1. Who? Logs Explorer: `${local.request_logs} AND httpRequest.status=401 AND httpRequest.requestUrl=~"/webhooks/"`: look at remoteIp and userAgent (GitHub-Hookshot is GitHub).
         2. A host, since a rotation: both secrets, separated by a comma, must be in the version that runs. Add such a version, set it in secret_versions, apply; take the old one out when every hook has the new.
         3. GitLab switches a hook off for good after 40 failures: switch it on again in its settings.
-        4. A host, "timestamp" as the reason in the program's lines: somebody's clock is more than 5 minutes off.
+        4. Only now and then, from GitLab: `${local.program_logs} AND jsonPayload.verdict="rejected"` says why; a clock may be more than 5 minutes off.
         5. Strangers: nothing to do. Each refusal is decided before the body is read.
       EOT
     }

@@ -1,8 +1,8 @@
-# What the logs say, as numbers. Two kinds of log lines are read, both of the service's own revision:
+# What the logs say, as numbers. Two kinds of log lines are read, both of the service's own revisions:
 # - Cloud Run's request log: one line for each request, whether or not the program ever saw it;
-# - the program's lines (JSON on standard error). These fields are relied on here, so renaming one in the program must be
-#   done here too: delivery, host, verdict, reason, recognition, outbox_waiting, outbox_oldest_seconds.
-# The messages relied on are "recognition published" and "outbox".
+# - the program's lines (JSON on standard error). Relied on are the fields delivery, host, verdict, reason, recognition,
+#   destination, outbox_waiting and outbox_oldest_seconds, and the messages "recognition … made" and "recognition … published".
+#   Whoever renames one there must rename it here; .ci/terraform notices.
 locals {
   service_logs = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\""
   request_logs = "${local.service_logs} AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Frequests\""
@@ -31,10 +31,17 @@ locals {
       filter      = "${local.program_logs} AND severity>=ERROR"
       labels      = {}
     }
-    recognitions_published = {
-      description = "Recognitions that Pub/Sub has taken."
-      filter      = "${local.program_logs} AND jsonPayload.recognition:* AND jsonPayload.message:\"recognition published\""
+    recognitions_made = {
+      description = "Recognitions that were earned and stored."
+      filter      = "${local.program_logs} AND jsonPayload.recognition:* AND jsonPayload.message=~\"^recognition .+ made$\""
       labels      = {}
+    }
+    recognitions_published = {
+      description = "Recognitions that a destination took (topic, comment)."
+      filter      = "${local.program_logs} AND jsonPayload.recognition:* AND jsonPayload.message=~\"^recognition .+ published$\""
+      labels = {
+        destination = "EXTRACT(jsonPayload.destination)"
+      }
     }
   }
 

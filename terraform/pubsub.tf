@@ -1,12 +1,12 @@
 # Recognitions go out here: CloudEvents in binary mode, JSON data, the same id on every try.
 #
-# On a schema for the topic. Pub/Sub holds a message against a schema and refuses what does not fit. An AVRO schema is
-# wrong for these messages: its JSON encoding wraps every value of a nullable field ({"string": "…"}) and refuses fields
-# it does not know, while the data here is plain JSON to which fields are added within v1. A protocol buffer schema
-# (recognition.proto) reads plain JSON and takes null for absent, but still refuses unknown fields: each added field would
-# need its schema revision deployed before the program, and a wrong order would hold up every recognition (in the outbox,
-# so late, not lost). The program's own tests hold every message against the JSON Schema, before anything is deployed.
-# So the check at the topic is there for those who want it, and off: message_schema = true.
+# On a schema for the topic. Pub/Sub holds a message against a schema and refuses what does not fit. An AVRO schema would
+# refuse these messages: in its JSON a nullable value is wrapped ({"string": "…"}) and may not be left out (tried at
+# Google's emulator), while the data here is plain JSON. A protocol buffer schema (recognition.proto) reads plain JSON and
+# takes null for absent, but refuses fields it does not know (tried with protobuf's own JSON parser; the emulator has no
+# such schemas): each field added within v1 would need its schema revision deployed before the program, and the wrong order
+# would hold up every recognition (in the outbox: late, not lost). The program's own tests hold every message against the
+# JSON Schema before anything is deployed. So the check at the topic is for those who want it: message_schema = true.
 resource "google_pubsub_schema" "recognition" {
   count = var.message_schema ? 1 : 0
 

@@ -40,8 +40,8 @@ variable "name" {
   description = "The name of the service, and the prefix of everything else. Another name makes a second installation in the same project."
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name))
-    error_message = "name is 3 to 20 lower-case letters, digits and dashes: service account names of 30 characters are made from it."
+    condition     = can(regex("^[a-z][a-z0-9-]{2,18}[a-z0-9]$", var.name))
+    error_message = "name is 4 to 20 lower-case letters, digits and dashes: the database is called so (4 at least), and accounts get a suffix (30 at most)."
   }
 }
 

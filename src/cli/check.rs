@@ -50,7 +50,13 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
                 } else {
                     &to
                 };
-                let reached = async { publisher.describe().await.map_err(|error| error.to_string()) };
+                let reached = async {
+                    publisher
+                        .describe()
+                        .await
+                        .map(|lines| lines.join("; "))
+                        .map_err(|error| error.to_string())
+                };
                 told(what, within(reached).await);
             }
         }

@@ -14,7 +14,7 @@ use crate::runtime::Clock;
 /// The arguments of `plaudit send`.
 #[derive(Args, Debug)]
 pub struct Send {
-    /// Payload files, such as fixtures/github/pull_request.opened.json
+    /// Payload files, such as `fixtures/github/pull_request.opened.json`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The instance to send to

@@ -138,8 +138,15 @@ impl fmt::Display for ContributorId {
     }
 }
 
+/// Lower case, but a letter that only looks like an ASCII one (the Kelvin sign) is not made into it: nobody
+/// becomes somebody else.
+fn lower_case(c: char) -> Vec<char> {
+    let lower: Vec<char> = c.to_lowercase().collect();
+    if !c.is_ascii() && lower.iter().all(char::is_ascii) { vec![c] } else { lower }
+}
+
 fn name(text: &str) -> Result<String, InvalidContributor> {
-    let lower = text.to_lowercase();
+    let lower: String = text.chars().flat_map(lower_case).collect();
     let sound = !text.is_empty()
         && text.len().max(lower.len()) <= LONGEST_NAME
         && text.trim().len() == text.len()
@@ -155,6 +162,11 @@ mod tests {
     fn a_contributor_is_compared_in_lower_case() {
         assert_eq!(ContributorId::parse("GitHub:OctoCat"), ContributorId::parse("github:octocat"));
         assert_eq!(ContributorId::parse("ÄNNE").unwrap().as_str(), "änne");
+        assert_ne!(
+            ContributorId::parse("\u{212a}im"),
+            ContributorId::parse("kim"),
+            "the Kelvin sign is no k"
+        );
     }
 
     #[test]

@@ -3,41 +3,13 @@
 /// Deliveries that are built into the program: the host, the event, and the payload. Three contributions of
 /// one contributor on each host, and one delivery that counts for nobody.
 pub const DEMO: &[(&str, &str, &str)] = &[
-    (
-        "github",
-        "ping",
-        include_str!("../../fixtures/github/ping.repository.json"),
-    ),
-    (
-        "github",
-        "issues",
-        include_str!("../../fixtures/github/issues.opened.json"),
-    ),
-    (
-        "github",
-        "pull_request",
-        include_str!("../../fixtures/github/pull_request.opened.json"),
-    ),
-    (
-        "github",
-        "push",
-        include_str!("../../fixtures/github/push.default_branch.json"),
-    ),
-    (
-        "gitlab",
-        "Issue Hook",
-        include_str!("../../fixtures/gitlab/issue.open.json"),
-    ),
-    (
-        "gitlab",
-        "Merge Request Hook",
-        include_str!("../../fixtures/gitlab/merge_request.open.json"),
-    ),
-    (
-        "gitlab",
-        "Push Hook",
-        include_str!("../../fixtures/gitlab/push.default_branch.json"),
-    ),
+    ("github", "ping", include_str!("../../fixtures/github/ping.repository.json")),
+    ("github", "issues", include_str!("../../fixtures/github/issues.opened.json")),
+    ("github", "pull_request", include_str!("../../fixtures/github/pull_request.opened.json")),
+    ("github", "push", include_str!("../../fixtures/github/push.default_branch.json")),
+    ("gitlab", "Issue Hook", include_str!("../../fixtures/gitlab/issue.open.json")),
+    ("gitlab", "Merge Request Hook", include_str!("../../fixtures/gitlab/merge_request.open.json")),
+    ("gitlab", "Push Hook", include_str!("../../fixtures/gitlab/push.default_branch.json")),
 ];
 
 /// The event that a file in `fixtures/{host}/` is the payload of, as the host names it in its header: the

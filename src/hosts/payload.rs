@@ -65,25 +65,17 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
     let moment = match DateTime::parse_from_rfc3339(text) {
         Ok(moment) => moment.to_utc(),
         Err(_) => match text.strip_suffix(" UTC") {
-            Some(naive) => NaiveDateTime::parse_from_str(naive, "%Y-%m-%d %H:%M:%S%.f")
-                .ok()?
-                .and_utc(),
-            None => DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z")
-                .ok()?
-                .to_utc(),
+            Some(naive) => NaiveDateTime::parse_from_str(naive, "%Y-%m-%d %H:%M:%S%.f").ok()?.and_utc(),
+            None => DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z").ok()?.to_utc(),
         },
     };
-    (1..=9999)
-        .contains(&moment.year())
-        .then(|| moment.trunc_subsecs(6))
+    (1..=9999).contains(&moment.year()).then(|| moment.trunc_subsecs(6))
 }
 
-/// Whether `text` is the name of a commit: of SHA-1, or of SHA-256.
+/// Whether `text` is the name of a commit, by whatever hash.
 pub(super) fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64)
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    (7..=64).contains(&text.len()) && text.bytes().all(hexadecimal)
 }
 
 /// Whether `text` stands for no commit at all, as after a deletion.
@@ -123,8 +115,8 @@ pub(super) struct Manners {
     pub(super) public: (&'static str, &'static str),
     /// Whether a login is a machine's.
     pub(super) is_bot: fn(&str) -> bool,
-    /// What stands between the account's number and the login in a noreply address.
-    pub(super) separator: char,
+    /// The login in what stands before the `@` of a noreply address.
+    pub(super) login_in: fn(&str) -> Option<&str>,
 }
 
 /// The repository, and so the host, that a payload speaks of.
@@ -146,13 +138,7 @@ impl Origin {
     ) -> Result<Self, Malformed> {
         let host = HostName::from_url(url, manners.public).map_err(|error| Malformed(error.to_string()))?;
         let name = cut(name, LONGEST_REPOSITORY).to_owned();
-        Ok(Self {
-            manners,
-            host,
-            id,
-            name,
-            private,
-        })
+        Ok(Self { manners, host, id, name, private })
     }
 
     /// Whom `login` names.
@@ -181,11 +167,8 @@ impl Origin {
         let prefix = "users.noreply.";
         let here = domain.get(..prefix.len())?.eq_ignore_ascii_case(prefix)
             && domain.get(prefix.len()..)?.eq_ignore_ascii_case(network);
-        let login = match local.split_once(self.manners.separator) {
-            Some((number, login)) if is_number(number) => login,
-            _ => local,
-        };
-        (here && !login.is_empty()).then_some(login)
+        let login = (self.manners.login_in)(local).filter(|login| !login.is_empty());
+        login.filter(|_| here)
     }
 
     /// A contribution to this repository; `rest` is its identity within it.
@@ -249,4 +232,30 @@ pub(super) fn title(text: Option<&str>) -> Option<String> {
 /// Whether `text` is a decimal number.
 pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Sample<'a> {
+        #[serde(borrow)]
+        title: Option<Text<'a>>,
+    }
+
+    #[test]
+    fn an_optional_text_is_borrowed_unless_it_has_escapes() {
+        let plain: Sample<'_> = parse(br#"{"title": "a lamp"}"#).unwrap();
+        assert!(matches!(plain.title, Some(Text(Cow::Borrowed("a lamp")))));
+        let escaped: Sample<'_> = parse(br#"{"title": "a\nlamp"}"#).unwrap();
+        assert!(matches!(escaped.title, Some(Text(Cow::Owned(_)))));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("aé", 100), "aé");
+    }
 }

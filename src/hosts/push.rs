@@ -10,15 +10,13 @@ use crate::domain::{Contribution, ContributorId, Kind, Moment};
 const MOST_AUTHORS: usize = 20;
 
 /// How the message of a merge commit begins.
-const MERGES: [&str; 3] = [
-    "Merge pull request",
-    "Merge branch",
-    "Merge remote-tracking branch",
-];
+const MERGES: [&str; 3] = ["Merge pull request", "Merge branch", "Merge remote-tracking branch"];
 
 /// A commit, as GitHub and GitLab list it alike.
 #[derive(Deserialize)]
 pub(super) struct Commit<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
     #[serde(borrow)]
     message: Text<'a>,
     #[serde(borrow)]
@@ -66,6 +64,11 @@ impl Author<'_> {
 }
 
 impl Commit<'_> {
+    /// Whether it is the commit of that name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.id.as_deref() == Some(name)
+    }
+
     fn is_merge(&self) -> bool {
         MERGES.iter().any(|merge| self.message.starts_with(merge))
     }
@@ -79,12 +82,7 @@ impl Commit<'_> {
                 let (key, rest) = line.trim_start().split_at_checked(trailer.len())?;
                 key.eq_ignore_ascii_case(trailer).then_some(rest)
             })
-            .filter_map(|rest| {
-                rest.rsplit_once('<')?
-                    .1
-                    .split_once('>')
-                    .map(|(address, _)| address)
-            })
+            .filter_map(|rest| rest.rsplit_once('<')?.1.split_once('>').map(|(address, _)| address))
             .filter_map(|address| origin.login_in(address))
             .map(|login| origin.who(login))
     }
@@ -157,10 +155,7 @@ impl<'a> Push<'a> {
         if self.pusher.is_bot {
             return Err(Reason::Bot);
         }
-        let who = self
-            .pusher
-            .login
-            .map_or(Who::Nobody, |login| self.origin.who(login));
+        let who = self.pusher.login.map_or(Who::Nobody, |login| self.origin.who(login));
         who.credited(&Rules::default())
     }
 
@@ -200,22 +195,18 @@ impl<'a> Authors<'a> {
         let mut authors = Self::default();
         for &commit in commits {
             if let Some(author) = &commit.author {
-                authors.add(author.who(origin), commit, author.mark());
+                authors.add(author.who(origin), commit, author.mark())?;
             }
-            if co_authors {
-                commit
-                    .co_authors(origin)
-                    .for_each(|who| authors.add(who, commit, None));
-            }
-            // Asked at every commit, so that a push of thousands of authors costs no more than one of 21.
-            if authors.people.len() + authors.unnamed.len() > MOST_AUTHORS {
-                return Err(Reason::TooManyAuthors);
+            let co_authors = co_authors.then(|| commit.co_authors(origin));
+            for who in co_authors.into_iter().flatten() {
+                authors.add(who, commit, None)?;
             }
         }
         Ok(authors)
     }
 
-    fn add(&mut self, who: Who, commit: &'a Commit<'a>, mark: Option<&'a str>) {
+    /// Fails at the first author too many, so that thousands of them cost no more than 21.
+    fn add(&mut self, who: Who, commit: &'a Commit<'a>, mark: Option<&'a str>) -> Result<(), Reason> {
         match who {
             Who::Person(id) => match self.people.iter_mut().find(|(known, _)| *known == id) {
                 Some((_, last)) => *last = Some(commit),
@@ -228,5 +219,7 @@ impl<'a> Authors<'a> {
                 }
             }
         }
+        let few = self.people.len() + self.unnamed.len() <= MOST_AUTHORS;
+        few.then_some(()).ok_or(Reason::TooManyAuthors)
     }
 }

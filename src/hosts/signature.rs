@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -15,8 +15,6 @@ use crate::domain::Moment;
 const TOLERANCE: i64 = 5 * 60;
 /// How many signatures of one request are looked at: a rotation sends two.
 const MOST_SIGNATURES: usize = 16;
-/// How much of an unsigned header is kept, in bytes.
-const LONGEST_LABEL: usize = 100;
 
 /// An HMAC-SHA256.
 type Code = [u8; 32];
@@ -46,9 +44,7 @@ impl Keys {
     pub(super) fn new<K: AsRef<[u8]>>(keys: impl IntoIterator<Item = K>) -> Option<Self> {
         let ready = |key: K| {
             let key = key.as_ref();
-            (!key.is_empty())
-                .then(|| Hmac::new_from_slice(key).ok())
-                .flatten()
+            (!key.is_empty()).then(|| Hmac::new_from_slice(key).ok()).flatten()
         };
         let keys: Vec<_> = keys.into_iter().filter_map(ready).collect();
         (!keys.is_empty()).then_some(Self(keys))
@@ -56,8 +52,7 @@ impl Keys {
 
     /// Whether one of the keys makes one of the codes over `prefix` and `body`.
     pub(super) fn hold(&self, prefix: &str, body: &[u8], codes: &[Code]) -> bool {
-        self.codes(prefix, body)
-            .any(|made| codes.iter().any(|code| bool::from(made.ct_eq(code))))
+        self.codes(prefix, body).any(|made| codes.iter().any(|code| bool::from(made.ct_eq(code))))
     }
 
     /// The code of the newest key, which is the first.
@@ -134,9 +129,8 @@ pub(super) fn standard(headers: &HeaderMap, now: Moment) -> Result<Proof, Reject
     let timestamp = text(headers, &WEBHOOK_TIMESTAMP)?
         .filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
         .ok_or(Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
-    let signed_at: i64 = timestamp
-        .parse()
-        .map_err(|_| Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
+    let signed_at: i64 =
+        timestamp.parse().map_err(|_| Rejection::Unsigned("webhook-timestamp is no Unix time"))?;
     if now.timestamp().saturating_sub(signed_at).saturating_abs() > TOLERANCE {
         let stale = "webhook-timestamp is more than five minutes away from this machine's clock";
         return Err(Rejection::BadSignature(stale));
@@ -169,62 +163,4 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     let text =
         |bytes| std::str::from_utf8(bytes).map_err(|_| Rejection::Unsigned("a signature header is no text"));
     one(headers, name)?.map(text).transpose()
-}
-
-/// How a body is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// `application/json`
-    Json,
-    /// `application/x-www-form-urlencoded`
-    Urlencoded,
-}
-
-/// How the body is written, by its headers; nothing that hosts do not send is let through.
-pub(super) fn form(headers: &HeaderMap) -> Result<Form, Rejection> {
-    let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
-        return Err(Rejection::Unsupported("a body with a content encoding"));
-    }
-    let unsupported = Rejection::Unsupported("the content type has to be application/json");
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (types.next(), types.next()) else {
-        return Err(unsupported);
-    };
-    let value = value.to_str().map_err(|_| unsupported)?.to_ascii_lowercase();
-    let mut parts = value.split(';').map(str::trim);
-    let form = match parts.next() {
-        Some("application/json") => Form::Json,
-        Some("application/x-www-form-urlencoded") => Form::Urlencoded,
-        _ => return Err(unsupported),
-    };
-    let utf8 = |part: &str| match part.split_once('=') {
-        Some(("charset", set)) => matches!(set.trim_matches('"'), "utf-8" | "utf8"),
-        _ => true,
-    };
-    if parts.all(utf8) {
-        Ok(form)
-    } else {
-        Err(unsupported)
-    }
-}
-
-/// A header that only labels the delivery: never trusted, so cut to a length that fits every log.
-pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
-    let value = headers.get(name)?.as_bytes();
-    let text = String::from_utf8_lossy(value);
-    let text = super::payload::cut(text.trim(), LONGEST_LABEL);
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-/// The event's name: without it, nobody can say what the body is.
-pub(super) fn event(
-    headers: &HeaderMap,
-    name: &'static str,
-    missing: &'static str,
-) -> Result<String, Rejection> {
-    if headers.get_all(name).iter().nth(1).is_some() {
-        return Err(Rejection::Malformed("the event header was sent twice"));
-    }
-    label(headers, name).ok_or(Rejection::Malformed(missing))
 }

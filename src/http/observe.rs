@@ -1,11 +1,13 @@
 //! Around every request: an id, a trace, one line in the log, one measurement, and problems made readable.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
@@ -38,7 +40,11 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         span.record("span_id", span_id);
     }
     let answered = async {
-        let mut response = next.run(request).await;
+        // A panic is in the log already; its client must not be left without an answer.
+        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            Problem::new("internal", "the log says what, under this request's id").into_response()
+        });
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             let allow = response.headers().get(http::header::ALLOW).cloned();
             let told = response.extensions_mut().remove::<Told>();

@@ -55,8 +55,8 @@ pub trait Publisher: Send + Sync + 'static {
     async fn ping(&self) -> Result<(), PublishError>;
 
     /// For `plaudit check`: what is right with it, in words.
-    async fn describe(&self) -> Result<String, PublishError> {
-        self.ping().await.map(|()| "it answers".to_owned())
+    async fn describe(&self) -> Result<Vec<String>, PublishError> {
+        self.ping().await.map(|()| vec!["it answers".to_owned()])
     }
 }
 

@@ -26,13 +26,14 @@ run "no_tag_at_all" {
   command = plan
 
   variables {
+    name            = "abc"
     image           = "europe-west1-docker.pkg.dev/acme-thanks/plaudit/plaudit"
     milestones      = []
     settings        = { PATH = "/" }
     secret_versions = { PLAUDIT_GITHUB_SECRET = "latest" }
   }
 
-  expect_failures = [var.image, var.milestones, var.settings, var.secret_versions]
+  expect_failures = [var.name, var.image, var.milestones, var.settings, var.secret_versions]
 }
 
 run "a_port_is_no_tag" {

@@ -128,8 +128,8 @@ run "the_dashboard_is_whole" {
   }
 
   assert {
-    condition     = length(jsondecode(google_monitoring_dashboard.plaudit.dashboard_json).mosaicLayout.tiles) == 15
-    error_message = "Two budgets and thirteen charts."
+    condition     = length(jsondecode(google_monitoring_dashboard.plaudit.dashboard_json).mosaicLayout.tiles) == 16
+    error_message = "Two budgets and fourteen charts."
   }
 }
 

@@ -12,10 +12,12 @@
     reason = "a test fails by panicking, and owns its time, its environment and its tasks"
 )]
 
+mod fake_github;
 mod harness;
 mod strange;
 
 mod api;
+mod comment;
 mod crash;
 mod faults;
 mod outbox;

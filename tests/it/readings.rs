@@ -121,25 +121,718 @@ fn every_fixture_reads_as_its_snapshot_says() {
     }
 }
 
-/// Prints the table of the README: `cargo test --test it table -- --nocapture`.
+/// Prints the README's table too: `cargo test --test it the_fixtures_together -- --nocapture`.
 #[test]
-fn the_fixtures_together_recognise_one_contributor_on_each_host() {
+fn the_fixtures_together_count_as_the_readme_says() {
     let mut tallies: BTreeMap<String, usize> = BTreeMap::new();
-    let mut ids = std::collections::BTreeSet::new();
+    let mut third = Vec::new();
     for (host, path) in fixtures() {
         let file = path.file_name().unwrap().to_str().unwrap();
         let event = event_of_fixture(&host, file).unwrap();
         let reading = try_read(&host, &event, &std::fs::read(&path).unwrap(), &Rules::default()).unwrap();
-        println!("{host}/{file} {}", credited(&reading).join(" "));
-        if let Reading::Counts(contributions) = reading {
-            for contribution in contributions {
-                if ids.insert(contribution.id) {
-                    *tallies.entry(contribution.contributor.to_string()).or_default() += 1;
-                }
+        println!("{host}/{file}: {}", credited(&reading).join(", "));
+        let Reading::Counts(contributions) = reading else {
+            continue;
+        };
+        for contribution in contributions {
+            let tally = tallies.entry(contribution.contributor.to_string()).or_default();
+            *tally += 1;
+            if *tally == 3 {
+                third.push((contribution.contributor.to_string(), format!("{host}/{file}")));
             }
         }
     }
-    println!("{tallies:#?}");
-    assert!(tallies["github:ada-quillfeather"] >= 3);
-    assert!(tallies["gitlab:tomasz-wrenfield"] >= 3);
+    let tallies: Vec<_> = tallies.iter().map(|(who, tally)| (who.as_str(), *tally)).collect();
+    let expected = [
+        ("git.seawall.example:tomasz-wrenfield", 2),
+        ("github.harbour.example:ada-quillfeather", 2),
+        ("github:ada-quillfeather", 4),
+        ("github:bo-marlinspike", 6),
+        ("github:ines-tidewell", 11),
+        ("github:olu-brightwater", 1),
+        ("gitlab:tomasz-wrenfield", 4),
+        ("gitlab:ulla-oresund", 9),
+    ];
+    assert_eq!(tallies, expected);
+    let third: Vec<_> = third.iter().map(|(who, file)| (who.as_str(), file.as_str())).collect();
+    let expected = [
+        ("github:ines-tidewell", "github/pull_request.opened.null_body.json"),
+        ("github:ada-quillfeather", "github/pull_request.opened.json"),
+        ("github:bo-marlinspike", "github/push.merge_queue.json"),
+        ("gitlab:ulla-oresund", "gitlab/issue.open.confidential_by_field.json"),
+        ("gitlab:tomasz-wrenfield", "gitlab/push.default_branch.json"),
+    ];
+    for recognition in expected {
+        assert!(third.contains(&recognition), "{recognition:?} in {third:?}");
+    }
+}
+
+#[test]
+fn every_reason_is_shown_by_a_fixture_or_needs_a_rule() {
+    let mut reasons: Vec<Reason> = fixtures()
+        .into_iter()
+        .filter_map(|(host, path)| {
+            let event = event_of_fixture(&host, path.file_name()?.to_str()?)?;
+            match try_read(&host, &event, &std::fs::read(path).ok()?, &Rules::default()) {
+                Ok(Reading::Ignored(reason)) => Some(reason),
+                _ => None,
+            }
+        })
+        .collect();
+    reasons.extend([Reason::KindNotCounted, Reason::IgnoredContributor]);
+    for reason in Reason::ALL {
+        assert!(reasons.contains(&reason), "{}", reason.code());
+    }
+}
+
+#[test]
+fn the_built_in_deliveries_recognise_one_contributor_on_each_host_and_show_one_that_does_not_count() {
+    let mut people: BTreeMap<String, usize> = BTreeMap::new();
+    for (host, event, body) in DEMO {
+        let reading = try_read(host, event, body.as_bytes(), &Rules::default()).unwrap();
+        *people.entry(credited(&reading).join(" ")).or_default() += 1;
+    }
+    let expected = [("github:ada-quillfeather", 3), ("gitlab:tomasz-wrenfield", 3), ("ping", 1)];
+    assert_eq!(people, expected.map(|(who, n)| (who.to_owned(), n)).into());
+}
+
+#[test]
+fn the_first_word_of_a_fixture_is_its_event() {
+    for (host, file, event) in [
+        ("github", "pull_request.opened.by_bot.json", Some("pull_request")),
+        ("gitlab", "work_item.open.task.json", Some("Issue Hook")),
+        ("gitlab", "confidential_issue.open.by_header.json", Some("Confidential Issue Hook")),
+        ("gitlab", "unheard_of.json", None),
+        ("elsewhere", "push.json", None),
+        ("github", "", None),
+    ] {
+        assert_eq!(event_of_fixture(host, file).as_deref(), event, "{host}/{file}");
+    }
+}
+
+mod rules {
+    use super::*;
+
+    fn all_branches() -> Rules {
+        Rules { all_branches: true, ..Rules::default() }
+    }
+
+    #[test]
+    fn every_branch_counts_if_so_configured() {
+        for (fixture, who) in [
+            ("github/push.new_branch.json", "github:ada-quillfeather"),
+            ("gitlab/push.other_branch.json", "gitlab:tomasz-wrenfield"),
+        ] {
+            assert_eq!(credited(&unchanged(fixture, &all_branches())), [who]);
+            assert_eq!(credited(&unchanged(fixture, &Rules::default())), ["not_default_branch"]);
+        }
+    }
+
+    #[test]
+    fn what_counted_on_its_own_branch_does_not_count_again_when_it_is_merged() {
+        for fixture in ["push.merge_commit.json", "push.merge_queue.json"] {
+            let reading = unchanged(&format!("github/{fixture}"), &all_branches());
+            assert_eq!(credited(&reading), ["no_new_commits"], "{fixture}");
+        }
+        let fork = unchanged("github/push.fork_merged.json", &all_branches());
+        assert_eq!(credited(&fork), ["github:olu-brightwater"]);
+    }
+
+    #[test]
+    fn a_merge_commit_that_comes_alone_credits_its_author() {
+        let reading = changed("github/push.merge_commit.json", &Rules::default(), |body| {
+            body["commits"].as_array_mut().unwrap().drain(..2);
+        });
+        assert_eq!(credited(&reading), ["github:ada-quillfeather"]);
+    }
+
+    #[test]
+    fn co_authors_are_credited_if_so_configured_and_named_by_an_address_of_this_host() {
+        let rules = Rules { co_authors: true, ..Rules::default() };
+        let reading = unchanged("github/push.several_authors.json", &rules);
+        let expected = ["github:bo-marlinspike", "github:ines-tidewell", "github:ada-quillfeather"];
+        assert_eq!(credited(&reading), expected);
+        for (trailer, also) in [
+            ("Co-authored-by: X <x@users.noreply.github.com>", Some("github:x")),
+            ("co-Authored-BY:X<7+X@USERS.NOREPLY.GITHUB.COM>", Some("github:x")),
+            ("Co-authored-by: X <x@users.noreply.gitlab.com>", None),
+            ("Co-authored-by: X <x@users.noreply.github.com.evil.example>", None),
+            ("Co-authored-by: X <@users.noreply.github.com>", None),
+            ("Co-authored-by: X <7+@users.noreply.github.com>", None),
+            ("Co-authored-by: X <y+x@users.noreply.github.com>", None),
+            ("Co-authored-by: X <x@users.noreply.github.com", None),
+            ("Co-authored-by: ÅÅÅ", None),
+            ("Co-authored-bÿ: X <x@users.noreply.github.com>", None),
+            ("Co-authored-by: X <7+ada-quillfeather@users.noreply.github.com>", None),
+        ] {
+            let reading = changed("github/push.default_branch.json", &rules, |body| {
+                body["commits"][0]["message"] = json!(format!("A lamp\n\n{trailer}\n"));
+            });
+            let expected: Vec<_> = ["github:ada-quillfeather"].into_iter().chain(also).collect();
+            assert_eq!(credited(&reading), expected, "{trailer}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_left_out_does_not_count_and_still_has_to_be_json() {
+        let rules = Rules { count: vec![Kind::ISSUE], ..Rules::default() };
+        for fixture in [
+            "github/push.default_branch.json",
+            "github/pull_request.opened.json",
+            "gitlab/push.default_branch.json",
+            "gitlab/merge_request.open.json",
+        ] {
+            assert_eq!(credited(&unchanged(fixture, &rules)), ["kind_not_counted"], "{fixture}");
+        }
+        assert_eq!(credited(&unchanged("github/issues.opened.json", &rules)), ["github:ada-quillfeather"]);
+        assert!(try_read("github", "push", b"{", &rules).is_err());
+    }
+
+    #[test]
+    fn ignored_contributors_are_left_out_and_their_neighbours_are_not() {
+        let ignoring = |pattern: &str| Rules { ignore: vec![pattern.to_owned()], ..Rules::default() };
+        let queue = "github/push.merge_queue.json";
+        assert_eq!(credited(&unchanged(queue, &ignoring("github:ines-*"))), ["github:bo-marlinspike"]);
+        assert_eq!(credited(&unchanged(queue, &ignoring("github:*"))), ["ignored_contributor"]);
+        for fixture in ["github/issues.opened.json", "github/push.author_without_username.json"] {
+            assert_eq!(credited(&unchanged(fixture, &ignoring("github:*-*"))), ["ignored_contributor"]);
+        }
+        assert_eq!(
+            credited(&unchanged("gitlab/issue.open.json", &ignoring("github:*"))),
+            ["gitlab:tomasz-wrenfield"]
+        );
+    }
+
+    #[test]
+    fn twenty_authors_are_a_push_and_twenty_one_are_an_import() {
+        let authors = |n: usize, named: bool| {
+            changed("github/push.import.json", &Rules::default(), |body| {
+                let commits = body["commits"].as_array_mut().unwrap();
+                commits.truncate(n);
+                for commit in commits.iter_mut().filter(|_| !named) {
+                    commit["author"].as_object_mut().unwrap().remove("username");
+                }
+            })
+        };
+        assert_eq!(credited(&authors(20, true)).len(), 20);
+        assert_eq!(credited(&authors(21, true)), ["too_many_authors"]);
+        assert_eq!(credited(&authors(20, false)), ["github:ada-quillfeather"]);
+        assert_eq!(credited(&authors(21, false)), ["too_many_authors"]);
+    }
+
+    #[test]
+    fn a_message_of_a_hundred_thousand_co_authors_costs_no_more_than_one_of_twenty_one() {
+        let rules = Rules { co_authors: true, ..Rules::default() };
+        let reading = changed("github/push.default_branch.json", &rules, |body| {
+            let trailer = |n| format!("Co-authored-by: X <x{n}@users.noreply.github.com>\n");
+            body["commits"][0]["message"] = json!((0..100_000).map(trailer).collect::<String>());
+        });
+        assert_eq!(credited(&reading), ["too_many_authors"]);
+    }
+}
+
+mod people {
+    use super::*;
+
+    #[test]
+    fn bots_are_passed_over_and_people_beside_them_are_not() {
+        let reading = changed("github/push.several_authors.json", &Rules::default(), |body| {
+            body["commits"][0]["author"] =
+                json!({"name": "dependabot[bot]", "email": "x@y", "username": "dependabot[bot]"});
+            body["commits"][2]["author"] = json!({"name": "renovate[bot]", "email": "bot@renovate.example"});
+        });
+        assert_eq!(credited(&reading), ["github:ines-tidewell"]);
+    }
+
+    #[test]
+    fn a_pusher_that_is_a_bot_is_no_stand_in_for_an_author() {
+        let reading = changed("github/push.author_without_username.json", &Rules::default(), |body| {
+            body["pusher"]["name"] = json!("deployer");
+            body["sender"] = json!({"login": "deployer", "id": 7, "type": "Bot"});
+        });
+        assert_eq!(credited(&reading), ["bot"]);
+    }
+
+    #[test]
+    fn where_nobody_pushed_the_sender_stands_in_and_without_one_nobody_is_known() {
+        let push = |with_sender: bool| {
+            changed("github/push.author_without_username.json", &Rules::default(), |body| {
+                body["pusher"] = json!({"name": "none"});
+                if !with_sender {
+                    body.as_object_mut().unwrap().remove("sender");
+                }
+            })
+        };
+        assert_eq!(credited(&push(true)), ["github:bo-marlinspike"]);
+        assert_eq!(credited(&push(false)), ["author_unknown"]);
+    }
+
+    #[test]
+    fn only_accounts_of_people_are_credited() {
+        for (login, kind, expected) in [
+            ("Ada", "User", "github:ada"),
+            ("ada", "SomethingNew", "github:ada"),
+            ("renovate", "Bot", "bot"),
+            ("renovate[bot]", "User", "bot"),
+            ("Copilot", "User", "bot"),
+            ("ghost", "User", "ghost"),
+            ("old-author", "Mannequin", "author_unknown"),
+            ("a-company", "Organization", "author_unknown"),
+        ] {
+            let reading = changed("github/issues.opened.json", &Rules::default(), |body| {
+                body["issue"]["user"] =
+                    json!({"login": login, "id": 9_007_199_254_740_993_u64, "type": kind});
+            });
+            assert_eq!(credited(&reading), [expected], "{login} {kind}");
+        }
+    }
+
+    #[test]
+    fn gitlabs_machines_are_known_by_their_names() {
+        for (login, bot) in [
+            ("project_70010042_bot", true),
+            ("project_70010042_bot3", true),
+            ("group_9_bot_0a1b2c", true),
+            ("Project_9_Bot_x", true),
+            ("service_account_group_9_0a1b2c", true),
+            ("support-bot", true),
+            ("GitLab-Security-Bot", true),
+            ("automation-bot", true),
+            ("gitlab_security_policy_project_7_bot_0a1b", true),
+            ("GitLabDuo", true),
+            ("project_bot", false),
+            ("project_x_bot", false),
+            ("project_9_bottle", false),
+            ("talbot", false),
+            ("robot-lover", false),
+        ] {
+            let reading = changed("gitlab/merge_request.open.json", &Rules::default(), |body| {
+                body["user"]["username"] = json!(login);
+            });
+            let login = format!("gitlab:{}", login.to_lowercase());
+            assert_eq!(credited(&reading), [if bot { "bot" } else { &login }]);
+        }
+        let ghost = changed("gitlab/merge_request.open.json", &Rules::default(), |body| {
+            body["user"]["username"] = json!("ghost");
+        });
+        assert_eq!(credited(&ghost), ["ghost"]);
+    }
+
+    #[test]
+    fn a_login_that_is_none_is_nobodys() {
+        let long = "x".repeat(201);
+        for login in ["../../x", "a:b", "", " ", "a\nb", "a\u{0}b", "\u{1b}[31m", long.as_str(), "Kate"] {
+            for (fixture, at) in [
+                ("github/issues.opened.json", "/issue/user/login"),
+                ("github/push.author_without_username.json", "/pusher/name"),
+                ("gitlab/issue.open.json", "/user/username"),
+                ("gitlab/push.name_and_email_only.json", "/user_username"),
+            ] {
+                let login = login.replace("Kate", "\u{212a}ate");
+                let reading = changed(fixture, &Rules::default(), |body| {
+                    *body.pointer_mut(at).unwrap() = json!(login);
+                    if let Some(body) = body.as_object_mut().filter(|body| body.contains_key("pusher")) {
+                        body.remove("sender");
+                    }
+                });
+                assert_eq!(credited(&reading), ["author_unknown"], "{fixture} {login:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn letters_that_look_alike_and_marks_that_cannot_be_seen_make_another_contributor() {
+        let alike = ["octocat", "о\u{441}tocat", "octocat\u{200f}", "\u{202e}tacotco", "oc\u{200b}tocat"];
+        let mut seen = Vec::new();
+        for login in alike {
+            let reading = changed("github/issues.opened.json", &Rules::default(), |body| {
+                body["issue"]["user"]["login"] = json!(login);
+            });
+            seen.push(only(reading).contributor);
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), alike.len());
+    }
+
+    #[test]
+    fn the_same_login_in_another_case_is_the_same_contributor_once() {
+        let reading = changed("github/push.several_authors.json", &Rules::default(), |body| {
+            body["commits"][1]["author"]["username"] = json!("Bo-MARLINSPIKE");
+        });
+        let contribution = only(reading);
+        assert_eq!(contribution.contributor.as_str(), "github:bo-marlinspike");
+        assert!(contribution.id.as_str().ends_with(":bo-marlinspike"));
+        assert_eq!(contribution.user_id, Some(204_811_974));
+    }
+
+    #[test]
+    fn a_gitlab_author_is_known_only_where_the_author_acted() {
+        for (user, author, expected) in [
+            (json!(1), json!(1), "gitlab:tomasz-wrenfield"),
+            (json!(1), json!(2), "author_unknown"),
+            (json!(null), json!(null), "author_unknown"),
+            (json!(null), json!(1), "author_unknown"),
+        ] {
+            let reading = changed("gitlab/issue.open.json", &Rules::default(), |body| {
+                body["user"]["id"] = user.clone();
+                body["object_attributes"]["author_id"] = author.clone();
+            });
+            assert_eq!(credited(&reading), [expected], "{user} {author}");
+        }
+    }
+
+    #[test]
+    fn gitlabs_pusher_stands_in_for_commits_that_are_not_listed() {
+        let push = |total: u64| {
+            changed("gitlab/push.default_branch.json", &Rules::default(), |body| {
+                body["commits"] = json!([]);
+                body["total_commits_count"] = json!(total);
+            })
+        };
+        assert_eq!(credited(&push(3)), ["gitlab:tomasz-wrenfield"]);
+        assert_eq!(credited(&push(0)), ["no_new_commits"]);
+    }
+}
+
+mod origins {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_to_be_public_is_private() {
+        for (private, visibility, expected) in [
+            (json!(false), json!("public"), false),
+            (json!(false), Value::Null, false),
+            (Value::Null, json!("public"), false),
+            (json!(true), json!("private"), true),
+            (json!(true), json!("public"), true),
+            (json!(false), json!("internal"), true),
+            (Value::Null, Value::Null, true),
+        ] {
+            let reading = changed("github/issues.opened.json", &Rules::default(), |body| {
+                body["repository"]["private"] = private.clone();
+                body["repository"]["visibility"] = visibility.clone();
+            });
+            assert_eq!(only(reading).private, expected, "{private} {visibility}");
+        }
+        for (level, expected) in
+            [(json!(20), false), (json!(10), true), (json!(0), true), (Value::Null, true)]
+        {
+            let reading = changed("gitlab/issue.open.json", &Rules::default(), |body| {
+                body["project"]["visibility_level"] = level.clone();
+            });
+            assert_eq!(only(reading).private, expected, "{level}");
+        }
+    }
+
+    #[test]
+    fn a_repositorys_name_is_kept_as_it_is_and_never_followed() {
+        let reading = changed("github/issues.opened.json", &Rules::default(), |body| {
+            body["repository"]["full_name"] = json!("../../x");
+        });
+        let contribution = only(reading);
+        assert_eq!(contribution.repository.as_deref(), Some("../../x"));
+        assert_eq!(contribution.id.as_str(), "github:981237654:issue:31");
+    }
+
+    #[test]
+    fn a_link_that_is_none_and_a_title_without_end_are_not_kept() {
+        let reading = changed("github/issues.opened.json", &Rules::default(), |body| {
+            body["issue"]["html_url"] = json!("javascript:alert(1)");
+            body["issue"]["title"] = json!("é".repeat(600));
+            body["repository"]["full_name"] = json!("é".repeat(600));
+        });
+        let contribution = only(reading);
+        assert_eq!(contribution.url, None);
+        assert_eq!(contribution.title.unwrap().chars().count(), 500);
+        assert_eq!(contribution.repository.unwrap().len(), 500);
+    }
+
+    #[test]
+    fn a_host_cannot_take_the_name_of_another() {
+        for url in ["https://gitlab.com/o/r", "https://github/o/r", "nowhere", "https://api/o/r"] {
+            let mut body = fixture("github/issues.opened.json");
+            body["repository"]["html_url"] = json!(url);
+            let read = try_read("github", "issues", body.to_string().as_bytes(), &Rules::default());
+            assert!(read.is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn noreply_addresses_count_on_their_own_host_alone() {
+        for (email, named) in [
+            ("9-Tomasz-Wrenfield@users.noreply.git.seawall.example", true),
+            ("tomasz-wrenfield@users.noreply.git.seawall.example", false),
+            ("9-tomasz-wrenfield@users.noreply.gitlab.com", false),
+            ("9-@users.noreply.git.seawall.example", false),
+            ("tomasz-wrenfield@git.seawall.example", false),
+        ] {
+            let reading = changed("gitlab/push.self_managed.json", &Rules::default(), |body| {
+                body["commits"][0]["author"]["email"] = json!(email);
+                body["user_username"] = Value::Null;
+            });
+            let expected = if named { "git.seawall.example:tomasz-wrenfield" } else { "author_unknown" };
+            assert_eq!(credited(&reading), [expected], "{email}");
+        }
+    }
+}
+
+mod times {
+    use super::*;
+
+    #[test]
+    fn every_way_in_which_hosts_write_a_time_is_read() {
+        for (text, expected) in [
+            (json!("2017-12-10T16:37:38Z"), "2017-12-10T16:37:38Z"),
+            (json!("2017-12-10 16:37:38 UTC"), "2017-12-10T16:37:38Z"),
+            (json!("2017-12-10T18:37:38.123456789+02:00"), "2017-12-10T16:37:38.123456Z"),
+            (json!("2017-12-10 18:37:38 +0200"), "2017-12-10T16:37:38Z"),
+            (json!("yesterday"), "2026-11-24T10:00:00Z"),
+            (json!(""), "2026-11-24T10:00:00Z"),
+            (Value::Null, "2026-11-24T10:00:00Z"),
+        ] {
+            let reading = changed("gitlab/issue.open.json", &Rules::default(), |body| {
+                body["object_attributes"]["created_at"] = text.clone();
+            });
+            let expected: Moment = expected.parse().unwrap();
+            assert_eq!(only(reading).occurred_at, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_commit_from_the_future_was_made_now() {
+        let reading = changed("github/push.default_branch.json", &Rules::default(), |body| {
+            body["head_commit"]["timestamp"] = json!("2099-01-01T00:00:00Z");
+        });
+        assert_eq!(only(reading).occurred_at, now());
+    }
+}
+
+mod shapes {
+    use super::*;
+
+    const EVENTS: [(&str, &str); 9] = [
+        ("github", "push"),
+        ("github", "pull_request"),
+        ("github", "issues"),
+        ("github", "ping"),
+        ("github", "an_event_of_tomorrow"),
+        ("gitlab", "Push Hook"),
+        ("gitlab", "Merge Request Hook"),
+        ("gitlab", "Issue Hook"),
+        ("gitlab", "Note Hook"),
+    ];
+
+    fn wrong(host: &str, event: &str, body: &[u8]) -> String {
+        try_read(host, event, body, &Rules::default()).unwrap_err().0
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_object_is_malformed_whatever_the_event() {
+        for (host, event) in EVENTS {
+            for body in
+                ["", " ", "{", "[]", "null", "\"x\"", "{\"a\":1}}", "{'a':1}", "payload=%7B%7D", "\u{feff}{}"]
+            {
+                assert!(!wrong(host, event, body.as_bytes()).is_empty(), "{event} {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_brackets_overflow_nothing() {
+        let deep = "[".repeat(100_000);
+        let closed = format!("{deep}{}", "]".repeat(100_000));
+        for (host, event) in EVENTS {
+            wrong(host, event, deep.as_bytes());
+            wrong(host, event, closed.as_bytes());
+            wrong(host, event, "{\"a\":".repeat(100_000).as_bytes());
+            wrong(host, event, format!("{{\"x\":{deep}").as_bytes());
+        }
+        for key in ["repository", "issue", "action", "changes"] {
+            wrong("github", "issues", format!("{{\"{key}\":{closed}}}").as_bytes());
+        }
+        let beside =
+            fixture("github/issues.opened.json").to_string().replacen('{', &format!("{{\"x\":{closed},"), 1);
+        assert!(try_read("github", "issues", beside.as_bytes(), &Rules::default()).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_read_and_stands_there_twice_is_refused() {
+        for (host, event, file, key) in [
+            ("github", "issues", "github/issues.opened.json", "action"),
+            ("github", "issues", "github/issues.opened.json", "issue"),
+            ("github", "push", "github/push.default_branch.json", "after"),
+            ("gitlab", "Issue Hook", "gitlab/issue.open.json", "object_attributes"),
+        ] {
+            let body = fixture(file);
+            let twice = format!("{{\"{key}\":{},{}", body[key], body.to_string().trim_start_matches('{'));
+            let told = wrong(host, event, twice.as_bytes());
+            assert!(told.starts_with(&format!("duplicate field `{key}` at line 1")), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_a_word_of_the_payload() {
+        let mut body = fixture("github/issues.opened.json");
+        body["issue"]["number"] = json!("hush, hush");
+        let told = wrong("github", "issues", body.to_string().as_bytes());
+        assert!(told.starts_with("a value is not of the documented type at line 1, column "), "{told}");
+        body["issue"].as_object_mut().unwrap().remove("number");
+        let told = wrong("github", "issues", body.to_string().as_bytes());
+        assert!(told.starts_with("missing field `number` at line 1"), "{told}");
+    }
+
+    #[test]
+    fn numbers_may_be_as_large_as_64_bits_and_never_negative() {
+        let number = |n: Value| {
+            let mut body = fixture("github/issues.opened.json");
+            body["repository"]["id"] = n;
+            try_read("github", "issues", body.to_string().as_bytes(), &Rules::default())
+        };
+        let id = only(number(json!(u64::MAX)).unwrap()).id;
+        assert_eq!(id.as_str(), "github:18446744073709551615:issue:31");
+        for n in [json!(-1), json!(1.5), json!("1"), json!(1e300), Value::Null] {
+            assert!(number(n).is_err());
+        }
+    }
+
+    #[test]
+    fn a_push_has_to_name_the_commit_that_identifies_it() {
+        for after in ["", "x", "3b37bf6d94e57d0035d9b01cb896e770c2f64f1f:eve", "../..", "3B37BF6D94E57D0035"]
+        {
+            let mut body = fixture("github/push.default_branch.json");
+            body["after"] = json!(after);
+            wrong("github", "push", body.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_gitlab_payload_under_the_name_of_another_event_is_refused() {
+        for (event, file) in [
+            ("Issue Hook", "gitlab/merge_request.open.json"),
+            ("Merge Request Hook", "gitlab/issue.open.json"),
+            ("Push Hook", "gitlab/tag_push.created.json"),
+        ] {
+            wrong("gitlab", event, fixture(file).to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_gitlab_sends_to_try_a_webhook_and_for_a_groups_epic_counts_for_nobody() {
+        let tried = changed("gitlab/merge_request.open.json", &Rules::default(), |body| {
+            body["object_attributes"].as_object_mut().unwrap().remove("action");
+        });
+        assert_eq!(credited(&tried), ["action_not_counted"]);
+        let epic = changed("gitlab/work_item.open.task.json", &Rules::default(), |body| {
+            body["object_attributes"]["type"] = json!("Epic");
+            body["project"] = Value::Null;
+        });
+        assert_eq!(credited(&epic), ["event_not_counted"]);
+    }
+
+    #[test]
+    fn white_space_and_escapes_change_nothing() {
+        let body = fixture("github/issues.opened.non_ascii.json");
+        let pretty = serde_json::to_string_pretty(&body).unwrap();
+        let escaped: String = body
+            .to_string()
+            .encode_utf16()
+            .map(|unit| match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii() => char::from(byte).to_string(),
+                _ => format!("\\u{unit:04x}"),
+            })
+            .collect();
+        let plain = unchanged("github/issues.opened.non_ascii.json", &Rules::default());
+        for body in [pretty, escaped] {
+            assert_eq!(try_read("github", "issues", body.as_bytes(), &Rules::default()).unwrap(), plain);
+        }
+    }
+
+    /// Any JSON, small.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,20}".prop_map(Value::from),
+            "(refs/heads/|Co-authored-by: |Merge branch|[0-9]{1,3}[+-]).{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[a-z_]{1,8}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Every place in a payload.
+    fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_owned());
+        match value {
+            Value::Object(map) => map
+                .iter()
+                .filter(|(key, _)| !key.contains(['/', '~']))
+                .for_each(|(key, value)| places(value, &format!("{at}/{key}"), found)),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(i, value)| places(value, &format!("{at}/{i}"), found))
+            }
+            _ => {}
+        }
+    }
+
+    /// What the readings look at, so that a property spends itself where something can break.
+    const READ: [&str; 16] = [
+        "ref",
+        "after",
+        "commits",
+        "author",
+        "message",
+        "timestamp",
+        "pusher",
+        "sender",
+        "user",
+        "login",
+        "html_url",
+        "web_url",
+        "created_at",
+        "username",
+        "email",
+        "object_attributes",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_bytes_make_a_reading_panic(body in prop::collection::vec(any::<u8>(), 0..400), event in 0..EVENTS.len()) {
+            let (host, event) = EVENTS[event];
+            let _ = try_read(host, event, &body, &Rules::default());
+        }
+
+        #[test]
+        fn no_payload_makes_a_reading_panic(
+            pick in any::<prop::sample::Index>(),
+            place in any::<prop::sample::Index>(),
+            value in any_json(),
+            all_branches in any::<bool>(),
+        ) {
+            let fixtures = fixtures();
+            let (host, path) = pick.get(&fixtures);
+            let mut body: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            let mut found = Vec::new();
+            places(&body, "", &mut found);
+            found.retain(|at| READ.iter().any(|key| at.contains(key)));
+            if !found.is_empty() {
+                *body.pointer_mut(place.get::<String>(&found)).unwrap() = value;
+            }
+            let event = event_of_fixture(host, path.file_name().unwrap().to_str().unwrap()).unwrap();
+            let rules = Rules { all_branches, co_authors: true, ..Rules::default() };
+            let reading = try_read(host, &event, body.to_string().as_bytes(), &rules);
+            if let Ok(Reading::Counts(contributions)) = reading {
+                prop_assert!((1..=20).contains(&contributions.len()));
+            }
+        }
+    }
 }

@@ -1,0 +1,68 @@
+//! What the headers beside the signature say: how the body is written, and how the delivery is called.
+
+use http::{HeaderMap, HeaderValue, header};
+
+use super::Rejection;
+use super::payload::cut;
+
+/// How much of a header that is not signed is kept, in bytes.
+const LONGEST_LABEL: usize = 100;
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `application/json`
+    Json,
+    /// `application/x-www-form-urlencoded`
+    Urlencoded,
+}
+
+/// How the body is written, by its headers, if the host writes like that; `otherwise` is what to say of all
+/// other content types.
+pub(super) fn form(headers: &HeaderMap, known: &[Form], otherwise: &'static str) -> Result<Form, Rejection> {
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Err(Rejection::Unsupported("a body with a content encoding"));
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let form = match (types.next(), types.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(form_of),
+        _ => None,
+    };
+    form.filter(|form| known.contains(form)).ok_or(Rejection::Unsupported(otherwise))
+}
+
+fn form_of(content_type: &str) -> Option<Form> {
+    let content_type = content_type.to_ascii_lowercase();
+    let mut parts = content_type.split(';').map(str::trim);
+    let form = match parts.next() {
+        Some("application/json") => Form::Json,
+        Some("application/x-www-form-urlencoded") => Form::Urlencoded,
+        _ => return None,
+    };
+    let utf8 = |part: &str| match part.split_once('=') {
+        Some(("charset", set)) => matches!(set.trim_matches('"'), "utf-8" | "utf8"),
+        _ => true,
+    };
+    parts.all(utf8).then_some(form)
+}
+
+/// A header that only labels the delivery: never trusted, so cut to a length that fits every log.
+pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.as_bytes();
+    let text = String::from_utf8_lossy(value);
+    let text = text.trim().replace(char::is_control, "\u{fffd}");
+    (!text.is_empty()).then(|| cut(&text, LONGEST_LABEL).to_owned())
+}
+
+/// The event's name: without it, nobody can say what the body is.
+pub(super) fn event(
+    headers: &HeaderMap,
+    name: &'static str,
+    missing: &'static str,
+) -> Result<String, Rejection> {
+    if headers.get_all(name).iter().nth(1).is_some() {
+        return Err(Rejection::Malformed("the event header was sent twice"));
+    }
+    label(headers, name).ok_or(Rejection::Malformed(missing))
+}
