@@ -31,6 +31,8 @@ pub struct Problem {
     #[serde(skip)]
     retry_after: Option<u32>,
     #[serde(skip)]
+    closing: bool,
+    #[serde(skip)]
     inside: Option<String>,
 }
 
@@ -79,6 +81,7 @@ impl Problem {
             request_id: String::new(),
             errors: Vec::new(),
             retry_after: (status == 503).then_some(1),
+            closing: false,
             inside: None,
         }
     }
@@ -113,6 +116,12 @@ impl Problem {
         Self::new("not_found", format!("there is no such {what}, or it is not public"))
     }
 
+    /// The same, after which the connection ends: a part of the request was not read.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { closing: true, ..self }
+    }
+
     /// What the log says of it and the client is not told.
     #[must_use]
     pub fn inside(&self) -> Option<&str> {
@@ -141,6 +150,9 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.closing {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -5,6 +5,7 @@ use std::path::Path;
 use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{
     Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, command, fixture, github_signature, pull_request,
@@ -130,6 +131,37 @@ async fn what_is_unsigned_or_wrongly_signed_is_401_and_nothing_is_stored() {
         .await
         .problem(401, "bad_signature");
     assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_turned_away_serves_on_or_says_that_it_does_not() {
+    let plaudit = Plaudit::start().await;
+    let address = plaudit.url.strip_prefix("http://").unwrap().to_owned();
+    for (size, kept) in [(40_000, true), (400_000, false)] {
+        let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST /webhooks/github HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+             x-github-event: push\r\ncontent-length: {size}\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        if kept {
+            // The body comes in a packet of its own.
+            connection.write_all(&vec![b' '; size]).await.unwrap();
+        }
+        let mut answer = vec![0; 4096];
+        let read = connection.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).to_lowercase();
+        assert!(answer.starts_with("http/1.1 401 "), "{answer}");
+        assert_eq!(answer.contains("connection: close"), !kept, "{answer}");
+        if kept {
+            let next = format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+            connection.write_all(next.as_bytes()).await.unwrap();
+        }
+        let mut rest = String::new();
+        connection.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest.starts_with("HTTP/1.1 200 "), kept, "{rest}");
+    }
     plaudit.stop().await;
 }
 
