@@ -116,6 +116,13 @@ impl Problem {
         Self::new("not_found", format!("there is no such {what}, or it is not public"))
     }
 
+    /// For a failure that the router told by its status alone, such as a path that is no text.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Option<Self> {
+        let (code, _, _) = KINDS.iter().find(|(_, known, _)| *known == status.as_u16())?;
+        Some(Self::new(code, "the path or its parameters cannot be read"))
+    }
+
     /// The same, after which the connection ends: a part of the request was not read.
     #[must_use]
     pub fn closing(self) -> Self {
