@@ -17,11 +17,15 @@ mod harness;
 mod strange;
 
 mod api;
+mod architecture;
 mod comment;
 mod crash;
+mod demo;
 mod faults;
 mod limits;
+mod oidc;
 mod outbox;
+mod private;
 mod reading_api;
 mod readings;
 mod signals;
