@@ -62,7 +62,10 @@ async fn the_same_id_again_is_200_and_with_another_body_422() {
     ] {
         plaudit.post(&other).await.problem(422, "conflict");
     }
-    plaudit.post(&json!({"contributor": "mona", "kind": "talk", "id": "a", "source": "else"})).await.expect(201);
+    plaudit
+        .post(&json!({"contributor": "mona", "kind": "talk", "id": "a", "source": "else"}))
+        .await
+        .expect(201);
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
     plaudit.stop().await;
 }
@@ -91,8 +94,7 @@ async fn of_two_clients_with_one_key_at_the_same_time_exactly_one_gets_201() {
         let (mona, lisa) =
             (json!({"contributor": "mona", "kind": "talk"}), json!({"contributor": "lisa", "kind": "talk"}));
         let other = plaudit.stranger();
-        let (a, b) =
-            tokio::join!(plaudit.post_with_key(&key, &mona), other.post_with_key(&key, &lisa));
+        let (a, b) = tokio::join!(plaudit.post_with_key(&key, &mona), other.post_with_key(&key, &lisa));
         let mut both = [a.status, b.status];
         both.sort_unstable();
         assert_eq!(both, [201, 422]);
@@ -167,7 +169,10 @@ async fn every_bad_field_is_named_at_once() {
         assert_eq!(fields(&problem.problem(400, "invalid_fields")), ["contributor"], "{who:?}");
     }
     let longest = "x".repeat(200);
-    plaudit.post(&json!({"contributor": longest, "kind": "talk", "title": "ä".repeat(500)})).await.expect(201);
+    plaudit
+        .post(&json!({"contributor": longest, "kind": "talk", "title": "ä".repeat(500)}))
+        .await
+        .expect(201);
     let problem = plaudit.post(&json!({"contributor": format!("{longest}x"), "kind": "talk"})).await;
     problem.problem(400, "invalid_fields");
     plaudit.stop().await;
@@ -183,7 +188,8 @@ async fn what_is_no_object_of_texts_is_400() {
         plaudit.send(request).await.problem(400, "malformed");
     }
     let request = plaudit.request(Method::POST, "/v1/contributions");
-    let request = request.header("content-type", "application/json").body(b"{\"contributor\": \"\xff\"}".to_vec());
+    let request =
+        request.header("content-type", "application/json").body(b"{\"contributor\": \"\xff\"}".to_vec());
     plaudit.send(request).await.problem(400, "malformed");
     assert!(plaudit.tallies().await.is_empty());
     plaudit.stop().await;
@@ -193,8 +199,19 @@ async fn what_is_no_object_of_texts_is_400() {
 async fn odd_ids_are_kept_and_found_as_they_are() {
     let plaudit = Plaudit::start().await;
     let ids = [
-        "../../etc/passwd", "a/b?c=d#e", "%2F", "ünï", "\u{202e}rtl", "'; DROP TABLE contributions; --", "a b", "+",
-        "\u{1f44f}", "..", "__x__", "\\", "\"",
+        "../../etc/passwd",
+        "a/b?c=d#e",
+        "%2F",
+        "ünï",
+        "\u{202e}rtl",
+        "'; DROP TABLE contributions; --",
+        "a b",
+        "+",
+        "\u{1f44f}",
+        "..",
+        "__x__",
+        "\\",
+        "\"",
     ];
     for id in ids {
         let answer = plaudit.post(&talk("mona", id)).await.expect(201).json();
@@ -219,7 +236,10 @@ async fn look_alikes_are_different_contributors_and_case_is_not() {
         plaudit.post(&talk(who, id)).await.expect(201);
     }
     let tallies = plaudit.tallies().await;
-    assert_eq!(tallies, [("github:mona".into(), 2), ("github:m\u{43e}na".into(), 1), ("mona".into(), 1)].into());
+    assert_eq!(
+        tallies,
+        [("github:mona".into(), 2), ("github:m\u{43e}na".into(), 1), ("mona".into(), 1)].into()
+    );
     plaudit.stop().await;
 }
 
@@ -237,7 +257,10 @@ async fn every_failure_is_a_problem_with_the_requests_id() {
     let wrong = plaudit.get("/v1/contributions").await;
     assert_eq!(wrong.header("allow"), "POST");
     wrong.problem(405, "method_not_allowed");
-    plaudit.send(plaudit.request(Method::DELETE, "/v1/recognitions")).await.problem(405, "method_not_allowed");
+    plaudit
+        .send(plaudit.request(Method::DELETE, "/v1/recognitions"))
+        .await
+        .problem(405, "method_not_allowed");
     plaudit.send(post().body("{}")).await.problem(415, "unsupported");
     plaudit.send(post().header("content-type", "text/plain").body("{}")).await.problem(415, "unsupported");
     plaudit.send(json().header("content-encoding", "gzip").body("{}")).await.problem(415, "unsupported");
@@ -313,7 +336,8 @@ async fn without_tokens_a_tunnel_is_not_a_neighbour() {
         }
     }
     let port = plaudit.url.rsplit(':').next().unwrap().to_owned();
-    let request = plaudit.request(Method::POST, "/v1/contributions").header("host", format!("localhost:{port}"));
+    let request =
+        plaudit.request(Method::POST, "/v1/contributions").header("host", format!("localhost:{port}"));
     plaudit.send(request.json(&talk("mona", "a"))).await.expect(201);
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
     plaudit.stop().await;

@@ -88,7 +88,8 @@ fn nobody_knows_more_than_the_map_says() {
         if ["main", "lib", "cli"].contains(&name) {
             continue;
         }
-        let (_, allowed) = map.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is on no map"));
+        let (_, allowed) =
+            map.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is on no map"));
         for known in known_to(&text) {
             assert!(known == name || allowed.contains(&known.as_str()), "{file} knows {known}");
         }
@@ -110,7 +111,8 @@ fn hosts_store_and_publish_never_see_each_other() {
 #[test]
 fn the_domain_neither_waits_nor_asks_for_the_time() {
     for (file, text) in sources().iter().filter(|(file, _)| module(file) == "domain") {
-        for word in ["async ", ".await", "tokio", "now()", "axum", "rusqlite", "reqwest", "tracing", "env::"] {
+        for word in ["async ", ".await", "tokio", "now()", "axum", "rusqlite", "reqwest", "tracing", "env::"]
+        {
             assert!(!text.contains(word), "{word} in {file}");
         }
     }
@@ -139,7 +141,8 @@ fn each_foreign_library_is_known_in_one_place() {
 #[test]
 fn a_hosts_name_stands_in_its_own_files() {
     // Beside them: the configuration's variables, the domain's reserved names, and the texts for people.
-    let others = ["config.rs", "cli/", "main.rs", "domain/contributor.rs", "publish/comment", "hosts/", "http/"];
+    let others =
+        ["config.rs", "cli/", "main.rs", "domain/contributor.rs", "publish/comment", "hosts/", "http/"];
     for (file, text) in sources() {
         let names = |line: &&str| {
             let lower = line.to_lowercase();

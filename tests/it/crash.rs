@@ -25,7 +25,8 @@ fn ledger(path: &Path) -> Ledger {
     let tallies = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, u32>(1)?.into()))).unwrap();
     let tallies = tallies.collect::<Result<_, _>>().unwrap();
     let mut statement = connection.prepare("SELECT contributor, id FROM contributions").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+    let rows =
+        statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in rows {
         let (contributor, id) = row.unwrap();
@@ -35,10 +36,15 @@ fn ledger(path: &Path) -> Ledger {
 }
 
 /// Posts under load until the process is gone. Returns what was sent and what of it was acknowledged.
-async fn load_until_killed(plaudit: &mut Plaudit, round: u64, kill_after: usize) -> (Vec<(String, String)>, usize) {
+async fn load_until_killed(
+    plaudit: &mut Plaudit,
+    round: u64,
+    kill_after: usize,
+) -> (Vec<(String, String)>, usize) {
     let (acknowledged, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let posting = (0..8).map(|client| {
-        let (http, acknowledged, enough) = (plaudit.stranger(), Arc::clone(&acknowledged), Arc::clone(&enough));
+        let (http, acknowledged, enough) =
+            (plaudit.stranger(), Arc::clone(&acknowledged), Arc::clone(&enough));
         tokio::spawn(async move {
             let mut sent = Vec::new();
             for n in 0.. {

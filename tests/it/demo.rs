@@ -13,9 +13,16 @@ fn the_demo_shows_the_recognitions_and_leaves_nothing_behind() {
     for shown in ["github:ada-quillfeather:3", "gitlab:tomasz-wrenfield:3", "grace:3"] {
         assert!(output.out.contains(&format!("\"id\":\"{shown}\"")), "{shown}: {}", output.out);
     }
-    assert!(output.out.contains("\"verdict\":\"ignored\"") && output.out.contains("\"verdict\":\"recorded\""));
+    assert!(
+        output.out.contains("\"verdict\":\"ignored\"") && output.out.contains("\"verdict\":\"recorded\"")
+    );
     for folder in [home.path(), temporary.path()] {
-        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "something is left in {}", folder.display());
+        assert_eq!(
+            std::fs::read_dir(folder).unwrap().count(),
+            0,
+            "something is left in {}",
+            folder.display()
+        );
     }
 }
 

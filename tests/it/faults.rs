@@ -50,10 +50,15 @@ fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(&text).unwrap(), before);
 
     let other = folder.path().join("other.db");
-    Connection::open(&other).unwrap().execute_batch("CREATE TABLE precious (x); INSERT INTO precious VALUES (1);").unwrap();
+    Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE precious (x); INSERT INTO precious VALUES (1);")
+        .unwrap();
     says(&refused(&other), "a database of another program");
-    let count: i64 =
-        Connection::open(&other).unwrap().query_row("SELECT count(*) FROM precious", [], |row| row.get(0)).unwrap();
+    let count: i64 = Connection::open(&other)
+        .unwrap()
+        .query_row("SELECT count(*) FROM precious", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(count, 1);
     let tables: i64 = Connection::open(&other)
         .unwrap()
@@ -114,7 +119,10 @@ async fn a_file_that_another_holds_locked_is_said_at_the_start_and_503_later() {
     says(&start.unwrap(), "another process holds the file locked");
     for answer in [first, second] {
         let problem = answer.problem(503, "unavailable");
-        assert!(!problem["detail"].as_str().unwrap().contains("locked"), "the inside stays inside: {problem}");
+        assert!(
+            !problem["detail"].as_str().unwrap().contains("locked"),
+            "the inside stays inside: {problem}"
+        );
     }
     let why = plaudit.log.wait(0, |line| line.contains("another process holds the file locked")).await;
     assert_eq!(serde_json::from_str::<Value>(&why).unwrap()["severity"], "WARNING");

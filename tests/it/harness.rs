@@ -288,7 +288,8 @@ impl Log {
     /// Every line, each of which must be JSON.
     pub(crate) fn json(&self) -> Vec<Value> {
         let read = |line: &String| {
-            serde_json::from_str(line).unwrap_or_else(|e| panic!("a line of the log is no JSON ({e}): {line}"))
+            serde_json::from_str(line)
+                .unwrap_or_else(|e| panic!("a line of the log is no JSON ({e}): {line}"))
         };
         self.lines().iter().map(read).collect()
     }
@@ -377,7 +378,8 @@ impl Plaudit {
     }
 
     async fn launch_as(&mut self, program: Command) {
-        let mut child = isolated(program, &self.settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            isolated(program, &self.settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let out = Log::read(child.stdout.take().unwrap());
         self.log = Log::read(child.stderr.take().unwrap());
         self.child = Some(child);

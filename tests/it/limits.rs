@@ -11,7 +11,9 @@ use plaudit::http::body::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{GITHUB_SECRET, Inside, PATIENCE, Plaudit, config, github_signature, ledger, pull_request, talk};
+use crate::harness::{
+    GITHUB_SECRET, Inside, PATIENCE, Plaudit, config, github_signature, ledger, pull_request, talk,
+};
 
 const MIB: usize = 1024 * 1024;
 
@@ -121,7 +123,8 @@ async fn more_than_25_mib_is_413_with_and_without_a_length_and_costs_no_memory()
             .header("x-hub-signature-256", &signature)
     };
     plaudit.send(request().body(body.clone())).await.problem(413, "body_too_large");
-    let chunks = body.chunks(MIB / 2).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let chunks =
+        body.chunks(MIB / 2).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
     let chunked = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
     plaudit.send(request().body(chunked)).await.problem(413, "body_too_large");
     let grown = peak(plaudit.pid()) - before;
@@ -188,7 +191,9 @@ async fn three_hundred_slow_heads_and_bodies_are_cut_off_while_ordinary_deliveri
             });
             let mut answer = Vec::new();
             let mut buffer = [0; 1024];
-            while let Ok(Ok(read)) = tokio::time::timeout(PATIENCE, from.read(&mut buffer)).await.map_err(|_| panic!("kept")) {
+            while let Ok(Ok(read)) =
+                tokio::time::timeout(PATIENCE, from.read(&mut buffer)).await.map_err(|_| panic!("kept"))
+            {
                 if read == 0 {
                     break;
                 }
@@ -292,7 +297,12 @@ mod bounds {
 
     async fn inside(store: &Arc<Strange>) -> Inside {
         let seams = Seams::default();
-        Inside::start(&config(Flags::default(), &[]), Arc::clone(store) as Arc<dyn plaudit::store::Store>, seams).await
+        Inside::start(
+            &config(Flags::default(), &[]),
+            Arc::clone(store) as Arc<dyn plaudit::store::Store>,
+            seams,
+        )
+        .await
     }
 
     #[tokio::test]
@@ -307,7 +317,8 @@ mod bounds {
         let store_too: Arc<dyn plaudit::store::Store> = store.clone();
         let (milestones, clock) = (Milestones::default(), Clock::system());
         let (metrics, tasks) = (Metrics::new().unwrap(), Tasks::default());
-        let outbox = Outbox::new(store_too.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+        let outbox =
+            Outbox::new(store_too.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
         let recorder =
             Arc::new(Recorder::start(&store_too, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks));
         let one = |i: usize| {

@@ -37,9 +37,11 @@ async fn certificates(State(keys): State<Arc<Keys>>) -> Response {
         return http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let jwk = |text: &str| serde_json::from_str::<Value>(text).unwrap();
-    let (first, second) = (jwk(include_str!("keys/first.jwk.json")), jwk(include_str!("keys/second.jwk.json")));
+    let (first, second) =
+        (jwk(include_str!("keys/first.jwk.json")), jwk(include_str!("keys/second.jwk.json")));
     let set = if keys.rotated.load(Ordering::SeqCst) { json!([second]) } else { json!([first]) };
-    ([("cache-control", "public, max-age=3600, must-revalidate")], axum::Json(json!({"keys": set}))).into_response()
+    ([("cache-control", "public, max-age=3600, must-revalidate")], axum::Json(json!({"keys": set})))
+        .into_response()
 }
 
 struct Scene {

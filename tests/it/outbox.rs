@@ -72,7 +72,9 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
 #[tokio::test]
 async fn the_answer_to_the_third_names_the_recognition_and_the_recognition_the_third() {
     let plaudit = Plaudit::start().await;
-    for (id, recognitions) in [("a", json!([])), ("b", json!([])), ("c", json!(["github:mona:3"])), ("d", json!([]))] {
+    for (id, recognitions) in
+        [("a", json!([])), ("b", json!([])), ("c", json!(["github:mona:3"])), ("d", json!([]))]
+    {
         let answer = plaudit.post(&talk("github:Mona", id)).await.expect(201).json();
         assert_eq!(answer["recognitions"], recognitions);
     }
@@ -105,17 +107,20 @@ async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     let (_folder, store) = ledger();
     let milestones = Milestones::parse("3,4").unwrap();
     let (clock, metrics, tasks) = (Clock::system(), Metrics::new().unwrap(), Tasks::default());
-    let outbox = Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+    let outbox =
+        Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
     let recorder = Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks);
     let outcomes = recorder.record(contributions("mona", 5)).await.unwrap();
-    let named: Vec<Vec<String>> = outcomes.iter().map(|o| o.recognitions.iter().map(ToString::to_string).collect()).collect();
+    let named: Vec<Vec<String>> =
+        outcomes.iter().map(|o| o.recognitions.iter().map(ToString::to_string).collect()).collect();
     let none = Vec::<String>::new;
     assert_eq!(named, [none(), none(), vec!["mona:3".into()], vec!["mona:4".into()], none()]);
     let text = String::from_utf8(metrics.text()).unwrap();
     assert!(text.contains("plaudit_commit_contributions_count 1\n"), "it was one commit: {text}");
     let page = Page { limit: 10, after: None };
     let made = store.recognitions(&page).await.unwrap().items;
-    let mut told: Vec<_> = made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
+    let mut told: Vec<_> =
+        made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
     told.sort();
     assert_eq!(told, [(3, "api:api:3".into()), (4, "api:api:4".into())]);
     tasks.end().await;

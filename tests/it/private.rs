@@ -71,7 +71,8 @@ async fn a_recognition_reached_in_private_does_not_say_by_what() {
             assert!(!line.contains(secret), "the log tells of what is private: {line}");
         }
     }
-    let said = plaudit.log.lines().into_iter().find(|line| line.contains("recognition github:mona:3 published"));
+    let said =
+        plaudit.log.lines().into_iter().find(|line| line.contains("recognition github:mona:3 published"));
     let said: Value = serde_json::from_str(&said.unwrap()).unwrap();
     let said: Value = serde_json::from_str(said["said"].as_str().unwrap()).unwrap();
     assert_eq!(said["contribution"], json!(null));

@@ -64,7 +64,10 @@ async fn contributions_and_recognitions_come_newest_first_page_by_page() {
     for limit in [1, 2, 5, 100] {
         let path = format!("/v1/contributors/%C3%BCn%C3%AF%20c%C3%B4d%C3%A9/contributions?limit={limit}");
         let contributions = plaudit.all(&path).await;
-        assert_eq!(ids(&contributions), ["api:api:n4", "api:api:n3", "api:api:n2", "api:api:n1", "api:api:n0"]);
+        assert_eq!(
+            ids(&contributions),
+            ["api:api:n4", "api:api:n3", "api:api:n2", "api:api:n1", "api:api:n0"]
+        );
         let recognitions = plaudit.all(&format!("/v1/recognitions?limit={limit}")).await;
         let expected: Vec<_> = (1..=5).rev().map(|milestone| format!("ünï côdé:{milestone}")).collect();
         assert_eq!(ids(&recognitions), expected);
@@ -82,7 +85,8 @@ async fn a_wrong_parameter_is_named() {
             assert_eq!(problem["errors"][0]["field"], "limit");
         }
         for cursor in ["x", "", "AAAA", "WyJhIl0", "bnVsbA"] {
-            let problem = plaudit.get(&format!("{path}?cursor={cursor}")).await.problem(400, "invalid_fields");
+            let problem =
+                plaudit.get(&format!("{path}?cursor={cursor}")).await.problem(400, "invalid_fields");
             assert_eq!(problem["errors"][0]["field"], "cursor", "{path} {cursor}");
         }
         plaudit.get(&format!("{path}?limit=1&limit=2")).await.problem(400, "malformed");

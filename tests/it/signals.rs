@@ -64,7 +64,8 @@ async fn the_outbox_is_drained_before_the_end() {
     let last = plaudit.log.json().pop().unwrap();
     assert!(last["message"].as_str().unwrap().contains("the outbox is drained"), "{last}");
     assert_eq!(last["outbox_waiting"], 0);
-    let published = plaudit.log.lines().iter().filter(|line| line.contains("recognition mona:3 published")).count();
+    let published =
+        plaudit.log.lines().iter().filter(|line| line.contains("recognition mona:3 published")).count();
     assert_eq!(published, 1);
     plaudit.done();
 }
@@ -95,7 +96,10 @@ async fn every_task_ends_before_the_time_is_up() {
 #[tokio::test]
 async fn an_interrupt_stops_it_too() {
     let mut plaudit = Plaudit::start().await;
-    plaudit.send(plaudit.request(Method::POST, "/v1/contributions").json(&talk("mona", "a"))).await.expect(201);
+    plaudit
+        .send(plaudit.request(Method::POST, "/v1/contributions").json(&talk("mona", "a")))
+        .await
+        .expect(201);
     signal("INT", plaudit.pid());
     plaudit.ended().await;
     plaudit.done();

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{
-    Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, command, fixture, github_signature, pull_request,
-    run, standard_signature,
+    Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, command, fixture, github_signature,
+    pull_request, run, standard_signature,
 };
 
 const OPENED: &str = "github/pull_request.opened.json";
@@ -64,7 +64,8 @@ async fn an_organisation_hook_and_a_repository_hook_together_count_once() {
     let organisation = payload.to_string();
     let (one, two) =
         tokio::join!(plaudit.github("issues", &repository), plaudit.github("issues", &organisation));
-    let mut verdicts = [one, two].map(|answer| answer.expect(200).json()["verdict"].as_str().unwrap().to_owned());
+    let mut verdicts =
+        [one, two].map(|answer| answer.expect(200).json()["verdict"].as_str().unwrap().to_owned());
     verdicts.sort();
     assert_eq!(verdicts, ["duplicate", "recorded"]);
     assert!(plaudit.tallies().await.values().all(|tally| *tally == 1));
@@ -75,7 +76,11 @@ async fn an_organisation_hook_and_a_repository_hook_together_count_once() {
 async fn three_different_things_make_a_recognition_that_names_the_third() {
     let plaudit = Plaudit::start().await;
     let mut events = plaudit.stream(None).await;
-    for (event, file) in [("issues", "issues.opened"), ("pull_request", "pull_request.opened"), ("push", "push.default_branch")] {
+    for (event, file) in [
+        ("issues", "issues.opened"),
+        ("pull_request", "pull_request.opened"),
+        ("push", "push.default_branch"),
+    ] {
         plaudit.github(event, &fixture(&format!("github/{file}.json"))).await.expect(200);
     }
     let event = events.next().await.unwrap();
@@ -103,7 +108,8 @@ async fn what_is_unsigned_or_wrongly_signed_is_401_and_nothing_is_stored() {
     let body = fixture(OPENED);
     let right = github_signature(GITHUB_SECRET, body.as_bytes());
     let digits = right.strip_prefix("sha256=").unwrap().to_owned();
-    let mut wrong: Vec<String> = (0..=100).filter(|n| *n != 64).map(|n| format!("sha256={}", "a".repeat(n))).collect();
+    let mut wrong: Vec<String> =
+        (0..=100).filter(|n| *n != 64).map(|n| format!("sha256={}", "a".repeat(n))).collect();
     wrong.extend((0..=100).step_by(7).map(|n| format!("sha256={}", "z".repeat(n))));
     wrong.extend([
         format!("sha256={}", "0".repeat(64)),
@@ -121,15 +127,25 @@ async fn what_is_unsigned_or_wrongly_signed_is_401_and_nothing_is_stored() {
         let answer = raw(&plaudit, "github", &headers, body.as_bytes()).await;
         assert_eq!(answer.status, 401, "{signature:?}: {answer:?}");
     }
-    let two = [JSON, PULL_REQUEST, ("x-hub-signature-256", right.as_str()), ("x-hub-signature-256", right.as_str())];
+    let two = [
+        JSON,
+        PULL_REQUEST,
+        ("x-hub-signature-256", right.as_str()),
+        ("x-hub-signature-256", right.as_str()),
+    ];
     raw(&plaudit, "github", &two, body.as_bytes()).await.problem(401, "unsigned");
     raw(&plaudit, "github", &[JSON, PULL_REQUEST], body.as_bytes()).await.problem(401, "unsigned");
     let legacy = [JSON, PULL_REQUEST, ("x-hub-signature", "sha1=01dc10d0c83e72ed246219cdd91669667fe2ca59")];
     raw(&plaudit, "github", &legacy, body.as_bytes()).await.problem(401, "unsigned");
     let spaced = format!("{body} ");
-    raw(&plaudit, "github", &[JSON, PULL_REQUEST, ("x-hub-signature-256", right.as_str())], spaced.as_bytes())
-        .await
-        .problem(401, "bad_signature");
+    raw(
+        &plaudit,
+        "github",
+        &[JSON, PULL_REQUEST, ("x-hub-signature-256", right.as_str())],
+        spaced.as_bytes(),
+    )
+    .await
+    .problem(401, "bad_signature");
     assert!(plaudit.tallies().await.is_empty());
     plaudit.stop().await;
 }
@@ -171,7 +187,9 @@ async fn a_form_body_and_a_pretty_printed_one_count_if_they_are_signed_as_they_a
     let json = pull_request(1, "mona");
     let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(&json).unwrap()).unwrap();
     assert_eq!(plaudit.github("pull_request", &pretty).await.expect(200).json()["verdict"], "recorded");
-    let form = form_urlencoded::Serializer::new(String::new()).append_pair("payload", &pull_request(2, "mona")).finish();
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("payload", &pull_request(2, "mona"))
+        .finish();
     let signature = github_signature(GITHUB_SECRET, form.as_bytes());
     let kind = ("content-type", "application/x-www-form-urlencoded");
     let headers = [kind, PULL_REQUEST, ("x-hub-signature-256", signature.as_str())];
@@ -196,7 +214,11 @@ async fn a_content_encoding_or_a_content_type_the_host_does_not_send_is_415() {
         let headers = [headers, vec![PULL_REQUEST, signed]].concat();
         raw(&plaudit, "github", &headers, body.as_bytes()).await.problem(415, "unsupported");
     }
-    let form = [("content-type", "application/x-www-form-urlencoded"), ("x-gitlab-event", "Issue Hook"), ("x-gitlab-token", GITLAB_TOKEN)];
+    let form = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-gitlab-event", "Issue Hook"),
+        ("x-gitlab-token", GITLAB_TOKEN),
+    ];
     raw(&plaudit, "gitlab", &form, b"payload=%7B%7D").await.problem(415, "unsupported");
     assert!(plaudit.tallies().await.is_empty());
     plaudit.stop().await;
@@ -207,7 +229,8 @@ async fn one_hosts_proof_is_worth_nothing_on_anothers_route() {
     let plaudit = Plaudit::start().await;
     let body = fixture(OPENED);
     let signature = github_signature(GITHUB_SECRET, body.as_bytes());
-    let github = [JSON, PULL_REQUEST, ("x-gitlab-event", "Issue Hook"), ("x-hub-signature-256", signature.as_str())];
+    let github =
+        [JSON, PULL_REQUEST, ("x-gitlab-event", "Issue Hook"), ("x-hub-signature-256", signature.as_str())];
     raw(&plaudit, "gitlab", &github, body.as_bytes()).await.problem(401, "unsigned");
     let gitlab = [JSON, PULL_REQUEST, ("x-gitlab-event", "Issue Hook"), ("x-gitlab-token", GITLAB_TOKEN)];
     raw(&plaudit, "github", &gitlab, body.as_bytes()).await.problem(401, "unsigned");
@@ -280,7 +303,15 @@ async fn signed_nonsense_is_400_and_overflows_no_stack() {
     no_repository.as_object_mut().unwrap().remove("repository");
     let mut strange_host: Value = serde_json::from_str(&fixture(OPENED)).unwrap();
     strange_host["repository"]["html_url"] = "javascript:alert(1)".into();
-    for body in [deep, nested, no_repository.to_string(), strange_host.to_string(), "{}".into(), String::new(), "null".into()] {
+    for body in [
+        deep,
+        nested,
+        no_repository.to_string(),
+        strange_host.to_string(),
+        "{}".into(),
+        String::new(),
+        "null".into(),
+    ] {
         plaudit.github("pull_request", &body).await.problem(400, "malformed");
     }
     for body in ["[".repeat(100_000), "{}".into(), String::new()] {
@@ -293,7 +324,9 @@ async fn signed_nonsense_is_400_and_overflows_no_stack() {
 #[tokio::test]
 async fn what_a_payload_calls_itself_is_kept_as_data_and_taken_for_no_path() {
     let plaudit = Plaudit::start().await;
-    for (number, name) in [(1, "../../x"), (2, "harbour/l\u{430}ntern"), (3, "a/\u{202e}b"), (4, "<script>/x")] {
+    for (number, name) in
+        [(1, "../../x"), (2, "harbour/l\u{430}ntern"), (3, "a/\u{202e}b"), (4, "<script>/x")]
+    {
         let mut payload: Value = serde_json::from_str(&pull_request(number, "mona")).unwrap();
         payload["repository"]["full_name"] = name.into();
         payload["pull_request"]["title"] = format!("title of {name}").into();
@@ -317,7 +350,8 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
         files.extend(folder.map(|file| file.unwrap().path()));
     }
     files.sort();
-    let mut send = command(&[("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)]);
+    let mut send =
+        command(&[("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)]);
     send.arg("send").arg("--to").arg(&plaudit.url).args(&files);
     let output = run(&mut send);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -328,7 +362,8 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
         let verdict = answer["verdict"].as_str().unwrap();
         let why = answer["reason"].as_str().unwrap_or_default();
         let who = answer["contributions"].as_array().unwrap().iter();
-        let who: Vec<_> = who.map(|c| format!("{}={}", c["contributor"].as_str().unwrap(), c["tally"])).collect();
+        let who: Vec<_> =
+            who.map(|c| format!("{}={}", c["contributor"].as_str().unwrap(), c["tally"])).collect();
         let name = file.strip_prefix(root.join("fixtures")).unwrap().display();
         told += &format!("{name}: {verdict} {why}{}\n", who.join(" "));
     }
@@ -337,7 +372,8 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
     insta::assert_snapshot!("send", told);
     // All of it again changes nothing.
     let before = plaudit.tallies().await;
-    let mut send = command(&[("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)]);
+    let mut send =
+        command(&[("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)]);
     send.arg("send").arg("--to").arg(&plaudit.url).args(&files);
     let again = run(&mut send);
     assert_eq!(again.code, Some(0));
@@ -369,7 +405,8 @@ async fn send_says_what_it_lacks_and_what_was_refused() {
 
 #[tokio::test]
 async fn what_is_left_out_by_configuration_is_ignored_with_its_reason() {
-    let plaudit = Plaudit::with(&[("PLAUDIT_COUNT", "issue"), ("PLAUDIT_IGNORE", "github:*-robot,gitlab:*")]).await;
+    let plaudit =
+        Plaudit::with(&[("PLAUDIT_COUNT", "issue"), ("PLAUDIT_IGNORE", "github:*-robot,gitlab:*")]).await;
     let answer = plaudit.github("pull_request", &fixture(OPENED)).await.expect(200).json();
     assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("ignored"), &json!("kind_not_counted")));
     let answer = plaudit.gitlab("Issue Hook", &fixture("gitlab/issue.open.json")).await.expect(200).json();
@@ -377,7 +414,8 @@ async fn what_is_left_out_by_configuration_is_ignored_with_its_reason() {
     plaudit.github("issues", &fixture("github/issues.opened.json")).await.expect(200);
     assert_eq!(plaudit.tallies().await.len(), 1);
     let metrics = plaudit.get("/metrics").await.expect(200).text;
-    let counted = "plaudit_deliveries_total{host=\"github\",reason=\"kind_not_counted\",verdict=\"ignored\"} 1";
+    let counted =
+        "plaudit_deliveries_total{host=\"github\",reason=\"kind_not_counted\",verdict=\"ignored\"} 1";
     assert!(metrics.contains(counted), "{metrics}");
     plaudit.stop().await;
 }
