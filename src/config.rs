@@ -594,10 +594,10 @@ fn is_project(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(env: &[(&str, &str)], flags: Flags) -> Result<Config, InvalidConfig> {
+    fn read(env: &[(&str, &str)], flags: &Flags) -> Result<Config, InvalidConfig> {
         let env: std::collections::HashMap<String, String> =
             env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Config::read(&flags, &move |name| env.get(name).cloned())
+        Config::read(flags, &move |name| env.get(name).cloned())
     }
 
     #[test]
@@ -615,7 +615,7 @@ mod tests {
             ("PLAUDIT_GITLAB_SIGNING_TOKEN", "whsec_!"),
             ("PLAUDIT_API_TOKENS", "  "),
         ];
-        let InvalidConfig(faults) = read(&env, flags).unwrap_err();
+        let InvalidConfig(faults) = read(&env, &flags).unwrap_err();
         let variables: Vec<_> = faults.iter().map(|f| f.split(':').next().unwrap()).collect();
         let expected = [
             "PLAUDIT_LISTEN",
@@ -634,8 +634,8 @@ mod tests {
     #[test]
     fn cloud_run_listens_on_its_port_and_is_refused_a_ledger_in_memory() {
         let env = [("PORT", "9000"), ("K_SERVICE", "plaudit")];
-        assert_eq!(read(&env, Flags::default()).unwrap_err().0.len(), 1);
-        let config = read(&env, Flags { store: Some("firestore:demo".into()), ..Flags::default() }).unwrap();
+        assert_eq!(read(&env, &Flags::default()).unwrap_err().0.len(), 1);
+        let config = read(&env, &Flags { store: Some("firestore:demo".into()), ..Flags::default() }).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
         assert!(!config.public_read);
     }
@@ -645,10 +645,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "one, with a comma\ntwo\n").unwrap();
         let path = file.path().to_str().unwrap();
-        let config = read(&[("PLAUDIT_GITHUB_SECRET_FILE", path)], Flags::default()).unwrap();
+        let config = read(&[("PLAUDIT_GITHUB_SECRET_FILE", path)], &Flags::default()).unwrap();
         let secrets: Vec<_> = config.hosts.github.iter().map(Secret::expose).collect();
         assert_eq!(secrets, ["one, with a comma", "two"]);
         std::fs::write(file.path(), "one\n\n").unwrap();
-        assert!(read(&[("PLAUDIT_GITHUB_SECRET_FILE", path)], Flags::default()).is_err());
+        assert!(read(&[("PLAUDIT_GITHUB_SECRET_FILE", path)], &Flags::default()).is_err());
     }
 }

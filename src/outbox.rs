@@ -25,6 +25,8 @@ use crate::telemetry::Metrics;
 const ROUND: Duration = Duration::from_secs(30);
 /// How long to wait after a destination was found down: from, and up to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// How long another instance that may know more is given to recognise first.
+const GIVE_WAY: Duration = Duration::from_millis(300);
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 /// The longest that one recognition is put off.
@@ -109,20 +111,11 @@ impl Outbox {
         self.lanes.iter().all(|lane| !lane.down.load(Ordering::Relaxed))
     }
 
-    /// Makes what is owed to one contributor, and has it published soon. Returns what is new.
-    ///
-    /// A milestone that none of the contributions just counted reached was left by a crash, or is at this
-    /// moment being recognised by another instance: the store is asked which contribution it was.
-    pub async fn recognise(&self, mut owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+    /// Makes what is owed, and has it published soon. Returns what is new.
+    pub async fn recognise(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        let owed = self.complete(owed).await?;
         if owed.is_empty() {
             return Ok(owed);
-        }
-        for recognition in owed.iter_mut().filter(|r| r.contribution.is_none()) {
-            let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
-            if reached.is_some() {
-                recognition.tally = recognition.milestone;
-                recognition.contribution = reached;
-            }
         }
         let news = self.store.recognise(&owed, &self.destinations()).await?;
         let made: Vec<_> = owed.into_iter().zip(news).filter_map(|(r, new)| new.then_some(r)).collect();
@@ -145,6 +138,32 @@ impl Outbox {
             self.wake.notify_one();
         }
         Ok(made)
+    }
+
+    /// Names the contribution of each milestone that none of those just counted reached.
+    ///
+    /// Such a milestone was left by a crash, or another instance is recognising it at this moment and knows
+    /// the contribution. Where the store cannot tell it, that instance is given a moment to be first.
+    async fn complete(&self, mut owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        for recognition in owed.iter_mut().filter(|r| r.contribution.is_none()) {
+            let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
+            if reached.is_some() {
+                recognition.tally = recognition.milestone;
+                recognition.contribution = reached;
+            }
+        }
+        if owed.iter().all(|recognition| recognition.contribution.is_some()) {
+            return Ok(owed);
+        }
+        tokio::time::sleep(GIVE_WAY).await;
+        let mut left = Vec::new();
+        for recognition in owed {
+            let found = self.store.contributor(&recognition.contributor).await?;
+            if found.is_some_and(|found| found.standing.recognised < recognition.milestone) {
+                left.push(recognition);
+            }
+        }
+        Ok(left)
     }
 
     /// Waits until what was made so far has been offered to every destination, or until one is down.

@@ -28,6 +28,8 @@ const MOST_TOGETHER: usize = 100;
 const MOST_WAITING: usize = 10_000;
 /// How long a request waits for its contributions to be durable: less than the 10 s that GitHub waits.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// How long recognising at once may take: with the slowest commit still less than a request's patience.
+const AT_ONCE: Duration = Duration::from_millis(1_500);
 /// How long a request that made a recognition waits for it to be offered to the destinations.
 const OFFER: Duration = Duration::from_secs(1);
 
@@ -222,7 +224,12 @@ impl Lane {
     /// Recognises at once, so that the answer can name it. What fails here stays owed, and durable as such.
     async fn recognise(&self, owed: Vec<Recognition>) -> Vec<Recognition> {
         let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
-        self.outbox.recognise(owed).await.unwrap_or_else(|error| {
+        if owed.is_empty() {
+            return owed;
+        }
+        let late = |_| Err(StoreError::Unavailable("recognising took too long".into()));
+        let made = tokio::time::timeout(AT_ONCE, self.outbox.recognise(owed)).await.unwrap_or_else(late);
+        made.unwrap_or_else(|error| {
             tracing::warn!(%error, recognitions = ids.join(" "), "recognitions stay owed until the next drain");
             Vec::new()
         })

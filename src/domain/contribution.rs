@@ -245,7 +245,8 @@ impl Draft {
 /// A time as RFC 3339 writes it, to the microsecond.
 fn parse_moment(text: &str) -> Option<Moment> {
     let moment = chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-    let sane = (0..=9999).contains(&chrono::Datelike::year(&moment));
+    // What every store can keep.
+    let sane = (1..=9998).contains(&chrono::Datelike::year(&moment));
     sane.then(|| chrono::SubsecRound::trunc_subsecs(moment, 6))
 }
 

@@ -7,12 +7,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
     clippy::missing_panics_doc,
-    reason = "a test fails by panicking, and owns its time, its environment and its tasks"
+    reason = "a test fails by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
+mod emulators;
 mod fake_github;
+mod h2proxy;
 mod harness;
 mod strange;
 
@@ -23,6 +25,8 @@ mod config;
 mod crash;
 mod demo;
 mod faults;
+mod firestore;
+mod indexes;
 mod limits;
 mod oidc;
 mod operations;
@@ -32,6 +36,7 @@ mod reading_api;
 mod readings;
 mod signals;
 mod signatures;
+mod store;
 mod stream;
 mod sync;
 mod webhooks;

@@ -776,7 +776,7 @@ mod shapes {
                 .filter(|(key, _)| !key.contains(['/', '~']))
                 .for_each(|(key, value)| places(value, &format!("{at}/{key}"), found)),
             Value::Array(list) => {
-                list.iter().enumerate().for_each(|(i, value)| places(value, &format!("{at}/{i}"), found))
+                list.iter().enumerate().for_each(|(i, value)| places(value, &format!("{at}/{i}"), found));
             }
             _ => {}
         }

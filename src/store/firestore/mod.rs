@@ -1,0 +1,175 @@
+//! The ledger on Firestore: any number of instances, nothing to run.
+//!
+//! Three collections. `contributions/{id}` is what was counted; `contributors/{id}` the tally and the
+//! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`.
+//! Contributions and their tally are committed together, by one call without a read: what it makes of the
+//! tally comes back with its answer.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::{
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
+};
+use crate::domain::{
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
+    Standing,
+};
+
+mod codec;
+mod lists;
+mod outbox;
+/// Every query the store can send.
+pub mod queries;
+mod record;
+mod rpc;
+
+use codec::document_id;
+use queries::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS};
+use rpc::Client;
+pub use rpc::Patience;
+
+/// A Firestore database in native mode.
+pub struct Firestore {
+    client: Client,
+}
+
+impl fmt::Debug for Firestore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Firestore({})", self.client.documents())
+    }
+}
+
+impl Firestore {
+    /// Connects as every Google client does: with the application default credentials, or to the emulator
+    /// that `FIRESTORE_EMULATOR_HOST` names. Says within seconds what is wrong if it cannot.
+    pub async fn open(project: &str, database: &str) -> Result<Self, StoreError> {
+        Self::connect(project, database, None, Patience::default()).await
+    }
+
+    /// Connects to an emulator, without credentials.
+    pub async fn open_emulator(
+        host: &str,
+        project: &str,
+        database: &str,
+        patience: Patience,
+    ) -> Result<Self, StoreError> {
+        Self::connect(project, database, Some(host), patience).await
+    }
+
+    async fn connect(
+        project: &str,
+        database: &str,
+        emulator: Option<&str>,
+        patience: Patience,
+    ) -> Result<Self, StoreError> {
+        let client = Client::connect(project, database, emulator, patience).await?;
+        client.greet().await?;
+        Ok(Self { client })
+    }
+}
+
+#[async_trait]
+impl Store for Firestore {
+    fn name(&self) -> &'static str {
+        "firestore"
+    }
+
+    fn lanes(&self) -> usize {
+        16
+    }
+
+    async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
+        record::record(&self.client, batch, now).await
+    }
+
+    async fn recognise(
+        &self,
+        made: &[Recognition],
+        destinations: &[Destination],
+    ) -> Result<Vec<bool>, StoreError> {
+        outbox::recognise(&self.client, made, destinations).await
+    }
+
+    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
+        outbox::owing(&self.client, milestones, limit).await
+    }
+
+    async fn claim(
+        &self,
+        destination: Destination,
+        now: Moment,
+        held_until: Moment,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        outbox::claim(&self.client, destination, now, held_until, limit).await
+    }
+
+    async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
+        outbox::settle(&self.client, settled).await
+    }
+
+    async fn backlog(&self, destinations: &[Destination]) -> Result<Backlog, StoreError> {
+        outbox::backlog(&self.client, destinations).await
+    }
+
+    async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError> {
+        let id = document_id(id.as_str());
+        let found = self.client.get_one(CONTRIBUTIONS, id, &mut self.client.retry()).await?;
+        found.map(|document| codec::read::<codec::ContributionFields>(&document)?.counted()).transpose()
+    }
+
+    async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
+        let id = document_id(id.as_str());
+        let found = self.client.get_one(CONTRIBUTORS, id, &mut self.client.retry()).await?;
+        found.map(|document| codec::read::<codec::ContributorFields>(&document)?.contributor()).transpose()
+    }
+
+    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
+        lists::contributors(&self.client, order, page).await
+    }
+
+    async fn contributions_of(
+        &self,
+        contributor: &ContributorId,
+        with_private: bool,
+        page: &Page,
+    ) -> Result<Paged<Counted>, StoreError> {
+        lists::contributions_of(&self.client, contributor, with_private, page).await
+    }
+
+    async fn recognition(
+        &self,
+        id: &RecognitionId,
+    ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
+        let id = document_id(id.as_str());
+        let found = self.client.get_one(RECOGNITIONS, id, &mut self.client.retry()).await?;
+        let read = |document| {
+            let fields: codec::RecognitionFields = codec::read(&document)?;
+            let progress = fields.progress();
+            Ok((fields.recognition()?, progress))
+        };
+        found.map(read).transpose()
+    }
+
+    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
+        lists::recognitions(&self.client, page).await
+    }
+
+    async fn recognitions_after(
+        &self,
+        position: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Recognition>, String), StoreError> {
+        lists::recognitions_after(&self.client, position, limit).await
+    }
+
+    async fn position_of(&self, id: &RecognitionId) -> Result<Option<String>, StoreError> {
+        lists::position_of(&self.client, id).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.client.ping().await
+    }
+}

@@ -1,0 +1,295 @@
+//! Recognitions: what is owed, made once, and due until every destination has taken it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use firestore::{
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
+    FirestoreTransactionOps, FirestoreWritePrecondition, timestamp_utils,
+};
+use futures::StreamExt;
+use futures::stream;
+
+use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
+use super::queries::{self, CONTRIBUTORS, RECOGNITIONS};
+use super::record::refused;
+use super::rpc::{Client, Fault, Retry};
+use crate::domain::{ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing};
+use crate::store::{Backlog, Due, Settled, StoreError};
+
+/// How many small commits are under way at once.
+const SIDE_BY_SIDE: usize = 16;
+/// How often a recognition may change under a write that puts it off.
+const ROUNDS: usize = 8;
+
+/// Makes recognitions: those of one contributor in ascending order, up to the first that fails, because a
+/// contributor's highest milestone must never pass one that does not stand.
+pub(super) async fn recognise(
+    client: &Client,
+    made: &[Recognition],
+    destinations: &[Destination],
+) -> Result<Vec<bool>, StoreError> {
+    let commit = uuid::Uuid::new_v4().simple().to_string();
+    let retry = client.retry();
+    let mut chains: HashMap<&ContributorId, Vec<(usize, &Recognition)>> = HashMap::new();
+    for (place, recognition) in made.iter().enumerate() {
+        chains.entry(&recognition.contributor).or_default().push((place, recognition));
+    }
+    let chain = async |mut chain: Vec<(usize, &Recognition)>| {
+        chain.sort_by_key(|(_, recognition)| recognition.milestone);
+        let mut done = Vec::with_capacity(chain.len());
+        for (place, recognition) in chain {
+            let mut retry = retry.clone();
+            let new = recognise_one(client, recognition, destinations, &commit, &mut retry).await?;
+            done.push((place, new));
+        }
+        Ok::<_, StoreError>(done)
+    };
+    let outcomes: Vec<_> =
+        stream::iter(chains.into_values().map(chain)).buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let mut places = Vec::with_capacity(made.len());
+    for outcome in outcomes {
+        places.extend(outcome?);
+    }
+    places.sort_unstable();
+    Ok(places.into_iter().map(|(_, new)| new).collect())
+}
+
+async fn recognise_one(
+    client: &Client,
+    recognition: &Recognition,
+    destinations: &[Destination],
+    commit: &str,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    let id = document_id(recognition.id.as_str());
+    let fields = RecognitionFields::new(recognition, destinations, commit)?;
+    let mut writes = client.writes();
+    let create = Some(FirestoreWritePrecondition::Exists(false));
+    writes.update_object(RECOGNITIONS, &id, &fields, None, create, Vec::new()).map_err(refused)?;
+    raise(&mut writes, recognition)?;
+    match client.commit(&writes, retry).await {
+        Ok(_) => return Ok(true),
+        Err(Fault::Exists) => {}
+        Err(fault) => return Err(fault.into()),
+    }
+    if retry.has_tried()
+        && let Some(document) = client.get_one(RECOGNITIONS, id, retry).await?
+        && codec::read::<RecognitionFields>(&document)?.is_of(commit)
+    {
+        // It was made by us, and the answer lost.
+        return Ok(true);
+    }
+    let mut writes = client.writes();
+    raise(&mut writes, recognition)?;
+    client.commit(&writes, retry).await?;
+    Ok(false)
+}
+
+fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Result<(), StoreError> {
+    let maximum = FirestoreFieldTransformType::Maximum(codec::integer(recognition.milestone));
+    let raised = FirestoreFieldTransform::new("recognised".to_owned(), maximum);
+    let stands = Some(FirestoreWritePrecondition::Exists(true));
+    let id = document_id(recognition.contributor.as_str());
+    let nothing = BTreeMap::<String, bool>::new();
+    writes
+        .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), stands, vec![raised])
+        .map_err(refused)?;
+    Ok(())
+}
+
+/// Who is owed: for every `recognised` that occurs, from the lowest on, those whose tally has reached the
+/// milestone after it. Exact after milestones were changed too, and reads nobody who is owed nothing.
+pub(super) async fn owing(
+    client: &Client,
+    milestones: &Milestones,
+    limit: usize,
+) -> Result<Vec<Standing>, StoreError> {
+    let mut retry = client.retry();
+    let mut owing: Vec<Standing> = Vec::new();
+    let mut lowest = queries::LOWEST_RECOGNISED.query([], None, Some(1));
+    loop {
+        let Some(document) = client.query(lowest, &mut retry).await?.documents.pop() else {
+            break;
+        };
+        let recognised = codec::read::<ContributorFields>(&document)?.standing()?.recognised;
+        let Some(next) = milestones.next(recognised) else {
+            break;
+        };
+        let values = [codec::integer(recognised), codec::integer(next)];
+        let query = queries::OWED.query(values, None, Some(limit.saturating_sub(owing.len())));
+        for document in client.query(query, &mut retry).await?.documents {
+            owing.push(codec::read::<ContributorFields>(&document)?.standing()?);
+        }
+        if owing.len() >= limit {
+            break;
+        }
+        lowest = queries::HIGHER_RECOGNISED.query([codec::integer(recognised)], None, Some(1));
+    }
+    Ok(owing)
+}
+
+/// What is due, each held by a conditional write, so that of many claimers one has it.
+pub(super) async fn claim(
+    client: &Client,
+    destination: Destination,
+    now: Moment,
+    held_until: Moment,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let mut retry = client.retry();
+    let by = codec::value(timestamp(now)?);
+    let query = queries::due(destination).query([by], None, Some(limit));
+    let found = client.query(query, &mut retry).await?.documents;
+    let retry = &retry;
+    let claim = async |document: FirestoreDocument| {
+        if held_until > now && !hold(client, &document, destination, held_until, &mut retry.clone()).await? {
+            return Ok(None);
+        }
+        let fields: RecognitionFields = codec::read(&document)?;
+        let tries = fields.tries(destination);
+        let recognition = fields.recognition()?;
+        Ok::<_, StoreError>(Some(Due { recognition, tries }))
+    };
+    let claims: Vec<_> = stream::iter(found.into_iter().map(claim)).buffered(SIDE_BY_SIDE).collect().await;
+    let mut claimed = Vec::new();
+    let mut failed = None;
+    for claim in claims {
+        match claim {
+            Ok(due) => claimed.extend(due),
+            Err(error) => failed = Some(error),
+        }
+    }
+    // What is held must reach the caller, or nobody tries it before the hold ends.
+    match failed {
+        Some(error) if claimed.is_empty() => Err(error),
+        _ => Ok(claimed),
+    }
+}
+
+/// Whether the document was still as it was found, and is held now.
+async fn hold(
+    client: &Client,
+    document: &FirestoreDocument,
+    destination: Destination,
+    until: Moment,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    let field = next_field(destination);
+    let fields = BTreeMap::from([(field.clone(), timestamp(until)?)]);
+    let mut writes = client.writes();
+    let id = codec::id_of(document);
+    let unchanged = Some(unchanged(document)?);
+    writes
+        .update_object(RECOGNITIONS, id, &fields, Some(vec![field]), unchanged, Vec::new())
+        .map_err(refused)?;
+    match client.commit(&writes, retry).await {
+        Ok(_) => Ok(true),
+        Err(Fault::Changed | Fault::Missing(_)) => Ok(false),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition, StoreError> {
+    let time = document.update_time.ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
+    timestamp_utils::from_timestamp(time).map(FirestoreWritePrecondition::UpdateTime).map_err(refused)
+}
+
+/// Says what became of recognitions, side by side. One that does not stand needs nothing.
+pub(super) async fn settle(
+    client: &Client,
+    settled: &[(RecognitionId, Destination, Settled)],
+) -> Result<(), StoreError> {
+    let retry = &client.retry();
+    let settle = async |(id, destination, settled): &(RecognitionId, Destination, Settled)| {
+        let id = document_id(id.as_str());
+        let mut retry = retry.clone();
+        match settled {
+            Settled::Done => strike_off(client, &id, *destination, None, &mut retry).await,
+            Settled::GivenUp(reason) => strike_off(client, &id, *destination, Some(reason), &mut retry).await,
+            Settled::Later(at) => put_off(client, id, *destination, *at, &mut retry).await,
+        }
+    };
+    let outcomes: Vec<_> =
+        stream::iter(settled.iter().map(settle)).buffer_unordered(SIDE_BY_SIDE).collect().await;
+    outcomes.into_iter().collect()
+}
+
+async fn strike_off(
+    client: &Client,
+    id: &str,
+    destination: Destination,
+    reason: Option<&String>,
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let word = destination.as_str();
+    let outcome = Outcome {
+        state: if reason.is_some() { "given_up" } else { "done" }.to_owned(),
+        reason: reason.cloned(),
+    };
+    let fields = BTreeMap::from([("outcome", BTreeMap::from([(word, outcome)]))]);
+    // `next_…` stands in the mask and not among the fields: it is deleted.
+    let mask = Some(vec![format!("outcome.{word}"), next_field(destination)]);
+    let remove = FirestoreFieldTransformType::RemoveAllFromArray(vec![codec::value(word)]);
+    let transforms = vec![FirestoreFieldTransform::new("due".to_owned(), remove)];
+    let stands = Some(FirestoreWritePrecondition::Exists(true));
+    let mut writes = client.writes();
+    writes.update_object(RECOGNITIONS, id, &fields, mask, stands, transforms).map_err(refused)?;
+    match client.commit(&writes, retry).await {
+        Ok(_) | Err(Fault::Missing(_)) => Ok(()),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// Puts a recognition off, unless it was struck off meanwhile: what was taken is never due again.
+async fn put_off(
+    client: &Client,
+    id: String,
+    destination: Destination,
+    at: Moment,
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let field = next_field(destination);
+    let tries = format!("tries.{destination}");
+    for _ in 0..ROUNDS {
+        let Some(document) = client.get_one(RECOGNITIONS, id.clone(), retry).await? else {
+            return Ok(());
+        };
+        if !codec::read::<RecognitionFields>(&document)?.is_due(destination) {
+            return Ok(());
+        }
+        let fields = BTreeMap::from([(field.clone(), timestamp(at)?)]);
+        let increment = FirestoreFieldTransformType::Increment(codec::integer(1));
+        let transforms = vec![FirestoreFieldTransform::new(tries.clone(), increment)];
+        let unchanged = Some(unchanged(&document)?);
+        let mut writes = client.writes();
+        writes
+            .update_object(RECOGNITIONS, &id, &fields, Some(vec![field.clone()]), unchanged, transforms)
+            .map_err(refused)?;
+        match client.commit(&writes, retry).await {
+            Ok(_) => return Ok(()),
+            Err(Fault::Changed | Fault::Missing(_)) => {}
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Err(Fault::Changed.into())
+}
+
+/// How much waits: a count and the oldest, for each destination.
+pub(super) async fn backlog(client: &Client, destinations: &[Destination]) -> Result<Backlog, StoreError> {
+    let mut backlog = Backlog::default();
+    for destination in destinations {
+        let word = || [codec::value(destination.as_str())];
+        let mut retry = client.retry();
+        let waiting = client.count(queries::WAITING.query(word(), None, None), &mut retry).await?;
+        if waiting == 0 {
+            continue;
+        }
+        backlog.waiting += waiting;
+        let oldest = queries::OLDEST_WAITING.query(word(), None, Some(1));
+        for document in client.query(oldest, &mut retry).await?.documents {
+            let made = codec::read::<RecognitionFields>(&document)?.recognized_at()?;
+            backlog.oldest = Some(backlog.oldest.map_or(made, |oldest| oldest.min(made)));
+        }
+    }
+    Ok(backlog)
+}

@@ -1,0 +1,152 @@
+//! Every query this store can send, in one place: a test holds each against the index file, because the
+//! emulator answers a query whose index is missing and the real Firestore does not.
+
+use firestore::gcloud_sdk::google::firestore::v1::Value;
+use firestore::gcloud_sdk::google::firestore::v1::value::ValueType;
+use firestore::{
+    FirestoreQueryCollection, FirestoreQueryCursor, FirestoreQueryDirection, FirestoreQueryFilter,
+    FirestoreQueryFilterCompare, FirestoreQueryFilterComposite, FirestoreQueryFilterCompositeOperator,
+    FirestoreQueryParams, FirestoreValue,
+};
+
+use crate::domain::Destination;
+
+/// What was counted.
+pub(super) const CONTRIBUTIONS: &str = "contributions";
+/// Who, and how many.
+pub(super) const CONTRIBUTORS: &str = "contributors";
+/// What was recognised, and the outbox.
+pub(super) const RECOGNITIONS: &str = "recognitions";
+/// The field path of a document's own name.
+pub const NAME: &str = "__name__";
+
+/// How a field is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Comparison {
+    Equal,
+    AtLeast,
+    Above,
+    AtMost,
+    Contains,
+}
+
+/// Which way a list runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// A query without its values: what an index must serve.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The collection.
+    pub collection: &'static str,
+    /// The fields compared, and how.
+    pub filters: &'static [(&'static str, Comparison)],
+    /// The fields ordered by, and which way.
+    pub order: &'static [(&'static str, Direction)],
+}
+
+macro_rules! shapes {
+    ($($(#[$doc:meta])* $name:ident: $collection:ident [$($field:literal $comparison:ident),*] by [$($order:expr, $direction:ident);*];)*) => {
+        $($(#[$doc])* pub(super) const $name: Shape = Shape {
+            collection: $collection,
+            filters: &[$(($field, Comparison::$comparison)),*],
+            order: &[$(($order, Direction::$direction)),*],
+        };)*
+        /// Every shape there is.
+        pub const SHAPES: &[Shape] = &[$($name),*];
+    };
+}
+
+shapes! {
+    /// Most contributions first.
+    CONTRIBUTORS_BY_TALLY: CONTRIBUTORS [] by ["tally", Descending; NAME, Ascending];
+    /// By id: a complete read.
+    CONTRIBUTORS_BY_ID: CONTRIBUTORS [] by [NAME, Ascending];
+    /// The lowest milestone recognised of all.
+    LOWEST_RECOGNISED: CONTRIBUTORS [] by ["recognised", Ascending; "tally", Ascending];
+    /// The next higher one.
+    HIGHER_RECOGNISED: CONTRIBUTORS ["recognised" Above] by ["recognised", Ascending; "tally", Ascending];
+    /// To whom the milestone after `recognised` is owed.
+    OWED: CONTRIBUTORS ["recognised" Equal, "tally" AtLeast] by ["tally", Ascending];
+    /// A contributor's contributions, newest first.
+    CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// Those that anyone may see.
+    PUBLIC_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "private" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// Newest first.
+    RECOGNITIONS_NEWEST: RECOGNITIONS [] by ["recognized_at", Descending; NAME, Descending];
+    /// From a moment on, oldest first.
+    RECOGNITIONS_SINCE: RECOGNITIONS ["recognized_at" AtLeast] by ["recognized_at", Ascending; NAME, Ascending];
+    /// How many wait at a destination.
+    WAITING: RECOGNITIONS ["due" Contains] by [];
+    /// The oldest that waits at a destination.
+    OLDEST_WAITING: RECOGNITIONS ["due" Contains] by ["recognized_at", Ascending];
+    /// To be tried now at the log.
+    DUE_LOCAL: RECOGNITIONS ["next_local" AtMost] by ["next_local", Ascending];
+    /// To be tried now at the topic.
+    DUE_TOPIC: RECOGNITIONS ["next_topic" AtMost] by ["next_topic", Ascending];
+    /// To be tried now as a comment.
+    DUE_COMMENT: RECOGNITIONS ["next_comment" AtMost] by ["next_comment", Ascending];
+}
+
+/// What is to be tried now at `destination`.
+pub(super) fn due(destination: Destination) -> &'static Shape {
+    match destination {
+        Destination::Local => &DUE_LOCAL,
+        Destination::Topic => &DUE_TOPIC,
+        Destination::Comment => &DUE_COMMENT,
+    }
+}
+
+impl Shape {
+    /// The query of this shape: `values` for its filters, in their order; `after` stands for its order.
+    pub(super) fn query(
+        &self,
+        values: impl IntoIterator<Item = FirestoreValue>,
+        after: Option<Vec<FirestoreValue>>,
+        limit: Option<usize>,
+    ) -> FirestoreQueryParams {
+        let mut params =
+            FirestoreQueryParams::new(FirestoreQueryCollection::Single(self.collection.to_owned()));
+        let compare = |((field, comparison), value): (&(&str, Comparison), FirestoreValue)| {
+            let field = (*field).to_owned();
+            FirestoreQueryFilter::Compare(Some(match comparison {
+                Comparison::Equal => FirestoreQueryFilterCompare::Equal(field, value),
+                Comparison::AtLeast => FirestoreQueryFilterCompare::GreaterThanOrEqual(field, value),
+                Comparison::Above => FirestoreQueryFilterCompare::GreaterThan(field, value),
+                Comparison::AtMost => FirestoreQueryFilterCompare::LessThanOrEqual(field, value),
+                Comparison::Contains => FirestoreQueryFilterCompare::ArrayContains(field, value),
+            }))
+        };
+        let mut filters: Vec<_> = self.filters.iter().zip(values).map(compare).collect();
+        params.filter = match filters.len() {
+            0 | 1 => filters.pop(),
+            _ => Some(FirestoreQueryFilter::Composite(FirestoreQueryFilterComposite::new(
+                filters,
+                FirestoreQueryFilterCompositeOperator::And,
+            ))),
+        };
+        let order = |(field, direction): &(&str, Direction)| {
+            let direction = match direction {
+                Direction::Ascending => FirestoreQueryDirection::Ascending,
+                Direction::Descending => FirestoreQueryDirection::Descending,
+            };
+            (*field, direction).into()
+        };
+        params.order_by = (!self.order.is_empty()).then(|| self.order.iter().map(order).collect());
+        params.start_at = after.map(FirestoreQueryCursor::AfterValue);
+        params.limit = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+        params
+    }
+}
+
+/// A document's name as a cursor holds it.
+pub(super) fn name_value(documents: &str, collection: &str, id: &str) -> FirestoreValue {
+    FirestoreValue::from(Value {
+        value_type: Some(ValueType::ReferenceValue(format!("{documents}/{collection}/{id}"))),
+    })
+}

@@ -1,0 +1,359 @@
+//! Calls: each bounded, what may pass tried again, and what went wrong said in words that help.
+
+use std::future::Future;
+use std::time::Duration;
+
+use firestore::errors::FirestoreError;
+use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
+use firestore::select_builder::FirestoreSelectDocBuilder;
+use firestore::{
+    FirestoreConsistencySelector, FirestoreDb, FirestoreDbOptions, FirestoreDocument, FirestoreInstant,
+    FirestoreQueryParams, FirestoreResult, FirestoreTransaction, FirestoreTransactionData,
+    FirestoreTransactionResponse, FirestoreValue,
+};
+use futures::TryStreamExt;
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::codec;
+use super::queries::CONTRIBUTORS;
+use crate::store::StoreError;
+
+/// The name of the count in an aggregation's answer.
+const COUNT: &str = "count";
+
+/// How long the store tries. A request gives up after 8 seconds, so the store must have answered by then.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For one call.
+    pub call: Duration,
+    /// For everything that one method of the store does.
+    pub total: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { call: Duration::from_millis(2_500), total: Duration::from_secs(6) }
+    }
+}
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// A document that was to be created stands already.
+    Exists,
+    /// A document is not, or no longer, as the write demanded.
+    Changed,
+    /// A document that was to be changed does not stand.
+    Missing(String),
+    /// The same may succeed in a moment, or has succeeded and the answer was lost.
+    Passing(String),
+    /// Nothing to be done about it here.
+    Final(StoreError),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Exists => Self::Broken("a document stands where none was expected".into()),
+            Fault::Changed => Self::Unavailable("a document kept changing under the write".into()),
+            Fault::Missing(which) => Self::Broken(format!("a document is missing: {which}")),
+            Fault::Passing(why) => Self::Unavailable(why),
+            Fault::Final(error) => error,
+        }
+    }
+}
+
+/// What is left of a method's patience, and how often it was used.
+#[derive(Clone, Debug)]
+pub(super) struct Retry {
+    until: Instant,
+    pause: Duration,
+    tries: u32,
+}
+
+impl Retry {
+    /// Whether an earlier try may have been applied without our knowing.
+    pub(super) fn has_tried(&self) -> bool {
+        self.tries > 0
+    }
+
+    /// Waits a little before the next try, each time longer and never in step with others.
+    pub(super) async fn pause(&mut self, why: String) -> Result<(), StoreError> {
+        self.tries += 1;
+        let pause = self.pause.mul_f64(rand::random_range(0.5..1.0));
+        self.pause = (self.pause * 2).min(Duration::from_secs(1));
+        if Instant::now() + pause >= self.until {
+            return Err(StoreError::Unavailable(why));
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// The connection, and what its faults mean.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    db: FirestoreDb,
+    patience: Patience,
+    project: String,
+    database: String,
+}
+
+/// Documents, and the instant at which they were so.
+pub(super) struct Found {
+    pub(super) documents: Vec<FirestoreDocument>,
+    pub(super) read_at: Option<FirestoreInstant>,
+}
+
+impl Client {
+    /// Connects. With `emulator`, to the emulator there, without credentials; else as every Google client
+    /// does, which honours `FIRESTORE_EMULATOR_HOST`.
+    pub(super) async fn connect(
+        project: &str,
+        database: &str,
+        emulator: Option<&str>,
+        patience: Patience,
+    ) -> Result<Self, StoreError> {
+        let mut options = FirestoreDbOptions::new(project.to_owned());
+        database.clone_into(&mut options.database_id);
+        options.request_timeout = Some(patience.call);
+        // Tried again here, within one deadline, not there.
+        options.max_retries = 0;
+        let connecting = async {
+            match emulator {
+                None => FirestoreDb::with_options(options).await,
+                Some(host) => {
+                    options.firebase_api_url = Some(format!("http://{host}"));
+                    FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await
+                }
+            }
+        };
+        let unreachable = |why: String| {
+            StoreError::Unavailable(format!(
+                "Firestore cannot be reached or no credentials were found (gcloud auth application-default login): {why}"
+            ))
+        };
+        let db = tokio::time::timeout(patience.total, connecting)
+            .await
+            .map_err(|_| unreachable("no connection in time".into()))?
+            .map_err(|error| unreachable(error.to_string()))?;
+        Ok(Self { db, patience, project: project.to_owned(), database: database.to_owned() })
+    }
+
+    /// Patience for one method.
+    pub(super) fn retry(&self) -> Retry {
+        Retry { until: Instant::now() + self.patience.total, pause: Duration::from_millis(50), tries: 0 }
+    }
+
+    /// The path under which documents stand.
+    pub(super) fn documents(&self) -> &str {
+        self.db.get_documents_path()
+    }
+
+    /// Writes to be committed together: without a transaction, so that one commit is one call.
+    pub(super) fn writes(&self) -> FirestoreTransactionData {
+        FirestoreTransactionData::new(Vec::new(), self.documents().to_owned(), Span::none(), Vec::new())
+    }
+
+    /// One call: all of the writes are applied together, or none.
+    pub(super) async fn commit(
+        &self,
+        writes: &FirestoreTransactionData,
+        retry: &mut Retry,
+    ) -> Result<FirestoreTransactionResponse, Fault> {
+        let commit = || FirestoreTransaction::from_data(&self.db, writes.clone()).commit();
+        self.persist(retry, commit).await
+    }
+
+    /// Those of the documents that stand; as they were at `at`, if given.
+    pub(super) async fn get(
+        &self,
+        collection: &str,
+        ids: &[String],
+        at: Option<FirestoreInstant>,
+        retry: &mut Retry,
+    ) -> Result<Vec<FirestoreDocument>, StoreError> {
+        let db = match at {
+            None => self.db.clone(),
+            Some(at) => self.db.clone_with_consistency_selector(FirestoreConsistencySelector::ReadTime(at)),
+        };
+        let get = || async {
+            let documents = db.fluent().select().by_id_in(collection).batch_with_errors(ids).await?;
+            documents.try_filter_map(async |(_, document)| Ok(document)).try_collect().await
+        };
+        Ok(self.persist(retry, get).await?)
+    }
+
+    /// One document.
+    pub(super) async fn get_one(
+        &self,
+        collection: &str,
+        id: String,
+        retry: &mut Retry,
+    ) -> Result<Option<FirestoreDocument>, StoreError> {
+        Ok(self.get(collection, &[id], None, retry).await?.pop())
+    }
+
+    /// What a query finds.
+    pub(super) async fn query(
+        &self,
+        query: FirestoreQueryParams,
+        retry: &mut Retry,
+    ) -> Result<Found, StoreError> {
+        let run = || async {
+            let mut answers = self.select(query.clone()).stream_query_with_metadata().await?;
+            let mut found = Found { documents: Vec::new(), read_at: None };
+            while let Some(answer) = answers.try_next().await? {
+                found.read_at = found.read_at.max(answer.metadata.read_time);
+                found.documents.extend(answer.document);
+            }
+            Ok(found)
+        };
+        self.persist(retry, run).await.map_err(|fault| self.of_query(fault))
+    }
+
+    fn select(&self, query: FirestoreQueryParams) -> FirestoreSelectDocBuilder<'_, FirestoreDb> {
+        let mut select = self.db.fluent().select().from(query.collection_id);
+        if let Some(filter) = query.filter {
+            select = select.filter(move |_| Some(filter.clone()));
+        }
+        if let Some(order) = query.order_by {
+            select = select.order(move |_| order.clone());
+        }
+        if let Some(after) = query.start_at {
+            select = select.start_at(after);
+        }
+        match query.limit {
+            Some(limit) => select.limit(limit),
+            None => select,
+        }
+    }
+
+    /// How much a query would find.
+    pub(super) async fn count(
+        &self,
+        query: FirestoreQueryParams,
+        retry: &mut Retry,
+    ) -> Result<u64, StoreError> {
+        let run = || self.select(query.clone()).aggregate(|a| a.fields([a.field(COUNT).count()])).query();
+        let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
+        answers
+            .iter()
+            .find_map(|answer| answer.fields.get(COUNT))
+            .and_then(|value| codec::as_integer(&FirestoreValue::from(value.clone())))
+            .and_then(|count| u64::try_from(count).ok())
+            .ok_or_else(|| StoreError::Broken("a count was answered without a number".into()))
+    }
+
+    /// Whether the database answers now: asked once, without another try.
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        self.bounded(Instant::now() + self.patience.call, self.glance()).await?;
+        Ok(())
+    }
+
+    /// Whether the database answers at all; the first answer may take its time.
+    pub(super) async fn greet(&self) -> Result<(), StoreError> {
+        self.persist(&mut self.retry(), || self.glance()).await?;
+        Ok(())
+    }
+
+    /// Reads a document that never stands: of a database that is missing, unlike of a document, a batch of
+    /// reads fails.
+    async fn glance(&self) -> FirestoreResult<()> {
+        let nothing = self.db.fluent().select().by_id_in(CONTRIBUTORS).batch_with_errors(["%ping"]).await?;
+        nothing.try_for_each(async |_| Ok(())).await
+    }
+
+    /// Tries again what may pass, while patience lasts.
+    async fn persist<T, F: Future<Output = FirestoreResult<T>>>(
+        &self,
+        retry: &mut Retry,
+        call: impl Fn() -> F,
+    ) -> Result<T, Fault> {
+        loop {
+            let until = retry.until.min(Instant::now() + self.patience.call);
+            match self.bounded(until, call()).await {
+                Err(Fault::Passing(why)) => retry.pause(why).await.map_err(Fault::Final)?,
+                done => return done,
+            }
+        }
+    }
+
+    async fn bounded<T>(
+        &self,
+        until: Instant,
+        call: impl Future<Output = FirestoreResult<T>>,
+    ) -> Result<T, Fault> {
+        match tokio::time::timeout_at(until, call).await {
+            Ok(answer) => answer.map_err(|error| self.fault(error)),
+            Err(_) => Err(Fault::Passing("Firestore did not answer in time".into())),
+        }
+    }
+
+    fn fault(&self, error: FirestoreError) -> Fault {
+        let unavailable = |words: String| Fault::Final(StoreError::Unavailable(words));
+        let Self { project, database, .. } = self;
+        match error {
+            FirestoreError::DataConflictError(_) => Fault::Exists,
+            FirestoreError::DataNotFoundError(error) => {
+                let detail = error.data_detail_message;
+                if detail.contains("database") && detail.contains("does not exist") {
+                    return unavailable(format!(
+                        "the Firestore database {database} of the project {project} does not exist; \
+                         gcloud firestore databases create --project={project} --database='{database}' \
+                         --location=REGION makes it ({detail})"
+                    ));
+                }
+                Fault::Missing(detail)
+            }
+            FirestoreError::DatabaseError(error) => {
+                let detail = error.details;
+                match error.public.code.as_str() {
+                    "InvalidArgument" | "OutOfRange" => Fault::Final(StoreError::Refused(detail)),
+                    "FailedPrecondition" => Fault::Changed,
+                    "PermissionDenied"
+                        if detail.contains("disabled") || detail.contains("has not been used") =>
+                    {
+                        unavailable(format!(
+                            "the Firestore API is off in the project {project}; \
+                             gcloud services enable firestore.googleapis.com --project={project} turns it on ({detail})"
+                        ))
+                    }
+                    "PermissionDenied" => unavailable(format!(
+                        "these credentials may not use Firestore in the project {project}; \
+                         gcloud projects add-iam-policy-binding {project} --member=serviceAccount:ACCOUNT \
+                         --role=roles/datastore.user allows it ({detail})"
+                    )),
+                    "Unauthenticated" => unavailable(format!(
+                        "Firestore does not accept these credentials; \
+                         gcloud auth application-default login makes new ones ({detail})"
+                    )),
+                    "Unimplemented" => unavailable(format!("this is no Firestore in native mode ({detail})")),
+                    _ => Fault::Passing(detail),
+                }
+            }
+            FirestoreError::InvalidParametersError(error) => {
+                Fault::Final(StoreError::Refused(error.to_string()))
+            }
+            FirestoreError::SerializeError(error) => Fault::Final(StoreError::Refused(error.to_string())),
+            FirestoreError::DeserializeError(error) => Fault::Final(StoreError::Broken(error.to_string())),
+            FirestoreError::SystemError(_)
+            | FirestoreError::NetworkError(_)
+            | FirestoreError::ErrorInTransaction(_)
+            | FirestoreError::CacheError(_) => Fault::Passing(error.to_string()),
+        }
+    }
+
+    /// A query has no precondition of its own: what it lacks is an index.
+    fn of_query(&self, fault: Fault) -> StoreError {
+        match fault {
+            Fault::Changed => StoreError::Unavailable(format!(
+                "an index is missing in the Firestore database {} of the project {}, or still being built; \
+                 terraform apply makes all of terraform/firestore-indexes.json",
+                self.database, self.project
+            )),
+            other => other.into(),
+        }
+    }
+}

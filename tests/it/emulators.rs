@@ -1,0 +1,88 @@
+//! Emulators of Google's services: found, or started once for all tests of this process.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use plaudit::store::firestore::Patience;
+
+/// The address of the Firestore emulator, or `None` where there is none.
+///
+/// `FIRESTORE_EMULATOR_HOST` names one that runs already; else the Google Cloud CLI starts one.
+pub fn firestore() -> Option<&'static str> {
+    static FIRESTORE: OnceLock<Option<Emulator>> = OnceLock::new();
+    let emulator = FIRESTORE.get_or_init(|| match std::env::var("FIRESTORE_EMULATOR_HOST") {
+        Ok(host) if !host.is_empty() => Some(Emulator { host, _watched: None }),
+        _ => start("firestore", "Dev App Server is now running"),
+    });
+    emulator.as_ref().map(|emulator| emulator.host.as_str())
+}
+
+/// For what must succeed, however slow the machine.
+pub const PATIENT: Patience = Patience { call: Duration::from_secs(20), total: Duration::from_mins(1) };
+
+/// A project that nobody else uses.
+pub fn fresh_project() -> String {
+    format!("demo-{}", uuid::Uuid::new_v4().simple())
+}
+
+struct Emulator {
+    host: String,
+    /// Its standard input stays open as long as this process lives, and no longer.
+    _watched: Option<Child>,
+}
+
+/// Statics are not dropped, and a test may be killed: so a shell waits for its input to end, which it does
+/// with this process however that ends. Then it takes the emulator with it, whose process group is its own
+/// once it has come so far, and the shell's before.
+const WATCHED: &str = r#"gcloud beta emulators "$1" start --host-port="$2" 2>&1 </dev/null &
+read -r _
+kill -s KILL -- "-$!"
+kill -s KILL 0"#;
+
+fn start(service: &str, ready: &str) -> Option<Emulator> {
+    if !is_installed() {
+        let required = std::env::var("PLAUDIT_TEST_REQUIRE_EMULATORS").is_ok_and(|value| value == "1");
+        assert!(
+            !required,
+            "gcloud is not installed, and PLAUDIT_TEST_REQUIRE_EMULATORS=1 demands the {service} emulator"
+        );
+        eprintln!(
+            "LEFT OUT: everything on {service}: neither an emulator's address is set nor gcloud installed"
+        );
+        return None;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let host = format!("127.0.0.1:{port}");
+    let mut child = Command::new("sh")
+        .args(["-c", WATCHED, "sh", service, &host])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("sh starts");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    loop {
+        let Some(Ok(line)) = lines.next() else {
+            panic!("the {service} emulator did not start:\n{said}");
+        };
+        if line.contains(ready) {
+            break;
+        }
+        said += &line;
+        said.push('\n');
+    }
+    // Its output has to go somewhere, or it stops.
+    std::thread::spawn(move || lines.for_each(drop));
+    Some(Emulator { host, _watched: Some(child) })
+}
+
+fn is_installed() -> bool {
+    let version =
+        Command::new("gcloud").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
+}

@@ -1,0 +1,414 @@
+//! What Firestore and the network do at the wrong moment, and what a contribution costs: counted at a proxy
+//! in front of the emulator.
+
+use std::time::Duration;
+
+use plaudit::domain::{Content, Contribution, Destination, Milestones};
+use plaudit::store::firestore::{Firestore, Patience};
+use plaudit::store::{Novelty, Order, Page, Recorded, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::emulators::{self, PATIENT};
+use crate::h2proxy::{Fault, Proxy};
+use crate::store::{at, count, done, recognition, who};
+
+use Novelty::{Different, New, Same};
+
+/// For what must fail, or succeed only after a call ran out of time.
+const BRIEF: Patience = Patience { call: Duration::from_millis(700), total: Duration::from_secs(3) };
+
+/// The same ledger twice: through a proxy, and as it is.
+struct Ledger {
+    proxy: Proxy,
+    proxied: Firestore,
+    direct: Firestore,
+}
+
+async fn ledger(patience: Patience) -> Option<Ledger> {
+    let host = emulators::firestore()?;
+    let project = emulators::fresh_project();
+    let open = async |host: &str, patience| {
+        Firestore::open_emulator(host, &project, "(default)", patience).await.unwrap()
+    };
+    let direct = open(host, PATIENT).await;
+    // An emulator's first commit takes seconds.
+    direct.record(&[done("warm-up", "warm-up")], at(0)).await.unwrap();
+    let proxy = Proxy::start(host).await;
+    let proxied = open(&proxy.host, patience).await;
+    proxy.take_calls();
+    Some(Ledger { proxy, proxied, direct })
+}
+
+impl Ledger {
+    async fn tally(&self, name: &str) -> u64 {
+        let contributor = self.direct.contributor(&who(name)).await.unwrap();
+        contributor.map_or(0, |contributor| contributor.standing.tally)
+    }
+
+    fn rpcs(&self) -> Vec<String> {
+        self.proxy.take_calls().into_iter().map(|call| call.rpc).collect()
+    }
+}
+
+fn told(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
+    recorded.iter().map(|one| (one.novelty, one.tally)).collect()
+}
+
+fn is_unavailable<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+    match result {
+        Err(StoreError::Unavailable(words)) => words,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_contribution_costs_one_commit_of_two_writes_and_no_read() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    for i in 1..=3 {
+        ledger.proxied.record(&[done(&format!("c{i}"), "ann")], at(0)).await.unwrap();
+        let calls = ledger.proxy.take_calls();
+        assert_eq!(calls.len(), 1);
+        assert_eq!((calls[0].rpc.as_str(), calls[0].writes()), ("Commit", 2));
+        assert!(!calls[0].is_in_transaction());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn contributions_together_share_one_commit_and_one_write_for_each_contributor() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let batch: Vec<_> = (0..100).map(|i| done(&format!("c{i}"), "ann")).collect();
+    ledger.proxied.record(&batch, at(0)).await.unwrap();
+    let calls = ledger.proxy.take_calls();
+    assert_eq!(
+        calls.iter().map(|call| (call.rpc.as_str(), call.writes())).collect::<Vec<_>>(),
+        [("Commit", 101)]
+    );
+
+    let batch: Vec<_> = (0..100).map(|i| done(&format!("d{i}"), &format!("person-{i}"))).collect();
+    ledger.proxied.record(&batch, at(0)).await.unwrap();
+    let calls = ledger.proxy.take_calls();
+    assert_eq!(
+        calls.iter().map(|call| (call.rpc.as_str(), call.writes())).collect::<Vec<_>>(),
+        [("Commit", 200)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_costs_a_commit_in_vain_and_two_reads() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    ledger.direct.record(&[done("c", "ann")], at(0)).await.unwrap();
+    ledger.proxied.record(&[done("c", "ann")], at(0)).await.unwrap();
+    assert_eq!(ledger.rpcs(), ["Commit", "BatchGetDocuments", "BatchGetDocuments"]);
+    // Beside something new the tally comes with the commit.
+    ledger.proxied.record(&[done("c", "ann"), done("d", "ann")], at(0)).await.unwrap();
+    assert_eq!(ledger.rpcs(), ["Commit", "BatchGetDocuments", "Commit"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_costs_one_commit_of_two_writes() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    count(&ledger.direct, "ann", 3).await;
+    ledger.proxied.recognise(&[recognition("ann", 3, at(1))], &[Destination::Topic]).await.unwrap();
+    let calls = ledger.proxy.take_calls();
+    assert_eq!(
+        calls.iter().map(|call| (call.rpc.as_str(), call.writes())).collect::<Vec<_>>(),
+        [("Commit", 2)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_reads_nobody_who_is_owed_nothing() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    for i in 0..5 {
+        count(&ledger.direct, &format!("person-{i}"), 2).await;
+    }
+    assert_eq!(ledger.proxied.owing(&Milestones::default(), 10).await.unwrap(), []);
+    // The lowest, who is owed there, and the next higher.
+    assert_eq!(ledger.rpcs(), ["RunQuery", "RunQuery", "RunQuery"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_counts_once_and_is_answered_as_new() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    for (fault, tally) in [Fault::LoseAnswer, Fault::CutAfter, Fault::CutBefore].into_iter().zip(1..) {
+        ledger.proxy.fault("Commit", fault);
+        let recorded = ledger.proxied.record(&[done(&format!("c{tally}"), "ann")], at(0)).await.unwrap();
+        assert_eq!(told(&recorded), [(New, tally)]);
+        ledger.proxy.assert_all_faults_met();
+        assert_eq!(ledger.tally("ann").await, tally);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_among_strangers_and_old_repeats_counts_once() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let posted = |content| Contribution { content: Some(Content([content; 16])), ..done("posted", "ben") };
+    ledger.direct.record(&[done("old", "ann"), posted(1)], at(0)).await.unwrap();
+    // The first commit meets the repeats, the second is applied and its answer lost.
+    ledger.proxy.fault("Commit", Fault::HoldAnswer(released()));
+    ledger.proxy.fault("Commit", Fault::LoseAnswer);
+    let batch = [
+        done("a", "ann"),
+        done("old", "ann"),
+        done("b", "ben"),
+        posted(2),
+        done("c", "ann"),
+        done("a", "ann"),
+    ];
+    let recorded = ledger.proxied.record(&batch, at(1)).await.unwrap();
+    ledger.proxy.assert_all_faults_met();
+    assert_eq!(told(&recorded), [(New, 2), (Same, 3), (New, 2), (Different, 2), (New, 3), (Same, 3)]);
+    assert_eq!((ledger.tally("ann").await, ledger.tally("ben").await), (3, 2));
+}
+
+fn released() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_tells_the_tally_of_then_whoever_came_after() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    count(&ledger.direct, "ann", 1).await;
+    let release = CancellationToken::new();
+    ledger.proxy.fault("Commit", Fault::LoseAnswer);
+    ledger.proxy.fault("Commit", Fault::HoldAnswer(release.clone()));
+    let mine = [done("a", "ann"), done("b", "ann")];
+    let recording = async {
+        let recorded = ledger.proxied.record(&mine, at(1)).await;
+        assert!(release.is_cancelled(), "it was answered before the others came: {recorded:?}");
+        recorded
+    };
+    let others = async {
+        ledger.proxy.faults_met(2).await;
+        let others = [done("x", "ann"), done("y", "ann"), done("z", "ann")];
+        let recorded = ledger.direct.record(&others, at(2)).await.unwrap();
+        release.cancel();
+        recorded
+    };
+    let (recorded, others) = tokio::join!(recording, others);
+    assert_eq!(told(&recorded.unwrap()), [(New, 2), (New, 3)]);
+    assert_eq!(told(&others), [(New, 4), (New, 5), (New, 6)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_never_comes_counts_once() {
+    let Some(ledger) = ledger(BRIEF).await else { return };
+    ledger.proxy.fault("Commit", Fault::HoldAnswer(CancellationToken::new()));
+    let recorded = ledger.proxied.record(&[done("c", "ann")], at(0)).await.unwrap();
+    assert_eq!(told(&recorded), [(New, 1)]);
+    ledger.proxy.fault("Commit", Fault::Hang);
+    let recorded = ledger.proxied.record(&[done("d", "ann")], at(0)).await.unwrap();
+    assert_eq!(told(&recorded), [(New, 2)]);
+    ledger.proxy.assert_all_faults_met();
+    assert_eq!(ledger.tally("ann").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_passes_is_tried_again() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    // CANCELLED, UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ABORTED, INTERNAL, UNAVAILABLE
+    for (code, tally) in [1, 2, 4, 8, 10, 13, 14].into_iter().zip(1..) {
+        ledger.proxy.fault("Commit", Fault::Status(code, "try again"));
+        let recorded = ledger.proxied.record(&[done(&format!("c{tally}"), "ann")], at(0)).await.unwrap();
+        assert_eq!(told(&recorded), [(New, tally)], "{code}");
+        ledger.proxy.assert_all_faults_met();
+    }
+    ledger.proxy.fault("BatchGetDocuments", Fault::Status(14, "try again"));
+    assert!(ledger.proxied.contributor(&who("ann")).await.unwrap().is_some());
+    ledger.proxy.fault("RunQuery", Fault::CutBefore);
+    let page = Page { limit: 10, after: None };
+    assert_eq!(ledger.proxied.contributors(Order::Tally, &page).await.unwrap().items.len(), 2);
+    ledger.proxy.assert_all_faults_met();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_pass_is_not_tried_again_and_says_what_mends_it() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let project = "--project=demo-";
+    let cases: [(u16, &str, &[&str]); 5] = [
+        (
+            7,
+            "Missing or insufficient permissions.",
+            &["roles/datastore.user", "add-iam-policy-binding demo-"],
+        ),
+        (
+            7,
+            "Cloud Firestore API has not been used in project 1 before or it is disabled.",
+            &["gcloud services enable firestore.googleapis.com", project],
+        ),
+        (
+            5,
+            "The database (default) does not exist for project x",
+            &["gcloud firestore databases create", project, "--database='(default)'"],
+        ),
+        (16, "Request had invalid authentication credentials.", &["gcloud auth application-default login"]),
+        (12, "Not here", &["native mode"]),
+    ];
+    for (code, message, expected) in cases {
+        ledger.proxy.fault("Commit", Fault::Status(code, message));
+        let words = is_unavailable(ledger.proxied.record(&[done("c", "ann")], at(0)).await);
+        assert_eq!(ledger.rpcs(), ["Commit"]);
+        for expected in expected {
+            assert!(words.contains(expected), "{words}");
+        }
+        ledger.proxy.fault("BatchGetDocuments", Fault::Status(code, message));
+        assert!(is_unavailable(ledger.proxied.ping().await).contains(expected[0]));
+        ledger.proxy.take_calls();
+    }
+    ledger.proxy.fault("RunQuery", Fault::Status(9, "The query requires an index."));
+    let owing = ledger.proxied.owing(&Milestones::default(), 10).await;
+    assert!(is_unavailable(owing).contains("terraform apply"));
+    assert_eq!(ledger.rpcs(), ["RunQuery"]);
+    ledger.proxy.fault("Commit", Fault::Status(3, "That cannot be."));
+    let refused = ledger.proxied.record(&[done("c", "ann")], at(0)).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    assert_eq!(ledger.tally("ann").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_gone_says_so_and_counts_once_when_it_is_back() {
+    let Some(ledger) = ledger(BRIEF).await else { return };
+    ledger.proxy.set_up(false);
+    is_unavailable(ledger.proxied.record(&[done("c", "ann")], at(0)).await);
+    is_unavailable(ledger.proxied.ping().await);
+    is_unavailable(ledger.proxied.contributor(&who("ann")).await);
+    ledger.proxy.set_up(true);
+    assert_eq!(told(&ledger.proxied.record(&[done("c", "ann")], at(1)).await.unwrap()), [(New, 1)]);
+
+    ledger.proxy.always(Some(Fault::Hang));
+    is_unavailable(ledger.proxied.record(&[done("d", "ann")], at(2)).await);
+    is_unavailable(ledger.proxied.ping().await);
+    ledger.proxy.always(None);
+    assert_eq!(told(&ledger.proxied.record(&[done("d", "ann")], at(3)).await.unwrap()), [(New, 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_applied_but_never_acknowledged_is_the_same_again() {
+    let Some(ledger) = ledger(BRIEF).await else { return };
+    ledger.proxy.always(Some(Fault::Hang));
+    ledger.proxy.fault("Commit", Fault::LoseAnswer);
+    is_unavailable(ledger.proxied.record(&[done("c", "ann"), done("d", "ann")], at(0)).await);
+    ledger.proxy.assert_all_faults_met();
+    ledger.proxy.always(None);
+    let again =
+        ledger.proxied.record(&[done("c", "ann"), done("d", "ann"), done("e", "ann")], at(1)).await.unwrap();
+    assert_eq!(told(&again), [(Same, 3), (Same, 3), (New, 3)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_that_fails_stops_the_higher_ones_of_its_contributor_alone() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    count(&ledger.direct, "ann", 50).await;
+    count(&ledger.direct, "ben", 3).await;
+    let made = [
+        recognition("ann", 3, at(1)),
+        recognition("ann", 10, at(1)),
+        recognition("ann", 50, at(1)),
+        recognition("ben", 3, at(1)),
+    ];
+    ledger.proxy.fault_where(
+        |call| call.rpc == "Commit" && call.mentions("recognitions/ann:10"),
+        Fault::Status(7, "Missing or insufficient permissions."),
+    );
+    let destinations = [Destination::Topic];
+    assert!(ledger.proxied.recognise(&made, &destinations).await.is_err());
+    ledger.proxy.assert_all_faults_met();
+    let recognised =
+        async |name| ledger.direct.contributor(&who(name)).await.unwrap().unwrap().standing.recognised;
+    assert_eq!((recognised("ann").await, recognised("ben").await), (3, 3));
+    assert_eq!(ledger.direct.recognition(&made[2].id).await.unwrap(), None);
+    let owing = ledger.direct.owing(&Milestones::parse("3,10,50").unwrap(), 10).await.unwrap();
+    assert_eq!(owing.iter().map(|one| one.contributor.as_str()).collect::<Vec<_>>(), ["ann"]);
+    assert_eq!(ledger.proxied.recognise(&made, &destinations).await.unwrap(), [false, true, true, false]);
+    assert_eq!(recognised("ann").await, 50);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_whose_answer_is_lost_is_new() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    count(&ledger.direct, "ann", 3).await;
+    ledger.proxy.fault("Commit", Fault::LoseAnswer);
+    let made = [recognition("ann", 3, at(1))];
+    assert_eq!(ledger.proxied.recognise(&made, &[Destination::Topic]).await.unwrap(), [true]);
+    assert_eq!(ledger.proxied.recognise(&made, &[Destination::Topic]).await.unwrap(), [false]);
+    ledger.proxy.assert_all_faults_met();
+    assert_eq!(ledger.direct.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_fails_for_one_gives_the_others() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let names = ["ann", "ben", "cleo"];
+    let made: Vec<_> = names.iter().zip(1..).map(|(name, second)| recognition(name, 3, at(second))).collect();
+    for name in names {
+        count(&ledger.direct, name, 3).await;
+    }
+    ledger.direct.recognise(&made, &[Destination::Topic]).await.unwrap();
+    let fault = Fault::Status(7, "Missing or insufficient permissions.");
+    ledger.proxy.fault_where(|call| call.rpc == "Commit" && call.mentions("recognitions/ben:3"), fault);
+    let claim = async |now| {
+        let claimed = ledger.proxied.claim(Destination::Topic, at(now), at(60), 10).await.unwrap();
+        claimed.into_iter().map(|due| due.recognition.contributor.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(10).await, ["ann", "cleo"]);
+    assert_eq!(claim(11).await, ["ben"]);
+    ledger.proxy.assert_all_faults_met();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_where_no_firestore_is_cannot_be_opened() {
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let opened = Firestore::open_emulator(&nowhere, "demo-x", "(default)", BRIEF).await;
+    assert!(is_unavailable(opened).contains("cannot be reached"));
+}
+
+/// The variable of the environment is a process's own, so the test starts itself again with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_emulator_that_the_environment_names_is_used_without_credentials() {
+    const AGAIN: &str = "PLAUDIT_TEST_OPENS_BY_ENVIRONMENT";
+    if std::env::var(AGAIN).is_ok() {
+        let store = Firestore::open(&emulators::fresh_project(), "(default)").await.unwrap();
+        assert_eq!(told(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
+        return;
+    }
+    // Warm, so that the patience of production suffices.
+    let Some(ledger) = ledger(PATIENT).await else { return };
+    let name = "firestore::the_emulator_that_the_environment_names_is_used_without_credentials";
+    let again = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env("FIRESTORE_EMULATOR_HOST", &ledger.proxy.host)
+        .env(AGAIN, "1")
+        .output()
+        .await
+        .unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
+    assert_eq!(ledger.rpcs(), ["BatchGetDocuments", "Commit"]);
+}

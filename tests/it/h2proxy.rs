@@ -1,0 +1,250 @@
+//! A gRPC proxy that counts what passes, and does what networks and servers do at the wrong moment.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::SendRequest;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+/// What goes wrong with one call.
+#[derive(Clone)]
+pub enum Fault {
+    /// Answered with this gRPC status and message, without reaching the server.
+    Status(u16, &'static str),
+    /// Applied, and the stream reset instead of the answer.
+    LoseAnswer,
+    /// Applied, and the whole connection cut instead of the answer.
+    CutAfter,
+    /// Not applied; the whole connection cut.
+    CutBefore,
+    /// Never answered, never applied.
+    Hang,
+    /// Applied, and the answer kept back until the token is cancelled.
+    HoldAnswer(CancellationToken),
+}
+
+/// One call that came by.
+#[derive(Clone)]
+pub struct Call {
+    /// The RPC's name, such as `Commit`.
+    pub rpc: String,
+    /// Its request, still framed.
+    framed: Bytes,
+}
+
+impl Call {
+    /// How many writes a `Commit` asked for.
+    pub fn writes(&self) -> usize {
+        self.commit().writes.len()
+    }
+
+    /// Whether any part of the request holds `text`.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.framed.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    /// Whether a transaction was asked for.
+    pub fn is_in_transaction(&self) -> bool {
+        !self.commit().transaction.is_empty()
+    }
+
+    fn commit(&self) -> firestore::gcloud_sdk::google::firestore::v1::CommitRequest {
+        use firestore::gcloud_sdk::prost::Message;
+        // A gRPC message stands behind one byte of flags and four of length.
+        Message::decode(self.framed.slice(5..)).expect("a CommitRequest")
+    }
+}
+
+type Matches = Box<dyn Fn(&Call) -> bool + Send>;
+
+struct State {
+    calls: Vec<Call>,
+    faults: VecDeque<(Matches, Fault)>,
+    always: Option<Fault>,
+}
+
+/// The proxy; it ends when this is dropped.
+pub struct Proxy {
+    /// Where it listens.
+    pub host: String,
+    state: Arc<Mutex<State>>,
+    up: watch::Sender<bool>,
+    faulted: watch::Receiver<usize>,
+    _accepting: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of `upstream`.
+    pub async fn start(upstream: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(Mutex::new(State { calls: Vec::new(), faults: VecDeque::new(), always: None }));
+        let (up, is_up) = watch::channel(true);
+        let (faulting, faulted) = watch::channel(0);
+        let way = Way { upstream: upstream.to_owned(), state: state.clone(), faulting: Arc::new(faulting) };
+        let accepting = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                if *is_up.borrow() {
+                    connections.spawn(way.clone().connection(stream, is_up.clone()));
+                }
+            }
+        });
+        Self { host, state, up, faulted, _accepting: AbortOnDropHandle::new(accepting) }
+    }
+
+    /// The next call of this RPC meets `fault`; faults set for the same RPC are met one after another.
+    pub fn fault(&self, rpc: &'static str, fault: Fault) {
+        self.fault_where(move |call| call.rpc == rpc, fault);
+    }
+
+    /// The next call for which `matches` holds meets `fault`.
+    pub fn fault_where(&self, matches: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
+        self.state.lock().unwrap().faults.push_back((Box::new(matches), fault));
+    }
+
+    /// From now on everything meets `fault`, or nothing does any more.
+    pub fn always(&self, fault: Option<Fault>) {
+        let mut state = self.state.lock().unwrap();
+        state.faults.clear();
+        state.always = fault;
+    }
+
+    /// Takes the server away, with all its connections, or gives it back.
+    pub fn set_up(&self, up: bool) {
+        self.up.send_replace(up);
+    }
+
+    /// Waits until as many faults as this were met, and, where the server applies the call, it has.
+    pub async fn faults_met(&self, count: usize) {
+        self.faulted.clone().wait_for(|met| *met >= count).await.unwrap();
+    }
+
+    /// Every fault that was set was met.
+    pub fn assert_all_faults_met(&self) {
+        assert!(self.state.lock().unwrap().faults.is_empty(), "a fault was never met");
+    }
+
+    /// The calls since the last time this was asked.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.state.lock().unwrap().calls)
+    }
+}
+
+#[derive(Clone)]
+struct Way {
+    upstream: String,
+    state: Arc<Mutex<State>>,
+    faulting: Arc<watch::Sender<usize>>,
+}
+
+impl Way {
+    async fn connection(self, stream: TcpStream, mut is_up: watch::Receiver<bool>) {
+        let Ok(upstream) = TcpStream::connect(&self.upstream).await else {
+            return;
+        };
+        let (sender, onward) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(upstream))
+                .await
+                .unwrap();
+        let _onward = AbortOnDropHandle::new(tokio::spawn(onward));
+        let cut = CancellationToken::new();
+        let service = hyper::service::service_fn({
+            let cut = cut.clone();
+            move |request| self.clone().call(request, sender.clone(), cut.clone())
+        });
+        let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            _ = serving => {}
+            () = cut.cancelled() => {}
+            _ = is_up.wait_for(|up| !*up) => {}
+        }
+    }
+
+    async fn call(
+        self,
+        request: Request<Incoming>,
+        mut onward: SendRequest<Full<Bytes>>,
+        cut: CancellationToken,
+    ) -> Result<Response<Body>, Failed> {
+        let (mut head, body) = request.into_parts();
+        let call = Call {
+            rpc: head.uri.path().rsplit('/').next().unwrap().to_owned(),
+            framed: body.collect().await?.to_bytes(),
+        };
+        let fault = self.note(&call);
+        match fault {
+            Some(Fault::Status(code, message)) => {
+                self.met();
+                return Ok(refusal(code, message));
+            }
+            Some(Fault::CutBefore) => {
+                self.met();
+                cut.cancel();
+                return std::future::pending().await;
+            }
+            Some(Fault::Hang) => {
+                self.met();
+                return std::future::pending().await;
+            }
+            _ => {}
+        }
+        let uri = format!("http://{}{}", self.upstream, head.uri.path());
+        head.uri = uri.parse()?;
+        let answer = onward.send_request(Request::from_parts(head, Full::new(call.framed))).await?;
+        let Some(fault) = fault else {
+            return Ok(answer.map(BodyExt::boxed_unsync));
+        };
+        // All of the answer is here: whatever was asked for is done.
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await?;
+        self.met();
+        match fault {
+            Fault::HoldAnswer(release) => release.cancelled().await,
+            Fault::CutAfter => {
+                cut.cancel();
+                return std::future::pending().await;
+            }
+            _ => return Err("the answer is lost".into()),
+        }
+        let body = body.map_err(|never| match never {}).boxed_unsync();
+        Ok(Response::from_parts(head, body))
+    }
+
+    fn note(&self, call: &Call) -> Option<Fault> {
+        let mut state = self.state.lock().unwrap();
+        state.calls.push(call.clone());
+        match state.faults.iter().position(|(matches, _)| matches(call)) {
+            Some(place) => state.faults.remove(place).map(|(_, fault)| fault),
+            None => state.always.clone(),
+        }
+    }
+
+    fn met(&self) {
+        self.faulting.send_modify(|met| *met += 1);
+    }
+}
+
+fn refusal(code: u16, message: &str) -> Response<Body> {
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+    Response::builder()
+        .header("content-type", "application/grpc")
+        .header("grpc-status", code)
+        .header("grpc-message", message)
+        .body(body)
+        .unwrap()
+}

@@ -1,0 +1,671 @@
+//! What every store promises. A new store is a function that opens an empty one, and a line at the end.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use plaudit::domain::{
+    Content, Contribution, ContributionId, ContributorId, Destination, Kind, Milestones, Moment, Recognition,
+    RecognitionId, Standing, owed,
+};
+use plaudit::store::firestore::Firestore;
+use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
+
+use crate::emulators::{self, PATIENT};
+
+use Destination::{Comment, Local, Topic};
+use Novelty::{Different, New, Same};
+
+/// An empty store, and what must live as long as it.
+pub struct Opened {
+    pub store: Arc<dyn Store>,
+    pub keep: Box<dyn Any + Send>,
+}
+
+async fn firestore() -> Option<Opened> {
+    let host = emulators::firestore()?;
+    let project = emulators::fresh_project();
+    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await;
+    Some(Opened { store: Arc::new(store.unwrap()), keep: Box::new(()) })
+}
+
+async fn sqlite() -> Option<Opened> {
+    let directory = tempfile::tempdir().unwrap();
+    let store = plaudit::store::sqlite::Sqlite::open(&directory.path().join("plaudit.db"));
+    Some(Opened { store: Arc::new(store.unwrap()), keep: Box::new(directory) })
+}
+
+pub fn at(seconds: i64) -> Moment {
+    // 2026-11-24T10:00:00Z
+    Moment::from_timestamp(1_795_514_400 + seconds, 123_456_000).unwrap()
+}
+
+pub fn who(name: &str) -> ContributorId {
+    ContributorId::parse(name).unwrap()
+}
+
+pub fn done(id: &str, by: &str) -> Contribution {
+    Contribution {
+        id: ContributionId::from_text(id),
+        contributor: who(by),
+        kind: Kind::PULL_REQUEST,
+        occurred_at: at(-60),
+        title: Some(format!("Title of {id}")),
+        url: None,
+        repository: None,
+        private: false,
+        user_id: None,
+        content: None,
+    }
+}
+
+fn told(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
+    recorded.iter().map(|one| (one.novelty, one.tally)).collect()
+}
+
+/// Counts `count` contributions of one contributor, together.
+pub async fn count(store: &dyn Store, by: &str, count: usize) {
+    let batch: Vec<_> = (1..=count).map(|i| done(&format!("{by}/{i}"), by)).collect();
+    for part in batch.chunks(100) {
+        store.record(part, at(0)).await.unwrap();
+    }
+}
+
+pub fn recognition(by: &str, milestone: u64, made: Moment) -> Recognition {
+    Recognition {
+        id: RecognitionId::of(&who(by), milestone),
+        contributor: who(by),
+        milestone,
+        tally: milestone,
+        recognized_at: made,
+        contribution: None,
+    }
+}
+
+/// Makes one recognition of each of `people`, who have the tally for it, at seconds 1, 2, 3 and so on.
+async fn recognise_all(
+    store: &dyn Store,
+    people: &[String],
+    destinations: &[Destination],
+) -> Vec<Recognition> {
+    let mut made = Vec::new();
+    for (by, second) in people.iter().zip(1..) {
+        count(store, by, 3).await;
+        made.push(recognition(by, 3, at(second)));
+    }
+    assert_eq!(store.recognise(&made, destinations).await.unwrap(), vec![true; people.len()]);
+    made
+}
+
+fn people(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("github:person-{i:02}")).collect()
+}
+
+fn page(limit: usize, after: Option<String>) -> Page {
+    Page { limit, after }
+}
+
+/// Reads a list to its end, `limit` at a time.
+async fn read_all<T>(limit: usize, mut read: impl AsyncFnMut(Page) -> Paged<T>) -> Vec<T> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let part = read(page(limit, after)).await;
+        assert!(part.items.len() <= limit);
+        all.extend(part.items);
+        after = part.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
+    let private = Contribution {
+        url: Some("https://github.com/o/r/pull/7".into()),
+        repository: Some("o/r".into()),
+        private: true,
+        user_id: Some(583_231),
+        content: Some(Content([7; 16])),
+        ..done("github:42:pull_request:7", "github:octocat")
+    };
+    let recorded = store.record(std::slice::from_ref(&private), at(0)).await.unwrap();
+    let expected = Recorded { novelty: New, tally: 1, recognised: 0 };
+    assert_eq!(recorded, [expected]);
+    let counted = store.contribution(&private.id).await.unwrap().unwrap();
+    assert_eq!((counted.contribution, counted.recorded_at), (private, at(0)));
+    let contributor = store.contributor(&who("github:octocat")).await.unwrap().unwrap();
+    let standing = Standing { contributor: who("github:octocat"), tally: 1, recognised: 0 };
+    assert_eq!(contributor.standing, standing);
+    assert_eq!(contributor.user_id, Some(583_231));
+    assert_eq!((contributor.first_at, contributor.last_at), (at(0), at(0)));
+}
+
+async fn a_contributor_keeps_the_first_and_the_last_time_and_the_account(store: &dyn Store) {
+    let known = Contribution { user_id: Some(7), ..done("1", "github:octocat") };
+    store.record(&[known], at(10)).await.unwrap();
+    store.record(&[done("2", "github:octocat")], at(30)).await.unwrap();
+    store.record(&[done("3", "github:octocat")], at(20)).await.unwrap();
+    let contributor = store.contributor(&who("github:octocat")).await.unwrap().unwrap();
+    assert_eq!(contributor.user_id, Some(7));
+    assert_eq!(contributor.first_at, at(10));
+    assert!(contributor.last_at >= at(20));
+}
+
+async fn what_is_not_there_is_none(store: &dyn Store) {
+    assert_eq!(store.contribution(&ContributionId::from_text("x")).await.unwrap(), None);
+    assert_eq!(store.contribution(&ContributionId::from_text("")).await.unwrap(), None);
+    assert_eq!(store.contributor(&who("nobody")).await.unwrap(), None);
+    assert_eq!(store.recognition(&RecognitionId::from_text("nobody:3")).await.unwrap(), None);
+    assert_eq!(store.position_of(&RecognitionId::from_text("nobody:3")).await.unwrap(), None);
+    assert_eq!(store.record(&[], at(0)).await.unwrap(), []);
+    assert_eq!(store.recognise(&[], &[Local]).await.unwrap(), Vec::<bool>::new());
+    assert_eq!(store.backlog(&Destination::ALL).await.unwrap(), Backlog::default());
+    assert_eq!(store.owing(&Milestones::default(), 10).await.unwrap(), []);
+    store.settle(&[(RecognitionId::from_text("nobody:3"), Local, Settled::Done)]).await.unwrap();
+    let late = Settled::Later(at(9));
+    store.settle(&[(RecognitionId::from_text("nobody:3"), Local, late)]).await.unwrap();
+    store.ping().await.unwrap();
+}
+
+async fn of_contributions_together_each_has_its_own_tally(store: &dyn Store) {
+    count(store, "ann", 2).await;
+    let batch = [done("a", "ann"), done("b", "ben"), done("c", "ann"), done("d", "ben"), done("e", "ann")];
+    let recorded = store.record(&batch, at(1)).await.unwrap();
+    assert_eq!(told(&recorded), [(New, 3), (New, 1), (New, 4), (New, 2), (New, 5)]);
+}
+
+async fn a_repeat_counts_nothing(store: &dyn Store) {
+    let posted = Contribution { content: Some(Content([1; 16])), ..done("posted", "ann") };
+    let other = Contribution { content: Some(Content([2; 16])), ..posted.clone() };
+    store.record(&[posted.clone(), done("a", "ann")], at(0)).await.unwrap();
+    assert_eq!(told(&store.record(std::slice::from_ref(&posted), at(1)).await.unwrap()), [(Same, 2)]);
+    assert_eq!(told(&store.record(std::slice::from_ref(&other), at(1)).await.unwrap()), [(Different, 2)]);
+    let kept = store.contribution(&posted.id).await.unwrap().unwrap();
+    assert_eq!((kept.contribution.content, kept.recorded_at), (posted.content, at(0)));
+
+    let batch = [done("b", "ben"), posted, done("c", "ann"), other, done("a", "ann"), done("d", "cleo")];
+    let recorded = store.record(&batch, at(2)).await.unwrap();
+    let novelties: Vec<_> = recorded.iter().map(|one| one.novelty).collect();
+    assert_eq!(novelties, [New, Same, New, Different, Same, New]);
+    let news: Vec<_> = recorded.iter().filter(|one| one.novelty == New).map(|one| one.tally).collect();
+    assert_eq!(news, [1, 3, 1]);
+    // The present tally of a repeat's contributor, as it was before or after what came with it.
+    assert!(
+        [1, 3, 4].iter().all(|&repeat: &usize| (2..=3).contains(&recorded[repeat].tally)),
+        "{recorded:?}"
+    );
+}
+
+async fn a_repeat_inside_a_batch_counts_once(store: &dyn Store) {
+    let posted = |content| Contribution { content: Some(Content([content; 16])), ..done("posted", "ann") };
+    let batch = [posted(1), done("a", "ann"), posted(1), posted(2), posted(1), posted(2)];
+    let recorded = store.record(&batch, at(0)).await.unwrap();
+    let expected = [(New, 1), (New, 2), (Same, 2), (Different, 2), (Same, 2), (Different, 2)];
+    assert_eq!(told(&recorded), expected);
+    assert_eq!(told(&store.record(&batch[4..], at(1)).await.unwrap()), [(Same, 2), (Different, 2)]);
+}
+
+async fn two_hundred_at_once_by_one_contributor_all_count(store: &dyn Store) {
+    let batches: Vec<_> = (0..200).map(|i| [done(&format!("c{i}"), "github:octocat")]).collect();
+    let recorded = join_all(batches.iter().map(|batch| store.record(batch, at(0)))).await;
+    let tallies: BTreeSet<_> = recorded.into_iter().map(|recorded| recorded.unwrap()[0].tally).collect();
+    assert_eq!(tallies, (1..=200).collect());
+    assert_eq!(store.contributor(&who("github:octocat")).await.unwrap().unwrap().standing.tally, 200);
+}
+
+async fn copies_at_once_count_once(store: &dyn Store) {
+    let batches: Vec<_> = (0..50)
+        .map(|i| {
+            [done(&format!("own-{i}"), "ann"), done("shared", "ann"), done(&format!("other-{i}"), "ben")]
+        })
+        .collect();
+    let recorded = join_all(batches.iter().map(|batch| store.record(batch, at(0)))).await;
+    let mut news = BTreeMap::new();
+    for (batch, recorded) in batches.iter().zip(recorded) {
+        for (one, recorded) in batch.iter().zip(recorded.unwrap()) {
+            assert_ne!(recorded.novelty, Different);
+            if recorded.novelty == New {
+                *news.entry(one.id.to_string()).or_insert(0) += 1;
+            }
+        }
+    }
+    assert_eq!(news.len(), 101);
+    assert!(news.values().all(|times| *times == 1), "{news:?}");
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.tally, 51);
+    assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.tally, 50);
+}
+
+async fn odd_ids_are_kept_and_told_apart(store: &dyn Store) {
+    let long = "ä/".repeat(400);
+    let longer = "ä".repeat(900);
+    let longest = "x".repeat(1_500);
+    let over = "x".repeat(1_501);
+    let ids = [
+        "/",
+        "//",
+        ".",
+        "..",
+        "a/b",
+        "a%2Fb",
+        "%",
+        "%25",
+        "__a__",
+        "____",
+        "__name__",
+        "Ünï/cødé 🦀",
+        " ",
+        "'\"`",
+        "a\tb",
+        "sha256:x",
+        "a.b[c]",
+        "*",
+        "~",
+        &long,
+        &longer,
+        &longest,
+        &over,
+    ];
+    let names = [".", "..", "__a__", "100%", "änne 🦀", "github:a.b_c-d", "git.example.org:8443:mona"];
+    let batch: Vec<_> = ids.iter().zip(names.iter().cycle()).map(|(id, name)| done(id, name)).collect();
+    let recorded = store.record(&batch, at(0)).await.unwrap();
+    assert!(recorded.iter().all(|one| one.novelty == New));
+    for one in &batch {
+        let counted = store.contribution(&one.id).await.unwrap().unwrap();
+        assert_eq!(counted.contribution, *one);
+    }
+    let again = store.record(&batch, at(1)).await.unwrap();
+    assert!(again.iter().all(|one| one.novelty == Same));
+    for name in names {
+        let expected = batch.iter().filter(|one| one.contributor == who(name)).count();
+        let contributor = store.contributor(&who(name)).await.unwrap().unwrap();
+        assert_eq!(contributor.standing.tally, expected as u64);
+        assert_eq!(contributor.standing.contributor, who(name));
+        let made = recognition(name, 1, at(1));
+        assert_eq!(store.recognise(std::slice::from_ref(&made), &[Local]).await.unwrap(), [true]);
+        assert_eq!(store.recognition(&made.id).await.unwrap().unwrap().0, made);
+    }
+    let all = read_all(3, async |page| store.contributors(Order::Id, &page).await.unwrap()).await;
+    let all: BTreeSet<_> = all.iter().map(|one| one.standing.contributor.to_string()).collect();
+    assert_eq!(all, names.iter().map(|name| (*name).to_owned()).collect());
+}
+
+async fn a_recognition_is_made_once(store: &dyn Store) {
+    let third = Contribution {
+        private: true,
+        user_id: Some(9),
+        content: Some(Content([3; 16])),
+        ..done("third", "ann")
+    };
+    store.record(&[done("a", "ann"), done("b", "ann"), third.clone()], at(0)).await.unwrap();
+    let first = Recognition { contribution: Some(third), ..recognition("ann", 3, at(1)) };
+    assert_eq!(store.recognise(std::slice::from_ref(&first), &[Local, Topic]).await.unwrap(), [true]);
+    let later = Recognition { tally: 7, contribution: None, recognized_at: at(5), ..first.clone() };
+    assert_eq!(store.recognise(&[later], &[Comment]).await.unwrap(), [false]);
+    let waiting = |destination| Progress { destination, state: "waiting", reason: None };
+    let mut kept = store.recognition(&first.id).await.unwrap().unwrap();
+    kept.1.sort_by_key(|one| one.destination);
+    assert_eq!(kept, (first, vec![waiting(Local), waiting(Topic)]));
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 3);
+    let recorded = store.record(&[done("next", "ann")], at(6)).await.unwrap();
+    assert_eq!((recorded[0].tally, recorded[0].recognised), (4, 3));
+}
+
+async fn several_milestones_are_recognised_at_once(store: &dyn Store) {
+    count(store, "ann", 10).await;
+    count(store, "ben", 3).await;
+    let made = [recognition("ann", 3, at(1)), recognition("ben", 3, at(1)), recognition("ann", 10, at(1))];
+    assert_eq!(store.recognise(&made[..1], &[Local]).await.unwrap(), [true]);
+    assert_eq!(store.recognise(&made, &[Local]).await.unwrap(), [false, true, true]);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 10);
+    assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.recognised, 3);
+    // The highest milestone never falls.
+    store.recognise(&[recognition("ann", 5, at(2))], &[Local]).await.unwrap();
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 10);
+}
+
+async fn a_recognition_made_at_once_by_many_is_made_by_one(store: &dyn Store) {
+    count(store, "ann", 10).await;
+    let made = [recognition("ann", 3, at(1)), recognition("ann", 10, at(1))];
+    let answers = join_all((0..10).map(|_| store.recognise(&made, &[Local]))).await;
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    for place in 0..2 {
+        assert_eq!(answers.iter().filter(|new| new[place]).count(), 1);
+    }
+}
+
+async fn who_is_owed_follows_the_milestones(store: &dyn Store) {
+    for (name, tally) in [("ann", 12), ("ben", 9), ("cleo", 2), ("dora", 3), ("emil", 25)] {
+        count(store, name, tally).await;
+    }
+    let owing = async |milestones: &str, limit| {
+        let milestones = Milestones::parse(milestones).unwrap();
+        let owing = store.owing(&milestones, limit).await.unwrap();
+        for standing in &owing {
+            assert_ne!(owed(standing, &[], &milestones, at(0)), [], "{standing:?} is owed nothing");
+        }
+        owing.iter().map(|one| one.contributor.to_string()).collect::<BTreeSet<_>>()
+    };
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(owing("3,10", 100).await, names(&["ann", "ben", "dora", "emil"]));
+    assert_eq!(owing("3,10", 2).await.len(), 2);
+    let made: Vec<_> =
+        ["ann", "ben", "dora", "emil"].iter().map(|name| recognition(name, 3, at(1))).collect();
+    store.recognise(&made, &[]).await.unwrap();
+    assert_eq!(owing("3,10", 100).await, names(&["ann", "emil"]));
+    store.recognise(&[recognition("ann", 10, at(2)), recognition("emil", 10, at(2))], &[]).await.unwrap();
+    assert_eq!(owing("3,10", 100).await, names(&[]));
+    // A milestone of before that is gone, new ones between, below and above.
+    assert_eq!(owing("2,7,20", 100).await, names(&["ben", "cleo", "emil"]));
+    assert_eq!(owing("4,9,11", 100).await, names(&["ann", "ben", "emil"]));
+    assert_eq!(owing("1", 100).await, names(&["cleo"]));
+    assert_eq!(owing("1000", 100).await, names(&[]));
+}
+
+async fn ten_claimers_share_what_is_due(store: &dyn Store) {
+    let people = people(30);
+    let made = recognise_all(store, &people, &[Topic]).await;
+    let claimers = (0..10).map(|_| async {
+        let mut mine = Vec::new();
+        loop {
+            let claimed = store.claim(Topic, at(60), at(120), 7).await.unwrap();
+            mine.extend(claimed.into_iter().map(|due| due.recognition.id.to_string()));
+            assert!(mine.len() <= made.len(), "what is held is given again");
+            // Others may hold what was seen; only the store knows when nothing is left.
+            if store.claim(Topic, at(60), at(60), 1).await.unwrap().is_empty() {
+                return mine;
+            }
+        }
+    });
+    let claimed: Vec<_> = join_all(claimers).await.into_iter().flatten().collect();
+    let distinct: BTreeSet<_> = claimed.iter().cloned().collect();
+    assert_eq!(claimed.len(), distinct.len(), "some were claimed twice");
+    assert_eq!(distinct, made.iter().map(|one| one.id.to_string()).collect());
+}
+
+async fn what_is_claimed_is_held_until_then_and_no_longer(store: &dyn Store) {
+    let people = people(3);
+    let made = recognise_all(store, &people, &[Local, Topic]).await;
+    let claimed = store.claim(Topic, at(10), at(40), 2).await.unwrap();
+    let ids: Vec<_> = claimed.iter().map(|due| &due.recognition.id).collect();
+    assert_eq!(ids, [&made[0].id, &made[1].id], "oldest first");
+    assert_eq!((&claimed[0].recognition, claimed[0].tries), (&made[0], 0));
+    let rest = store.claim(Topic, at(39), at(50), 10).await.unwrap();
+    assert_eq!(rest.iter().map(|due| &due.recognition.id).collect::<Vec<_>>(), [&made[2].id]);
+    assert_eq!(store.claim(Local, at(10), at(40), 10).await.unwrap().len(), 3, "each destination for itself");
+    assert_eq!(store.claim(Topic, at(40), at(60), 10).await.unwrap().len(), 2, "the hold has ended");
+    assert_eq!(store.claim(Comment, at(60), at(90), 10).await.unwrap(), []);
+    assert_eq!(store.claim(Topic, at(0), at(90), 10).await.unwrap(), [], "not due before it was made");
+}
+
+async fn a_look_holds_nothing(store: &dyn Store) {
+    recognise_all(store, &people(2), &[Topic]).await;
+    for _ in 0..2 {
+        assert_eq!(store.claim(Topic, at(10), at(10), 10).await.unwrap().len(), 2);
+    }
+}
+
+async fn what_is_settled_is_not_due(store: &dyn Store) {
+    let made = recognise_all(store, &people(3), &[Topic, Comment]).await;
+    let settled = [
+        (made[0].id.clone(), Topic, Settled::Done),
+        (made[0].id.clone(), Comment, Settled::GivenUp("no_place".into())),
+        (made[1].id.clone(), Topic, Settled::Later(at(100))),
+    ];
+    store.claim(Topic, at(10), at(40), 10).await.unwrap();
+    store.settle(&settled).await.unwrap();
+    let due = async |now| {
+        let due = store.claim(Topic, at(now), at(now), 10).await.unwrap();
+        due.into_iter().map(|due| (due.recognition.id, due.tries)).collect::<HashMap<_, _>>()
+    };
+    assert_eq!(due(99).await, HashMap::from([(made[2].id.clone(), 0)]));
+    assert_eq!(due(100).await, HashMap::from([(made[1].id.clone(), 1), (made[2].id.clone(), 0)]));
+    let progress = |destination, state, reason: Option<&str>| Progress {
+        destination,
+        state,
+        reason: reason.map(str::to_owned),
+    };
+    let (kept, mut became) = store.recognition(&made[0].id).await.unwrap().unwrap();
+    became.sort_by_key(|one| one.destination);
+    assert_eq!(kept, made[0]);
+    assert_eq!(became, [progress(Topic, "done", None), progress(Comment, "given_up", Some("no_place"))]);
+    let (_, mut became) = store.recognition(&made[1].id).await.unwrap().unwrap();
+    became.sort_by_key(|one| one.destination);
+    assert_eq!(became, [progress(Topic, "waiting", None), progress(Comment, "waiting", None)]);
+    store.settle(&[(made[1].id.clone(), Topic, Settled::Later(at(200)))]).await.unwrap();
+    assert_eq!(due(200).await[&made[1].id], 2);
+}
+
+async fn what_was_taken_is_never_due_again(store: &dyn Store) {
+    let made = recognise_all(store, &people(1), &[Topic]).await;
+    store.settle(&[(made[0].id.clone(), Topic, Settled::Done)]).await.unwrap();
+    store.settle(&[(made[0].id.clone(), Topic, Settled::Later(at(5)))]).await.unwrap();
+    store.settle(&[(made[0].id.clone(), Comment, Settled::Later(at(5)))]).await.unwrap();
+    assert_eq!(store.claim(Topic, at(100), at(100), 10).await.unwrap(), []);
+    assert_eq!(store.claim(Comment, at(100), at(100), 10).await.unwrap(), []);
+    assert_eq!(store.backlog(&Destination::ALL).await.unwrap(), Backlog::default());
+    assert_eq!(store.recognise(&made, &[Topic]).await.unwrap(), [false]);
+    assert_eq!(store.claim(Topic, at(100), at(100), 10).await.unwrap(), []);
+}
+
+async fn the_backlog_counts_each_destination(store: &dyn Store) {
+    let made = recognise_all(store, &people(3), &[Topic, Comment]).await;
+    let backlog = async |destinations: &[Destination]| {
+        let backlog = store.backlog(destinations).await.unwrap();
+        (backlog.waiting, backlog.oldest)
+    };
+    assert_eq!(backlog(&[Topic, Comment]).await, (6, Some(at(1))));
+    assert_eq!(backlog(&[Topic]).await, (3, Some(at(1))));
+    assert_eq!(backlog(&[Local]).await, (0, None));
+    assert_eq!(backlog(&[]).await, (0, None));
+    store.claim(Topic, at(10), at(40), 10).await.unwrap();
+    assert_eq!(backlog(&[Topic]).await.0, 3, "what is held waits still");
+    store.settle(&[(made[0].id.clone(), Topic, Settled::Done)]).await.unwrap();
+    assert_eq!(backlog(&[Topic]).await, (2, Some(at(2))));
+    assert_eq!(backlog(&[Topic, Comment]).await, (5, Some(at(1))));
+}
+
+async fn contributors_are_listed_whole_in_either_order(store: &dyn Store) {
+    let mut expected = Vec::new();
+    for (name, place) in people(12).iter().zip(0..) {
+        count(store, name, place % 4 + 1).await;
+        expected.push(((place % 4 + 1) as u64, name.clone()));
+    }
+    let mine = |one: &plaudit::store::Contributor| (one.standing.tally, one.standing.contributor.to_string());
+    let by_id = read_all(5, async |page| store.contributors(Order::Id, &page).await.unwrap()).await;
+    assert_eq!(by_id.iter().map(mine).collect::<Vec<_>>(), expected);
+    expected.sort_by_key(|(tally, name)| (std::cmp::Reverse(*tally), name.clone()));
+    for limit in [1, 3, 4, 12, 100] {
+        let by_tally =
+            read_all(limit, async |page| store.contributors(Order::Tally, &page).await.unwrap()).await;
+        assert_eq!(by_tally.iter().map(mine).collect::<Vec<_>>(), expected);
+    }
+}
+
+async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store: &dyn Store) {
+    let mut expected = Vec::new();
+    for second in 0..6 {
+        // Two at the same moment each time, one of them private.
+        let open = done(&format!("open-{second}"), "ann");
+        let private = Contribution { private: true, ..done(&format!("private-{second}"), "ann") };
+        store
+            .record(&[open.clone(), private.clone(), done(&format!("ben-{second}"), "ben")], at(second))
+            .await
+            .unwrap();
+        expected.push((at(second), [open.id.to_string(), private.id.to_string()]));
+    }
+    expected.reverse();
+    for limit in [1, 2, 5, 100] {
+        let list = async |with_private| {
+            let read = async |page| store.contributions_of(&who("ann"), with_private, &page).await.unwrap();
+            read_all(limit, read).await
+        };
+        let all = list(true).await;
+        let times: Vec<_> = all.iter().map(|one| one.recorded_at).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b));
+        let ids: BTreeSet<_> = all.iter().map(|one| one.contribution.id.to_string()).collect();
+        assert_eq!((all.len(), ids), (12, expected.iter().flat_map(|(_, ids)| ids.clone()).collect()));
+        let open: Vec<_> = list(false).await.iter().map(|one| one.contribution.id.to_string()).collect();
+        assert_eq!(open, expected.iter().map(|(_, [open, _])| open.clone()).collect::<Vec<_>>());
+    }
+    let nobody = store.contributions_of(&who("nobody"), true, &page(10, None)).await.unwrap();
+    assert_eq!((nobody.items, nobody.next), (Vec::new(), None));
+}
+
+async fn recognitions_are_listed_newest_first(store: &dyn Store) {
+    let mut made = recognise_all(store, &people(7), &[Local]).await;
+    made.reverse();
+    for limit in [1, 3, 7, 100] {
+        let all = read_all(limit, async |page| store.recognitions(&page).await.unwrap()).await;
+        assert_eq!(all, made);
+    }
+}
+
+async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
+    recognise_all(store, &people(3), &[Local]).await;
+    let by_tally = store.contributors(Order::Tally, &page(1, None)).await.unwrap().next.unwrap();
+    let by_id = store.contributors(Order::Id, &page(1, None)).await.unwrap().next.unwrap();
+    let newest = store.recognitions(&page(1, None)).await.unwrap().next.unwrap();
+    let who = who("github:person-00");
+    let of_one = store.contributions_of(&who, true, &page(1, None)).await.unwrap().next.unwrap();
+    let refused =
+        |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::BadCursor)), "{result:?}");
+    let garbage = ["", "x", "%%%", "e30", "bnVsbA", "W10", "\u{1F980}", "AAAA"].map(str::to_owned);
+    let check = async |good: &String| {
+        let foreign = [&by_tally, &by_id, &newest, &of_one].into_iter().filter(|cursor| *cursor != good);
+        for cursor in foreign.chain(&garbage) {
+            let page = page(1, Some(cursor.clone()));
+            if good == &by_tally {
+                refused(store.contributors(Order::Tally, &page).await.map(drop));
+            } else if good == &by_id {
+                refused(store.contributors(Order::Id, &page).await.map(drop));
+            } else if good == &newest {
+                refused(store.recognitions(&page).await.map(drop));
+            } else {
+                refused(store.contributions_of(&who, true, &page).await.map(drop));
+            }
+        }
+    };
+    for good in [&by_tally, &by_id, &newest, &of_one] {
+        check(good).await;
+    }
+    for position in &garbage {
+        refused(store.recognitions_after(Some(position), 10).await.map(drop));
+    }
+}
+
+/// Everything that is made since `position`, each once, and the position after it.
+async fn follow(
+    store: &dyn Store,
+    position: &mut String,
+    seen: &mut BTreeSet<String>,
+    limit: usize,
+) -> Vec<String> {
+    let mut fresh = Vec::new();
+    loop {
+        let (made, next) = store.recognitions_after(Some(position), limit).await.unwrap();
+        assert!(made.len() <= limit);
+        let ended = made.is_empty();
+        let ids = made.iter().map(|one| one.id.to_string());
+        fresh.extend(ids.filter(|id| seen.insert(id.clone())));
+        *position = next;
+        if ended {
+            return fresh;
+        }
+    }
+}
+
+async fn what_is_made_after_a_position_is_followed(store: &dyn Store) {
+    let people = people(9);
+    recognise_all(store, &people[..2], &[Local]).await;
+    let (none, mut position) = store.recognitions_after(None, 10).await.unwrap();
+    assert_eq!(none, []);
+    let mut seen = BTreeSet::new();
+    assert_eq!(follow(store, &mut position, &mut seen, 2).await, Vec::<String>::new());
+
+    for name in &people[2..] {
+        count(store, name, 3).await;
+    }
+    let made: Vec<_> =
+        people[2..7].iter().zip(10..).map(|(name, second)| recognition(name, 3, at(second))).collect();
+    store.recognise(&made, &[Local]).await.unwrap();
+    let ids: Vec<_> = made.iter().map(|one| one.id.to_string()).collect();
+    assert_eq!(follow(store, &mut position, &mut seen, 2).await, ids, "oldest first");
+    assert_eq!(follow(store, &mut position, &mut seen, 2).await, Vec::<String>::new());
+
+    // Made by an instance whose clock is behind.
+    let late = recognition(&people[7], 3, at(8));
+    store.recognise(std::slice::from_ref(&late), &[Local]).await.unwrap();
+    assert_eq!(follow(store, &mut position, &mut seen, 2).await, [late.id.to_string()]);
+
+    let mut resumed = store.position_of(&made[2].id).await.unwrap().unwrap();
+    let mut again = BTreeSet::new();
+    follow(store, &mut resumed, &mut again, 2).await;
+    for id in ids[3..].iter().chain([&late.id.to_string()]) {
+        assert!(again.contains(id), "{id} was missed after resuming");
+    }
+}
+
+async fn many_made_at_one_moment_are_all_followed(store: &dyn Store) {
+    let (_, mut position) = store.recognitions_after(None, 10).await.unwrap();
+    let people = people(9);
+    for name in &people {
+        count(store, name, 3).await;
+    }
+    let made: Vec<_> = people.iter().map(|name| recognition(name, 3, at(5))).collect();
+    store.recognise(&made, &[Local]).await.unwrap();
+    let followed = follow(store, &mut position, &mut BTreeSet::new(), 2).await;
+    assert_eq!(
+        followed.into_iter().collect::<BTreeSet<_>>(),
+        made.iter().map(|one| one.id.to_string()).collect()
+    );
+}
+
+macro_rules! suite {
+    ($store:ident) => {
+        mod $store {
+            suite!(@holds $store:
+                a_new_contribution_counts_and_comes_back_whole,
+                a_contributor_keeps_the_first_and_the_last_time_and_the_account,
+                what_is_not_there_is_none,
+                of_contributions_together_each_has_its_own_tally,
+                a_repeat_counts_nothing,
+                a_repeat_inside_a_batch_counts_once,
+                two_hundred_at_once_by_one_contributor_all_count,
+                copies_at_once_count_once,
+                odd_ids_are_kept_and_told_apart,
+                a_recognition_is_made_once,
+                several_milestones_are_recognised_at_once,
+                a_recognition_made_at_once_by_many_is_made_by_one,
+                who_is_owed_follows_the_milestones,
+                ten_claimers_share_what_is_due,
+                what_is_claimed_is_held_until_then_and_no_longer,
+                a_look_holds_nothing,
+                what_is_settled_is_not_due,
+                what_was_taken_is_never_due_again,
+                the_backlog_counts_each_destination,
+                contributors_are_listed_whole_in_either_order,
+                contributions_are_listed_newest_first_and_private_ones_on_demand,
+                recognitions_are_listed_newest_first,
+                a_cursor_of_elsewhere_is_refused,
+                what_is_made_after_a_position_is_followed,
+                many_made_at_one_moment_are_all_followed,
+            );
+        }
+    };
+    (@holds $store:ident: $($promise:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                if let Some(opened) = super::$store().await {
+                    super::$promise(&*opened.store).await;
+                    drop(opened.keep);
+                }
+            }
+        )*
+    };
+}
+
+suite!(sqlite);
+suite!(firestore);
