@@ -354,8 +354,8 @@ impl Outbox {
 
 /// Publishes, and takes a panic for a failure of this one recognition.
 async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(), PublishError> {
-    let published = AssertUnwindSafe(publisher.publish(recognition)).catch_unwind().await;
-    published.unwrap_or_else(|_| Err(PublishError::Later { why: "the publisher panicked".into() }))
+    let outcome = AssertUnwindSafe(publisher.publish(recognition)).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(PublishError::Later { why: "the publisher panicked".into() }))
 }
 
 /// How long to put off what was tried `tries` times: twice as long each time, and never less than asked for.

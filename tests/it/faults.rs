@@ -105,6 +105,23 @@ async fn a_damaged_ledger_is_said_to_be_damaged() {
 }
 
 #[tokio::test]
+async fn what_the_file_should_not_hold_is_500_and_the_log_alone_says_what() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.tolerate("is none that plaudit writes");
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.post(&talk("lisa", "b")).await.expect(201);
+    let other = Connection::open(plaudit.database()).unwrap();
+    other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE contributor = 'mona'", []).unwrap();
+    let problem = plaudit.get("/v1/contributions/api:api:a").await.problem(500, "internal");
+    assert!(!problem.to_string().contains("kind"), "the inside stays inside: {problem}");
+    let line = plaudit.log.wait(0, |line| line.contains("is none that plaudit writes")).await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["severity"], &line["request_id"]), (&"ERROR".into(), &problem["request_id"]));
+    plaudit.get("/v1/contributions/api:api:b").await.expect(200);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn a_file_that_another_holds_locked_is_said_at_the_start_and_503_later() {
     let mut plaudit = Plaudit::start().await;
     plaudit.post(&talk("mona", "a")).await.expect(201);

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// When a test gives up on what never comes. Nothing is expected to be quick.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const GITHUB_SECRET: &str = "It's a Secret to Everybody";
 pub(crate) const GITLAB_TOKEN: &str = "a plain token that GitLab sends as it is";
@@ -236,7 +236,7 @@ impl Events {
                         let data = serde_json::from_str(&data).unwrap();
                         StreamEvent { id: field("id: ").unwrap(), data }
                     });
-                    self.text = rest.to_owned();
+                    self.text = String::from(rest);
                     if event.is_some() {
                         return event;
                     }
@@ -669,7 +669,7 @@ impl Inside {
 }
 
 /// A configuration of these variables, with the harness's secrets.
-pub(crate) fn config(flags: Flags, variables: &[(&str, &str)]) -> Config {
+pub(crate) fn config(flags: &Flags, variables: &[(&str, &str)]) -> Config {
     let env = |name: &str| {
         let given = variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         match name {
@@ -678,7 +678,7 @@ pub(crate) fn config(flags: Flags, variables: &[(&str, &str)]) -> Config {
             _ => given,
         }
     };
-    Config::read(&flags, &env).unwrap()
+    Config::read(flags, &env).unwrap()
 }
 
 /// A ledger in a file of its own, and the folder that must live as long.

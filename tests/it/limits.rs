@@ -166,7 +166,7 @@ fn quick() -> Limits {
 async fn quick_inside() -> (tempfile::TempDir, Inside) {
     let (folder, store) = ledger();
     let seams = Seams { limits: quick(), ..Seams::default() };
-    (folder, Inside::start(&config(Flags::default(), &[]), store, seams).await)
+    (folder, Inside::start(&config(&Flags::default(), &[]), store, seams).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,7 +298,7 @@ mod bounds {
     async fn inside(store: &Arc<Strange>) -> Inside {
         let seams = Seams::default();
         Inside::start(
-            &config(Flags::default(), &[]),
+            &config(&Flags::default(), &[]),
             Arc::clone(store) as Arc<dyn plaudit::store::Store>,
             seams,
         )

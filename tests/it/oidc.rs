@@ -66,7 +66,7 @@ impl Scene {
             drain_email: Some(EMAIL.into()),
             ..Flags::default()
         };
-        let config = config(flags, &[("PLAUDIT_API_TOKENS", TOKEN)]);
+        let config = config(&flags, &[("PLAUDIT_API_TOKENS", TOKEN)]);
         let (folder, store) = ledger();
         let inside = Inside::start(&config, store, Seams { google_keys, clock, ..Seams::default() }).await;
         Self { inside, keys, now, _folder: folder }

@@ -13,7 +13,7 @@ use crate::strange::{Mood, Strange};
 #[tokio::test]
 async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
     let store = Strange::new(Mood::Good);
-    let inside = Inside::start(&config(Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
     let ready = join_all((0..50).map(|_| inside.get("/readyz"))).await;
     for answer in ready {
         assert_eq!(answer.expect(200).json(), json!({"status": "ok"}));
@@ -23,7 +23,7 @@ async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
     inside.stop().await;
 
     let store = Strange::new(Mood::Down);
-    let inside = Inside::start(&config(Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
     for _ in 0..10 {
         let problem = inside.get("/readyz").await.problem(503, "unavailable");
         assert!(!problem.to_string().contains("secret of the inside"));
@@ -202,7 +202,7 @@ async fn a_panic_is_one_critical_line() {
 #[ignore = "run by `a_panic_is_one_critical_line`, in a process of its own"]
 fn panics_on_demand() {
     let flags = Flags { log_format: Some("json".into()), ..Flags::default() };
-    plaudit::telemetry::install(&config(flags, &[]), plaudit::runtime::Clock::system());
+    plaudit::telemetry::install(&config(&flags, &[]), plaudit::runtime::Clock::system());
     plaudit::telemetry::report_panics();
     panic!("line one\nline two");
 }

@@ -37,7 +37,9 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
         let mut random = rand::rngs::StdRng::seed_from_u64(round);
         let mut posts: Vec<_> =
             ["a", "b", "c"].iter().flat_map(|id| vec![talk(&format!("who-{round}"), id); 3]).collect();
-        posts.iter_mut().for_each(|post| post["source"] = json!(format!("round-{round}")));
+        for post in &mut posts {
+            post["source"] = json!(format!("round-{round}"));
+        }
         posts.shuffle(&mut random);
         let clients = posts.chunks(usize::try_from(round % 4 + 1).unwrap()).map(|chunk| {
             let client = plaudit.stranger();
@@ -198,7 +200,7 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     place.down.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
     let inside =
-        Inside::publishing(&config(Flags::default(), &[]), store, publishers, Seams::default()).await;
+        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
     for who in ["mona", "lisa"] {
         for id in ["a", "b", "c"] {
             let mut post = talk(who, id);
@@ -231,7 +233,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
     place.panics.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
     let inside =
-        Inside::publishing(&config(Flags::default(), &[]), store, publishers, Seams::default()).await;
+        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
     for id in ["a", "b", "c"] {
         inside.post(&talk("mona", id)).await.expect(201);
     }
@@ -258,7 +260,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
 #[tokio::test]
 async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
     let store = Strange::new(Mood::RecordsOnly);
-    let inside = Inside::start(&config(Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
     for id in ["a", "b", "c"] {
         let answer = inside.post(&talk("mona", id)).await.expect(201).json();
         assert_eq!(answer["recognitions"], json!([]));

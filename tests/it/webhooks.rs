@@ -1,5 +1,6 @@
 //! Deliveries, as the hosts send them.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use futures::future::join_all;
@@ -365,10 +366,10 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
         let who: Vec<_> =
             who.map(|c| format!("{}={}", c["contributor"].as_str().unwrap(), c["tally"])).collect();
         let name = file.strip_prefix(root.join("fixtures")).unwrap().display();
-        told += &format!("{name}: {verdict} {why}{}\n", who.join(" "));
+        writeln!(told, "{name}: {verdict} {why}{}", who.join(" ")).unwrap();
     }
     assert_eq!(output.out.lines().count(), files.len());
-    told += &format!("recognitions: {}\n", plaudit.recognitions().await.join(" "));
+    writeln!(told, "recognitions: {}", plaudit.recognitions().await.join(" ")).unwrap();
     insta::assert_snapshot!("send", told);
     // All of it again changes nothing.
     let before = plaudit.tallies().await;
