@@ -258,6 +258,32 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
 }
 
 #[tokio::test]
+async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_does_not_hold_it_up() {
+    let (_folder, store) = ledger();
+    let place = Arc::new(Place::default());
+    place.down.store(true, Ordering::SeqCst);
+    let start = || {
+        let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+        let store = Arc::clone(&store);
+        async {
+            Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await
+        }
+    };
+    let inside = start().await;
+    for id in ["a", "b", "c"] {
+        inside.post(&talk("mona", id)).await.expect(201);
+    }
+    inside.stop().await;
+    assert!(place.taken.lock().await.is_empty());
+    // Started again it finds the place down still, and puts off the next try.
+    let inside = start().await;
+    assert_eq!(inside.drain().await["waiting"], 1);
+    place.down.store(false, Ordering::SeqCst);
+    inside.stop().await;
+    assert_eq!(*place.taken.lock().await, ["mona:3"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
     let store = Strange::new(Mood::RecordsOnly);
     let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;

@@ -55,6 +55,19 @@ async fn a_request_in_flight_ends_with_its_answer_and_no_new_connection_is_taken
 }
 
 #[tokio::test]
+async fn a_request_that_never_ends_does_not_hold_up_the_end() {
+    let mut plaudit = Plaudit::start().await;
+    let connection = half_a_post(&plaudit, &talk("mona", "never").to_string()).await;
+    plaudit.end().await;
+    assert!(plaudit.log.lines().iter().any(|line| line.contains("did not end in time")));
+    let answer = rest(connection).await;
+    assert!(!answer.contains(" 201 "), "{answer}");
+    plaudit.restart().await;
+    assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn the_outbox_is_drained_before_the_end() {
     let mut plaudit = Plaudit::start().await;
     for id in ["a", "b", "c"] {
