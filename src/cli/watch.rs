@@ -1,9 +1,323 @@
-//! To come.
+//! `plaudit watch`: the reference consumer of recognitions.
+//!
+//! A recognition is acknowledged only after it was printed, or after the command took it with exit 0. So a
+//! crash at any instant brings it again, and repeats are dropped by their id.
+
+mod event_stream;
+mod subscription;
+
+use std::collections::{HashSet, VecDeque};
+use std::io::Write;
+use std::num::NonZeroU64;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
 use super::{Environment, Failure};
-/// x
-#[derive(Debug, clap::Args)]
-pub struct Watch {}
-/// x
-pub async fn command(_watch: Watch, _env: &Environment) -> Result<(), Failure> {
-    Ok(())
+use crate::config::{Config, Flags, Secret};
+use crate::runtime::Clock;
+use crate::telemetry;
+
+/// How many ids are remembered to drop repeats.
+const REMEMBERED: usize = 100_000;
+/// How long a command may still run once the consumer was told to stop.
+const LAST_COMMAND: Duration = Duration::from_secs(8);
+
+/// Consumes recognitions and prints one JSON line each.
+#[derive(Args, Clone, Debug)]
+pub struct Watch {
+    /// The Pub/Sub subscription to consume; without it, the event stream of --from. With
+    /// `PUBSUB_EMULATOR_HOST` set, that emulator's [default: none]
+    #[arg(long, value_name = "projects/P/subscriptions/S", value_parser = subscription_name, conflicts_with = "from")]
+    pub subscription: Option<String>,
+    /// The running instance whose event stream is read, with the first of `PLAUDIT_API_TOKENS` where set
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = base_url)]
+    pub from: String,
+    /// Run this with `sh -c` for each recognition, its JSON on standard input, instead of printing it; only
+    /// exit 0 acknowledges, anything else brings it again [default: none]
+    #[arg(long, value_name = "COMMAND")]
+    pub exec: Option<String>,
+    /// End after so many different recognitions [default: never]
+    #[arg(long, value_name = "NUMBER")]
+    pub count: Option<NonZeroU64>,
+}
+
+/// Watches until the count is reached, standard output is closed, or SIGINT or SIGTERM comes.
+pub async fn command(args: Watch, env: &Environment) -> Result<(), Failure> {
+    let (_, tokens) = Config::read_secrets(&env).map_err(Failure::wrong)?;
+    let flags = Flags { log: env("PLAUDIT_LOG"), log_format: env("PLAUDIT_LOG_FORMAT"), ..Flags::default() };
+    let log = Config::read(&flags, &|_| None).map_err(Failure::wrong)?;
+    telemetry::install(&log, Clock::system());
+    let emulator = env("PUBSUB_EMULATOR_HOST").filter(|host| !host.is_empty());
+    run(args, tokens.into_iter().next(), emulator).await.map_err(Failure::Failed)
+}
+
+async fn run(args: Watch, token: Option<Secret>, pubsub_emulator: Option<String>) -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = CancellationToken::new();
+    let watching = watch(args, token, pubsub_emulator, std::io::stdout(), stop.clone());
+    tokio::pin!(watching);
+    tokio::select! {
+        ended = &mut watching => return ended,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    stop.cancel();
+    watching.await
+}
+
+/// Watches, printing to `out`, until the count is reached, `out` is closed, or `stop` is cancelled.
+pub async fn watch(
+    args: Watch,
+    token: Option<Secret>,
+    pubsub_emulator: Option<String>,
+    out: impl Write + Send + 'static,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let consumer = Consumer {
+        exec: args.exec,
+        printer: Printer::start(out)?,
+        seen: Seen::default(),
+        left: args.count.map(NonZeroU64::get),
+        stop,
+    };
+    match &args.subscription {
+        Some(name) => subscription::consume(name, pubsub_emulator.as_deref(), consumer).await,
+        None => event_stream::consume(&args.from, token.as_ref(), consumer).await,
+    }
+}
+
+/// What became of one message.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    /// Printed, or taken by the command.
+    Done,
+    /// Done before.
+    Repeat,
+    /// No recognition; nobody here can do anything with it.
+    Foreign(String),
+    /// The command did not take it.
+    Failed(String),
+    /// Not known to be done, and nothing more will be: the output is closed, or the consumer was stopped.
+    Over,
+}
+
+/// What every recognition has; fields are only ever added.
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "that the fields are there is all that is asked")]
+struct Recognition {
+    id: String,
+    contributor: Contributor,
+    milestone: u64,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code, reason = "that the field is there is all that is asked")]
+struct Contributor {
+    id: String,
+}
+
+struct Consumer {
+    exec: Option<String>,
+    printer: Printer,
+    seen: Seen,
+    left: Option<u64>,
+    stop: CancellationToken,
+}
+
+impl Consumer {
+    /// Whether as many were taken as were asked for.
+    fn full(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    /// Takes one message. Only after [`Fate::Done`] or [`Fate::Repeat`] may it be acknowledged.
+    async fn take(&mut self, data: &[u8]) -> anyhow::Result<Fate> {
+        let id = match serde_json::from_slice::<Recognition>(data) {
+            Ok(recognition) if !recognition.id.is_empty() => recognition.id,
+            Ok(_) => return Ok(Fate::Foreign("its id is empty".into())),
+            Err(error) => return Ok(Fate::Foreign(error.to_string())),
+        };
+        if self.seen.contains(&id) {
+            return Ok(Fate::Repeat);
+        }
+        let line = one_line(data);
+        let fate = match &self.exec {
+            Some(command) => match execute(command, &line, &self.stop).await {
+                Ok(()) => Fate::Done,
+                Err(why) => Fate::Failed(format!("{id}: {why}")),
+            },
+            None => tokio::select! {
+                printed = self.printer.print(line) => match printed {
+                    Ok(()) => Fate::Done,
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Fate::Over,
+                    Err(error) => return Err(error).context("standard output"),
+                },
+                () = self.stop.cancelled() => Fate::Over,
+            },
+        };
+        if fate == Fate::Done {
+            self.seen.insert(id);
+            self.left = self.left.map(|left| left.saturating_sub(1));
+        }
+        Ok(fate)
+    }
+}
+
+/// JSON on one line: a line break can stand only between its tokens.
+fn one_line(json: &[u8]) -> Vec<u8> {
+    let space = |byte: &u8| {
+        if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }
+    };
+    let mut line: Vec<u8> = json.trim_ascii().iter().map(space).collect();
+    line.push(b'\n');
+    line
+}
+
+/// Runs the command with the line on its standard input; only exit 0 is success.
+async fn execute(command: &str, line: &[u8], stop: &CancellationToken) -> Result<(), String> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("sh cannot be started: {error}"))?;
+    let input = child.stdin.take();
+    let feed = async {
+        if let Some(mut input) = input {
+            // A command need not read what it does not need.
+            let _ = input.write_all(line).await;
+        }
+    };
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_COMMAND).await;
+    };
+    tokio::select! {
+        ((), ended) = futures::future::join(feed, child.wait()) => match ended {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("the command ended with {status}")),
+            Err(error) => Err(format!("the command cannot be waited for: {error}")),
+        },
+        () = late => Err("the command was still running and was ended".into()),
+    }
+}
+
+/// How long to leave alone what failed `before` times in a row: half a second, doubling up to half a minute.
+fn pause(before: u32) -> Duration {
+    (Duration::from_millis(500) * 2_u32.pow(before.min(6))).min(Duration::from_secs(30))
+}
+
+/// Prints from a thread of its own, so that a reader who does not read cannot keep the consumer from being
+/// stopped. The thread ends with the process.
+struct Printer(std::sync::mpsc::Sender<(Vec<u8>, oneshot::Sender<std::io::Result<()>>)>);
+
+impl Printer {
+    fn start(mut out: impl Write + Send + 'static) -> anyhow::Result<Self> {
+        let (lines, printing) = std::sync::mpsc::channel::<(Vec<u8>, oneshot::Sender<_>)>();
+        let print = move || {
+            for (line, printed) in printing {
+                let _ = printed.send(out.write_all(&line).and_then(|()| out.flush()));
+            }
+        };
+        std::thread::Builder::new().name("printer".into()).spawn(print)?;
+        Ok(Self(lines))
+    }
+
+    /// Returns once the line is out of this process.
+    async fn print(&self, line: Vec<u8>) -> std::io::Result<()> {
+        let ended = || std::io::Error::other("the printer ended");
+        let (printed, answer) = oneshot::channel();
+        self.0.send((line, printed)).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+/// The ids of late, oldest forgotten first.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Seen {
+    fn contains(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    fn insert(&mut self, id: String) {
+        if !self.ids.insert(id.clone()) {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
+        }
+    }
+}
+
+fn subscription_name(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts.as_slice() {
+        ["projects", project, "subscriptions", name] if !project.is_empty() && !name.is_empty() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("for example projects/my-project/subscriptions/my-bot".into()),
+    }
+}
+
+fn base_url(text: &str) -> Result<String, String> {
+    let sound = url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
+    if sound {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("an http or https URL, for example http://127.0.0.1:8080".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_over_several_lines_becomes_one() {
+        assert_eq!(one_line(b"\n{\r\n  \"a\": 1\n}\n"), b"{    \"a\": 1 }\n");
+    }
+
+    #[test]
+    fn the_memory_of_ids_is_bounded() {
+        let mut seen = Seen::default();
+        (0..=REMEMBERED).for_each(|i| seen.insert(i.to_string()));
+        assert_eq!((seen.ids.len(), seen.order.len()), (REMEMBERED, REMEMBERED));
+        assert!(!seen.contains("0") && seen.contains("1"));
+    }
+
+    #[test]
+    fn what_keeps_failing_is_left_alone_for_longer_but_never_for_ever() {
+        let pauses: Vec<u64> = [0, 1, 5, 6, u32::MAX].map(|n| pause(n).as_millis() as u64).to_vec();
+        assert_eq!(pauses, [500, 1_000, 16_000, 30_000, 30_000]);
+    }
+
+    #[test]
+    fn only_a_subscriptions_full_name_and_a_web_address_are_taken() {
+        assert!(subscription_name("projects/p/subscriptions/s").is_ok());
+        for wrong in ["s", "projects//subscriptions/s", "projects/p/topics/s", "projects/p/subscriptions/s/x"]
+        {
+            assert!(subscription_name(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(base_url("https://x.example/plaudit/").as_deref(), Ok("https://x.example/plaudit"));
+        assert!(base_url("x.example").is_err() && base_url("ftp://x").is_err());
+    }
 }

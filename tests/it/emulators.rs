@@ -1,6 +1,6 @@
 //! Emulators of Google's services: found, or started once for all tests of this process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -13,11 +13,26 @@ use plaudit::store::firestore::Patience;
 /// `FIRESTORE_EMULATOR_HOST` names one that runs already; else the Google Cloud CLI starts one.
 pub fn firestore() -> Option<&'static str> {
     static FIRESTORE: OnceLock<Option<Emulator>> = OnceLock::new();
-    let emulator = FIRESTORE.get_or_init(|| match std::env::var("FIRESTORE_EMULATOR_HOST") {
+    FIRESTORE
+        .get_or_init(|| find("firestore", "FIRESTORE_EMULATOR_HOST", "Dev App Server is now running"))
+        .as_ref()
+        .map(|emulator| emulator.host.as_str())
+}
+
+/// The address of the Pub/Sub emulator, likewise by `PUBSUB_EMULATOR_HOST`.
+pub fn pubsub() -> Option<&'static str> {
+    static PUBSUB: OnceLock<Option<Emulator>> = OnceLock::new();
+    PUBSUB
+        .get_or_init(|| find("pubsub", "PUBSUB_EMULATOR_HOST", "Server started, listening"))
+        .as_ref()
+        .map(|emulator| emulator.host.as_str())
+}
+
+fn find(service: &str, variable: &str, ready: &str) -> Option<Emulator> {
+    match std::env::var(variable) {
         Ok(host) if !host.is_empty() => Some(Emulator { host, _watched: None }),
-        _ => start("firestore", "Dev App Server is now running"),
-    });
-    emulator.as_ref().map(|emulator| emulator.host.as_str())
+        _ => start(service, ready),
+    }
 }
 
 /// For what must succeed, however slow the machine.
@@ -37,7 +52,7 @@ struct Emulator {
 /// Statics are not dropped, and a test may be killed: so a shell waits for its input to end, which it does
 /// with this process however that ends. Then it takes the emulator with it, whose process group is its own
 /// once it has come so far, and the shell's before.
-const WATCHED: &str = r#"gcloud beta emulators "$1" start --host-port="$2" 2>&1 </dev/null &
+const WATCHED: &str = r#"gcloud beta emulators "$1" start --host-port="$2" --project=demo 2>&1 </dev/null &
 read -r _
 kill -s KILL -- "-$!"
 kill -s KILL 0"#;
@@ -49,9 +64,12 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
             !required,
             "gcloud is not installed, and PLAUDIT_TEST_REQUIRE_EMULATORS=1 demands the {service} emulator"
         );
-        eprintln!(
-            "LEFT OUT: everything on {service}: neither an emulator's address is set nor gcloud installed"
+        let said = format!(
+            "LEFT OUT: everything on {service}: neither an emulator's address is set nor gcloud installed
+"
         );
+        // Not eprintln!, which a passing test keeps to itself.
+        std::io::stderr().write_all(said.as_bytes()).unwrap();
         return None;
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

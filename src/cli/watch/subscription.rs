@@ -1,0 +1,162 @@
+//! Recognitions from a Pub/Sub subscription, by streaming pull.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use google_cloud_gax::error::rpc::Code;
+use google_cloud_pubsub::client::Subscriber;
+use google_cloud_pubsub::model::Message;
+use google_cloud_pubsub::subscriber::handler::Handler;
+use google_cloud_pubsub::subscriber::{MessageStream, ShutdownBehavior};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::{Consumer, Fate, pause};
+use crate::publish::pubsub::{credentials, emulator_endpoint, present};
+
+/// How many messages the server hands out ahead. They are handed back at the end, which counts as an
+/// attempt to deliver them, so no more than are soon needed.
+const AHEAD: u64 = 100;
+/// The same where a command runs for each.
+const AHEAD_OF_COMMANDS: u64 = 20;
+/// How long the last acknowledgements may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long a message stays with a consumer that died. The crate asks for more time in good time, for an
+/// hour at most.
+const LEASE: Duration = Duration::from_secs(10);
+/// How long the credentials may take.
+const CREDENTIALS: Duration = Duration::from_secs(10);
+
+type Received = google_cloud_pubsub::Result<(Message, Handler)>;
+
+pub(super) async fn consume(name: &str, emulator: Option<&str>, consumer: Consumer) -> anyhow::Result<()> {
+    let credentials = credentials(emulator)?;
+    present(&credentials, Instant::now() + CREDENTIALS).await?;
+    let mut builder = Subscriber::builder().with_credentials(credentials);
+    if let Some(host) = emulator {
+        builder = builder.with_endpoint(emulator_endpoint(host));
+    }
+    let most = if consumer.exec.is_some() { AHEAD_OF_COMMANDS } else { AHEAD };
+    let ahead = i64::try_from(consumer.left.unwrap_or(most).min(most))?;
+    let messages = builder
+        .build()
+        .await
+        .context("the Pub/Sub client cannot be built")?
+        .subscribe(name)
+        .set_max_outstanding_messages(ahead)
+        .set_max_lease_extension(LEASE)
+        .set_shutdown_behavior(ShutdownBehavior::NackImmediately)
+        .build();
+    tracing::info!(subscription = name, "waiting for recognitions on {name}");
+
+    let shutdown = messages.shutdown_token();
+    let (to, received) = mpsc::channel(1);
+    // Side by side rather than in turns: a pull that is dropped while it opens could take messages with it.
+    let ended = tokio::select! {
+        ended = work(consumer, received) => ended,
+        error = pull(messages, to) => Err(explain(name, error)),
+    };
+    if timeout(LAST_WORDS, shutdown.shutdown()).await.is_err() {
+        tracing::warn!("the last acknowledgements were not answered in time; what they were for comes again");
+    }
+    ended
+}
+
+/// Pulls until the server refuses; hiccups and restarts of the other side are the crate's to overcome.
+async fn pull(
+    mut messages: MessageStream,
+    to: mpsc::Sender<(Message, Handler)>,
+) -> Option<google_cloud_pubsub::Error> {
+    loop {
+        let received: Option<Received> = messages.next().await;
+        let message = match received.transpose() {
+            Ok(message) => message?,
+            Err(error) => return Some(error),
+        };
+        to.send(message).await.ok()?;
+    }
+}
+
+/// Takes messages until there is nothing more to take. Whoever is not acknowledged is handed back.
+async fn work(
+    mut consumer: Consumer,
+    mut received: mpsc::Receiver<(Message, Handler)>,
+) -> anyhow::Result<()> {
+    let stop = consumer.stop.clone();
+    // Handing back at once what just failed would bring it again at once, and so for ever.
+    let mut held = FuturesUnordered::new();
+    let mut failures = 0;
+    while !consumer.full() {
+        let (message, handler) = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            Some(handler) = held.next() => {
+                Handler::nack(handler);
+                continue;
+            }
+            Some(next) = received.recv() => next,
+            else => bail!("the subscription ended"),
+        };
+        let why = match consumer.take(&message.data).await? {
+            Fate::Done | Fate::Repeat => {
+                failures = 0;
+                handler.ack();
+                continue;
+            }
+            Fate::Over => return Ok(()),
+            Fate::Foreign(why) => format!("no recognition: {why}"),
+            Fate::Failed(why) => why,
+        };
+        tracing::warn!(
+            message = message.message_id,
+            attempt = handler.delivery_attempt(),
+            "message {} is handed back: {why}",
+            message.message_id
+        );
+        let wait = pause(failures);
+        failures += 1;
+        held.push(async move {
+            tokio::time::sleep(wait).await;
+            handler
+        });
+    }
+    Ok(())
+}
+
+/// Why a subscription cannot be consumed, with what mends it.
+fn explain(name: &str, error: Option<google_cloud_pubsub::Error>) -> anyhow::Error {
+    let Some(error) = error else {
+        return anyhow!("{name}: the stream of messages ended");
+    };
+    let mut parts = name.split('/').skip(1).step_by(2);
+    let (project, subscription) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mended_by = match error.status().map(|status| status.code) {
+        Some(Code::NotFound) => format!(
+            "it does not exist; create it: gcloud pubsub subscriptions create {subscription} --project={project} --topic=TOPIC"
+        ),
+        Some(Code::PermissionDenied) => format!(
+            "these credentials may not consume it; grant it: gcloud pubsub subscriptions add-iam-policy-binding {subscription} \
+             --project={project} --member=serviceAccount:EMAIL --role=roles/pubsub.subscriber"
+        ),
+        _ => "it cannot be consumed".to_owned(),
+    };
+    anyhow::Error::new(error).context(format!("{name}: {mended_by}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use google_cloud_gax::error::rpc::Status;
+
+    #[test]
+    fn a_refusal_says_what_mends_it() {
+        let told = |code| {
+            let error = google_cloud_pubsub::Error::service(Status::default().set_code(code));
+            explain("projects/p/subscriptions/bot", Some(error)).to_string()
+        };
+        assert!(told(Code::NotFound).contains("gcloud pubsub subscriptions create bot --project=p"));
+        assert!(told(Code::PermissionDenied).contains("binding bot --project=p"));
+    }
+}
