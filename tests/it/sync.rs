@@ -9,19 +9,21 @@ use tempfile::TempDir;
 
 use crate::harness::{Plaudit, pull_request, talk};
 
-/// The preloaded library, compiled once for all tests.
+/// The preloaded library, compiled once for all tests of a run.
 fn shim() -> &'static Path {
-    static SHIM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, library) = SHIM.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let library = folder.path().join("sync.so");
+    static SHIM: OnceLock<PathBuf> = OnceLock::new();
+    SHIM.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let fresh = folder.join(format!("sync-{}.so", std::process::id()));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/sync.c");
         let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&library).arg(source);
+        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&fresh).arg(source);
         assert!(cc.status().expect("a C compiler").success());
-        (folder, library)
-    });
-    library
+        // Two runs at once do not pull it from under each other.
+        let library = folder.join("sync.so");
+        std::fs::rename(fresh, &library).unwrap();
+        library
+    })
 }
 
 /// A plaudit behind the shim, and the folder of the shim's files.
