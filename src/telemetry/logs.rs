@@ -159,7 +159,8 @@ impl Lines {
             line.insert("logging.googleapis.com/labels".into(), labels.into());
         }
         line.extend(fields);
-        let mut text = Value::Object(line).to_string();
+        // JSON lets these stand; a terminal does not.
+        let mut text = Value::Object(line).to_string().replace(|c: char| c.is_control(), "\u{fffd}");
         text.push('\n');
         text
     }
