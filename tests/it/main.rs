@@ -41,6 +41,7 @@ mod private;
 mod pubsub;
 mod reading_api;
 mod readings;
+mod readme;
 mod signals;
 mod signatures;
 mod store;
