@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use chrono::Duration;
 use clap::Args;
 
-use crate::domain::{Kind, Milestones};
+use crate::domain::{Kind, Milestones, fold_case};
 use crate::hosts::Rules;
 
 /// Every knob that is no secret, as a flag; each names its variable and its default.
@@ -185,7 +185,8 @@ pub struct InvalidConfig(pub Vec<String>);
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    // What is no text must not count as unset: it is kept, and found wrong where it is read.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The default text of a comment.
@@ -215,7 +216,7 @@ impl Config {
             store,
             publish,
             hosts,
-            api_tokens: from.secrets("PLAUDIT_API_TOKENS", "a long random text"),
+            api_tokens: from.tokens(),
             open_api: from.boolean("PLAUDIT_OPEN_API", flags.open_api.as_deref(), false),
             public_read: from.boolean(
                 "PLAUDIT_PUBLIC_READ",
@@ -260,7 +261,7 @@ impl Config {
             gitlab_signing: from.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
             gitlab_token: from.secrets("PLAUDIT_GITLAB_SECRET", "a long random text"),
         };
-        let tokens = from.secrets("PLAUDIT_API_TOKENS", "a long random text");
+        let tokens = from.tokens();
         if from.faults.is_empty() { Ok((hosts, tokens)) } else { Err(InvalidConfig(from.faults)) }
     }
 
@@ -352,10 +353,17 @@ impl Reader<'_> {
                 self.faults.push(format!("{variable}: set it or {file_variable}, not both; for example {file_variable}=/run/secrets/plaudit"));
                 None
             }
+            (Some(value), None) if value.contains(char::REPLACEMENT_CHARACTER) => {
+                self.fault(variable, "not text in UTF-8", "\"a long random text\"");
+                None
+            }
             // Whoever stored it by `echo` stored a line break too.
             (Some(value), None) => Some((without_last_newline(&value).to_owned(), false)),
             (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => Some((without_last_newline(&text).to_owned(), true)),
+                Ok(text) => {
+                    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                    Some((without_last_newline(text).to_owned(), true))
+                }
                 Err(error) => {
                     self.fault(&file_variable, &format!("cannot be read: {error}"), "/run/secrets/plaudit");
                     None
@@ -385,6 +393,17 @@ impl Reader<'_> {
         parts.into_iter().map(|part| Secret::new(if several { part.trim() } else { part })).collect()
     }
 
+    /// API tokens: what cannot stand in a header could never be presented.
+    fn tokens(&mut self) -> Vec<Secret> {
+        let variable = "PLAUDIT_API_TOKENS";
+        let tokens = self.secrets(variable, "a long random text");
+        if tokens.iter().all(|token| token.expose().bytes().all(|b| b.is_ascii_graphic())) {
+            return tokens;
+        }
+        self.fault(variable, "a token is of visible ASCII characters, without white space", "4f8f…");
+        Vec::new()
+    }
+
     fn signing_tokens(&mut self, variable: &str) -> Vec<Secret> {
         let tokens = self.secrets(variable, "whsec_…");
         let sound = tokens.iter().all(|token| signing_key(token.expose()).is_some());
@@ -408,9 +427,8 @@ impl Reader<'_> {
             "all" => Ok(true),
             _ => Err("neither default nor all".to_owned()),
         };
-        let ignore = |text: &str| {
-            Ok(text.split(',').map(|p| p.trim().to_lowercase()).filter(|p| !p.is_empty()).collect())
-        };
+        let ignore =
+            |text: &str| Ok(text.split(',').map(|p| fold_case(p.trim())).filter(|p| !p.is_empty()).collect());
         Rules {
             count: self.value(
                 "PLAUDIT_COUNT",

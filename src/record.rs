@@ -259,7 +259,7 @@ fn owed_to_each(
         if !owing || recorded.novelty == Novelty::Different {
             continue;
         }
-        let who = &contribution.contributor;
+        let who = recorded.counted_for.as_ref().unwrap_or(&contribution.contributor);
         let (standing, _) = standings
             .entry(who)
             .or_insert_with(|| (Standing { contributor: who.clone(), tally: 0, recognised: 0 }, Vec::new()));
@@ -295,7 +295,9 @@ fn answer(contributions: Vec<Contribution>, waiters: Vec<Waiter>, became: Vec<Be
     for ((contribution, waiter), (recorded, recognitions)) in
         contributions.into_iter().zip(waiters).zip(became)
     {
-        let Recorded { novelty, tally, .. } = recorded;
+        let Recorded { novelty, tally, counted_for, .. } = recorded;
+        let contributor = counted_for.unwrap_or(contribution.contributor);
+        let contribution = Contribution { contributor, ..contribution };
         waiter.tell(Ok(Outcome { contribution, novelty, tally, recognitions }));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ContributorId, HostName, Moment};
+use super::{ContributorId, HostName, Moment, fold_case};
 
 /// The longest title, in characters.
 const LONGEST_TITLE: usize = 500;
@@ -222,7 +222,7 @@ impl Draft {
 
     /// The fingerprint of all that was given, each field set off by its length.
     fn content(&self) -> Content {
-        let contributor = self.contributor.to_lowercase();
+        let contributor = fold_case(&self.contributor);
         let given = [
             Some(&contributor),
             Some(&self.kind),
@@ -247,7 +247,8 @@ fn parse_moment(text: &str) -> Option<Moment> {
     let moment = chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc();
     // What every store can keep.
     let sane = (1..=9998).contains(&chrono::Datelike::year(&moment));
-    sane.then(|| chrono::SubsecRound::trunc_subsecs(moment, 6))
+    // By way of the number, which knows no leap second: no store keeps one.
+    sane.then(|| Moment::from_timestamp_micros(moment.timestamp_micros())).flatten()
 }
 
 fn is_word(text: &str) -> bool {

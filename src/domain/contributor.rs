@@ -138,15 +138,23 @@ impl fmt::Display for ContributorId {
     }
 }
 
-/// Lower case, but a letter that only looks like an ASCII one (the Kelvin sign) is not made into it: nobody
+/// How identities are compared: in lower case, but a letter that only looks like an ASCII one (the Kelvin sign) is not made into it: nobody
 /// becomes somebody else.
-fn lower_case(c: char) -> Vec<char> {
-    let lower: Vec<char> = c.to_lowercase().collect();
-    if !c.is_ascii() && lower.iter().all(char::is_ascii) { vec![c] } else { lower }
+#[must_use]
+pub fn fold_case(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() || !c.to_lowercase().all(|lower| lower.is_ascii()) {
+            folded.extend(c.to_lowercase());
+        } else {
+            folded.push(c);
+        }
+    }
+    folded
 }
 
 fn name(text: &str) -> Result<String, InvalidContributor> {
-    let lower: String = text.chars().flat_map(lower_case).collect();
+    let lower = fold_case(text);
     let sound = !text.is_empty()
         && text.len().max(lower.len()) <= LONGEST_NAME
         && text.trim().len() == text.len()

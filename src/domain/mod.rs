@@ -6,7 +6,7 @@ mod milestones;
 mod recognition;
 
 pub use contribution::{Content, Contribution, ContributionId, Draft, InvalidDraft, Kind, Source};
-pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost};
+pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost, fold_case};
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
 

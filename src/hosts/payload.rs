@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, SubsecRound};
+use chrono::{DateTime, Datelike, NaiveDateTime};
 use serde::Deserialize;
 use serde_json::error::Category;
 
@@ -69,7 +69,10 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
             None => DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z").ok()?.to_utc(),
         },
     };
-    (1..=9999).contains(&moment.year()).then(|| moment.trunc_subsecs(6))
+    (1..=9998)
+        .contains(&moment.year())
+        .then(|| Moment::from_timestamp_micros(moment.timestamp_micros()))
+        .flatten()
 }
 
 /// Whether `text` is the name of a commit, by whatever hash.

@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::problem::Problem;
 use super::{App, Id, ListOf, ListQuery, list_query};
-use crate::domain::{Recognition, RecognitionId};
+use crate::domain::{Recognition, RecognitionId, fold_case};
 use crate::publish::Message;
 use crate::runtime::Tasks;
 use crate::store::{Progress, Store};
@@ -76,7 +76,7 @@ pub(super) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<RecognitionView>, Problem> {
     app.access.read(&headers)?;
-    let found = app.store.recognition(&RecognitionId::from_text(id.to_lowercase())).await?;
+    let found = app.store.recognition(&RecognitionId::from_text(fold_case(&id))).await?;
     let (recognition, destinations) = found.ok_or_else(|| Problem::not_found("recognition"))?;
     let message = Message::shown(&recognition, app.access.token(&headers));
     Ok(Json(RecognitionView { message, destinations }))

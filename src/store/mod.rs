@@ -122,7 +122,7 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// What became of one contribution of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Whether it counted.
     pub novelty: Novelty,
@@ -130,6 +130,8 @@ pub struct Recorded {
     pub tally: u64,
     /// The highest milestone recognised for the contributor so far.
     pub recognised: u64,
+    /// Whom a repeat was counted for, where that is somebody else than it says now: the tally is theirs.
+    pub counted_for: Option<ContributorId>,
 }
 
 /// Whether a contribution is new.

@@ -131,7 +131,7 @@ async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
         ..done("github:42:pull_request:7", "github:octocat")
     };
     let recorded = store.record(std::slice::from_ref(&private), at(0)).await.unwrap();
-    let expected = Recorded { novelty: New, tally: 1, recognised: 0 };
+    let expected = Recorded { novelty: New, tally: 1, recognised: 0, counted_for: None };
     assert_eq!(recorded, [expected]);
     let counted = store.contribution(&private.id).await.unwrap().unwrap();
     assert_eq!((counted.contribution, counted.recorded_at), (private, at(0)));

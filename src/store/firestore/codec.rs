@@ -247,6 +247,10 @@ impl ContributionFields {
         self.content.as_ref().map(read).transpose()
     }
 
+    pub(super) fn contributor(&self) -> Result<ContributorId, StoreError> {
+        contributor(&self.contributor)
+    }
+
     pub(super) fn contribution(self) -> Result<Contribution, StoreError> {
         Ok(Contribution {
             content: self.content()?,

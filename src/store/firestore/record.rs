@@ -29,7 +29,14 @@ struct Mark {
 /// What is known of a contribution of the batch.
 enum Fate {
     Counted(Mark),
-    KnownBefore(Option<Content>),
+    KnownBefore(Known),
+}
+
+/// What a repeat is held against: what was counted first, and for whom.
+#[derive(Clone)]
+struct Known {
+    content: Option<Content>,
+    contributor: ContributorId,
 }
 
 /// A batch on its way into the ledger.
@@ -42,7 +49,7 @@ struct Recording<'a> {
     pending: Vec<&'a Contribution>,
     fates: HashMap<&'a str, Fate>,
     /// Where contributors stand now, as far as it is known.
-    marks: HashMap<&'a ContributorId, Mark>,
+    marks: HashMap<ContributorId, Mark>,
 }
 
 pub(super) async fn record(
@@ -166,7 +173,7 @@ impl<'a> Recording<'a> {
             let mark = Mark { tally, ..after };
             self.fates.insert(one.id.as_str(), Fate::Counted(mark));
         }
-        self.marks.insert(contributor, after);
+        self.marks.insert(contributor.clone(), after);
     }
 
     /// Reads which of the pending are known, and by whom.
@@ -188,7 +195,7 @@ impl<'a> Recording<'a> {
                     ours.push(one);
                 }
                 Some((fields, _)) => {
-                    self.fates.insert(one.id.as_str(), Fate::KnownBefore(fields.content()?));
+                    self.fates.insert(one.id.as_str(), Fate::KnownBefore(known_of(fields)?));
                 }
             }
         }
@@ -228,42 +235,38 @@ impl<'a> Recording<'a> {
         batch: &'a [Contribution],
         retry: &mut Retry,
     ) -> Result<Vec<Recorded>, StoreError> {
-        self.read_missing_marks(batch, retry).await?;
-        let mut first: HashMap<&str, Option<Content>> = HashMap::new();
+        self.read_missing_marks(retry).await?;
+        let mut first: HashMap<&str, Known> = HashMap::new();
         let mut answers = Vec::with_capacity(batch.len());
         for one in batch {
-            let earlier = first.insert(one.id.as_str(), one.content);
             let fate = self.fates.get(one.id.as_str()).ok_or_else(|| {
                 StoreError::Broken(format!("the contribution {} was neither new nor known", one.id))
             })?;
-            let known = match (fate, earlier) {
+            let known = match (fate, first.get(one.id.as_str())) {
                 (Fate::Counted(mark), None) => {
-                    answers.push(recorded(Novelty::New, *mark));
+                    let own = Known { content: one.content, contributor: one.contributor.clone() };
+                    first.insert(one.id.as_str(), own);
+                    answers.push(recorded(Novelty::New, *mark, None));
                     continue;
                 }
-                (Fate::Counted(_), Some(content)) => {
-                    first.insert(one.id.as_str(), content);
-                    content
-                }
-                (Fate::KnownBefore(content), _) => *content,
+                (Fate::Counted(_), Some(known)) | (Fate::KnownBefore(known), _) => known,
             };
-            let mark = self.marks.get(&one.contributor).copied().unwrap_or_default();
-            answers.push(recorded(Novelty::of_repeat(known, one.content), mark));
+            let mark = self.marks.get(&known.contributor).copied().unwrap_or_default();
+            let other = (known.contributor != one.contributor).then(|| known.contributor.clone());
+            answers.push(recorded(Novelty::of_repeat(known.content, one.content), mark, other));
         }
         Ok(answers)
     }
 
     /// A repeat is answered with where its contributor stands now.
-    async fn read_missing_marks(
-        &mut self,
-        batch: &'a [Contribution],
-        retry: &mut Retry,
-    ) -> Result<(), StoreError> {
-        let missing: HashMap<String, &ContributorId> = batch
-            .iter()
-            .map(|one| &one.contributor)
+    async fn read_missing_marks(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
+        let known = self.fates.values().filter_map(|fate| match fate {
+            Fate::KnownBefore(known) => Some(&known.contributor),
+            Fate::Counted(_) => None,
+        });
+        let missing: HashMap<String, ContributorId> = known
             .filter(|contributor| !self.marks.contains_key(contributor))
-            .map(|contributor| (document_id(contributor.as_str()), contributor))
+            .map(|contributor| (document_id(contributor.as_str()), contributor.clone()))
             .collect();
         if missing.is_empty() {
             return Ok(());
@@ -271,15 +274,19 @@ impl<'a> Recording<'a> {
         let ids: Vec<_> = missing.keys().cloned().collect();
         for document in self.client.get(CONTRIBUTORS, &ids, None, retry).await? {
             if let Some(contributor) = missing.get(codec::id_of(&document)) {
-                self.marks.insert(contributor, read_mark(&document)?);
+                self.marks.insert(contributor.clone(), read_mark(&document)?);
             }
         }
         Ok(())
     }
 }
 
-fn recorded(novelty: Novelty, mark: Mark) -> Recorded {
-    Recorded { novelty, tally: mark.tally, recognised: mark.recognised }
+fn recorded(novelty: Novelty, mark: Mark, counted_for: Option<ContributorId>) -> Recorded {
+    Recorded { novelty, tally: mark.tally, recognised: mark.recognised, counted_for }
+}
+
+fn known_of(fields: &ContributionFields) -> Result<Known, StoreError> {
+    Ok(Known { content: fields.content()?, contributor: fields.contributor()? })
 }
 
 fn read_mark(document: &firestore::FirestoreDocument) -> Result<Mark, StoreError> {

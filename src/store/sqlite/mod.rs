@@ -202,7 +202,8 @@ fn record_one(transaction: &Transaction<'_>, c: &Contribution, now: Moment) -> r
              RETURNING tally, recognised",
         )?
         .query_row(params![c.contributor.as_str(), c.user_id.map(signed), now], |row| {
-            Ok(Recorded { novelty: Novelty::New, tally: unsigned(row.get(0)?), recognised: unsigned(row.get(1)?) })
+            let (tally, recognised) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
+            Ok(Recorded { novelty: Novelty::New, tally, recognised, counted_for: None })
         })
 }
 
@@ -213,10 +214,13 @@ fn known(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite::Result<Re
     transaction.prepare_cached("SELECT tally, recognised FROM contributors WHERE id = ?1")?.query_row(
         [&contributor],
         |row| {
+            let (tally, recognised) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
+            let counted_for = contributor_id(&contributor)?;
             Ok(Recorded {
                 novelty: Novelty::of_repeat(content.map(Content), c.content),
-                tally: unsigned(row.get(0)?),
-                recognised: unsigned(row.get(1)?),
+                tally,
+                recognised,
+                counted_for: (counted_for != c.contributor).then_some(counted_for),
             })
         },
     )
