@@ -277,7 +277,9 @@ impl Outbox {
                 .buffer_unordered(publisher.at_once().max(1))
                 .collect()
                 .await;
-            stop_point("published").await;
+            if !outcomes.is_empty() {
+                stop_point("published").await;
+            }
             let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
             let was_down = lane.down.swap(down, Ordering::Relaxed);
             let mut told = was_down; // An outage is said once, not for every recognition it delays.
