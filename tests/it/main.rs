@@ -10,6 +10,7 @@
 
 mod bots;
 mod clients;
+mod cluster;
 mod comment;
 mod docs_page;
 mod emulators;
@@ -18,6 +19,7 @@ mod firestore;
 mod h2proxy;
 mod indexes;
 mod openapi;
+mod processes;
 mod pubsub;
 mod pubsub_emulator;
 mod readings;

@@ -61,25 +61,33 @@ impl Topic {
     pub async fn receive(&self, count: usize) -> Vec<Received> {
         let mut received = Vec::new();
         while received.len() < count {
-            let pull = format!("{}:pull", self.subscription);
-            let answer = self
-                .call(reqwest::Method::POST, &pull, json!({"maxMessages": 100, "returnImmediately": true}))
-                .await;
-            let messages = answer["receivedMessages"].as_array().cloned().unwrap_or_default();
-            let ids: Vec<&Value> = messages.iter().map(|m| &m["ackId"]).collect();
-            if ids.is_empty() {
+            let news = self.pull().await;
+            if news.is_empty() {
                 // A pull that waits is not woken by a message that is handed back, only by a new one.
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                continue;
             }
-            let acknowledge = format!("{}:acknowledge", self.subscription);
-            self.call(reqwest::Method::POST, &acknowledge, json!({"ackIds": ids})).await;
-            received.extend(messages.iter().map(|m| Received {
-                attributes: m["message"]["attributes"].clone(),
-                data: STANDARD.decode(m["message"]["data"].as_str().unwrap_or_default()).unwrap(),
-            }));
+            received.extend(news);
         }
         received
+    }
+
+    /// What is there now, at most 100 messages of it, acknowledged.
+    pub async fn pull(&self) -> Vec<Received> {
+        let pull = format!("{}:pull", self.subscription);
+        let answer = self
+            .call(reqwest::Method::POST, &pull, json!({"maxMessages": 100, "returnImmediately": true}))
+            .await;
+        let messages = answer["receivedMessages"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<&Value> = messages.iter().map(|m| &m["ackId"]).collect();
+        if !ids.is_empty() {
+            let acknowledge = format!("{}:acknowledge", self.subscription);
+            self.call(reqwest::Method::POST, &acknowledge, json!({"ackIds": ids})).await;
+        }
+        let received = messages.iter().map(|m| Received {
+            attributes: m["message"]["attributes"].clone(),
+            data: STANDARD.decode(m["message"]["data"].as_str().unwrap_or_default()).unwrap(),
+        });
+        received.collect()
     }
 
     async fn call(&self, method: reqwest::Method, path: &str, body: Value) -> Value {
