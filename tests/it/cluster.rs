@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use futures::future::join_all;
 use plaudit::store::Store as _;
 use plaudit::store::firestore::Firestore;
+use plaudit::store::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -17,26 +18,26 @@ use crate::pubsub::{Gate, hold_against_schema};
 use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
 use crate::store::{at, done};
 
-const ISSUE: &str = include_str!("../../fixtures/github/issues.opened.json");
-const PUSH: &str = include_str!("../../fixtures/github/push.default_branch.json");
-const PULL_REQUEST: &str = include_str!("../../fixtures/github/pull_request.opened.json");
-const ADA: &str = "github:ada-quillfeather";
+pub const ISSUE: &str = include_str!("../../fixtures/github/issues.opened.json");
+pub const PUSH: &str = include_str!("../../fixtures/github/push.default_branch.json");
+pub const PULL_REQUEST: &str = include_str!("../../fixtures/github/pull_request.opened.json");
+pub const ADA: &str = "github:ada-quillfeather";
 
 /// A ledger and a topic of a test's own.
-struct Stage {
+pub struct Stage {
     firestore: &'static str,
-    topic: Topic,
-    environment: Environment,
+    pub topic: Topic,
+    pub environment: Environment,
 }
 
 /// None, said loudly, without the emulators.
-async fn stage() -> Option<Stage> {
+pub async fn stage() -> Option<Stage> {
     let stage = unmade_topic().await?;
     stage.topic.make().await;
     Some(stage)
 }
 
-async fn unmade_topic() -> Option<Stage> {
+pub async fn unmade_topic() -> Option<Stage> {
     static WARM: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     let (firestore, pubsub) = (emulators::firestore()?, pubsub().await?);
     // An emulator's first commit takes longer than a process waits.
@@ -87,7 +88,7 @@ impl Stage {
     }
 
     /// Exactly these recognitions are received, repeats aside.
-    async fn receives(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
+    pub async fn receives(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
         let got = self.received(expected).await;
         let ids: Vec<_> = got.keys().map(String::as_str).collect();
         let expected: BTreeSet<_> = expected.iter().copied().collect();
@@ -146,8 +147,9 @@ async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> us
     refused
 }
 
-async fn nothing_is_lost_between(count: usize) {
-    let Some(stage) = stage().await else { return };
+/// Answers what there was to see.
+async fn nothing_is_lost_between(count: usize) -> String {
+    let Some(stage) = stage().await else { return String::new() };
     let environment = stage.environment.with("PLAUDIT_MILESTONES", "3,10,100");
     let processes = join_all((0..count).map(|_| environment.start())).await;
 
@@ -186,22 +188,22 @@ async fn nothing_is_lost_between(count: usize) {
         let named = !copies[0]["contribution"].is_null();
         assert!(!named || milestone == tally, "{copies:#?}");
     }
-    println!(
+    format!(
         "{count} processes: {} recognitions in {messages} messages, {} of them repeats; {unnamed} without their \
          contribution; {refused} posts refused with 503 and sent again",
         earned.len(),
         messages - earned.len()
-    );
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_at_once_count_exactly_and_recognise_each_milestone_once() {
-    nothing_is_lost_between(2).await;
+    println!("{}", nothing_is_lost_between(2).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_processes_at_once_count_exactly_and_recognise_each_milestone_once() {
-    nothing_is_lost_between(4).await;
+    println!("{}", nothing_is_lost_between(4).await);
 }
 
 // ---- killed ------------------------------------------------------------------------------------------------
@@ -544,4 +546,27 @@ async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and
     let commits = calls.iter().filter(|call| call.rpc == "Commit").count();
     println!("100 contributions of one contributor together: {commits} commits, {writes} writes");
     assert!(writes < 120, "{writes} writes");
+}
+
+// ---- a new file --------------------------------------------------------------------------------------------
+
+/// Between two looks of one at the new file, the other makes its tables.
+#[test]
+fn a_new_file_can_be_opened_by_many_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..40 {
+        let path = folder.path().join(format!("{round}.db"));
+        let together = std::sync::Barrier::new(4);
+        let open = || {
+            together.wait();
+            Sqlite::open(&path).map(|_| ())
+        };
+        std::thread::scope(|threads| {
+            let opening: Vec<_> = (0..4).map(|_| threads.spawn(open)).collect();
+            for opened in opening {
+                let opened = opened.join().unwrap();
+                assert!(opened.is_ok(), "round {round}: {opened:?}");
+            }
+        });
+    }
 }

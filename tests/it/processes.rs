@@ -114,14 +114,11 @@ impl Process {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    /// Asks on its way: it can be sent from a task of its own.
-    fn ask(request: reqwest::RequestBuilder) -> impl Future<Output = reqwest::Result<Answer>> + Send {
-        async move {
-            let answer = request.send().await?;
-            let retry_after = answer.headers().get("retry-after");
-            let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-            Ok(Answer { status: answer.status().as_u16(), retry_after, text: answer.text().await? })
-        }
+    async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+        let answer = request.send().await?;
+        let retry_after = answer.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Answer { status: answer.status().as_u16(), retry_after, text: answer.text().await? })
     }
 
     /// Posts a contribution; the process may be killed meanwhile.
