@@ -11,6 +11,7 @@
 mod bots;
 mod clients;
 mod cluster;
+mod cluster_comments;
 mod comment;
 mod docs_page;
 mod emulators;
