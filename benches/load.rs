@@ -157,7 +157,7 @@ fn requests(count: usize, first: usize) -> Vec<Vec<u8>> {
         .map(|n| {
             let body = template
                 .replace("1000000000", &(1_000_000_000 + n).to_string())
-                .replace("contributor-00000000", &format!("contributor-{:08}", n % 10_000));
+                .replace("contributor-00000000", &format!("contributor-{:08}", n % 1_000));
             let headers =
                 host.sign("pull_request", &format!("delivery-{n}"), body.as_bytes(), Moment::UNIX_EPOCH);
             let mut request = format!(

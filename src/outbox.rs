@@ -4,11 +4,12 @@
 //! destination is struck off only once it has taken it. So a crash at any instant loses nothing: whatever
 //! is left is found by the next [`drain`](Outbox::drain), on whichever instance.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use rand::Rng as _;
 use serde::Serialize;
 use tokio::sync::{Mutex, Notify, watch};
@@ -212,7 +213,11 @@ impl Outbox {
                 () = tokio::time::sleep(pause) => true,
             };
             let wanted = self.wanted.load(Ordering::SeqCst);
-            let outcome = if swept { self.round().await } else { self.pass().await.map(|_| ()) };
+            let look = async { if swept { self.round().await } else { self.pass().await.map(|_| ()) } };
+            // A panic in a store must not end the looking: nobody would notice until much was owed.
+            let outcome = AssertUnwindSafe(look).catch_unwind().await;
+            let outcome =
+                outcome.unwrap_or_else(|_| Err(StoreError::Unavailable("the store panicked".into())));
             self.passed.send_replace(wanted);
             if let Err(error) = &outcome {
                 tracing::warn!(%error, "the outbox could not be read; it is tried again");
@@ -273,7 +278,7 @@ impl Outbox {
             let due = self.store.claim(destination, now, now + hold, limit).await?;
             let full = due.len() == limit;
             let outcomes: Vec<_> = futures::stream::iter(due)
-                .map(|due| async move { (publisher.publish(&due.recognition).await, due) })
+                .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
                 .buffer_unordered(publisher.at_once().max(1))
                 .collect()
                 .await;
@@ -345,6 +350,12 @@ impl Outbox {
     fn age(&self, oldest: Option<Moment>) -> f64 {
         oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds().max(0) as f64 / 1_000.0)
     }
+}
+
+/// Publishes, and takes a panic for a failure of this one recognition.
+async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(), PublishError> {
+    let outcome = AssertUnwindSafe(publisher.publish(recognition)).catch_unwind().await;
+    outcome.unwrap_or_else(|_| Err(PublishError::Later { why: "the publisher panicked".into() }))
 }
 
 /// How long to put off what was tried `tries` times: twice as long each time, and never less than asked for.

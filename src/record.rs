@@ -80,10 +80,25 @@ impl RecordError {
     }
 }
 
+/// What became of one contribution of a commit, and what was recognised because of it.
+type Became = (Recorded, Vec<RecognitionId>);
+
 struct Entry {
     contribution: Contribution,
+    waiter: Waiter,
+}
+
+/// Who waits for what became of a contribution, and the room that it takes meanwhile.
+struct Waiter {
     answer: oneshot::Sender<Result<Outcome, StoreError>>,
     _room: OwnedSemaphorePermit,
+}
+
+impl Waiter {
+    /// Who has gone needs no answer: what is recorded is recorded all the same.
+    fn tell(self, outcome: Result<Outcome, StoreError>) {
+        drop(self.answer.send(outcome));
+    }
 }
 
 impl Recorder {
@@ -124,7 +139,7 @@ impl Recorder {
             let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| RecordError::Full)?;
             let (answer, outcome) = oneshot::channel();
             self.lane_of(&contribution.contributor)?
-                .send(Entry { contribution, answer, _room: room })
+                .send(Entry { contribution, waiter: Waiter { answer, _room: room } })
                 .map_err(|_| StoreError::Unavailable("the service is stopping".into()))?;
             answers.push(async {
                 outcome.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a lane has ended".into())))
@@ -168,27 +183,29 @@ impl Lane {
                     continue;
                 }
             }
-            let batch: Vec<Entry> = std::mem::take(&mut together);
-            let contributions: Vec<_> = batch.iter().map(|entry| entry.contribution.clone()).collect();
+            let entries = together.drain(..).map(|entry| (entry.contribution, entry.waiter));
+            let (contributions, waiters): (Vec<_>, Vec<_>) = entries.unzip();
             match self.commit(&contributions).await {
-                Ok(outcomes) => answer(batch, outcomes),
-                Err(StoreError::Refused(_)) if batch.len() > 1 => self.one_by_one(batch).await,
-                Err(error) => batch.into_iter().for_each(|entry| drop(entry.answer.send(Err(error.clone())))),
+                Ok(became) => answer(contributions, waiters, became),
+                Err(StoreError::Refused(_)) if waiters.len() > 1 => {
+                    self.one_by_one(contributions, waiters).await;
+                }
+                Err(error) => waiters.into_iter().for_each(|waiter| waiter.tell(Err(error.clone()))),
             }
         }
     }
 
     /// Nobody fails for a neighbour.
-    async fn one_by_one(&self, batch: Vec<Entry>) {
-        for entry in batch {
-            match self.commit(std::slice::from_ref(&entry.contribution)).await {
-                Ok(outcomes) => answer(vec![entry], outcomes),
-                Err(error) => drop(entry.answer.send(Err(error))),
+    async fn one_by_one(&self, contributions: Vec<Contribution>, waiters: Vec<Waiter>) {
+        for (contribution, waiter) in contributions.into_iter().zip(waiters) {
+            match self.commit(std::slice::from_ref(&contribution)).await {
+                Ok(became) => answer(vec![contribution], vec![waiter], became),
+                Err(error) => waiter.tell(Err(error)),
             }
         }
     }
 
-    async fn commit(&self, contributions: &[Contribution]) -> Result<Vec<Outcome>, StoreError> {
+    async fn commit(&self, contributions: &[Contribution]) -> Result<Vec<Became>, StoreError> {
         let now = self.clock.now();
         let started = Instant::now();
         // A panic in a store must not take the lane, and all who wait in it, along.
@@ -200,25 +217,17 @@ impl Lane {
         self.metrics.commit_size.observe(contributions.len() as f64);
         stop_point("recorded").await;
 
-        let mut outcomes: Vec<_> = contributions
-            .iter()
-            .zip(&recorded)
-            .map(|(contribution, recorded)| Outcome {
-                contribution: contribution.clone(),
-                novelty: recorded.novelty,
-                tally: recorded.tally,
-                recognitions: Vec::new(),
-            })
-            .collect();
-        outcomes
-            .iter()
-            .filter(|o| o.novelty == Novelty::New)
-            .for_each(|o| self.metrics.counted(&o.contribution));
         let owed = owed_to_each(contributions, &recorded, &self.milestones, now);
-        for recognition in self.recognise(owed).await {
-            name(&recognition, &mut outcomes);
+        let mut became: Vec<Became> = recorded.into_iter().map(|recorded| (recorded, Vec::new())).collect();
+        for (contribution, (recorded, _)) in contributions.iter().zip(&became) {
+            if recorded.novelty == Novelty::New {
+                self.metrics.counted(contribution);
+            }
         }
-        Ok(outcomes)
+        for recognition in self.recognise(owed).await {
+            name(&recognition, contributions, &mut became);
+        }
+        Ok(became)
     }
 
     /// Recognises at once, so that the answer can name it. What fails here stays owed, and durable as such.
@@ -271,18 +280,22 @@ fn owed_to_each(
 }
 
 /// Names a recognition beside the contribution that reached it, else beside the contributor's first.
-fn name(recognition: &Recognition, outcomes: &mut [Outcome]) {
+fn name(recognition: &Recognition, contributions: &[Contribution], became: &mut [Became]) {
     let reached = recognition.contribution.as_ref().map(|contribution| &contribution.id);
-    let place = outcomes
-        .iter()
-        .position(|o| o.novelty == Novelty::New && Some(&o.contribution.id) == reached)
-        .or_else(|| outcomes.iter().position(|o| o.contribution.contributor == recognition.contributor));
-    if let Some(outcome) = place.and_then(|place| outcomes.get_mut(place)) {
-        outcome.recognitions.push(recognition.id.clone());
+    let both = || contributions.iter().zip(became.iter());
+    let place = both()
+        .position(|(c, (recorded, _))| recorded.novelty == Novelty::New && Some(&c.id) == reached)
+        .or_else(|| both().position(|(c, _)| c.contributor == recognition.contributor));
+    if let Some((_, recognitions)) = place.and_then(|place| became.get_mut(place)) {
+        recognitions.push(recognition.id.clone());
     }
 }
 
-fn answer(batch: Vec<Entry>, outcomes: Vec<Outcome>) {
-    // Who has gone needs no answer: it is recorded all the same.
-    batch.into_iter().zip(outcomes).for_each(|(entry, outcome)| drop(entry.answer.send(Ok(outcome))));
+fn answer(contributions: Vec<Contribution>, waiters: Vec<Waiter>, became: Vec<Became>) {
+    for ((contribution, waiter), (recorded, recognitions)) in
+        contributions.into_iter().zip(waiters).zip(became)
+    {
+        let Recorded { novelty, tally, .. } = recorded;
+        waiter.tell(Ok(Outcome { contribution, novelty, tally, recognitions }));
+    }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures::FutureExt as _;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
@@ -115,7 +114,8 @@ pub async fn read(
             // Doubling, but never past the cap: what is charged is what is allocated.
             let room = grown.max(bytes.capacity()).min(limits.most - bytes.len());
             if !charge.more(room) {
-                return Err(Problem::new("unavailable", "too many large bodies at once; send it again"));
+                let full = Problem::new("unavailable", "too many large bodies at once; send it again");
+                return Err(full.closing());
             }
             bytes.reserve(room);
         }
@@ -134,7 +134,8 @@ async fn next(
     so_far: usize,
     limits: &Limits,
 ) -> Result<Option<Bytes>, Problem> {
-    let slow = || Problem::new("body_too_slow", "the body must keep arriving; send it again at once");
+    let slow =
+        || Problem::new("body_too_slow", "the body must keep arriving; send it again at once").closing();
     loop {
         let until = (started + limits.whole).min(Instant::now() + limits.silence);
         let frame = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| slow())?;
@@ -155,15 +156,27 @@ async fn next(
     }
 }
 
-/// Drops what has arrived already of a body that nobody wants, without waiting for more: so that a small
-/// one does not close the connection.
-pub fn discard(mut body: Body) {
-    let mut left = 1024 * 1024_usize;
-    while let Some(Some(Ok(frame))) = body.frame().now_or_never() {
-        let size = frame.data_ref().map_or(0, Bytes::len);
-        match left.checked_sub(size) {
-            Some(rest) => left = rest,
-            None => return,
+/// The most that is read of a body that nobody wants, and how long for.
+const UNWANTED: (usize, Duration) = (256 * 1024, Duration::from_millis(250));
+
+/// Turns a request away before its body is read. What comes at once of a small body is dropped, so that the
+/// connection can serve the next request; else the answer says that it cannot.
+pub async fn refuse(problem: Problem, mut body: Body, headers: &HeaderMap) -> Problem {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    // Who expects to be told to go on has sent nothing yet, and reading would tell so.
+    if headers.contains_key(header::EXPECT) || announced.is_some_and(|bytes| bytes > UNWANTED.0) {
+        return problem.closing();
+    }
+    let drop_all = async {
+        let mut left = UNWANTED.0;
+        while let Some(frame) = body.frame().await {
+            let size = frame.ok()?.data_ref().map_or(0, Bytes::len);
+            left = left.checked_sub(size)?;
         }
+        Some(())
+    };
+    match tokio::time::timeout(UNWANTED.1, drop_all).await {
+        Ok(Some(())) => problem,
+        _ => problem.closing(),
     }
 }

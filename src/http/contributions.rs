@@ -160,8 +160,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     if let Err(problem) = app.access.post(&head.headers, peer).and_then(|()| is_json(&head.headers)) {
-        body::discard(body);
-        return Err(problem);
+        return Err(body::refuse(problem, body, &head.headers).await);
     }
     let limits = Limits { most: MOST_API, ..app.limits };
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;

@@ -140,7 +140,9 @@ impl App {
                 tracing::warn!("stopped; the outbox took too long, the rest is left for the next start");
             }
         }
-        let _ = tokio::time::timeout(left(), self.tasks.end()).await;
+        if tokio::time::timeout(left(), self.tasks.end()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next:
         let mut response = answered.unwrap_or_else(|_| {
             Problem::new("internal", "the log says what, under this request's id").into_response()
         });
-        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let told = response.extensions_mut().remove::<Problem>();
+        if let Some(problem) = told.or_else(|| Problem::of_status(response.status())) {
             let allow = response.headers().get(http::header::ALLOW).cloned();
             let told = response.extensions_mut().remove::<Told>();
             response = problem.render(&id);

@@ -32,6 +32,8 @@ pub struct Problem {
     #[serde(skip)]
     retry_after: Option<u32>,
     #[serde(skip)]
+    closing: bool,
+    #[serde(skip)]
     inside: Option<String>,
 }
 
@@ -90,6 +92,7 @@ impl Problem {
             request_id: String::new(),
             errors: Vec::new(),
             retry_after: (status == 503).then_some(1),
+            closing: false,
             inside: None,
         }
     }
@@ -124,6 +127,19 @@ impl Problem {
         Self::new("not_found", format!("there is no such {what}, or it is not public"))
     }
 
+    /// For a failure that the router told by its status alone, such as a path that is no text.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Option<Self> {
+        let (code, _, _) = KINDS.iter().find(|(_, known, _)| *known == status.as_u16())?;
+        Some(Self::new(code, "the path or its parameters cannot be read"))
+    }
+
+    /// The same, after which the connection ends: a part of the request was not read.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { closing: true, ..self }
+    }
+
     /// What the log says of it and the client is not told.
     #[must_use]
     pub fn inside(&self) -> Option<&str> {
@@ -152,6 +168,9 @@ impl Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.closing {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.status == 401 {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -139,16 +139,15 @@ pub(super) mod described {
 
 pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
     let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
-        body::discard(request.into_body());
-        return Problem::new("not_found", "no such host; there are github and gitlab").into_response();
+        let unknown = Problem::new("not_found", "no such host; there are github and gitlab");
+        return turned_away(unknown, request).await.into_response();
     };
     let mut told = Told { host: name, verdict: "rejected", ..Told::default() };
     let answer = if let Some(host) = host {
         deliver(&app, host.as_ref(), request, &mut told).await
     } else {
-        body::discard(request.into_body());
         let why = format!("plaudit believes nothing of {name} until the operator sets {set}");
-        Err(Problem::new("host_not_configured", why))
+        Err(turned_away(Problem::new("host_not_configured", why), request).await)
     };
     let reason = match &answer {
         Ok(_) => told.reason.unwrap_or_default().to_owned(),
@@ -160,6 +159,11 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: 
     response
 }
 
+async fn turned_away(problem: Problem, request: Request) -> Problem {
+    let (head, body) = request.into_parts();
+    body::refuse(problem, body, &head.headers).await
+}
+
 async fn deliver(
     app: &App,
     host: &dyn Host,
@@ -169,10 +173,7 @@ async fn deliver(
     let (head, body) = request.into_parts();
     let claim = match host.admit(&head.headers, app.clock.now()) {
         Ok(claim) => claim,
-        Err(rejection) => {
-            body::discard(body);
-            return Err(rejection.into());
-        }
+        Err(rejection) => return Err(body::refuse(rejection.into(), body, &head.headers).await),
     };
     let (bytes, charge) = body::read(body, &head.headers, &app.limits, &app.budget).await?;
     let genuine = host.verify(claim, bytes)?;

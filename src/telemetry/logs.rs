@@ -6,7 +6,9 @@
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
@@ -52,28 +54,44 @@ struct Lines {
     clock: Clock,
 }
 
-/// What a span or event carries.
+/// What a span or event carries, in its order.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let place = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.remove(place).1)
+    }
+
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        self.take(field.name());
+        self.0.push((field.name(), value.into()));
+    }
+}
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name().to_owned(), Value::String(format!("{value:?}")));
+        self.set(field, format!("{value:?}"));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), Value::String(value.to_owned()));
+        self.set(field, value);
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name().to_owned(), json!(value));
+        self.set(field, value);
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), value.into());
+        self.set(field, value);
     }
 }
 
@@ -98,15 +116,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let mut fields = Fields::default();
         for span in context.event_scope(event).into_iter().flatten() {
             if let Some(carried) = span.extensions().get::<Fields>() {
+                let inner = fields.0.len();
                 for (name, value) in &carried.0 {
-                    fields.0.entry(name).or_insert_with(|| value.clone());
+                    if !fields.0.iter().take(inner).any(|(known, _)| known == name) {
+                        fields.0.push((name, value.clone()));
+                    }
                 }
             }
         }
         event.record(&mut fields);
         let line = match self.format {
-            LogFormat::Json => self.json(event, fields.0),
-            LogFormat::Text => self.text(event, fields.0),
+            LogFormat::Json => self.json(event, fields).unwrap_or_default(),
+            LogFormat::Text => self.text(event, fields),
         };
         // Nobody is left to tell if standard error is gone.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
@@ -114,67 +135,78 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 }
 
 impl Lines {
-    fn json(&self, event: &Event<'_>, mut fields: Map<String, Value>) -> String {
+    fn json(&self, event: &Event<'_>, mut fields: Fields) -> serde_json::Result<String> {
         let metadata = event.metadata();
-        let fatal = fields.remove(FATAL) == Some(Value::Bool(true));
-        let mut line = Map::new();
-        line.insert("severity".into(), severity(*metadata.level(), fatal).into());
-        line.insert("message".into(), fields.remove("message").unwrap_or_default());
-        line.insert(
-            "time".into(),
-            self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true).into(),
-        );
-        line.insert("target".into(), metadata.target().into());
-        let place = json!({
-            "file": metadata.file().unwrap_or_default(),
-            "line": metadata.line().unwrap_or_default().to_string(),
-            "function": metadata.module_path().unwrap_or_default(),
-        });
+        let fatal = fields.take(FATAL) == Some(Value::Bool(true));
+        let mut text = Vec::with_capacity(1_024);
+        let mut serializer = serde_json::Serializer::new(&mut text);
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("severity", severity(*metadata.level(), fatal))?;
+        line.serialize_entry("message", &fields.take("message"))?;
+        line.serialize_entry("time", &self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true))?;
+        line.serialize_entry("target", metadata.target())?;
         if *metadata.level() == Level::ERROR {
-            report(&mut line, &place, fields.remove("stack_trace"));
+            line.serialize_entry("@type", REPORTED_ERROR)?;
+            line.serialize_entry("serviceContext", &SERVICE)?;
+            line.serialize_entry(
+                "context",
+                &json!({"reportLocation": {
+                    "filePath": metadata.file(),
+                    "lineNumber": metadata.line(),
+                    "functionName": metadata.module_path(),
+                }}),
+            )?;
         }
-        line.insert("logging.googleapis.com/sourceLocation".into(), place);
-        if let Some(trace) = fields.remove("trace") {
+        let place = SourceLocation {
+            file: metadata.file().unwrap_or_default(),
+            line: metadata.line().unwrap_or_default().to_string(),
+            function: metadata.module_path().unwrap_or_default(),
+        };
+        line.serialize_entry("logging.googleapis.com/sourceLocation", &place)?;
+        if let Some(trace) = fields.take("trace") {
             let trace = match (&self.project, trace.as_str()) {
                 (Some(project), Some(id)) => format!("projects/{project}/traces/{id}").into(),
                 _ => trace,
             };
-            line.insert("logging.googleapis.com/trace".into(), trace);
+            line.serialize_entry("logging.googleapis.com/trace", &trace)?;
         }
-        if let Some(span) = fields.remove("span_id") {
-            line.insert("logging.googleapis.com/spanId".into(), span);
+        if let Some(span) = fields.take("span_id") {
+            line.serialize_entry("logging.googleapis.com/spanId", &span)?;
         }
-        let mut request = Map::new();
-        for (from, to) in HTTP_REQUEST {
-            if let Some(value) = fields.remove(from) {
-                request.insert(to.into(), value);
-            }
-        }
+        let request: Vec<_> =
+            HTTP_REQUEST.iter().filter_map(|(from, to)| Some((*to, fields.take(from)?))).collect();
         if !request.is_empty() {
-            line.insert("httpRequest".into(), request.into());
+            line.serialize_entry("httpRequest", &Object(&request))?;
         }
-        let labels: Map<String, Value> =
-            LABELS.iter().filter_map(|name| Some(((*name).to_owned(), fields.get(*name)?.clone()))).collect();
+        let labels: Vec<_> =
+            LABELS.iter().filter_map(|name| Some((*name, fields.get(name)?.clone()))).collect();
         if !labels.is_empty() {
-            line.insert("logging.googleapis.com/labels".into(), labels.into());
+            line.serialize_entry("logging.googleapis.com/labels", &Object(&labels))?;
         }
-        line.extend(fields);
-        let mut text = Value::Object(line).to_string();
+        for (name, value) in &fields.0 {
+            line.serialize_entry(name, value)?;
+        }
+        SerializeMap::end(line)?;
+        let mut text = String::from_utf8(text).unwrap_or_default();
+        if text.contains(char::is_control) {
+            // JSON lets some of these stand; a terminal does not.
+            text = text.replace(char::is_control, "\u{fffd}");
+        }
         text.push('\n');
-        text
+        Ok(text)
     }
 
     /// One line for a person; whatever came from outside is escaped, so that it stays one line.
-    fn text(&self, event: &Event<'_>, mut fields: Map<String, Value>) -> String {
-        let fatal = fields.remove(FATAL) == Some(Value::Bool(true));
-        let message = fields.remove("message").unwrap_or_default();
+    fn text(&self, event: &Event<'_>, mut fields: Fields) -> String {
+        let fatal = fields.take(FATAL) == Some(Value::Bool(true));
+        let message = fields.take("message").unwrap_or_default();
         let mut line = format!(
             "{} {:<8} {}",
             self.clock.now().format("%H:%M:%S%.3f"),
             severity(*event.metadata().level(), fatal),
             escaped(message.as_str().unwrap_or_default()),
         );
-        for (name, value) in &fields {
+        for (name, value) in &fields.0 {
             // Writing to a string does not fail.
             let _ = match value {
                 Value::String(text) => write!(line, " {name}={}", escaped(text)),
@@ -206,19 +238,30 @@ fn severity(level: Level, fatal: bool) -> &'static str {
     }
 }
 
-/// Makes the line one that Error Reporting groups by its place.
-fn report(line: &mut Map<String, Value>, place: &Value, stack_trace: Option<Value>) {
-    let kind = "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent";
-    line.insert("@type".into(), kind.into());
-    line.insert("serviceContext".into(), json!({"service": "plaudit", "version": env!("CARGO_PKG_VERSION")}));
-    let location = json!({
-        "filePath": place.get("file"),
-        "lineNumber": place.get("line").and_then(Value::as_str).and_then(|line| line.parse::<u32>().ok()),
-        "functionName": place.get("function"),
-    });
-    line.insert("context".into(), json!({"reportLocation": location}));
-    if let Some(stack_trace) = stack_trace {
-        line.insert("stack_trace".into(), stack_trace);
+/// Makes a line one that Error Reporting groups by its place.
+const REPORTED_ERROR: &str =
+    "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent";
+
+#[derive(Serialize)]
+struct ServiceContext {
+    service: &'static str,
+    version: &'static str,
+}
+
+const SERVICE: ServiceContext = ServiceContext { service: "plaudit", version: env!("CARGO_PKG_VERSION") };
+
+#[derive(Serialize)]
+struct SourceLocation {
+    file: &'static str,
+    line: String,
+    function: &'static str,
+}
+
+struct Object<'a>(&'a [(&'static str, Value)]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

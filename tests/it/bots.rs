@@ -14,7 +14,7 @@ fn printed(name: &str) -> String {
     let page = std::fs::read_to_string(format!("{}/docs/bots.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let mut lines = page.lines().skip_while(|line| !(line.starts_with("```") && line.ends_with(name)));
     assert!(lines.next().is_some(), "docs/bots.md prints no {name}");
-    lines.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect()
+    lines.take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Writes the bot to a place of its own, as a reader would, and runs it there as `watch --exec` does.

@@ -385,29 +385,17 @@ impl Store for Sqlite {
         .await
     }
 
+    /// Reads every contributor whose tally is above what is recognised: an index would cost every commit
+    /// more than this costs a drain.
     async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
         let milestones = milestones.clone();
         self.read(move |connection| {
-            let mut found = Vec::new();
-            let mut level: Option<i64> =
-                connection.query_row("SELECT min(recognised) FROM contributors", [], |row| row.get(0))?;
-            // One step for each height that anyone was recognised at: exact after milestones changed too.
-            while let Some(recognised) = level
-                && found.len() < limit
-            {
-                if let Some(next) = milestones.next(unsigned(recognised)) {
-                    let sql = format!("{CONTRIBUTOR} WHERE recognised = ?1 AND tally >= ?2 LIMIT ?3");
-                    let mut statement = connection.prepare_cached(&sql)?;
-                    let left = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-                    let rows = statement.query_map(params![recognised, signed(next), left], contributor)?;
-                    for row in rows {
-                        found.push(row?.standing);
-                    }
-                }
-                let sql = "SELECT min(recognised) FROM contributors WHERE recognised > ?1";
-                level = connection.query_row(sql, [recognised], |row| row.get(0))?;
-            }
-            Ok(found)
+            let sql = format!("{CONTRIBUTOR} WHERE tally > recognised");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([], contributor)?;
+            let standings = rows.map(|row| row.map(|contributor| contributor.standing));
+            let owes = |s: &Standing| milestones.next(s.recognised).is_some_and(|next| next <= s.tally);
+            standings.filter(|row| row.as_ref().map_or(true, owes)).take(limit).collect()
         })
         .await
     }

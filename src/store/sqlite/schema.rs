@@ -18,7 +18,6 @@ const STEPS: &[&str] = &["
         last_at INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX contributors_by_tally ON contributors (tally DESC, id);
-    CREATE INDEX contributors_owing ON contributors (recognised, tally);
 
     CREATE TABLE contributions (
         seq INTEGER PRIMARY KEY,

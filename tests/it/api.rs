@@ -1,0 +1,344 @@
+//! Contributions that any client posts.
+
+use futures::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Plaudit, TOKEN, talk};
+
+fn fields(problem: &Value) -> Vec<&str> {
+    problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_post_is_counted_and_answered_with_what_was_kept() {
+    let plaudit = Plaudit::start().await;
+    let body = json!({
+        "contributor": "GitHub:Octocat", "kind": "talk", "id": "talk-17", "source": "meetup",
+        "occurred_at": "2026-11-24T11:00:00+01:00", "title": "Über Zähler", "url": "https://example.org/17",
+        "repository": "octo/hello",
+    });
+    let answer = plaudit.post(&body).await.expect(201).json();
+    let kept = json!({
+        "id": "api:meetup:talk-17", "contributor": "github:octocat", "kind": "talk",
+        "occurred_at": "2026-11-24T10:00:00Z", "title": "Über Zähler", "url": "https://example.org/17",
+        "repository": "octo/hello", "tally": 1, "recognitions": [],
+    });
+    assert_eq!(answer, kept);
+    let mut shown = plaudit.get("/v1/contributions/api:meetup:talk-17").await.expect(200).json();
+    let shown = shown.as_object_mut().unwrap();
+    assert!(shown.remove("recorded_at").unwrap().is_string());
+    assert_eq!(shown.remove("private"), Some(json!(false)));
+    let kept = kept.as_object().unwrap().clone();
+    let kept = kept.into_iter().filter(|(name, _)| name != "tally" && name != "recognitions").collect();
+    assert_eq!(*shown, kept);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn fifty_copies_at_once_count_once() {
+    let plaudit = Plaudit::start().await;
+    let body = talk("mona", "the-same");
+    let mut statuses: Vec<_> =
+        join_all((0..50).map(|_| plaudit.post(&body))).await.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses[..49], [200; 49]);
+    assert_eq!(statuses[49], 201);
+    assert_eq!(plaudit.tallies().await["mona"], 1);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_id_again_is_200_and_with_another_body_422() {
+    let plaudit = Plaudit::start().await;
+    let first = plaudit.post(&talk("mona", "a")).await.expect(201).json();
+    let again = plaudit.post(&talk("Mona", "a")).await.expect(200).json();
+    assert_eq!(again, first, "the time it was given at first is kept");
+    for other in [
+        json!({"contributor": "lisa", "kind": "talk", "id": "a"}),
+        json!({"contributor": "mona", "kind": "walk", "id": "a"}),
+        json!({"contributor": "mona", "kind": "talk", "id": "a", "title": ""}),
+        json!({"contributor": "mona", "kind": "talk", "id": "a", "occurred_at": "2026-11-24T10:00:00Z"}),
+    ] {
+        plaudit.post(&other).await.problem(422, "conflict");
+    }
+    plaudit
+        .post(&json!({"contributor": "mona", "kind": "talk", "id": "a", "source": "else"}))
+        .await
+        .expect(201);
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_key_again_is_200_quoted_or_not_and_with_another_body_422() {
+    let plaudit = Plaudit::start().await;
+    let body = json!({"contributor": "mona", "kind": "talk"});
+    let first = plaudit.post_with_key("8e03978e-40d5", &body).await.expect(201).json();
+    assert_eq!(plaudit.post_with_key("8e03978e-40d5", &body).await.expect(200).json(), first);
+    assert_eq!(plaudit.post_with_key("\"8e03978e-40d5\"", &body).await.expect(200).json(), first);
+    plaudit.post_with_key("\"8e03978e-40d5\"", &talk("lisa", "x")).await.problem(400, "invalid_fields");
+    let other = json!({"contributor": "lisa", "kind": "talk"});
+    plaudit.post_with_key("8e03978e-40d5", &other).await.problem(422, "conflict");
+    let id = first["id"].as_str().unwrap();
+    assert!(id.starts_with("api:api:") && !id.contains("8e03978e"), "a key is not for everyone to see: {id}");
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_clients_with_one_key_at_the_same_time_exactly_one_gets_201() {
+    let plaudit = Plaudit::start().await;
+    for round in 0..25 {
+        let key = format!("key-{round}");
+        let (mona, lisa) =
+            (json!({"contributor": "mona", "kind": "talk"}), json!({"contributor": "lisa", "kind": "talk"}));
+        let other = plaudit.stranger();
+        let (a, b) = tokio::join!(plaudit.post_with_key(&key, &mona), other.post_with_key(&key, &lisa));
+        let mut both = [a.status, b.status];
+        both.sort_unstable();
+        assert_eq!(both, [201, 422]);
+        let same = talk("same", &key);
+        let (c, d) = tokio::join!(plaudit.post(&same), other.post(&same));
+        let mut both = [c.status, d.status];
+        both.sort_unstable();
+        assert_eq!(both, [200, 201]);
+    }
+    let tallies = plaudit.tallies().await;
+    assert_eq!(tallies["same"], 25);
+    let sum: u64 = ["mona", "lisa"].iter().filter_map(|who| tallies.get(*who)).sum();
+    assert_eq!(sum, 25);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn an_id_and_a_key_together_are_refused() {
+    let plaudit = Plaudit::start().await;
+    let problem = plaudit.post_with_key("k", &talk("mona", "a")).await.problem(400, "invalid_fields");
+    assert_eq!(fields(&problem), ["id"]);
+    assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn without_id_and_key_every_post_is_new() {
+    let plaudit = Plaudit::start().await;
+    let body = json!({"contributor": "mona", "kind": "talk"});
+    let first = plaudit.post(&body).await.expect(201).json();
+    let second = plaudit.post(&body).await.expect(201).json();
+    assert_ne!(first["id"], second["id"]);
+    let id = first["id"].as_str().unwrap().strip_prefix("api:api:").unwrap();
+    assert_eq!(uuid::Uuid::parse_str(id).unwrap().get_version_num(), 7);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn no_post_can_take_the_id_of_what_a_host_sent() {
+    let plaudit = Plaudit::start().await;
+    let body = json!({"contributor": "mallory", "kind": "talk", "id": "github:1296269:pull_request:7"});
+    let answer = plaudit.post(&body).await.expect(201).json();
+    assert_eq!(answer["id"], "api:api:github:1296269:pull_request:7");
+    for source in ["github:1296269", "github/1", "GitHub", "", "a b"] {
+        let body = json!({"contributor": "mallory", "kind": "talk", "id": "7", "source": source});
+        let problem = plaudit.post(&body).await.problem(400, "invalid_fields");
+        assert_eq!(fields(&problem), ["source"], "{source:?}");
+    }
+    let body = json!({"contributor": "mallory", "kind": "talk", "id": "1296269:issue:7", "source": "github"});
+    let id = plaudit.post(&body).await.expect(201).json()["id"].clone();
+    assert_eq!(id, "api:github:1296269:issue:7");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn every_bad_field_is_named_at_once() {
+    let plaudit = Plaudit::start().await;
+    let body = json!({
+        "contributor": "a/b", "kind": "Talk!", "id": "", "source": "No", "occurred_at": "yesterday",
+        "title": "x".repeat(501), "url": "javascript:alert(1)", "repository": 7, "titel": "a slip",
+    });
+    let problem = plaudit.post_with_key("k", &body).await.problem(400, "invalid_fields");
+    let mut named = fields(&problem);
+    named.sort_unstable();
+    named.dedup();
+    let all = ["contributor", "id", "kind", "occurred_at", "repository", "source", "titel", "title", "url"];
+    assert_eq!(named, all);
+    let problem = plaudit.post(&json!({})).await.problem(400, "invalid_fields");
+    assert_eq!(fields(&problem), ["contributor", "kind"]);
+    for (kind, who) in [("talk", ""), ("talk", " mona"), ("talk", "a\u{7}"), ("talk", "a:"), ("talk", ":a")] {
+        let problem = plaudit.post(&json!({"contributor": who, "kind": kind})).await;
+        assert_eq!(fields(&problem.problem(400, "invalid_fields")), ["contributor"], "{who:?}");
+    }
+    let longest = "x".repeat(200);
+    plaudit
+        .post(&json!({"contributor": longest, "kind": "talk", "title": "ä".repeat(500)}))
+        .await
+        .expect(201);
+    let problem = plaudit.post(&json!({"contributor": format!("{longest}x"), "kind": "talk"})).await;
+    problem.problem(400, "invalid_fields");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_object_of_texts_is_400() {
+    let plaudit = Plaudit::start().await;
+    let deep = "[".repeat(60_000);
+    for body in ["", "null", "[]", "\"mona\"", "{", "{\"contributor\"", "\u{0}", deep.as_str(), "{} {}"] {
+        let request = plaudit.request(Method::POST, "/v1/contributions");
+        let request = request.header("content-type", "application/json").body(body.to_owned());
+        plaudit.send(request).await.problem(400, "malformed");
+    }
+    let request = plaudit.request(Method::POST, "/v1/contributions");
+    let request =
+        request.header("content-type", "application/json").body(b"{\"contributor\": \"\xff\"}".to_vec());
+    plaudit.send(request).await.problem(400, "malformed");
+    assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn odd_ids_are_kept_and_found_as_they_are() {
+    let plaudit = Plaudit::start().await;
+    let ids = [
+        "../../etc/passwd",
+        "a/b?c=d#e",
+        "%2F",
+        "ünï",
+        "\u{202e}rtl",
+        "'; DROP TABLE contributions; --",
+        "a b",
+        "+",
+        "\u{1f44f}",
+        "..",
+        "__x__",
+        "\\",
+        "\"",
+    ];
+    for id in ids {
+        let answer = plaudit.post(&talk("mona", id)).await.expect(201).json();
+        let expected = format!("api:api:{id}");
+        assert_eq!(answer["id"], expected);
+        let segment = percent_encoding::utf8_percent_encode(&expected, percent_encoding::NON_ALPHANUMERIC);
+        let shown = plaudit.get(&format!("/v1/contributions/{segment}")).await.expect(200).json();
+        assert_eq!(shown["id"], expected);
+    }
+    assert_eq!(plaudit.tallies().await["mona"], ids.len() as u64);
+    for id in ["", "a\nb", "a\u{0}b", "\u{1b}[31m", &"x".repeat(1_001)] {
+        let problem = plaudit.post(&talk("mona", id)).await.problem(400, "invalid_fields");
+        assert_eq!(fields(&problem), ["id"], "{id:?}");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn look_alikes_are_different_contributors_and_case_is_not() {
+    let plaudit = Plaudit::start().await;
+    for (id, who) in [("1", "github:mona"), ("2", "GitHub:MONA"), ("3", "github:m\u{43e}na"), ("4", "mona")] {
+        plaudit.post(&talk(who, id)).await.expect(201);
+    }
+    let tallies = plaudit.tallies().await;
+    assert_eq!(
+        tallies,
+        [("github:mona".into(), 2), ("github:m\u{43e}na".into(), 1), ("mona".into(), 1)].into()
+    );
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn every_failure_is_a_problem_with_the_requests_id() {
+    let plaudit = Plaudit::start().await;
+    let post = || plaudit.request(Method::POST, "/v1/contributions");
+    let json = || post().header("content-type", "application/json");
+    plaudit.get("/nowhere").await.problem(404, "not_found");
+    plaudit.get("/v1/contributions/api:api:none").await.problem(404, "not_found");
+    plaudit.get("/v1/contributors/none").await.problem(404, "not_found");
+    plaudit.get("/v1/contributors/none/contributions").await.problem(404, "not_found");
+    plaudit.get("/v1/recognitions/none").await.problem(404, "not_found");
+    plaudit.send(plaudit.request(Method::POST, "/webhooks/sourcehut")).await.problem(404, "not_found");
+    let wrong = plaudit.get("/v1/contributions").await;
+    assert_eq!(wrong.header("allow"), "POST");
+    wrong.problem(405, "method_not_allowed");
+    plaudit
+        .send(plaudit.request(Method::DELETE, "/v1/recognitions"))
+        .await
+        .problem(405, "method_not_allowed");
+    plaudit.send(post().body("{}")).await.problem(415, "unsupported");
+    plaudit.send(post().header("content-type", "text/plain").body("{}")).await.problem(415, "unsupported");
+    plaudit.send(json().header("content-encoding", "gzip").body("{}")).await.problem(415, "unsupported");
+    let large = talk("mona", "large").to_string() + &" ".repeat(65 * 1024);
+    plaudit.send(json().body(large.clone())).await.problem(413, "body_too_large");
+    let chunks = futures::stream::iter([Ok::<_, std::io::Error>(large.into_bytes())]);
+    plaudit.send(json().body(reqwest::Body::wrap_stream(chunks))).await.problem(413, "body_too_large");
+    let charset = post().header("content-type", "application/json; charset=utf-8");
+    plaudit.send(charset.body(talk("mona", "a").to_string())).await.expect(201);
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn with_tokens_nobody_posts_drains_or_reads_without_one() {
+    let tokens = format!("{TOKEN}, an-older-token");
+    let plaudit =
+        Plaudit::with(&[("PLAUDIT_API_TOKENS", tokens.as_str()), ("PLAUDIT_PUBLIC_READ", "false")]).await;
+    let stranger = plaudit.stranger();
+    let refused = [
+        stranger.clone(),
+        stranger.with_token("wrong"),
+        stranger.with_token(""),
+        stranger.with_token(&format!("{TOKEN}x")),
+        stranger.with_token(&tokens),
+    ];
+    for client in refused {
+        for path in ["/v1/contributors", "/v1/recognitions", "/v1/recognitions/stream", "/metrics"] {
+            let answer = client.get(path).await;
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+            answer.problem(401, "token_needed");
+        }
+        client.post(&talk("mallory", "a")).await.problem(401, "token_needed");
+        let drain = client.request(Method::POST, "/internal/drain");
+        let problem = client.send(drain).await.problem(401, "token_needed");
+        assert!(problem["detail"].as_str().unwrap().contains("PLAUDIT_API_TOKENS"), "what to set: {problem}");
+    }
+    for path in ["/healthz", "/readyz"] {
+        stranger.get(path).await.expect(200);
+    }
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    stranger.with_token("an-older-token").post(&talk("mona", "b")).await.expect(201);
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn an_open_api_takes_posts_from_anyone_and_opens_nothing_else() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_OPEN_API", "true")]).await;
+    let stranger = plaudit.stranger();
+    stranger.post(&talk("mona", "a")).await.expect(201);
+    stranger.send(stranger.request(Method::POST, "/internal/drain")).await.problem(401, "token_needed");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn without_tokens_a_tunnel_is_not_a_neighbour() {
+    let plaudit = Plaudit::start().await;
+    for (name, value) in [
+        ("forwarded", "for=10.0.0.1"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-host", "localhost"),
+        ("x-real-ip", "127.0.0.1"),
+        ("via", "1.1 tunnel"),
+        ("cf-connecting-ip", "203.0.113.9"),
+        ("host", "ledger.example.org"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
+        for path in ["/v1/contributions", "/internal/drain"] {
+            let request = plaudit.request(Method::POST, path).header(name, value).json(&talk("mallory", "a"));
+            plaudit.send(request).await.problem(401, "token_needed");
+        }
+    }
+    let port = plaudit.url.rsplit(':').next().unwrap().to_owned();
+    let request =
+        plaudit.request(Method::POST, "/v1/contributions").header("host", format!("localhost:{port}"));
+    plaudit.send(request.json(&talk("mona", "a"))).await.expect(201);
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
+    plaudit.stop().await;
+}

@@ -1,0 +1,215 @@
+//! What is configured, and what the program says when it is wrong.
+
+use serde_json::Value;
+
+use crate::harness::{Output, Plaudit, command, run, talk};
+
+/// No settings.
+const NOTHING: [(&str, &str); 0] = [];
+
+/// Starts the program with these settings, which are wrong, and returns the one line of its log.
+fn refused(settings: &[(&str, &str)]) -> String {
+    let Output { code, out, err } = run(&mut command(settings));
+    assert_eq!(code, Some(2), "{settings:?}: {err}");
+    assert_eq!(out, "");
+    assert_eq!(err.lines().count(), 1, "{err}");
+    let line: Value = serde_json::from_str(&err).unwrap();
+    assert_eq!(line["severity"], "CRITICAL");
+    assert!(line["@type"].as_str().unwrap().ends_with(".ReportedErrorEvent"));
+    assert!(line["time"].is_string());
+    line["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn all_faults_are_said_at_once_each_with_an_example_and_no_secret() {
+    let settings = [
+        ("PLAUDIT_LISTEN", "localhost"),
+        ("PLAUDIT_STORE", "postgres:here"),
+        ("PLAUDIT_PUBLISH", "kafka"),
+        ("PLAUDIT_GITHUB_SECRET", "hush-hush-1,,hush-hush-2"),
+        ("PLAUDIT_GITLAB_SIGNING_TOKEN", "hush-hush-3"),
+        ("PLAUDIT_GITLAB_SECRET", " "),
+        ("PLAUDIT_API_TOKENS", "hush-hush-4, "),
+        ("PLAUDIT_OPEN_API", "perhaps"),
+        ("PLAUDIT_PUBLIC_READ", "1"),
+        ("PLAUDIT_MILESTONES", "10,3"),
+        ("PLAUDIT_COUNT", "push,star"),
+        ("PLAUDIT_BRANCHES", "main"),
+        ("PLAUDIT_CO_AUTHORS", "ja"),
+        ("PLAUDIT_COMMENT", "true"),
+        ("PLAUDIT_GITHUB_API", "api.github.com"),
+        ("PLAUDIT_DRAIN_AUDIENCE", "https://plaudit.example.org"),
+        ("PLAUDIT_LOG", "plaudit=louder"),
+        ("PLAUDIT_LOG_FORMAT", "xml"),
+    ];
+    let message = refused(&settings);
+    for (name, _) in settings {
+        let name = if name == "PLAUDIT_DRAIN_AUDIENCE" { "PLAUDIT_DRAIN_EMAIL" } else { name };
+        let line = message.lines().find(|line| line.trim().starts_with(&format!("{name}:")));
+        let line = line.unwrap_or_else(|| panic!("{name} is not named: {message}"));
+        assert!(line.contains("for example PLAUDIT_"), "no example: {line}");
+    }
+    assert!(!message.contains("hush-hush"), "{message}");
+}
+
+#[test]
+fn as_text_the_faults_are_words_for_a_person() {
+    let settings =
+        [("PLAUDIT_LOG_FORMAT", "text"), ("PLAUDIT_MILESTONES", "0"), ("PLAUDIT_GITHUB_SECRET", "")];
+    let Output { code, err, .. } = run(&mut command(&settings));
+    assert_eq!(code, Some(2));
+    assert!(err.starts_with("plaudit: the configuration is wrong:\n  "), "{err}");
+    assert!(err.contains("PLAUDIT_MILESTONES:") && err.contains("PLAUDIT_GITHUB_SECRET:"), "{err}");
+}
+
+#[test]
+fn a_secret_that_checks_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    for variable in ["PLAUDIT_GITHUB_SECRET", "PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS"] {
+        for value in ["", " ", ",", "a,", ",a", "a, ,b", "\t"] {
+            assert!(refused(&[(variable, value)]).contains(variable), "{variable}={value:?}");
+        }
+        let variable = format!("{variable}_FILE");
+        for (name, text) in [("empty", ""), ("blank", " \n"), ("gap", "a\n\nb\n"), ("line", "\n")] {
+            let message = refused(&[(variable.as_str(), file(name, text).as_str())]);
+            assert!(message.contains("PLAUDIT_"), "{variable} {name}");
+        }
+        let message = refused(&[(variable.as_str(), "/nowhere/secret")]);
+        assert!(message.contains(&variable), "{message}");
+        let both = [(variable.as_str(), "/nowhere"), (variable.strip_suffix("_FILE").unwrap(), "hush-hush")];
+        let message = refused(&both);
+        assert!(message.contains("not both") && !message.contains("hush-hush"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_come_from_files_too_one_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    std::fs::write(&path, "first token\nsecond, with a comma\n").unwrap();
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS_FILE", path.to_str().unwrap())]).await;
+    plaudit.post(&talk("mona", "a")).await.problem(401, "token_needed");
+    for (i, token) in ["first token", "second, with a comma"].into_iter().enumerate() {
+        plaudit.with_token(token).post(&talk("mona", &format!("t{i}"))).await.expect(201);
+    }
+    let mut plaudit = plaudit;
+    plaudit.client = plaudit.client.with_token("first token");
+    plaudit.stop().await;
+}
+
+#[test]
+fn on_cloud_run_a_ledger_on_its_disk_is_refused() {
+    let message = refused(&[("K_SERVICE", "plaudit"), ("PORT", "8080")]);
+    assert!(message.contains("PLAUDIT_STORE") && message.contains("firestore:"), "{message}");
+}
+
+#[test]
+fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["check", "--help"]] {
+        let Output { code, out, .. } = run(command(&NOTHING).args(arguments));
+        assert_eq!(code, Some(0));
+        let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for variable in [
+            "LISTEN",
+            "STORE",
+            "PUBLISH",
+            "OPEN_API",
+            "PUBLIC_READ",
+            "MILESTONES",
+            "COUNT",
+            "BRANCHES",
+            "CO_AUTHORS",
+            "IGNORE",
+            "COMMENT",
+            "GITHUB_APP_ID",
+            "GITHUB_API",
+            "DRAIN_AUDIENCE",
+            "DRAIN_EMAIL",
+            "LOG",
+            "LOG_FORMAT",
+        ] {
+            let flag = format!("--{}", variable.to_lowercase().replace('_', "-"));
+            assert!(words.contains(&flag), "{arguments:?} without {flag}");
+            assert!(
+                words.contains(&format!("[env: PLAUDIT_{variable}=")),
+                "{arguments:?} without PLAUDIT_{variable}"
+            );
+        }
+        assert!(words.matches("[default: ").count() >= 17, "{out}");
+        for secret in
+            ["--github-secret", "--gitlab-secret", "--api-tokens", "--github-token", "--github-app-key"]
+        {
+            assert!(!out.contains(secret), "{secret} is a flag");
+        }
+    }
+    for command_name in ["demo", "send", "watch"] {
+        let Output { code, out, .. } = run(command(&NOTHING).args([command_name, "--help"]));
+        assert_eq!(code, Some(0), "{command_name}");
+        assert!(out.contains("Usage: plaudit"), "{out}");
+    }
+}
+
+#[test]
+fn help_shows_no_value_of_a_secret_that_is_set() {
+    let settings = [("PLAUDIT_GITHUB_SECRET", "hush-hush"), ("PLAUDIT_API_TOKENS", "hush-hush")];
+    for arguments in [&["--help"][..], &["send", "--help"], &["watch", "--help"]] {
+        let Output { out, err, .. } = run(command(&settings).args(arguments));
+        assert!(!out.contains("hush-hush") && !err.contains("hush-hush"));
+    }
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for arguments in [&["--no-such-flag"][..], &["celebrate"], &["send"], &["--github-secret", "x"]] {
+        let Output { code, err, .. } = run(command(&NOTHING).args(arguments));
+        assert_eq!(code, Some(2), "{arguments:?}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn flags_go_before_variables() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.end().await;
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_plaudit"));
+    program.args(["serve", "--milestones", "1"]);
+    plaudit.set("PLAUDIT_MILESTONES", "7");
+    plaudit.restart_as(program).await;
+    let answer = plaudit.post(&talk("mona", "a")).await.expect(201).json();
+    assert_eq!(answer["recognitions"], serde_json::json!(["mona:1"]));
+    plaudit.stop().await;
+}
+
+#[test]
+fn an_address_that_is_taken_is_1_and_says_what_to_set() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("plaudit.db").display());
+    let settings = [("PLAUDIT_LISTEN", address.as_str()), ("PLAUDIT_STORE", store.as_str())];
+    let Output { code, err, .. } = run(&mut command(&settings));
+    assert_eq!(code, Some(1));
+    let line: Value = serde_json::from_str(&err).unwrap();
+    assert_eq!(line["severity"], "CRITICAL");
+    assert!(line["message"].as_str().unwrap().contains("PLAUDIT_LISTEN"), "{line}");
+}
+
+#[test]
+fn check_says_of_each_back_end_what_is_right_or_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("plaudit.db").display());
+    let Output { code, out, .. } = run(command(&[("PLAUDIT_STORE", store.as_str())]).arg("check"));
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("right  store sqlite:") && out.contains("set PLAUDIT_GITHUB_SECRET"), "{out}");
+    let Output { code, out, .. } =
+        run(command(&[("PLAUDIT_STORE", "sqlite:/nowhere/plaudit.db")]).arg("check"));
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("wrong  store sqlite:/nowhere/plaudit.db: "), "{out}");
+    let Output { code, err, .. } = run(command(&[("PLAUDIT_MILESTONES", "no")]).arg("check"));
+    assert_eq!(code, Some(2));
+    assert!(err.contains("PLAUDIT_MILESTONES"), "{err}");
+}

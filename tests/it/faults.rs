@@ -1,0 +1,210 @@
+//! Disks and files as they should not be: a clear message at the start, 503 later, and nothing lost.
+
+use std::path::Path;
+use std::process::Command;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use crate::harness::{Output, Plaudit, command, run, talk};
+use crate::sync::Shimmed;
+
+/// Starts on what cannot be a ledger, and returns the one line of the log that says why it ended.
+fn refused(store: &Path) -> Value {
+    let settings =
+        [("PLAUDIT_STORE", format!("sqlite:{}", store.display())), ("PLAUDIT_LISTEN", "127.0.0.1:0".into())];
+    let Output { code, out, err: log } = run(&mut command(&settings));
+    assert_eq!(code, Some(1), "{log}");
+    assert_eq!(out, "", "it never listened");
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert_eq!(lines[0]["severity"], "CRITICAL", "{log}");
+    assert!(lines[0]["@type"].as_str().unwrap().ends_with(".ReportedErrorEvent"), "{log}");
+    lines[0].clone()
+}
+
+#[track_caller]
+fn says(line: &Value, words: &str) {
+    assert!(line["message"].as_str().unwrap().contains(words), "{line}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_said_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for store in [file.join("plaudit.db"), "/proc/plaudit.db".into(), folder.path().join("none/plaudit.db")] {
+        let line = refused(&store);
+        says(&line, "the file or its folder cannot be opened for writing");
+        says(&line, store.to_str().unwrap());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text");
+    std::fs::write(&text, "this is not a database, and long enough to tell. ".repeat(50)).unwrap();
+    let before = std::fs::read(&text).unwrap();
+    says(&refused(&text), "the file is no SQLite database");
+    assert_eq!(std::fs::read(&text).unwrap(), before);
+
+    let other = folder.path().join("other.db");
+    Connection::open(&other)
+        .unwrap()
+        .execute_batch("CREATE TABLE precious (x); INSERT INTO precious VALUES (1);")
+        .unwrap();
+    says(&refused(&other), "a database of another program");
+    let count: i64 = Connection::open(&other)
+        .unwrap()
+        .query_row("SELECT count(*) FROM precious", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(count, 1);
+    let tables: i64 = Connection::open(&other)
+        .unwrap()
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(tables, 1, "nothing was added to it");
+    assert!(folder.path().is_dir());
+    says(&refused(folder.path()), "cannot be opened");
+}
+
+#[tokio::test]
+async fn a_ledger_written_by_a_newer_version_is_refused_and_one_of_this_version_opened() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.end().await;
+    let connection = Connection::open(plaudit.database()).unwrap();
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert!(version > 0, "the schema carries a version");
+    connection.pragma_update(None, "user_version", version + 1).unwrap();
+    drop(connection);
+    says(&refused(&plaudit.database()), "written by a newer plaudit");
+    Connection::open(plaudit.database()).unwrap().pragma_update(None, "user_version", version).unwrap();
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await["mona"], 1);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_said_to_be_damaged() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.end().await;
+    // What still stands in the write-ahead log would hide the damage.
+    Connection::open(plaudit.database()).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let whole = std::fs::read(plaudit.database()).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100..].fill(0x5a);
+    std::fs::write(plaudit.database(), &damaged).unwrap();
+    says(&refused(&plaudit.database()), "damaged");
+    std::fs::write(plaudit.database(), &whole).unwrap();
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await["mona"], 1);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_file_should_not_hold_is_500_and_the_log_alone_says_what() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.tolerate("is none that plaudit writes");
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.post(&talk("lisa", "b")).await.expect(201);
+    let other = Connection::open(plaudit.database()).unwrap();
+    other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE contributor = 'mona'", []).unwrap();
+    let problem = plaudit.get("/v1/contributions/api:api:a").await.problem(500, "internal");
+    assert!(!problem.to_string().contains("kind"), "the inside stays inside: {problem}");
+    let line = plaudit.log.wait(0, |line| line.contains("is none that plaudit writes")).await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["severity"], &line["request_id"]), (&"ERROR".into(), &problem["request_id"]));
+    plaudit.get("/v1/contributions/api:api:b").await.expect(200);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_another_holds_locked_is_said_at_the_start_and_503_later() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    let other = Connection::open(plaudit.database()).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let (database, one, two) = (plaudit.database(), talk("mona", "b"), talk("lisa", "c"));
+    let (start, first, second) = tokio::join!(
+        tokio::task::spawn_blocking(move || refused(&database)),
+        plaudit.post(&one),
+        plaudit.post(&two),
+    );
+    says(&start.unwrap(), "another process holds the file locked");
+    for answer in [first, second] {
+        let problem = answer.problem(503, "unavailable");
+        assert!(
+            !problem["detail"].as_str().unwrap().contains("locked"),
+            "the inside stays inside: {problem}"
+        );
+    }
+    let why = plaudit.log.wait(0, |line| line.contains("another process holds the file locked")).await;
+    assert_eq!(serde_json::from_str::<Value>(&why).unwrap()["severity"], "WARNING");
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into(), "readers go on");
+    other.execute_batch("ROLLBACK").unwrap();
+    // One that waited behind the other may have been recorded after its client was told to come again.
+    for post in [&one, &two] {
+        let answer = plaudit.post(post).await;
+        assert!([200, 201].contains(&answer.status), "{answer:?}");
+    }
+    plaudit.kill9().await;
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2), ("lisa".to_owned(), 1)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_is_503_and_loses_nothing() {
+    let mut shimmed = Shimmed::start().await;
+    for id in ["a", "b"] {
+        shimmed.plaudit.post(&talk("mona", id)).await.expect(201);
+    }
+    shimmed.disk("full", true);
+    for id in ["c", "d"] {
+        let problem = shimmed.plaudit.post(&talk("mona", id)).await.problem(503, "unavailable");
+        assert!(!problem["detail"].as_str().unwrap().contains("disk"), "the inside stays inside: {problem}");
+    }
+    shimmed.plaudit.log.wait(0, |line| line.contains("the disk is full")).await;
+    assert_eq!(shimmed.plaudit.tallies().await["mona"], 2, "readers go on");
+    shimmed.disk("full", false);
+    for id in ["c", "d"] {
+        shimmed.plaudit.post(&talk("mona", id)).await.expect(201);
+    }
+    shimmed.plaudit.kill9().await;
+    shimmed.plaudit.restart().await;
+    assert_eq!(shimmed.plaudit.tallies().await["mona"], 4);
+    assert_eq!(shimmed.plaudit.recognitions().await, ["mona:3"]);
+    shimmed.plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_is_503_and_loses_nothing() {
+    // The limit that `ulimit -f` sets is the one fault of a disk that every system can be given.
+    let mut plaudit = Plaudit::start().await;
+    plaudit.end().await;
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg("trap '' XFSZ; ulimit -f 400; exec \"$0\"").arg(env!("CARGO_BIN_EXE_plaudit"));
+    plaudit.restart_as(shell).await;
+    let (mut kept, mut refused) = (0, 0);
+    while refused < 3 {
+        let mut post = talk("mona", &format!("n{kept}-{refused}"));
+        post["title"] = "x".repeat(500).into();
+        let answer = plaudit.post(&post).await;
+        if answer.status == 201 {
+            kept += 1;
+            assert!(kept < 5_000, "it grows without limit");
+        } else {
+            answer.problem(503, "unavailable");
+            refused += 1;
+        }
+    }
+    assert!(kept > 3);
+    plaudit.kill9().await;
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await["mona"], kept);
+    plaudit.post(&talk("mona", "and-on")).await.expect(201);
+    plaudit.stop().await;
+}

@@ -1,0 +1,467 @@
+//! Bodies and heads from strangers: too large, too slow, too many.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use http::Method;
+use plaudit::config::Flags;
+use plaudit::http::Seams;
+use plaudit::http::body::Limits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{
+    GITHUB_SECRET, Inside, PATIENCE, Plaudit, config, github_signature, ledger, pull_request, talk,
+};
+
+const MIB: usize = 1024 * 1024;
+
+/// A head that could be GitHub's, of a body that is still to come.
+fn head(address: &str, length: &str) -> String {
+    format!(
+        "POST /webhooks/github HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
+         x-hub-signature-256: sha256={}\r\n{length}\r\n\r\n",
+        "0".repeat(64)
+    )
+}
+
+fn address(url: &str) -> String {
+    url.strip_prefix("http://").unwrap().to_owned()
+}
+
+/// Whatever comes until the other side closes. A reset ends it too.
+async fn all_of(connection: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let reading = async {
+        let mut buffer = [0; 4096];
+        while let Ok(read) = connection.read(&mut buffer).await {
+            if read == 0 {
+                break;
+            }
+            bytes.extend_from_slice(&buffer[..read]);
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("the connection is kept for ever");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The first line of the answer, without waiting for the connection's end.
+async fn status_line(connection: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, connection.read(&mut bytes)).await.expect("no answer").unwrap();
+    String::from_utf8_lossy(&bytes[..read]).lines().next().unwrap_or_default().to_owned()
+}
+
+/// The most memory that a process ever had resident.
+fn peak(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+}
+
+#[tokio::test]
+async fn many_large_bodies_at_once_stay_within_the_budget() {
+    let plaudit = Plaudit::start().await;
+    let address = address(&plaudit.url);
+    let before = peak(plaudit.pid());
+    // Twelve bodies of nearly 25 MiB, none of which ever ends: 300 MiB, and a budget of 128.
+    let length = format!("content-length: {}", 25 * MIB);
+    let chunk = vec![b' '; MIB];
+    let sent = (0..12).map(|_| async {
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        connection.write_all(head(&address, &length).as_bytes()).await.unwrap();
+        for _ in 0..24 {
+            // Who is refused may find the connection closed.
+            if connection.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+        connection
+    });
+    let mut connections = join_all(sent).await;
+    // An ordinary delivery goes through meanwhile.
+    plaudit.github("pull_request", &pull_request(1, "mona")).await.expect(200);
+    let mut refused = 0;
+    for connection in &mut connections {
+        let mut byte = [0; 12];
+        match tokio::time::timeout(Duration::from_millis(50), connection.read(&mut byte)).await {
+            Ok(Ok(12)) => {
+                assert_eq!(&byte, b"HTTP/1.1 503");
+                refused += 1;
+            }
+            Ok(_) => refused += 1, // The answer was lost with the connection.
+            Err(_) => {}           // Still waiting for its end.
+        }
+    }
+    assert!((5..12).contains(&refused), "{refused} of 12 were refused");
+    let grown = peak(plaudit.pid()) - before;
+    assert!(grown < 190 * MIB, "{} MiB for a budget of 128", grown / MIB);
+    drop(connections);
+    // And all of the budget is given back.
+    let body = pull_request(2, "mona") + &" ".repeat(20 * MIB);
+    plaudit.github("pull_request", &body).await.expect(200);
+    let metrics = plaudit.get("/metrics").await.text;
+    assert!(metrics.contains("reason=\"unavailable\",verdict=\"rejected\""), "{metrics}");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn more_than_25_mib_is_413_with_and_without_a_length_and_costs_no_memory() {
+    let plaudit = Plaudit::start().await;
+    let largest = pull_request(1, "mona");
+    let largest = largest.clone() + &" ".repeat(25 * MIB - largest.len());
+    plaudit.github("pull_request", &largest).await.expect(200);
+    let before = peak(plaudit.pid());
+    let body = vec![b' '; 26 * MIB];
+    let signature = github_signature(GITHUB_SECRET, &body);
+    let request = || {
+        plaudit
+            .request(Method::POST, "/webhooks/github")
+            .header("content-type", "application/json")
+            .header("x-github-event", "pull_request")
+            .header("x-hub-signature-256", &signature)
+    };
+    plaudit.send(request().body(body.clone())).await.problem(413, "body_too_large");
+    let chunks =
+        body.chunks(MIB / 2).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
+    let chunked = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
+    plaudit.send(request().body(chunked)).await.problem(413, "body_too_large");
+    let grown = peak(plaudit.pid()) - before;
+    assert!(grown < 30 * MIB, "{} MiB", grown / MIB);
+    assert_eq!(plaudit.tallies().await["github:mona"], 1);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn an_unsigned_body_is_refused_before_any_of_it_is_read() {
+    let plaudit = Plaudit::start().await;
+    let address = address(&plaudit.url);
+    for headers in ["", "x-hub-signature-256: sha256=\r\n", "x-hub-signature-256: sha1=00\r\n"] {
+        for expect in ["", "expect: 100-continue\r\n"] {
+            let mut connection = TcpStream::connect(&address).await.unwrap();
+            let head = format!(
+                "POST /webhooks/github HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+                 x-github-event: push\r\n{headers}{expect}content-length: {}\r\n\r\n",
+                25 * MIB
+            );
+            connection.write_all(head.as_bytes()).await.unwrap();
+            // Not one byte of the body is sent, and the answer comes all the same.
+            assert_eq!(status_line(&mut connection).await, "HTTP/1.1 401 Unauthorized");
+        }
+    }
+    plaudit.stop().await;
+}
+
+fn quick() -> Limits {
+    Limits {
+        head: Duration::from_millis(600),
+        whole: Duration::from_millis(2_500),
+        silence: Duration::from_millis(600),
+        rate: 1_000.0,
+        ..Limits::default()
+    }
+}
+
+async fn quick_inside() -> (tempfile::TempDir, Inside) {
+    let (folder, store) = ledger();
+    let seams = Seams { limits: quick(), ..Seams::default() };
+    (folder, Inside::start(&config(&Flags::default(), &[]), store, seams).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_hundred_slow_heads_and_bodies_are_cut_off_while_ordinary_deliveries_go_through() {
+    let (_folder, inside) = quick_inside().await;
+    let address = inside.address();
+    let slow = |body: bool| {
+        let address = address.clone();
+        async move {
+            let mut connection = TcpStream::connect(&address).await.unwrap();
+            let (now, then) = if body {
+                (head(&address, "content-length: 1000"), " ".to_owned())
+            } else {
+                ("POST /webhooks/github HTTP/1.1\r\n".into(), "x".to_owned())
+            };
+            connection.write_all(now.as_bytes()).await.unwrap();
+            let (mut from, mut to) = connection.into_split();
+            let trickle = tokio::spawn(async move {
+                while to.write_all(then.as_bytes()).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            });
+            let mut answer = Vec::new();
+            let mut buffer = [0; 1024];
+            while let Ok(Ok(read)) =
+                tokio::time::timeout(PATIENCE, from.read(&mut buffer)).await.map_err(|_| panic!("kept"))
+            {
+                if read == 0 {
+                    break;
+                }
+                answer.extend_from_slice(&buffer[..read]);
+            }
+            trickle.abort();
+            String::from_utf8_lossy(&answer).into_owned()
+        }
+    };
+    let attack = join_all((0..600).map(|i| tokio::spawn(slow(i % 2 == 0))));
+    let ordinary = async {
+        for number in 0..50 {
+            inside.github("pull_request", &pull_request(number, "mona")).await.expect(200);
+        }
+    };
+    let (cut, ()) = tokio::join!(attack, ordinary);
+    assert_eq!(inside.tallies().await["github:mona"], 50);
+    let cut: Vec<_> = cut.into_iter().map(Result::unwrap).collect();
+    // Who still sends when the connection is closed may lose the answer with it.
+    assert!(cut.iter().all(|answer| answer.is_empty() || answer.starts_with("HTTP/1.1 408 ")), "{cut:?}");
+    assert!(cut.iter().any(|answer| answer.contains("body_too_slow")));
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_or_stands_still_is_408_and_a_steady_one_is_taken() {
+    let (_folder, inside) = quick_inside().await;
+    let address = inside.address();
+    let mut still = TcpStream::connect(&address).await.unwrap();
+    still.write_all((head(&address, "content-length: 9") + "{").as_bytes()).await.unwrap();
+    assert!(all_of(&mut still).await.starts_with("HTTP/1.1 408 "));
+    // Without a length too, and through the API.
+    let mut still = TcpStream::connect(&address).await.unwrap();
+    still.write_all((head(&address, "transfer-encoding: chunked") + "1\r\n{\r\n").as_bytes()).await.unwrap();
+    assert!(all_of(&mut still).await.starts_with("HTTP/1.1 408 "));
+    let mut still = TcpStream::connect(&address).await.unwrap();
+    let post = format!(
+        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
+    );
+    still.write_all(post.as_bytes()).await.unwrap();
+    let answer = all_of(&mut still).await;
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("application/problem+json"), "{answer}");
+    // In pieces, with pauses shorter than the silence allowed.
+    let body = pull_request(1, "mona");
+    let pieces: Vec<_> = body.as_bytes().chunks(4_000).map(<[u8]>::to_vec).collect();
+    let steady = futures::stream::unfold(pieces.into_iter(), |mut pieces| async {
+        let piece = pieces.next()?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    let request = inside
+        .request(Method::POST, "/webhooks/github")
+        .header("content-type", "application/json")
+        .header("x-github-event", "pull_request")
+        .header("x-hub-signature-256", github_signature(GITHUB_SECRET, body.as_bytes()))
+        .body(reqwest::Body::wrap_stream(steady));
+    inside.send(request).await.expect(200);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_counts_nothing() {
+    let plaudit = Plaudit::start().await;
+    let address = address(&plaudit.url);
+    let body = talk("mona", "a").to_string();
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    let post = format!(
+        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len() + 1
+    );
+    connection.write_all(post.as_bytes()).await.unwrap();
+    connection.shutdown().await.unwrap();
+    let answer = all_of(&mut connection).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_refused() {
+    let plaudit = Plaudit::start().await;
+    let address = address(&plaudit.url);
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    let line = format!("x-filler: {}\r\n", "y".repeat(1_000));
+    connection.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    for _ in 0..1_000 {
+        if connection.write_all(line.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let answer = all_of(&mut connection).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    plaudit.get("/healthz").await.expect(200);
+    plaudit.stop().await;
+}
+
+/// The budget and the recorder's bound, with a store that answers when the test lets it.
+mod bounds {
+    use super::{Arc, Duration, Flags, Inside, PATIENCE, Seams, config, join_all, talk};
+    use crate::strange::{Mood, Strange};
+
+    async fn inside(store: &Arc<Strange>) -> Inside {
+        let seams = Seams::default();
+        Inside::start(
+            &config(&Flags::default(), &[]),
+            Arc::clone(store) as Arc<dyn plaudit::store::Store>,
+            seams,
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn beyond_what_may_wait_a_post_is_503_and_no_waiter_hangs() {
+        use plaudit::domain::{Draft, Milestones, Moment};
+        use plaudit::outbox::Outbox;
+        use plaudit::record::{RecordError, Recorder};
+        use plaudit::runtime::{Clock, Tasks};
+        use plaudit::telemetry::Metrics;
+
+        let store = Strange::new(Mood::Blocked);
+        let store_too: Arc<dyn plaudit::store::Store> = store.clone();
+        let (milestones, clock) = (Milestones::default(), Clock::system());
+        let (metrics, tasks) = (Metrics::new().unwrap(), Tasks::default());
+        let outbox =
+            Outbox::new(store_too.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+        let recorder =
+            Arc::new(Recorder::start(&store_too, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks));
+        let one = |i: usize| {
+            let draft = Draft {
+                contributor: format!("who-{}", i % 50),
+                kind: "talk".into(),
+                id: Some(i.to_string()),
+                ..Draft::default()
+            };
+            draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()
+        };
+        let waiting: Vec<_> = (0..10_050)
+            .map(|i| {
+                let recorder = Arc::clone(&recorder);
+                tokio::spawn(async move { recorder.record(vec![one(i)]).await })
+            })
+            .collect();
+        // All have been polled once this task has had its turn again; those beyond the bound are done.
+        let mut refused = 0;
+        while refused < 50 {
+            tokio::task::yield_now().await;
+            refused = waiting.iter().filter(|task| task.is_finished()).count();
+        }
+        assert!(matches!(recorder.record(vec![one(99_999)]).await, Err(RecordError::Full)));
+        // One delivery of many contributions is all or nothing, and gives back what it took.
+        assert!(matches!(recorder.record((0..20).map(one).collect()).await, Err(RecordError::Full)));
+        store.feel(Mood::Good);
+        store.gate.add_permits(1);
+        let mut counted = 0;
+        for task in waiting {
+            match task.await.unwrap() {
+                Ok(outcomes) => counted += outcomes.len(),
+                Err(RecordError::Full) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(counted, 10_000);
+        assert!(store.batches.lock().unwrap().iter().all(|size| *size <= 100));
+        recorder.record(vec![one(99_999)]).await.unwrap();
+        tasks.end().await;
+    }
+
+    #[tokio::test]
+    async fn while_the_store_stands_still_waiters_get_503_and_what_was_taken_counts_once() {
+        let store = Strange::new(Mood::Blocked);
+        let inside = inside(&store).await;
+        let posts: Vec<_> = (0..5).map(|i| talk("mona", &format!("n{i}"))).collect();
+        let answers = tokio::time::timeout(PATIENCE, join_all(posts.iter().map(|post| inside.post(post))));
+        for answer in answers.await.expect("a waiter hangs") {
+            answer.problem(503, "unavailable");
+        }
+        store.feel(Mood::Good);
+        store.gate.add_permits(10);
+        for post in &posts {
+            let answer = inside.post(post).await;
+            assert!([200, 201].contains(&answer.status), "{answer:?}");
+        }
+        assert_eq!(inside.tallies().await["mona"], 5);
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_waits_while_a_commit_is_under_way_goes_into_the_next_together() {
+        let store = Strange::new(Mood::Blocked);
+        let inside = inside(&store).await;
+        let posts: Vec<_> = (0..40).map(|i| talk(&format!("who-{}", i % 4), &format!("n{i}"))).collect();
+        let release = async {
+            // The first is in the store; all others wait.
+            while store.batches.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            store.feel(Mood::Good);
+            store.gate.add_permits(1);
+        };
+        let (answers, ()) = tokio::join!(join_all(posts.iter().map(|post| inside.post(post))), release);
+        for answer in answers {
+            answer.expect(201);
+        }
+        let batches = store.batches.lock().unwrap().clone();
+        assert_eq!(batches.iter().sum::<usize>(), 40);
+        assert!(batches.len() <= 10, "they did not go together: {batches:?}");
+        assert!(inside.tallies().await.values().all(|tally| *tally == 10));
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn one_impossible_contribution_costs_its_neighbours_nothing() {
+        let store = Strange::new(Mood::Blocked);
+        let inside = inside(&store).await;
+        let posts: Vec<_> = (0..30)
+            .map(|i| {
+                let who = if i == 17 { store.impossible.to_owned() } else { format!("who-{}", i % 3) };
+                talk(&who, &format!("n{i}"))
+            })
+            .collect();
+        let release = async {
+            while store.batches.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            store.feel(Mood::Good);
+            store.gate.add_permits(1);
+        };
+        let (answers, ()) = tokio::join!(join_all(posts.iter().map(|post| inside.post(post))), release);
+        for (i, answer) in answers.into_iter().enumerate() {
+            if i == 17 {
+                let problem = answer.problem(400, "refused");
+                assert!(!problem.to_string().contains("secret of the inside"), "{problem}");
+            } else {
+                answer.expect(201);
+            }
+        }
+        let batches = store.batches.lock().unwrap().clone();
+        assert!(batches.iter().any(|size| *size > 1), "it never had neighbours: {batches:?}");
+        assert_eq!(inside.tallies().await.values().sum::<u64>(), 29);
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_down_or_panics_is_503_and_the_service_lives_on() {
+        let store = Strange::new(Mood::Good);
+        let inside = inside(&store).await;
+        inside.post(&talk("mona", "a")).await.expect(201);
+        for mood in [Mood::Down, Mood::Panics] {
+            store.feel(mood);
+            for id in ["b", "c"] {
+                let problem = inside.post(&talk("mona", id)).await.problem(503, "unavailable");
+                assert!(!problem.to_string().contains("inside"), "{problem}");
+            }
+            let (status, code) = if mood == Mood::Down { (503, "unavailable") } else { (500, "internal") };
+            let problem = inside.get("/v1/contributors").await.problem(status, code);
+            assert!(!problem.to_string().contains("lost its mind"), "{problem}");
+            let drain = inside.request(http::Method::POST, "/internal/drain");
+            inside.send(drain).await.problem(status, code);
+            inside.get("/healthz").await.expect(200);
+        }
+        store.feel(Mood::Good);
+        for id in ["b", "c"] {
+            inside.post(&talk("mona", id)).await.expect(201);
+        }
+        assert_eq!(inside.recognitions().await, ["mona:3"]);
+        assert_eq!(inside.drain().await["waiting"], 0);
+        inside.stop().await;
+    }
+}

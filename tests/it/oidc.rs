@@ -1,0 +1,241 @@
+//! Who may drain by an OIDC token: the one service account, for this service, now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::Method;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use plaudit::config::Flags;
+use plaudit::domain::Moment;
+use plaudit::http::Seams;
+use plaudit::runtime::Clock;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::harness::{Answer, Inside, TOKEN, config, ledger};
+
+const AUDIENCE: &str = "https://plaudit.example.org";
+const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";
+/// An instant of these tests' own.
+const NOW: i64 = 1_795_000_000;
+
+/// Google's key server, of the tests' own.
+#[derive(Default)]
+struct Keys {
+    rotated: AtomicBool,
+    down: AtomicBool,
+    asked: AtomicUsize,
+}
+
+async fn certificates(State(keys): State<Arc<Keys>>) -> Response {
+    keys.asked.fetch_add(1, Ordering::SeqCst);
+    if keys.down.load(Ordering::SeqCst) {
+        return http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let jwk = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let (first, second) =
+        (jwk(include_str!("keys/first.jwk.json")), jwk(include_str!("keys/second.jwk.json")));
+    let set = if keys.rotated.load(Ordering::SeqCst) { json!([second]) } else { json!([first]) };
+    ([("cache-control", "public, max-age=3600, must-revalidate")], axum::Json(json!({"keys": set})))
+        .into_response()
+}
+
+struct Scene {
+    inside: Inside,
+    keys: Arc<Keys>,
+    now: Arc<AtomicI64>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let keys = Arc::new(Keys::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let google_keys = format!("http://{}/certs", listener.local_addr().unwrap());
+        let router = Router::new().route("/certs", get(certificates)).with_state(Arc::clone(&keys));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let now = Arc::new(AtomicI64::new(NOW));
+        let told = Arc::clone(&now);
+        let clock = Clock::from_fn(move || Moment::from_timestamp(told.load(Ordering::SeqCst), 0).unwrap());
+        let flags = Flags {
+            drain_audience: Some(AUDIENCE.into()),
+            drain_email: Some(EMAIL.into()),
+            ..Flags::default()
+        };
+        let config = config(&flags, &[("PLAUDIT_API_TOKENS", TOKEN)]);
+        let (folder, store) = ledger();
+        let inside = Inside::start(&config, store, Seams { google_keys, clock, ..Seams::default() }).await;
+        Self { inside, keys, now, _folder: folder }
+    }
+
+    async fn drain(&self, token: &str) -> Answer {
+        let request = self.inside.request(Method::POST, "/internal/drain").bearer_auth(token);
+        self.inside.send(request).await
+    }
+
+    fn asked(&self) -> usize {
+        self.keys.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": "https://accounts.google.com", "aud": AUDIENCE, "email": EMAIL, "email_verified": true,
+        "sub": "1234567890", "azp": "1234567890", "iat": NOW, "exp": NOW + 3600,
+    })
+}
+
+fn signing(key: &str) -> EncodingKey {
+    let pem: &[u8] = match key {
+        "first" => include_bytes!("keys/first.test-key.pem"),
+        _ => include_bytes!("keys/second.test-key.pem"),
+    };
+    EncodingKey::from_rsa_pem(pem).unwrap()
+}
+
+/// A token of these claims, signed with `key`, that says it is signed with `named`.
+fn token_named(claims: &Value, key: &str, named: &str) -> String {
+    let header = Header { kid: Some(named.to_owned()), ..Header::new(Algorithm::RS256) };
+    encode(&header, claims, &signing(key)).unwrap()
+}
+
+fn token(claims: &Value) -> String {
+    token_named(claims, "first", "first")
+}
+
+#[tokio::test]
+async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_once() {
+    let scene = Scene::set().await;
+    for _ in 0..100 {
+        let drained = scene.drain(&token(&claims())).await.expect(200).json();
+        assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 0}));
+    }
+    let mut short = claims();
+    short["iss"] = "accounts.google.com".into();
+    scene.drain(&token(&short)).await.expect(200);
+    assert_eq!(scene.asked(), 1);
+    // It opens the drain and nothing else.
+    let post = scene.inside.request(Method::POST, "/v1/contributions").bearer_auth(token(&claims()));
+    scene.inside.send(post.json(&json!({}))).await.problem(401, "token_needed");
+    scene.drain(TOKEN).await.expect(200);
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn each_claim_that_is_wrong_lets_nobody_in() {
+    let scene = Scene::set().await;
+    scene.drain(&token(&claims())).await.expect(200);
+    let wrong = [
+        ("iss", json!("https://accounts.example.com")),
+        ("iss", json!(null)),
+        ("aud", json!("https://another.example.org")),
+        ("aud", json!("https://plaudit.example.org/")),
+        ("aud", json!(null)),
+        ("exp", json!(NOW - 61)),
+        ("exp", json!(null)),
+        ("iat", json!(NOW + 61)),
+        ("iat", json!(null)),
+        ("email", json!("another@my-project.iam.gserviceaccount.com")),
+        ("email", json!("Scheduler@my-project.iam.gserviceaccount.com")),
+        ("email", json!(null)),
+        ("email_verified", json!(false)),
+        ("email_verified", json!(null)),
+        ("email_verified", json!("true")),
+    ];
+    for (name, value) in wrong {
+        let mut claims = claims();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value.clone();
+        }
+        let answer = scene.drain(&token(&claims)).await;
+        assert_eq!(answer.status, 401, "{name} {value}: {answer:?}");
+        answer.problem(401, "token_needed");
+    }
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn a_signature_that_does_not_hold_lets_nobody_in() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let scene = Scene::set().await;
+    let good = token(&claims());
+    let (signed, signature) = good.rsplit_once('.').unwrap();
+    let (head, payload) = signed.split_once('.').unwrap();
+    let other_payload = URL_SAFE_NO_PAD.encode(json!({"x": 1}).to_string());
+    let none = URL_SAFE_NO_PAD.encode(json!({"alg": "none", "typ": "JWT", "kid": "first"}).to_string());
+    // The public key, which everyone knows, as a shared secret.
+    let jwk: Value = serde_json::from_str(include_str!("keys/first.jwk.json")).unwrap();
+    let confused = |secret: &[u8]| {
+        let header = Header { kid: Some("first".into()), ..Header::new(Algorithm::HS256) };
+        encode(&header, &claims(), &EncodingKey::from_secret(secret)).unwrap()
+    };
+    let without_kid = encode(&Header::new(Algorithm::RS256), &claims(), &signing("first")).unwrap();
+    let stronger = Header { kid: Some("first".into()), ..Header::new(Algorithm::RS384) };
+    let wrong = [
+        token_named(&claims(), "second", "first"),
+        token_named(&claims(), "first", "unheard-of"),
+        token_named(&claims(), "second", "second"),
+        without_kid,
+        encode(&stronger, &claims(), &signing("first")).unwrap(),
+        format!("{head}.{other_payload}.{signature}"),
+        format!("{head}.{payload}."),
+        format!("{head}.{payload}"),
+        format!("{none}.{payload}."),
+        format!("{none}.{payload}.{signature}"),
+        confused(jwk["n"].as_str().unwrap().as_bytes()),
+        confused(include_bytes!("keys/first.jwk.json")),
+        confused(b""),
+        "a.b.c".into(),
+        "...".into(),
+        "x".repeat(10_000),
+    ];
+    for token in wrong {
+        let answer = scene.drain(&token).await;
+        assert_eq!(answer.status, 401, "{token}: {answer:?}");
+    }
+    let request = scene.inside.request(Method::POST, "/internal/drain");
+    scene.inside.send(request).await.problem(401, "token_needed");
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn rotated_keys_are_asked_for_again_but_not_by_every_stranger() {
+    let scene = Scene::set().await;
+    scene.drain(&token(&claims())).await.expect(200);
+    scene.keys.rotated.store(true, Ordering::SeqCst);
+    let second = || token_named(&claims(), "second", "second");
+    for _ in 0..10 {
+        // Within the first minute no unknown key makes plaudit ask.
+        scene.drain(&second()).await.expect(401);
+    }
+    assert_eq!(scene.asked(), 1);
+    scene.now.store(NOW + 61, Ordering::SeqCst);
+    scene.drain(&second()).await.expect(200);
+    assert_eq!(scene.asked(), 2);
+    scene.drain(&token(&claims())).await.expect(401);
+    assert_eq!(scene.asked(), 2);
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_had_are_503_and_those_at_hand_serve_on() {
+    let scene = Scene::set().await;
+    scene.keys.down.store(true, Ordering::SeqCst);
+    scene.drain(&token(&claims())).await.problem(503, "unavailable");
+    scene.keys.down.store(false, Ordering::SeqCst);
+    scene.drain(&token(&claims())).await.expect(200);
+    scene.keys.down.store(true, Ordering::SeqCst);
+    scene.now.store(NOW + 3601, Ordering::SeqCst);
+    let mut later = claims();
+    later["exp"] = (NOW + 7200).into();
+    scene.drain(&token(&later)).await.expect(200);
+    scene.inside.stop().await;
+}

@@ -1,0 +1,219 @@
+//! For who runs it: health, readiness, metrics, the drain, and the log.
+
+use std::sync::atomic::Ordering;
+
+use futures::future::join_all;
+use plaudit::config::Flags;
+use plaudit::http::Seams;
+use serde_json::{Value, json};
+
+use crate::harness::{Inside, Plaudit, config, fixture, pull_request, talk};
+use crate::strange::{Mood, Strange};
+
+#[tokio::test]
+async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
+    let store = Strange::new(Mood::Good);
+    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let ready = join_all((0..50).map(|_| inside.get("/readyz"))).await;
+    for answer in ready {
+        assert_eq!(answer.expect(200).json(), json!({"status": "ok"}));
+    }
+    assert_eq!(store.pings.load(Ordering::SeqCst), 1);
+    inside.get("/healthz").await.expect(200);
+    inside.stop().await;
+
+    let store = Strange::new(Mood::Down);
+    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    for _ in 0..10 {
+        let problem = inside.get("/readyz").await.problem(503, "unavailable");
+        assert!(!problem.to_string().contains("secret of the inside"));
+    }
+    assert_eq!(store.pings.load(Ordering::SeqCst), 1);
+    inside.get("/healthz").await.expect(200);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_count_deliveries_contributions_and_recognitions() {
+    let plaudit = Plaudit::start().await;
+    for number in [1, 2, 3, 3] {
+        plaudit.github("pull_request", &pull_request(number, "mona")).await.expect(200);
+    }
+    plaudit.github("ping", &fixture("github/ping.repository.json")).await.expect(200);
+    plaudit.get("/webhooks/github").await.expect(405);
+    let unsigned = plaudit.request(http::Method::POST, "/webhooks/github").body("{}");
+    plaudit.send(unsigned).await.expect(401);
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.post(&talk("mona", "a")).await.expect(200);
+    let answer = plaudit.get("/metrics").await.expect(200);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    for line in [
+        "plaudit_deliveries_total{host=\"github\",reason=\"\",verdict=\"recorded\"} 3",
+        "plaudit_deliveries_total{host=\"github\",reason=\"\",verdict=\"duplicate\"} 1",
+        "plaudit_deliveries_total{host=\"github\",reason=\"ping\",verdict=\"ignored\"} 1",
+        "plaudit_deliveries_total{host=\"github\",reason=\"unsigned\",verdict=\"rejected\"} 1",
+        "plaudit_deliveries_total{host=\"gitlab\",reason=\"\",verdict=\"recorded\"} 0",
+        "plaudit_contributions_total{kind=\"pull_request\"} 3",
+        "plaudit_contributions_total{kind=\"other\"} 1",
+        "plaudit_recognitions_total 1",
+        "plaudit_published_total{destination=\"local\",outcome=\"done\"} 1",
+        "plaudit_outbox_waiting 0",
+        "plaudit_outbox_oldest_seconds 0",
+        "plaudit_request_seconds_count{route=\"/webhooks/{host}\",status=\"200\"} 5",
+    ] {
+        assert!(answer.text.lines().any(|known| known == line), "{line} is not in {}", answer.text);
+    }
+    for name in ["plaudit_commit_contributions_bucket", "plaudit_commit_seconds_count"] {
+        assert!(answer.text.contains(name), "{name}");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_says_what_it_did_in_its_answer_and_in_the_log() {
+    let mut plaudit = Plaudit::start().await;
+    for id in ["a", "b"] {
+        plaudit.post(&talk("mona", id)).await.expect(201);
+    }
+    assert_eq!(plaudit.drain().await, json!({"recognized": 0, "published": 0, "waiting": 0}));
+    plaudit.end().await;
+    plaudit.set("PLAUDIT_MILESTONES", "2");
+    plaudit.restart().await;
+    plaudit.drain().await;
+    let line = plaudit.log.wait(0, |line| line.contains("\"message\":\"outbox\"")).await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    for field in ["recognized", "published", "outbox_waiting", "outbox_oldest_seconds"] {
+        assert!(line[field].is_number(), "{field}: {line}");
+    }
+    assert_eq!(plaudit.recognitions().await, ["mona:2"]);
+    plaudit.stop().await;
+}
+
+/// The log's line about the request of this id.
+async fn line_of(plaudit: &Plaudit, id: &str) -> Value {
+    let line = plaudit.log.wait(0, |line| line.contains(id) && line.contains("httpRequest")).await;
+    serde_json::from_str(&line).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_is_one_line_of_the_log_with_its_trace() {
+    let plaudit = Plaudit::with(&[("GOOGLE_CLOUD_PROJECT", "my-project")]).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    for (name, value) in [
+        ("traceparent", format!("00-{trace}-00f067aa0ba902b7-01")),
+        ("x-cloud-trace-context", format!("{trace}/67667974448284343;o=1")),
+    ] {
+        let body = fixture("github/pull_request.opened.json");
+        let request = plaudit.github_request("pull_request", "the-delivery", &body).header(name, value);
+        let answer = plaudit.send(request.query(&[("token", "hush-hush")])).await.expect(200);
+        let line = line_of(&plaudit, answer.header("x-request-id")).await;
+        assert_eq!(line["severity"], "INFO");
+        assert_eq!(line["logging.googleapis.com/trace"], format!("projects/my-project/traces/{trace}"));
+        assert_eq!(line["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
+        let request = &line["httpRequest"];
+        assert_eq!((&request["requestMethod"], &request["status"]), (&json!("POST"), &json!(200)));
+        assert_eq!(request["requestUrl"], "/webhooks/github", "a query is nobody's business");
+        assert_eq!(request["userAgent"], "GitHub-Hookshot/044aadd");
+        assert!(request["latency"].as_str().unwrap().strip_suffix('s').unwrap().parse::<f64>().is_ok());
+        assert!(request["remoteIp"] == "127.0.0.1");
+        assert_eq!(line["delivery"], "the-delivery");
+        assert!(line["message"].as_str().unwrap().contains("the-delivery"));
+        assert_eq!(line["logging.googleapis.com/labels"]["host"], "github");
+        assert!(line["logging.googleapis.com/sourceLocation"]["file"].is_string());
+    }
+    assert!(plaudit.log.lines().iter().all(|line| !line.contains("hush-hush")));
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_logged_once_with_what_the_client_is_not_told() {
+    let plaudit = Plaudit::start().await;
+    let other = rusqlite::Connection::open(plaudit.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = plaudit.post(&talk("mona", "a")).await;
+    other.execute_batch("ROLLBACK").unwrap();
+    let id = answer.header("x-request-id").to_owned();
+    let problem = answer.problem(503, "unavailable");
+    let line = line_of(&plaudit, &id).await;
+    assert_eq!(line["severity"], "WARNING");
+    assert!(line["why"].as_str().unwrap().contains("locked"));
+    assert!(!problem.to_string().contains("locked"));
+    assert_eq!(plaudit.log.lines().iter().filter(|line| line.contains("locked")).count(), 1);
+    plaudit.stop().await;
+}
+
+/// What would move a terminal's cursor or begin a line of its own.
+const FORGED: &str = "a\nb\r\u{1b}[31m{\"severity\":\"CRITICAL\"}\u{9b}";
+
+#[tokio::test]
+async fn what_comes_from_outside_stays_in_its_line() {
+    for format in ["json", "text"] {
+        let plaudit = Plaudit::with(&[("PLAUDIT_LOG_FORMAT", format), ("PLAUDIT_LOG", "debug")]).await;
+        let mut payload: Value = serde_json::from_str(&pull_request(1, "mona")).unwrap();
+        payload["pull_request"]["title"] = FORGED.into();
+        payload["repository"]["full_name"] = FORGED.into();
+        for number in 1..=3 {
+            payload["number"] = number.into();
+            payload["pull_request"]["number"] = number.into();
+            plaudit.github("pull_request", &payload.to_string()).await.expect(200);
+        }
+        // A login with control characters names nobody; it must not get anywhere.
+        payload["number"] = 4.into();
+        payload["pull_request"]["number"] = 4.into();
+        payload["pull_request"]["user"]["login"] = FORGED.into();
+        let odd = plaudit.github("pull_request", &payload.to_string()).await;
+        assert!([200, 400].contains(&odd.status), "{odd:?}");
+        plaudit.get("/a%0ab%1b%5b31m").await.expect(404);
+        let request = plaudit.request(http::Method::GET, "/healthz").header("user-agent", "a\u{9b}31m");
+        plaudit.send(request).await.expect(200);
+        let body = pull_request(5, "mona");
+        plaudit.send(plaudit.github_request("pull_request", "an\tid", &body)).await;
+        plaudit.drain().await;
+        for line in plaudit.log.lines() {
+            assert!(!line.contains(|c: char| c.is_control()), "{format}: {line:?}");
+            let own = if format == "json" {
+                line.starts_with('{')
+            } else {
+                line.starts_with(|c: char| c.is_ascii_digit())
+            };
+            assert!(own, "a line that nobody wrote: {line:?}");
+        }
+        plaudit.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_one_critical_line() {
+    // Nothing in the program panics on demand; so this asks a child of the test's own.
+    let exe = std::env::current_exe().unwrap();
+    let mut child = std::process::Command::new(exe);
+    child.args(["--exact", "operations::panics_on_demand", "--ignored", "--nocapture", "--test-threads=1"]);
+    let output = crate::harness::run(&mut child);
+    let lines: Vec<Value> = output.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(lines.len(), 1, "{output:?}");
+    assert_eq!(lines[0]["severity"], "CRITICAL");
+    assert_eq!(lines[0]["message"], "panic: line one\nline two");
+    assert!(lines[0]["@type"].as_str().unwrap().ends_with(".ReportedErrorEvent"));
+    assert!(lines[0]["stack_trace"].as_str().unwrap().contains("operations.rs"));
+    assert!(lines[0]["serviceContext"]["service"] == "plaudit");
+}
+
+#[test]
+#[ignore = "run by `a_panic_is_one_critical_line`, in a process of its own"]
+fn panics_on_demand() {
+    let flags = Flags { log_format: Some("json".into()), ..Flags::default() };
+    plaudit::telemetry::install(&config(&flags, &[]), plaudit::runtime::Clock::system());
+    plaudit::telemetry::report_panics();
+    panic!("line one\nline two");
+}
+
+#[tokio::test]
+async fn nothing_is_logged_of_health_checks_unless_asked_for() {
+    let plaudit = Plaudit::start().await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        plaudit.get(path).await.expect(200);
+    }
+    plaudit.drain().await;
+    assert!(plaudit.log.lines().iter().all(|line| !line.contains("/healthz") && !line.contains("/metrics")));
+    plaudit.stop().await;
+}

@@ -1,0 +1,336 @@
+//! What is owed: once for each contributor and milestone, whatever happens on the way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use plaudit::config::Flags;
+use plaudit::domain::{Contribution, Destination, Draft, Milestones, Moment, Recognition};
+use plaudit::http::Seams;
+use plaudit::outbox::Outbox;
+use plaudit::publish::{PublishError, Publisher};
+use plaudit::record::Recorder;
+use plaudit::runtime::{Clock, Tasks};
+use plaudit::store::Page;
+use plaudit::telemetry::Metrics;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::harness::{Inside, Plaudit, config, ledger, talk};
+use crate::strange::{Mood, Strange};
+
+fn said(plaudit: &Plaudit, what: &str) -> usize {
+    plaudit.log.lines().iter().filter(|line| line.contains(what)).count()
+}
+
+#[tokio::test]
+async fn three_contributions_in_any_order_and_interleaving_make_one_recognition() {
+    let plaudit = Plaudit::start().await;
+    let mut events = plaudit.stream(None).await;
+    let rounds = 12;
+    for round in 0..rounds {
+        // Each of the three comes three times, in an order of its own, from clients that do not wait for each other.
+        let mut random = rand::rngs::StdRng::seed_from_u64(round);
+        let mut posts: Vec<_> =
+            ["a", "b", "c"].iter().flat_map(|id| vec![talk(&format!("who-{round}"), id); 3]).collect();
+        for post in &mut posts {
+            post["source"] = json!(format!("round-{round}"));
+        }
+        posts.shuffle(&mut random);
+        let clients = posts.chunks(usize::try_from(round % 4 + 1).unwrap()).map(|chunk| {
+            let client = plaudit.stranger();
+            async move {
+                for post in chunk {
+                    assert!(client.post(post).await.status < 300);
+                }
+            }
+        });
+        join_all(clients).await;
+    }
+    let mut told = events.ids(usize::try_from(rounds).unwrap()).await;
+    told.sort();
+    let mut expected: Vec<_> = (0..rounds).map(|round| format!("who-{round}:3")).collect();
+    expected.sort();
+    assert_eq!(told, expected, "the event stream");
+    assert_eq!(plaudit.recognitions().await, expected, "the list");
+    assert!(plaudit.tallies().await.values().all(|tally| *tally == 3));
+    plaudit.drain().await;
+    for id in &expected {
+        assert_eq!(said(&plaudit, &format!("recognition {id} made")), 1, "the log");
+        assert_eq!(said(&plaudit, &format!("recognition {id} published")), 1, "the log");
+    }
+    // Nothing comes late either: the next event is the next recognition.
+    for id in ["a", "b", "c"] {
+        plaudit.post(&talk("the-last", id)).await.expect(201);
+    }
+    assert_eq!(events.ids(1).await, ["the-last:3"]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_answer_to_the_third_names_the_recognition_and_the_recognition_the_third() {
+    let plaudit = Plaudit::start().await;
+    for (id, recognitions) in
+        [("a", json!([])), ("b", json!([])), ("c", json!(["github:mona:3"])), ("d", json!([]))]
+    {
+        let answer = plaudit.post(&talk("github:Mona", id)).await.expect(201).json();
+        assert_eq!(answer["recognitions"], recognitions);
+    }
+    let mut recognition = plaudit.get("/v1/recognitions/github:mona:3").await.expect(200).json();
+    assert!(recognition["recognized_at"].take().is_string());
+    assert!(recognition["contribution"]["occurred_at"].take().is_string());
+    let expected = json!({
+        "id": "github:mona:3",
+        "contributor": {"id": "github:mona", "host": "github", "login": "mona", "url": "https://github.com/mona"},
+        "milestone": 3, "tally": 3, "recognized_at": null,
+        "contribution": {"id": "api:api:c", "kind": "talk", "repository": null, "title": null, "url": null, "occurred_at": null},
+        "destinations": [{"destination": "local", "state": "done"}],
+    });
+    assert_eq!(recognition, expected);
+    plaudit.stop().await;
+}
+
+fn contributions(who: &str, n: usize) -> Vec<Contribution> {
+    let draft = |i: usize| Draft {
+        contributor: who.into(),
+        kind: "talk".into(),
+        id: Some(i.to_string()),
+        ..Draft::default()
+    };
+    (1..=n).map(|i| draft(i).check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
+    let (_folder, store) = ledger();
+    let milestones = Milestones::parse("3,4").unwrap();
+    let (clock, metrics, tasks) = (Clock::system(), Metrics::new().unwrap(), Tasks::default());
+    let outbox =
+        Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+    let recorder = Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks);
+    let outcomes = recorder.record(contributions("mona", 5)).await.unwrap();
+    let named: Vec<Vec<String>> =
+        outcomes.iter().map(|o| o.recognitions.iter().map(ToString::to_string).collect()).collect();
+    let none = Vec::<String>::new;
+    assert_eq!(named, [none(), none(), vec!["mona:3".into()], vec!["mona:4".into()], none()]);
+    let text = String::from_utf8(metrics.text()).unwrap();
+    assert!(text.contains("plaudit_commit_contributions_count 1\n"), "it was one commit: {text}");
+    let page = Page { limit: 10, after: None };
+    let made = store.recognitions(&page).await.unwrap().items;
+    let mut told: Vec<_> =
+        made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
+    told.sort();
+    assert_eq!(told, [(3, "api:api:3".into()), (4, "api:api:4".into())]);
+    tasks.end().await;
+}
+
+#[tokio::test]
+async fn changed_milestones_recognise_what_is_then_owed_never_twice_and_never_below() {
+    let mut plaudit = Plaudit::start().await;
+    for i in 0..5 {
+        plaudit.post(&talk("mona", &format!("m{i}"))).await.expect(201);
+    }
+    for i in 0..2 {
+        plaudit.post(&talk("lisa", &format!("l{i}"))).await.expect(201);
+    }
+    assert_eq!(plaudit.recognitions().await, ["mona:3"]);
+    let mut expected = vec!["lisa:2", "mona:3", "mona:4"];
+    for milestones in ["2,4", "1,2,3,4", "3", "4,5,9"] {
+        plaudit.end().await;
+        plaudit.set("PLAUDIT_MILESTONES", milestones);
+        plaudit.restart().await;
+        plaudit.drain().await;
+        if milestones == "4,5,9" {
+            expected.push("mona:5");
+        }
+        assert_eq!(plaudit.recognitions().await, expected, "after {milestones}");
+    }
+    // What is then owed to lisa is owed at her next contribution; 1 and 2 lie below what she holds.
+    plaudit.end().await;
+    plaudit.set("PLAUDIT_MILESTONES", "1,2,3");
+    plaudit.restart().await;
+    let answer = plaudit.post(&talk("lisa", "l2")).await.expect(201).json();
+    assert_eq!(answer["recognitions"], json!(["lisa:3"]));
+    let answer = plaudit.post(&talk("mona", "m5")).await.expect(201).json();
+    assert_eq!(answer["recognitions"], json!([]));
+    plaudit.stop().await;
+}
+
+/// Where recognitions go in these tests: up or down, as told.
+#[derive(Debug, Default)]
+struct Place {
+    down: AtomicBool,
+    panics: AtomicBool,
+    taken: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Publisher for Place {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
+        assert!(!self.panics.load(Ordering::SeqCst), "the publisher lost its mind");
+        self.ping().await?;
+        self.taken.lock().await.push(recognition.id.to_string());
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        let down = self.down.load(Ordering::SeqCst);
+        if down { Err(PublishError::Down { why: "down".into(), after: None }) } else { Ok(()) }
+    }
+}
+
+async fn metric(inside: &Inside, name: &str) -> f64 {
+    let text = inside.get("/metrics").await.expect(200).text;
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_back() {
+    let (_folder, store) = ledger();
+    let place = Arc::new(Place::default());
+    place.down.store(true, Ordering::SeqCst);
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let inside =
+        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
+    for who in ["mona", "lisa"] {
+        for id in ["a", "b", "c"] {
+            let mut post = talk(who, id);
+            post["source"] = who.into();
+            inside.post(&post).await.expect(201);
+        }
+    }
+    let drained = inside.drain().await;
+    assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 2}));
+    assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "degraded");
+    assert!((metric(&inside, "plaudit_outbox_waiting").await - 2.0).abs() < 0.1);
+    assert!(metric(&inside, "plaudit_outbox_oldest_seconds").await > 0.0);
+    assert_eq!(inside.recognitions().await, ["lisa:3", "mona:3"], "the list does not wait");
+    let shown = inside.get("/v1/recognitions/mona:3").await.expect(200).json();
+    assert_eq!(shown["destinations"], json!([{"destination": "topic", "state": "waiting"}]));
+
+    place.down.store(false, Ordering::SeqCst);
+    assert_eq!(inside.drain().await["waiting"], 0);
+    assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "ok");
+    assert!(metric(&inside, "plaudit_outbox_waiting").await < 0.1);
+    let taken = place.taken.lock().await.clone();
+    assert_eq!(taken, ["mona:3", "lisa:3"], "oldest first, each once");
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
+    let (_folder, store) = ledger();
+    let place = Arc::new(Place::default());
+    place.panics.store(true, Ordering::SeqCst);
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let inside =
+        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
+    for id in ["a", "b", "c"] {
+        inside.post(&talk("mona", id)).await.expect(201);
+    }
+    let drained = inside.drain().await;
+    assert_eq!((&drained["published"], &drained["waiting"]), (&json!(0), &json!(1)));
+    place.panics.store(false, Ordering::SeqCst);
+    let mut tries = 0;
+    while inside.drain().await["waiting"] != 0 {
+        tries += 1;
+        assert!(tries < 600, "it is never tried again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // The background pass has survived: nobody asks for this one.
+    for id in ["a", "b", "c"] {
+        let mut post = talk("lisa", id);
+        post["source"] = "lisa".into();
+        inside.post(&post).await.expect(201);
+    }
+    assert_eq!(*place.taken.lock().await, ["mona:3", "lisa:3"]);
+    assert_eq!(inside.drain().await["waiting"], 0);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_does_not_hold_it_up() {
+    let (_folder, store) = ledger();
+    let place = Arc::new(Place::default());
+    place.down.store(true, Ordering::SeqCst);
+    let start = || {
+        let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+        let store = Arc::clone(&store);
+        async {
+            Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await
+        }
+    };
+    let inside = start().await;
+    for id in ["a", "b", "c"] {
+        inside.post(&talk("mona", id)).await.expect(201);
+    }
+    inside.stop().await;
+    assert!(place.taken.lock().await.is_empty());
+    // Started again it finds the place down still, and puts off the next try.
+    let inside = start().await;
+    assert_eq!(inside.drain().await["waiting"], 1);
+    place.down.store(false, Ordering::SeqCst);
+    inside.stop().await;
+    assert_eq!(*place.taken.lock().await, ["mona:3"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
+    let store = Strange::new(Mood::RecordsOnly);
+    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    for id in ["a", "b", "c"] {
+        let answer = inside.post(&talk("mona", id)).await.expect(201).json();
+        assert_eq!(answer["recognitions"], json!([]));
+    }
+    assert_eq!(inside.recognitions().await, Vec::<String>::new());
+    store.feel(Mood::Good);
+    let drained = inside.drain().await;
+    assert_eq!(drained, json!({"recognized": 1, "published": 1, "waiting": 0}));
+    let all = inside.all("/v1/recognitions").await;
+    let told: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
+    assert_eq!(told, [(&json!("mona:3"), &json!("api:api:c"))]);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn two_instances_on_one_file_count_exactly_and_recognise_once() {
+    let first = Plaudit::start().await;
+    let second = Plaudit::beside(first.folder(), &[]).await;
+    let mut events = first.stream(None).await;
+    let clients = [first.stranger(), second.stranger()];
+    let posts = (0..60).map(|i| {
+        // Every contribution goes to both.
+        let client = &clients[i % 2];
+        let n = i / 2;
+        let mut post = talk(&format!("who-{}", n % 5), &format!("n{n}"));
+        post["source"] = "both".into();
+        async move { client.post(&post).await.status }
+    });
+    let statuses = join_all(posts).await;
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 30, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 30, "{statuses:?}");
+    let expected: Vec<_> = (0..5).map(|i| format!("who-{i}:3")).collect();
+    for plaudit in [&first, &second] {
+        assert!(plaudit.tallies().await.values().all(|tally| *tally == 6));
+        assert_eq!(plaudit.recognitions().await, expected);
+    }
+    let mut told = events.ids(5).await;
+    told.sort();
+    assert_eq!(told, expected);
+    second.drain().await;
+    for id in &expected {
+        let made = format!("recognition {id} made");
+        assert_eq!(said(&first, &made) + said(&second, &made), 1);
+    }
+    first.stop().await;
+    second.stop().await;
+}

@@ -1,0 +1,112 @@
+//! Reading the ledger: lists, pages, and what is not there.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Plaudit, talk};
+
+fn ids(items: &[Value]) -> Vec<&str> {
+    items.iter().map(|item| item["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn contributors_come_most_contributions_first_or_by_id_page_by_page() {
+    let plaudit = Plaudit::start().await;
+    for (who, n) in [("ada", 1), ("bo", 3), ("cy", 2), ("di", 2), ("github:ed", 1)] {
+        for i in 0..n {
+            plaudit.post(&talk(who, &format!("{who}-{i}"))).await.expect(201);
+        }
+    }
+    for limit in [1, 2, 3, 100] {
+        let by_tally = plaudit.all(&format!("/v1/contributors?limit={limit}")).await;
+        assert_eq!(ids(&by_tally), ["bo", "cy", "di", "ada", "github:ed"]);
+        let by_id = plaudit.all(&format!("/v1/contributors?order=id&limit={limit}")).await;
+        assert_eq!(ids(&by_id), ["ada", "bo", "cy", "di", "github:ed"]);
+    }
+    let mut one = plaudit.get("/v1/contributors/GitHub:Ed").await.expect(200).json();
+    assert!(one["first_at"].take().is_string() && one["last_at"].take().is_string());
+    let expected = json!({
+        "id": "github:ed", "host": "github", "login": "ed", "url": "https://github.com/ed", "user_id": null, "tally": 1,
+        "recognised": 0, "first_at": null, "last_at": null,
+    });
+    assert_eq!(one, expected);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_by_id_is_complete_while_tallies_move() {
+    let plaudit = Plaudit::start().await;
+    for i in 0..30 {
+        plaudit.post(&talk(&format!("who-{i:02}"), &format!("first-{i}"))).await.expect(201);
+    }
+    let mut seen = Vec::new();
+    let mut next = Some("/v1/contributors?order=id&limit=4".to_owned());
+    let mut n = 0;
+    while let Some(path) = next {
+        let page = plaudit.get(&path).await.expect(200).json();
+        seen.extend(page["items"].as_array().unwrap().iter().map(|c| c["id"].as_str().unwrap().to_owned()));
+        next = page["next"].as_str().map(str::to_owned);
+        for i in [3, 17, 29] {
+            n += 1;
+            plaudit.post(&talk(&format!("who-{i:02}"), &format!("more-{n}"))).await.expect(201);
+        }
+    }
+    let expected: Vec<_> = (0..30).map(|i| format!("who-{i:02}")).collect();
+    assert_eq!(seen, expected);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn contributions_and_recognitions_come_newest_first_page_by_page() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_MILESTONES", "1,2,3,4,5")]).await;
+    for i in 0..5 {
+        plaudit.post(&talk("Ünï côdé", &format!("n{i}"))).await.expect(201);
+    }
+    for limit in [1, 2, 5, 100] {
+        let path = format!("/v1/contributors/%C3%BCn%C3%AF%20c%C3%B4d%C3%A9/contributions?limit={limit}");
+        let contributions = plaudit.all(&path).await;
+        assert_eq!(
+            ids(&contributions),
+            ["api:api:n4", "api:api:n3", "api:api:n2", "api:api:n1", "api:api:n0"]
+        );
+        let recognitions = plaudit.all(&format!("/v1/recognitions?limit={limit}")).await;
+        let expected: Vec<_> = (1..=5).rev().map(|milestone| format!("ünï côdé:{milestone}")).collect();
+        assert_eq!(ids(&recognitions), expected);
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named() {
+    let plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    for path in ["/v1/contributors", "/v1/recognitions", "/v1/contributors/mona/contributions"] {
+        for limit in ["0", "101", "-1", "many", "", "99999999999999999999"] {
+            let problem = plaudit.get(&format!("{path}?limit={limit}")).await.problem(400, "invalid_fields");
+            assert_eq!(problem["errors"][0]["field"], "limit");
+        }
+        for cursor in ["x", "", "AAAA", "WyJhIl0", "bnVsbA"] {
+            let problem =
+                plaudit.get(&format!("{path}?cursor={cursor}")).await.problem(400, "invalid_fields");
+            assert_eq!(problem["errors"][0]["field"], "cursor", "{path} {cursor}");
+        }
+        plaudit.get(&format!("{path}?limit=1&limit=2")).await.problem(400, "malformed");
+    }
+    let problem = plaudit.get("/v1/contributors?order=random").await.problem(400, "invalid_fields");
+    assert_eq!(problem["errors"][0]["field"], "order");
+    for path in ["/v1/contributions/%ff", "/v1/contributors/%ff", "/v1/recognitions/%ff"] {
+        let answer = plaudit.get(path).await;
+        assert!([400, 404].contains(&answer.status), "{answer:?}");
+        let status = answer.status;
+        answer.problem(status, if status == 400 { "malformed" } else { "not_found" });
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn an_empty_ledger_is_an_empty_list() {
+    let plaudit = Plaudit::start().await;
+    for path in ["/v1/contributors", "/v1/contributors?order=id", "/v1/recognitions"] {
+        assert_eq!(plaudit.get(path).await.expect(200).json(), json!({"items": [], "next": null}));
+    }
+    plaudit.stop().await;
+}

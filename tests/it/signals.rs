@@ -1,0 +1,119 @@
+//! The end: what is promised when the service is told to stop.
+
+use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::harness::{PATIENCE, Plaudit, signal, talk};
+
+/// Begins a post, and returns the connection once the server waits for the rest of the body.
+async fn half_a_post(plaudit: &Plaudit, body: &str) -> TcpStream {
+    let address = plaudit.url.strip_prefix("http://").unwrap().to_owned();
+    let mut connection = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(head.as_bytes()).await.unwrap();
+    // Only who reads the body says "continue".
+    let mut said = [0; 25];
+    connection.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
+    connection
+}
+
+async fn rest(mut connection: TcpStream) -> String {
+    let mut answer = String::new();
+    let read = connection.read_to_string(&mut answer);
+    tokio::time::timeout(PATIENCE, read).await.expect("no end of the answer").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_request_in_flight_ends_with_its_answer_and_no_new_connection_is_taken() {
+    let mut plaudit = Plaudit::start().await;
+    let body = talk("mona", "in flight").to_string();
+    let mut connection = half_a_post(&plaudit, &body).await;
+    plaudit.terminate();
+    plaudit.log.wait(0, |line| line.contains("told to stop")).await;
+    let address = plaudit.url.strip_prefix("http://").unwrap().to_owned();
+    // The listener is closed at once, though not in the same breath as the line is written.
+    let mut tries = 0;
+    while TcpStream::connect(&address).await.is_ok() {
+        tries += 1;
+        assert!(tries < 1_000, "new connections are still taken");
+        tokio::task::yield_now().await;
+    }
+    connection.write_all(body.as_bytes()).await.unwrap();
+    let answer = rest(connection).await;
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    plaudit.ended().await;
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await["mona"], 1);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_does_not_hold_up_the_end() {
+    let mut plaudit = Plaudit::start().await;
+    let connection = half_a_post(&plaudit, &talk("mona", "never").to_string()).await;
+    plaudit.end().await;
+    assert!(plaudit.log.lines().iter().any(|line| line.contains("did not end in time")));
+    let answer = rest(connection).await;
+    assert!(!answer.contains(" 201 "), "{answer}");
+    plaudit.restart().await;
+    assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_outbox_is_drained_before_the_end() {
+    let mut plaudit = Plaudit::start().await;
+    for id in ["a", "b", "c"] {
+        plaudit.post(&talk("mona", id)).await.expect(201);
+    }
+    plaudit.end().await;
+    let last = plaudit.log.json().pop().unwrap();
+    assert!(last["message"].as_str().unwrap().contains("the outbox is drained"), "{last}");
+    assert_eq!(last["outbox_waiting"], 0);
+    let published =
+        plaudit.log.lines().iter().filter(|line| line.contains("recognition mona:3 published")).count();
+    assert_eq!(published, 1);
+    plaudit.done();
+}
+
+#[tokio::test]
+async fn idle_connections_and_streams_do_not_hold_up_the_end() {
+    let mut plaudit = Plaudit::start().await;
+    let mut events = plaudit.stream(None).await;
+    plaudit.get("/healthz").await.expect(200);
+    plaudit.terminate();
+    assert_eq!(events.next().await, None, "the stream ends");
+    plaudit.ended().await;
+    let slow = plaudit.log.lines().iter().any(|line| line.contains("did not end in time"));
+    assert!(!slow, "{:#?}", plaudit.log.lines());
+    plaudit.done();
+}
+
+#[tokio::test]
+async fn every_task_ends_before_the_time_is_up() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.end().await;
+    let late = plaudit.log.lines().iter().any(|line| line.contains("some tasks did not end in time"));
+    assert!(!late, "{:#?}", plaudit.log.lines());
+    plaudit.done();
+}
+
+#[tokio::test]
+async fn an_interrupt_stops_it_too() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit
+        .send(plaudit.request(Method::POST, "/v1/contributions").json(&talk("mona", "a")))
+        .await
+        .expect(201);
+    signal("INT", plaudit.pid());
+    plaudit.ended().await;
+    plaudit.done();
+}
