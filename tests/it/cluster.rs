@@ -404,6 +404,7 @@ async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_th
 
     let drained = process.drain().await;
     assert_eq!(drained["waiting"], 0, "{drained}");
+    assert_eq!(process.all("/v1/recognitions").await.len(), 2);
     let got = stage.receives(&["ann:3", &format!("{ADA}:3")]).await;
     assert!(got.values().all(|copies| copies[0]["tally"] == 3), "{got:#?}");
     assert_eq!((process.tally("ann").await, process.tally(ADA).await), (json!(3), json!(3)));
