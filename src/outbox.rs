@@ -2,7 +2,7 @@
 //!
 //! A recognition is durable, with the destinations it is due at, before anything is published; a
 //! destination is struck off only once it has taken it. So a crash at any instant loses nothing: whatever
-//! is left is found by the next [`drain`](Outbox::drain), on whichever instance.
+//! is left is found by the next [`drain`](crate::outbox::Outbox::drain), on whichever instance.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Where recognitions go, and the message that says so.
 //!
-//! A new destination is a file here that implements [`Publisher`], a word in
-//! [`Destination`](crate::domain::Destination), and a line in [`open`].
+//! A new destination is a file here that implements [`Publisher`](crate::publish::Publisher), a word in
+//! [`Destination`](crate::domain::Destination), and a line in
+//! [`open`](crate::publish::open).
 
 pub mod comment;
 pub mod local;

@@ -109,7 +109,7 @@ impl Pubsub {
         })
     }
 
-    /// The CloudEvent. `host` is absent for a plain name, so that a filter can say `NOT attributes:host`.
+    /// The event to publish. `host` is absent for a plain name, so that a filter can say `NOT attributes:host`.
     fn event(&self, recognition: &Recognition) -> Result<PubsubMessage, PublishError> {
         let data = serde_json::to_vec(&Message::public(recognition)).map_err(|error| {
             PublishError::Later { why: format!("the message cannot be written: {error}") }

@@ -1,6 +1,7 @@
 //! Where contributions, tallies and recognitions are durable.
 //!
-//! A new store is a file here that implements [`Store`], and a line in [`open`]. The suite in
+//! A new store is a file here that implements [`Store`](crate::store::Store), and a line in
+//! [`open`](crate::store::open). The suite in
 //! `tests/it/store.rs` holds every store to the same promises.
 
 pub mod firestore;

@@ -68,7 +68,7 @@ impl Stage {
         let mut got: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let receiving = async {
             loop {
-                let news = self.topic.pull().await;
+                let news = self.topic.at_hand().await;
                 if news.is_empty() {
                     if expected.iter().all(|id| got.contains_key(*id)) {
                         return;

@@ -44,6 +44,7 @@ mod private;
 mod pubsub;
 mod reading_api;
 mod readings;
+mod readme;
 mod signals;
 mod signatures;
 mod store;

@@ -1,7 +1,6 @@
 //! The topic as a destination, on the emulator.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
@@ -289,7 +288,7 @@ impl Gate {
         self.shut = CancellationToken::new();
         let (to, shut) = (self.to.clone(), self.shut.clone());
         self.freeze = CancellationToken::new();
-        let freeze = Arc::new(std::sync::Mutex::new(self.freeze.clone()));
+        let freeze = std::sync::Mutex::new(self.freeze.clone());
         let tasks = plaudit::runtime::Tasks::default();
         let accept = async move {
             while let Ok((mut near, _)) = listener.accept().await {

@@ -67,25 +67,6 @@ fn all(mut lines: UnboundedReceiver<String>) -> Vec<String> {
     ids
 }
 
-/// What the subscription gives to whoever comes next, so many at least.
-async fn handed_back(topic: &Topic, count: usize) -> Vec<String> {
-    let received = topic.receive(count).await;
-    received.into_iter().map(|r| String::from_utf8(r.data).unwrap()).collect()
-}
-
-/// What the subscription still holds: it gives the mark, published last, and before it whatever was not
-/// acknowledged.
-async fn left_over(topic: &Topic) -> Vec<String> {
-    topic.publish("mark").await;
-    let mut left = Vec::new();
-    while !left.contains(&"mark".to_owned()) {
-        let received = topic.receive(1).await;
-        left.extend(received.into_iter().map(|r| String::from_utf8(r.data).unwrap()));
-    }
-    left.retain(|data| data != "mark");
-    left
-}
-
 #[derive(Parser)]
 struct Line {
     #[command(flatten)]
@@ -128,8 +109,12 @@ async fn each_recognition_is_printed_once_and_acknowledged() {
     }
     let (to, lines) = out();
     watch(of(&topic, 3), None, Some(host), to, CancellationToken::new()).await.unwrap();
-    assert_eq!(all(lines), ["ada:3", "github:grace:3", "edsger:3"]);
-    assert_eq!(left_over(&topic).await, [""; 0]);
+    let mut printed = all(lines);
+    printed.sort();
+    assert_eq!(printed, ["ada:3", "edsger:3", "github:grace:3"]);
+    // Repeats that came after the third were not waited for; what was printed is acknowledged all the same.
+    let left = topic.unacknowledged().await;
+    assert!(left.len() <= 2 && left.iter().all(|data| *data == said("ada")), "{left:?}");
 }
 
 #[tokio::test]
@@ -144,7 +129,7 @@ async fn after_as_many_as_were_asked_for_the_rest_is_left_to_others() {
     watch(of(&topic, 2), None, Some(host), to, CancellationToken::new()).await.unwrap();
     let printed: BTreeSet<_> = all(lines).into_iter().collect();
     let left: BTreeSet<_> =
-        handed_back(&topic, 3).await.iter().map(|data| id(&format!("{data}\n"))).collect();
+        topic.unacknowledged().await.iter().map(|data| id(&format!("{data}\n"))).collect();
     assert_eq!((printed.len(), left.len()), (2, 3));
     assert_eq!(&printed | &left, whos.map(|who| format!("{who}:3")).into());
 }
@@ -175,33 +160,37 @@ async fn only_exit_0_of_the_command_acknowledges() {
     let taken = std::fs::read_to_string(taken).unwrap();
     assert_eq!(taken, format!("{0}\n{0}\n", said("ada")), "refused once, then taken");
     assert_eq!(all(lines), [""; 0], "the command speaks instead");
-    assert_eq!(left_over(&topic).await, [""; 0]);
+    assert_eq!(topic.unacknowledged().await, [""; 0]);
 }
 
 #[tokio::test]
-async fn a_command_that_reads_nothing_may_still_succeed_and_one_that_is_not_there_fails() {
+async fn a_command_that_reads_nothing_may_still_succeed() {
     let Some(host) = pubsub().await else { return };
     let topic = Topic::create(&host).await;
     topic.publish(&said("ada")).await;
-    let run = async |command: &str, stop: CancellationToken| {
-        let args = Watch { exec: Some(command.to_owned()), ..of(&topic, 1) };
-        watch(args, None, Some(host.clone()), out().0, stop).await.unwrap();
-    };
+    let args = Watch { exec: Some("true".into()), ..of(&topic, 1) };
+    watch(args, None, Some(host), out().0, CancellationToken::new()).await.unwrap();
+    assert_eq!(topic.unacknowledged().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_there_acknowledges_nothing() {
+    let Some(host) = pubsub().await else { return };
+    let topic = Topic::create(&host).await;
+    topic.publish(&said("ada")).await;
     let place = tempfile::tempdir().unwrap();
     let begun = place.path().join("begun").display().to_string();
     let fifo = std::process::Command::new("mkfifo").arg(&begun).status().unwrap();
     assert!(fifo.success());
     let stop = CancellationToken::new();
-    let command = format!("echo >'{begun}'; exec /no/such/bot");
+    let args = Watch { exec: Some(format!("echo >'{begun}'; exec /no/such/bot")), ..of(&topic, 1) };
+    let watching = watch(args, None, Some(host), out().0, stop.clone());
     let begins = async {
         tokio::fs::read(&begun).await.unwrap();
         stop.cancel();
     };
-    futures::future::join(run(&command, stop.clone()), begins).await;
-    assert_eq!(handed_back(&topic, 1).await, [said("ada")]);
-    topic.publish(&said("ada")).await;
-    run("true", CancellationToken::new()).await;
-    assert_eq!(left_over(&topic).await, [""; 0]);
+    futures::future::join(watching, begins).await.0.unwrap();
+    assert_eq!(topic.unacknowledged().await, [said("ada")]);
 }
 
 /// An output whose reader does not read.
@@ -233,7 +222,7 @@ async fn what_was_not_printed_when_it_was_stopped_comes_again() {
         stop.cancel();
     };
     futures::future::join(stuck, stopping).await.0.unwrap();
-    assert_eq!(handed_back(&topic, 1).await, [said("ada")]);
+    assert_eq!(topic.unacknowledged().await, [said("ada")]);
 }
 
 #[tokio::test]
@@ -244,7 +233,7 @@ async fn a_closed_pipe_ends_it_quietly_and_acknowledges_nothing() {
     let (to, lines) = out();
     drop(lines);
     watch(of(&topic, 9), None, Some(host), to, CancellationToken::new()).await.unwrap();
-    assert_eq!(handed_back(&topic, 1).await, [said("ada")]);
+    assert_eq!(topic.unacknowledged().await, [said("ada")]);
 }
 
 #[tokio::test]
@@ -259,7 +248,7 @@ async fn what_is_no_recognition_is_handed_back_and_keeps_nobody_waiting() {
     let (to, lines) = out();
     watch(of(&topic, 1), None, Some(host), to, CancellationToken::new()).await.unwrap();
     assert_eq!(all(lines), ["ada:3"]);
-    let left: BTreeSet<_> = handed_back(&topic, 4).await.into_iter().collect();
+    let left: BTreeSet<_> = topic.unacknowledged().await.into_iter().collect();
     assert_eq!(left, foreign.map(str::to_owned).into());
 }
 
@@ -285,7 +274,10 @@ async fn a_consumer_outlives_an_outage() {
         topic.publish(&said("before")).await;
         assert_eq!(id(&lines.recv().await.unwrap()), "before:3");
         gate.close().await;
-        topic.publish(&said("during")).await;
+        // Several, since the emulator gives some of them to the stream that was cut.
+        for _ in 0..16 {
+            topic.publish(&said("during")).await;
+        }
         gate.reopen().await;
         assert_eq!(id(&lines.recv().await.unwrap()), "during:3");
     };

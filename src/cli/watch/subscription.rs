@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_pubsub::client::Subscriber;
 use google_cloud_pubsub::model::Message;
@@ -21,6 +22,9 @@ use crate::publish::pubsub::{credentials, emulator_endpoint, present};
 const AHEAD: u64 = 100;
 /// The same where a command runs for each.
 const AHEAD_OF_COMMANDS: u64 = 20;
+/// How long the server has to see that the stream is closed, before what is left is handed back: handed
+/// back too early, it would be sent down the closing stream and lie there until its lease ends.
+const HANG_UP: Duration = Duration::from_millis(200);
 /// How long the last acknowledgements may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long a message stays with a consumer that died. The crate asks for more time in good time, for an
@@ -29,6 +33,8 @@ const LEASE: Duration = Duration::from_secs(10);
 /// How long the credentials may take.
 const CREDENTIALS: Duration = Duration::from_secs(10);
 
+/// What was not acknowledged, each until it is to be handed back; dropping a handler hands back.
+type Held = FuturesUnordered<BoxFuture<'static, Handler>>;
 type Received = google_cloud_pubsub::Result<(Message, Handler)>;
 
 pub(super) async fn consume(name: &str, emulator: Option<&str>, consumer: Consumer) -> anyhow::Result<()> {
@@ -47,17 +53,20 @@ pub(super) async fn consume(name: &str, emulator: Option<&str>, consumer: Consum
         .subscribe(name)
         .set_max_outstanding_messages(ahead)
         .set_max_lease_extension(LEASE)
-        .set_shutdown_behavior(ShutdownBehavior::NackImmediately)
+        .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
         .build();
     tracing::info!(subscription = name, "waiting for recognitions on {name}");
 
     let shutdown = messages.shutdown_token();
-    let (to, received) = mpsc::channel(1);
+    let (to, mut received) = mpsc::channel(1);
+    let mut held = Held::new();
     // Side by side rather than in turns: a pull that is dropped while it opens could take messages with it.
     let ended = tokio::select! {
-        ended = work(consumer, received) => ended,
+        ended = work(consumer, &mut received, &mut held) => ended,
         error = pull(messages, to) => Err(explain(name, error)),
     };
+    tokio::time::sleep(HANG_UP).await;
+    drop((held, received));
     if timeout(LAST_WORDS, shutdown.shutdown()).await.is_err() {
         tracing::warn!("the last acknowledgements were not answered in time; what they were for comes again");
     }
@@ -79,14 +88,13 @@ async fn pull(
     }
 }
 
-/// Takes messages until there is nothing more to take. Whoever is not acknowledged is handed back.
+/// Takes messages until there is nothing more to take.
 async fn work(
     mut consumer: Consumer,
-    mut received: mpsc::Receiver<(Message, Handler)>,
+    received: &mut mpsc::Receiver<(Message, Handler)>,
+    held: &mut Held,
 ) -> anyhow::Result<()> {
     let stop = consumer.stop.clone();
-    // Handing back at once what just failed would bring it again at once, and so for ever.
-    let mut held = FuturesUnordered::new();
     let mut failures = 0;
     while !consumer.full() {
         let (message, handler) = tokio::select! {
@@ -105,7 +113,10 @@ async fn work(
                 handler.ack();
                 continue;
             }
-            Fate::Over => return Ok(()),
+            Fate::Over => {
+                held.push(std::future::ready(handler).boxed());
+                return Ok(());
+            }
             Fate::Foreign(why) => format!("no recognition: {why}"),
             Fate::Failed(why) => why,
         };
@@ -115,12 +126,14 @@ async fn work(
             "message {} is handed back: {why}",
             message.message_id
         );
+        // Handed back at once, it would come again at once, and so for ever.
         let wait = pause(failures);
         failures += 1;
-        held.push(async move {
+        let later = async move {
             tokio::time::sleep(wait).await;
             handler
-        });
+        };
+        held.push(later.boxed());
     }
     Ok(())
 }

@@ -1,0 +1,42 @@
+//! What the README says is so: its tables against the program.
+
+use clap::CommandFactory;
+use plaudit::config::Flags;
+use plaudit::hosts::Reason;
+
+const README: &str = include_str!("../../README.md");
+
+#[test]
+fn the_readme_explains_every_reason_code_in_the_words_of_the_program() {
+    for reason in Reason::ALL {
+        let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
+        assert!(README.contains(&row), "README.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_variable_that_is_a_flag() {
+    #[derive(clap::Parser)]
+    struct All {
+        #[command(flatten)]
+        _flags: Flags,
+    }
+    let command = All::command();
+    let variables: Vec<_> = command.get_arguments().filter_map(|flag| flag.get_env()?.to_str()).collect();
+    assert!(variables.len() > 15, "{variables:?}");
+    for variable in variables {
+        assert!(README.contains(&format!("`{variable}`")), "README.md does not explain {variable}");
+    }
+}
+
+#[test]
+fn every_page_that_the_readme_links_is_there() {
+    let links = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let local: Vec<_> = links.filter(|link| !link.starts_with("http") && !link.starts_with('#')).collect();
+    assert!(local.len() > 10, "{local:?}");
+    for link in local {
+        let file = link.split('#').next().unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        assert!(path.exists(), "README.md links {link}, which is not there");
+    }
+}
