@@ -504,6 +504,25 @@ async fn turning_the_topic_on_announces_no_recognition_of_before() {
     stage.receives(&["dora:3"]).await;
 }
 
+// ---- other milestones --------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_milestone_that_is_new_is_recognised_for_all_who_passed_it_by_one_drain() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local");
+    let mut before = environment.with("PLAUDIT_MILESTONES", "5").start().await;
+    let names: Vec<_> = (0..220).map(|i| format!("person-{i:03}")).collect();
+    join_all(names.iter().map(|who| process_post(&before, who, 0))).await;
+    before.kill().await;
+    let after = environment.with("PLAUDIT_MILESTONES", "1,5").start().await;
+    // Many are owed at once: what is looked up for each must not be waited for one by one.
+    let drained = in_the_end("the drain", after.drain()).await;
+    assert_eq!(drained["waiting"], 0, "{drained}");
+    let made = after.all("/v1/recognitions?limit=100").await;
+    let made: BTreeSet<_> = made.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(made, names.iter().map(|who| format!("{who}:1")).collect());
+}
+
 // ---- what it costs -----------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
