@@ -50,16 +50,19 @@ fn commenting(environment: &Environment, github: &FakeGithub) -> Environment {
 /// A ledger in a file of a test's own.
 fn file() -> (TempDir, Environment) {
     let folder = tempfile::tempdir().unwrap();
-    let environment = Environment::new(format!("sqlite:{}", folder.path().join("plaudit.db").display()));
+    let environment = Environment::new(store_in(&folder));
     (folder, environment)
 }
 
 /// A file as the ledger, a topic besides.
 fn file_and_topic(stage: &Stage) -> (TempDir, Environment) {
-    let (folder, file) = file();
-    let store = format!("sqlite:{}", folder.path().join("plaudit.db").display());
-    drop(file);
-    (folder, stage.environment.with("PLAUDIT_STORE", store))
+    let folder = tempfile::tempdir().unwrap();
+    let environment = stage.environment.with("PLAUDIT_STORE", store_in(&folder));
+    (folder, environment)
+}
+
+fn store_in(folder: &TempDir) -> String {
+    format!("sqlite:{}", folder.path().join("plaudit.db").display())
 }
 
 /// The contribution that reaches the milestone is a pull request.
