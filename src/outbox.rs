@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, Standing, owed};
+use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, owed};
 use crate::publish::{Message, PublishError, Publisher};
 use crate::runtime::{Clock, stop_point};
 use crate::store::{Backlog, Due, Settled, Store, StoreError};
@@ -245,18 +245,14 @@ impl Outbox {
         let mut recognized = 0;
         loop {
             let owing = self.store.owing(&self.milestones, BATCH).await?;
-            for standing in &owing {
-                recognized += self.recognise_standing(standing).await?;
-            }
+            let now = self.clock.now();
+            let all = owing.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now));
+            // Together: giving way to another instance takes its time once, not for every contributor.
+            recognized += self.recognise(all.collect()).await?.len() as u64;
             if owing.len() < BATCH {
                 return Ok(recognized);
             }
         }
-    }
-
-    async fn recognise_standing(&self, standing: &Standing) -> Result<u64, StoreError> {
-        let made = self.recognise(owed(standing, &[], &self.milestones, self.clock.now())).await?;
-        Ok(made.len() as u64)
     }
 
     /// Offers everything that is due to its destination. One destination never holds back another.

@@ -108,6 +108,25 @@ impl Topic {
         received
     }
 
+    /// What is at hand, at most 100 messages, acknowledged; perhaps nothing.
+    pub async fn at_hand(&self) -> Vec<Received> {
+        let pull = format!("{}:pull", self.subscription);
+        let answer = self
+            .call(reqwest::Method::POST, &pull, json!({"maxMessages": 100, "returnImmediately": true}))
+            .await;
+        let messages = answer["receivedMessages"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<&Value> = messages.iter().map(|m| &m["ackId"]).collect();
+        if !ids.is_empty() {
+            let acknowledge = format!("{}:acknowledge", self.subscription);
+            self.call(reqwest::Method::POST, &acknowledge, json!({"ackIds": ids})).await;
+        }
+        let received = messages.iter().map(|m| Received {
+            attributes: m["message"]["attributes"].clone(),
+            data: STANDARD.decode(m["message"]["data"].as_str().unwrap_or_default()).unwrap(),
+        });
+        received.collect()
+    }
+
     async fn call(&self, method: reqwest::Method, path: &str, body: Value) -> Value {
         let url = format!("http://{}/v1/{path}", self.host);
         let answer = reqwest::Client::new().request(method, url).json(&body).send().await.unwrap();

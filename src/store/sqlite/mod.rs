@@ -116,7 +116,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).map_err(|e| failure(&e))?;
     let set_up = || -> rusqlite::Result<String> {
         connection.busy_timeout(BUSY)?;
-        let mode = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+        let mode = write_ahead(&connection)?;
         connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(mode)
@@ -128,6 +128,23 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Err(StoreError::Broken(format!(
         "the file cannot have a write-ahead log (mode {mode}); keep it on a local disk"
     )))
+}
+
+/// Turns the write-ahead log on. While another process does so on a new file, SQLite says at once that it
+/// is busy, whatever `busy_timeout` says.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut waited = Duration::ZERO;
+    loop {
+        let mode = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
+        match mode {
+            Err(error) if waited < BUSY && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            mode => return mode,
+        }
+    }
 }
 
 /// Finds out at start, not at the first delivery, that nothing can be written.

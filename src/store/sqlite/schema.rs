@@ -60,9 +60,12 @@ const STEPS: &[&str] = &["
 /// Brings the file up to date, or says why it is not plaudit's to touch.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let newest = STEPS.len();
-    if version(connection)? == newest {
+    // One look, or the tables that another process makes at this moment seem to be another program's.
+    let at_once = connection.transaction().map_err(|e| failure(&e))?;
+    if version(&at_once)? == newest {
         return Ok(());
     }
+    drop(at_once);
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| failure(&e))?;
     let found = version(&transaction)?;

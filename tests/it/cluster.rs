@@ -1,0 +1,601 @@
+//! Several real processes over one Firestore and one topic: nothing is lost between them, whatever fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::join_all;
+use plaudit::store::Store as _;
+use plaudit::store::firestore::Firestore;
+use plaudit::store::sqlite::Sqlite;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::emulators::{self, PATIENT};
+use crate::h2proxy::{Call, Fault, Proxy};
+use crate::processes::{Environment, Process, in_the_end};
+use crate::pubsub::{Gate, hold_against_schema};
+use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::store::{at, done};
+
+pub const ISSUE: &str = include_str!("../../fixtures/github/issues.opened.json");
+pub const PUSH: &str = include_str!("../../fixtures/github/push.default_branch.json");
+pub const PULL_REQUEST: &str = include_str!("../../fixtures/github/pull_request.opened.json");
+pub const ADA: &str = "github:ada-quillfeather";
+
+/// A ledger and a topic of a test's own.
+pub struct Stage {
+    firestore: &'static str,
+    pub topic: Topic,
+    pub environment: Environment,
+}
+
+/// None, said loudly, without the emulators.
+pub async fn stage() -> Option<Stage> {
+    let stage = unmade_topic().await?;
+    stage.topic.make().await;
+    Some(stage)
+}
+
+pub async fn unmade_topic() -> Option<Stage> {
+    static WARM: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+    let (firestore, pubsub) = (emulators::firestore()?, pubsub().await?);
+    // An emulator's first commit takes longer than a process waits.
+    let warm = async || {
+        let project = emulators::fresh_project();
+        let store = Firestore::open_emulator(firestore, &project, "(default)", PATIENT).await.unwrap();
+        store.record(&[done("warm-up", "warm-up")], at(0)).await.unwrap();
+    };
+    WARM.get_or_init(warm).await;
+    let topic = Topic::named(&pubsub);
+    let environment = Environment::new(format!("firestore:{}", emulators::fresh_project()))
+        .with("PLAUDIT_PUBLISH", format!("pubsub:{PROJECT}/{}", topic.topic))
+        .with("FIRESTORE_EMULATOR_HOST", firestore)
+        .with("PUBSUB_EMULATOR_HOST", &*pubsub);
+    Some(Stage { firestore, topic, environment })
+}
+
+impl Stage {
+    /// The same ledger through a proxy, and a process that knows it only so.
+    async fn proxied(&self, environment: &Environment) -> (Proxy, Process) {
+        let proxy = Proxy::start(self.firestore).await;
+        let process = environment.with("FIRESTORE_EMULATOR_HOST", &*proxy.host).start().await;
+        (proxy, process)
+    }
+
+    /// Makes the topic and its subscription, while nobody publishes: what came between the two would be
+    /// nobody's to receive.
+    pub async fn make_topic_behind(&self, gate: &mut Gate) {
+        gate.close().await;
+        self.topic.make().await;
+        gate.reopen().await;
+    }
+
+    /// What a subscriber got by the time that it has all of `expected`: every message, by its recognition.
+    async fn received(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
+        let mut got: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let receiving = async {
+            loop {
+                let news = self.topic.at_hand().await;
+                if news.is_empty() {
+                    if expected.iter().all(|id| got.contains_key(*id)) {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                for message in news {
+                    let data: Value = serde_json::from_slice(&message.data).unwrap();
+                    hold_against_schema(&data);
+                    assert_eq!(message.attributes["ce-id"], data["id"]);
+                    got.entry(data["id"].as_str().unwrap().to_owned()).or_default().push(data);
+                }
+            }
+        };
+        in_the_end(&format!("{expected:?}"), receiving).await;
+        got
+    }
+
+    /// Exactly these recognitions are received, repeats aside.
+    pub async fn receives(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
+        let got = self.received(expected).await;
+        let ids: Vec<_> = got.keys().map(String::as_str).collect();
+        let expected: BTreeSet<_> = expected.iter().copied().collect();
+        assert_eq!(ids, expected.into_iter().collect::<Vec<_>>());
+        got
+    }
+}
+
+fn is_recording(call: &Call) -> bool {
+    call.rpc == "Commit" && call.mentions("/documents/contributions/")
+}
+
+fn is_recognising(call: &Call) -> bool {
+    call.rpc == "Commit" && call.mentions("/documents/recognitions/")
+}
+
+// ---- many processes, many contributions --------------------------------------------------------------------
+
+/// Who contributes how often: a thousand in all.
+fn crowd() -> Vec<(String, usize)> {
+    let sizes = [2, 3, 9, 10, 26];
+    (0..100).map(|i| (format!("crowd-{i:03}"), sizes[i % sizes.len()])).collect()
+}
+
+/// All at once, every tenth of them twice, over all processes. What had to be sent again is counted.
+async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> usize {
+    let mut posts = Vec::new();
+    let longest = contributors.iter().map(|(_, count)| *count).max().unwrap();
+    for n in 0..longest {
+        for (contributor, _) in contributors.iter().filter(|(_, count)| n < *count) {
+            let copies = if posts.len() % 11 == 9 { 2 } else { 1 };
+            posts.extend((0..copies).map(|_| (contributor.as_str(), format!("{contributor}-{n}"))));
+        }
+    }
+    let total: usize = contributors.iter().map(|(_, count)| count).sum();
+    assert!(posts.len() * 100 >= total * 109, "{} posts of {total} contributions", posts.len());
+    let sending = posts.iter().enumerate().map(|(i, (contributor, id))| async move {
+        let mut refused = 0;
+        loop {
+            let answer = processes[i % processes.len()].post(contributor, id).await;
+            match answer.status {
+                200 | 201 => return (id.as_str(), answer.status == 201, refused),
+                503 => refused += 1,
+                _ => panic!("{answer:?}"),
+            }
+        }
+    });
+    let answers: Vec<_> = futures::stream::iter(sending).buffer_unordered(400).collect().await;
+    let refused: usize = answers.iter().map(|(_, _, refused)| refused).sum();
+    let mut counted = BTreeSet::new();
+    for (id, new, _) in &answers {
+        assert!(!new || counted.insert(*id), "{id} was answered as new twice");
+    }
+    // Who was not acknowledged may have been counted all the same, and is told of a repeat the next time.
+    assert!(counted.len() <= total && counted.len() + refused >= total, "{} new", counted.len());
+    refused
+}
+
+/// Answers what there was to see.
+async fn nothing_is_lost_between(count: usize) -> String {
+    let Some(stage) = stage().await else { return String::new() };
+    let environment = stage.environment.with("PLAUDIT_MILESTONES", "3,10,100");
+    let processes = join_all((0..count).map(|_| environment.start())).await;
+
+    let one = [("ann".to_owned(), 1_000)];
+    let crowd = crowd();
+    assert_eq!(crowd.iter().map(|(_, count)| count).sum::<usize>(), 1_000);
+    let refused = post_all(&processes, &one).await + post_all(&processes, &crowd).await;
+
+    let expected: BTreeMap<_, _> = one.iter().chain(&crowd).cloned().collect();
+    for process in &processes {
+        let contributors = process.all("/v1/contributors?order=id&limit=100").await;
+        let tallies = contributors.iter().map(|one| {
+            let tally = usize::try_from(one["tally"].as_u64().unwrap()).unwrap();
+            (one["id"].as_str().unwrap().to_owned(), tally)
+        });
+        assert_eq!(tallies.collect::<BTreeMap<_, _>>(), expected);
+    }
+
+    join_all(processes.iter().map(Process::drain_all)).await;
+    let reached = |(who, tally): (&String, &usize)| {
+        let milestones = [3, 10, 100].into_iter().filter(|milestone| *milestone <= *tally);
+        milestones.map(|milestone| format!("{who}:{milestone}")).collect::<Vec<_>>()
+    };
+    let earned: BTreeSet<_> = expected.iter().flat_map(reached).collect();
+    let listed = processes[0].all("/v1/recognitions?limit=100").await;
+    assert_eq!(listed.len(), earned.len());
+    let listed: BTreeSet<_> = listed.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(listed, earned);
+    let got = stage.receives(&earned.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let messages: usize = got.values().map(Vec::len).sum();
+    let unnamed = got.values().filter(|copies| copies[0]["contribution"].is_null()).count();
+    for copies in got.values() {
+        // Whoever publishes it, it is the same recognition.
+        assert!(copies.iter().all(|copy| *copy == copies[0]), "{copies:#?}");
+        let (milestone, tally) = (&copies[0]["milestone"], &copies[0]["tally"]);
+        let named = !copies[0]["contribution"].is_null();
+        assert!(!named || milestone == tally, "{copies:#?}");
+    }
+    format!(
+        "{count} processes: {} recognitions in {messages} messages, {} of them repeats; {unnamed} without their \
+         contribution; {refused} posts refused with 503 and sent again",
+        earned.len(),
+        messages - earned.len()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_at_once_count_exactly_and_recognise_each_milestone_once() {
+    println!("{}", nothing_is_lost_between(2).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_processes_at_once_count_exactly_and_recognise_each_milestone_once() {
+    println!("{}", nothing_is_lost_between(4).await);
+}
+
+// ---- killed ------------------------------------------------------------------------------------------------
+
+/// What mends it after the kill.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mended {
+    RestartAndDrain,
+    DrainOfAnotherInstance,
+    RestartAndNextContribution,
+    NextContributionAtAnotherInstance,
+}
+
+use Mended::{
+    DrainOfAnotherInstance, NextContributionAtAnotherInstance, RestartAndDrain, RestartAndNextContribution,
+};
+
+/// The third contribution is sent to a process that stops at `point` and is killed there.
+async fn killed_at(point: &str, mended: Mended) {
+    let Some(stage) = stage().await else { return };
+    let other = stage.environment.start().await;
+    other.post("ann", "first").await.expect(201);
+    other.post("ann", "second").await.expect(201);
+    let mut doomed = stage.environment.with("PLAUDIT_STOP_AT", point).start().await;
+    let third = tokio::spawn(doomed.try_post("ann", "third"));
+    doomed.logged("waiting at a stop point").await;
+    if point == "published" {
+        // The subscriber has it, and plaudit does not know that.
+        assert_eq!(stage.receives(&["ann:3"]).await["ann:3"].len(), 1);
+    }
+    doomed.kill().await;
+    if let Ok(answer) = third.await.unwrap() {
+        // Only what is published in the background leaves time for an answer.
+        assert_eq!((point, answer.status), ("published", 201));
+    }
+    assert_eq!(other.tally("ann").await, 3, "what was committed is counted");
+
+    let mut tally = 3;
+    let living = match mended {
+        RestartAndDrain | RestartAndNextContribution => stage.environment.start().await,
+        DrainOfAnotherInstance | NextContributionAtAnotherInstance => other,
+    };
+    match mended {
+        RestartAndDrain | DrainOfAnotherInstance => {
+            let drained = living.drain().await;
+            assert_eq!(drained["waiting"], 0, "{drained}");
+        }
+        RestartAndNextContribution | NextContributionAtAnotherInstance => {
+            tally += 1;
+            let answer = living.post("ann", "fourth").await.expect(201);
+            assert_eq!(answer["tally"], tally);
+            if mended == NextContributionAtAnotherInstance {
+                assert_eq!(answer["recognitions"], json!(["ann:3"]));
+            }
+        }
+    }
+    let made = in_the_end("the recognition", async {
+        loop {
+            let answer = living.get("/v1/recognitions/ann:3").await;
+            // Only after one drain it must be there at once.
+            if answer.status == 200 || matches!(mended, RestartAndDrain | DrainOfAnotherInstance) {
+                return answer.expect(200);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let got = stage.receives(&["ann:3"]).await;
+    let known = if point == "recorded" { Value::Null } else { json!("api:api:third") };
+    for message in got["ann:3"].iter().chain([&made]) {
+        assert_eq!(message["contribution"]["id"], known, "{message}");
+    }
+    // Who got no answer sends it again: it is counted already.
+    let again = living.post("ann", "third").await.expect(200);
+    assert_eq!((&again["tally"], living.tally("ann").await), (&json!(tally), json!(tally)));
+    assert_eq!(living.all("/v1/recognitions").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_the_commit_and_the_recognition_the_recognition_still_comes_and_nothing_counts_twice()
+{
+    let ways = [
+        RestartAndDrain,
+        DrainOfAnotherInstance,
+        RestartAndNextContribution,
+        NextContributionAtAnotherInstance,
+    ];
+    join_all(ways.map(|mended| killed_at("recorded", mended))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_recognition_and_publishing_it_is_still_published_and_nothing_counts_twice() {
+    let ways = [RestartAndDrain, DrainOfAnotherInstance, RestartAndNextContribution];
+    join_all(ways.map(|mended| killed_at("recognised", mended))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_publishing_and_striking_off_it_is_published_again_under_the_same_id() {
+    let ways = [RestartAndDrain, DrainOfAnotherInstance, RestartAndNextContribution];
+    join_all(ways.map(|mended| killed_at("published", mended))).await;
+}
+
+// ---- Firestore fails ---------------------------------------------------------------------------------------
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Gone {
+    /// Nobody is there.
+    Down,
+    /// Somebody is there, and silent.
+    Silent,
+    /// The commit is applied, and from then on silence.
+    SilentAfterTheCommit,
+}
+
+async fn gone_and_back(gone: Gone) {
+    let Some(stage) = stage().await else { return };
+    let (proxy, process) = stage.proxied(&stage.environment).await;
+    process.github("issues", ISSUE).await.expect(200);
+    process.github("push", PUSH).await.expect(200);
+    match gone {
+        Gone::Down => proxy.set_up(false),
+        Gone::Silent => proxy.always(Some(Fault::Hang)),
+        Gone::SilentAfterTheCommit => {
+            proxy.always(Some(Fault::Hang));
+            proxy.fault_where(is_recording, Fault::LoseAnswer);
+        }
+    }
+    // GitHub hangs up after ten seconds, and so does this.
+    let (delivery, read) =
+        tokio::join!(process.github("pull_request", PULL_REQUEST), process.get("/v1/contributors"));
+    for answer in [&delivery, &read] {
+        assert_eq!(answer.status, 503, "{gone:?}: {answer:?}");
+        assert!(answer.retry_after.is_some_and(|seconds| seconds > 0), "{gone:?}: {answer:?}");
+        assert_eq!(answer.json()["type"], "urn:plaudit:problem:unavailable");
+    }
+    process.get("/healthz").await.expect(200);
+    assert_eq!(process.get("/readyz").await.status, 503);
+
+    proxy.set_up(true);
+    proxy.always(None);
+    let again = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let verdict = if gone == Gone::SilentAfterTheCommit { "duplicate" } else { "recorded" };
+    assert_eq!((&again["verdict"], &again["contributions"][0]["tally"]), (&json!(verdict), &json!(3)));
+    assert_eq!(again["contributions"][0]["recognitions"], json!([format!("{ADA}:3")]), "{gone:?}");
+    let again = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    assert_eq!((&again["verdict"], &again["contributions"][0]["tally"]), (&json!("duplicate"), &json!(3)));
+    stage.receives(&[&format!("{ADA}:3")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_firestore_is_gone_nothing_is_acknowledged_and_sent_again_it_counts_once() {
+    join_all([Gone::Down, Gone::Silent, Gone::SilentAfterTheCommit].map(gone_and_back)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_with_its_recognition() {
+    let Some(stage) = stage().await else { return };
+    let (proxy, process) = stage.proxied(&stage.environment).await;
+    for (who, fault) in [("ann", Fault::LoseAnswer), ("ben", Fault::CutAfter)] {
+        process.post(who, &format!("{who}-1")).await.expect(201);
+        process.post(who, &format!("{who}-2")).await.expect(201);
+        proxy.fault_where(is_recording, fault);
+        let third = process.post(who, &format!("{who}-3")).await.expect(201);
+        proxy.assert_all_faults_met();
+        assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([format!("{who}:3")])));
+    }
+    // Among others of the same moment, old repeats too.
+    proxy.fault_where(is_recording, Fault::LoseAnswer);
+    proxy.fault_where(is_recording, Fault::CutAfter);
+    let names: Vec<_> = (1..=12).map(|n| format!("ann-{n}")).collect();
+    let answers = join_all(names.iter().map(|id| process.post("ann", id))).await;
+    proxy.assert_all_faults_met();
+    let new: BTreeSet<_> =
+        answers.iter().filter(|a| a.status == 201).map(|a| a.json()["tally"].as_u64()).collect();
+    assert_eq!(new, (4..=12).map(Some).collect(), "{answers:?}");
+    assert_eq!(process.tally("ann").await, 12);
+    stage.receives(&["ann:3", "ben:3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_the_next_drain() {
+    let Some(stage) = stage().await else { return };
+    let (proxy, process) = stage.proxied(&stage.environment).await;
+    process.post("ann", "first").await.expect(201);
+    process.post("ann", "second").await.expect(201);
+    process.github("issues", ISSUE).await.expect(200);
+    process.github("push", PUSH).await.expect(200);
+    let denied = || Fault::Status(7, "Missing or insufficient permissions.");
+    proxy.fault_where(is_recognising, denied());
+    let third = process.post("ann", "third").await.expect(201);
+    assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([])));
+    proxy.fault_where(is_recognising, denied());
+    let third = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    assert_eq!((&third["verdict"], &third["contributions"][0]["tally"]), (&json!("recorded"), &json!(3)));
+    assert_eq!(third["contributions"][0]["recognitions"], json!([]));
+    proxy.assert_all_faults_met();
+    process.logged("recognitions stay owed until the next drain").await;
+
+    let drained = process.drain().await;
+    assert_eq!(drained["waiting"], 0, "{drained}");
+    assert_eq!(process.all("/v1/recognitions").await.len(), 2);
+    let got = stage.receives(&["ann:3", &format!("{ADA}:3")]).await;
+    assert!(got.values().all(|copies| copies[0]["tally"] == 3), "{got:#?}");
+    assert_eq!((process.tally("ann").await, process.tally(ADA).await), (json!(3), json!(3)));
+}
+
+// ---- Pub/Sub fails -----------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_pubsub_is_gone_requests_succeed_and_all_of_it_goes_out_when_it_is_back() {
+    let Some(stage) = stage().await else { return };
+    let mut gate = Gate::open(&pubsub().await.unwrap()).await;
+    let process = stage.environment.with("PUBSUB_EMULATOR_HOST", &*gate.host).start().await;
+    gate.close().await;
+    let names: Vec<_> = (0..30).map(|i| format!("person-{i:02}")).collect();
+    for n in 0..3 {
+        let process = &process;
+        let posts = names.iter().map(|who| async move {
+            let answer = process_post(process, who, n).await;
+            if n == 2 {
+                assert_eq!(answer["recognitions"], json!([format!("{who}:3")]));
+            }
+        });
+        join_all(posts).await;
+    }
+    process.logged("topic is down").await;
+    assert!((process.metric("plaudit_outbox_waiting").await - 30.0).abs() < 0.5);
+    assert!(process.metric("plaudit_outbox_oldest_seconds").await > 0.0);
+    assert_eq!(process.get("/readyz").await.expect(200)["status"], "degraded");
+    gate.reopen().await;
+    let expected: Vec<_> = names.iter().map(|who| format!("{who}:3")).collect();
+    stage.receives(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    in_the_end("an outbox that says that it is empty", async {
+        while process.metric("plaudit_outbox_waiting").await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(process.get("/readyz").await.expect(200)["status"], "ok");
+}
+
+async fn process_post(process: &Process, who: &str, n: usize) -> Value {
+    process.post(who, &format!("{who}-{n}")).await.expect(201)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_does_not_exist_is_named_by_check_and_log_and_nothing_is_lost() {
+    let Some(stage) = unmade_topic().await else { return };
+    let name = format!("projects/{PROJECT}/topics/{}", stage.topic.topic);
+    let checked = stage.environment.run(&["check"]).await;
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(1), "{said}");
+    let wrong: Vec<_> = said.lines().filter(|line| line.starts_with("wrong")).collect();
+    assert!(matches!(wrong[..], [one] if one.contains(&name) && one.contains("does not exist")), "{said}");
+
+    let mut gate = Gate::open(&pubsub().await.unwrap()).await;
+    let process = stage.environment.with("PUBSUB_EMULATOR_HOST", &*gate.host).start().await;
+    for n in 0..3 {
+        process_post(&process, "ann", n).await;
+    }
+    process.logged(&name).await;
+    assert_eq!(process.drain().await["waiting"], 1);
+    stage.make_topic_behind(&mut gate).await;
+    assert_eq!(stage.environment.run(&["check"]).await.status.code(), Some(0));
+    process.drain_all().await;
+    stage.receives(&["ann:3"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn turning_the_topic_on_announces_no_recognition_of_before() {
+    let Some(stage) = stage().await else { return };
+    let local = stage.environment.with("PLAUDIT_PUBLISH", "local");
+    let mut before = local.start().await;
+    for who in ["ann", "ben"] {
+        for n in 0..3 {
+            process_post(&before, who, n).await;
+        }
+    }
+    before.drain_all().await;
+    before.kill().await;
+    // One more that was made and got nowhere.
+    let mut doomed = local.with("PLAUDIT_STOP_AT", "recognised").start().await;
+    for n in 0..2 {
+        process_post(&doomed, "cleo", n).await;
+    }
+    let third = tokio::spawn(doomed.try_post("cleo", "third"));
+    doomed.logged("waiting at a stop point").await;
+    doomed.kill().await;
+    assert!(third.await.unwrap().is_err());
+
+    let after = stage.environment.start().await;
+    assert_eq!(after.all("/v1/recognitions").await.len(), 3);
+    let drained = after.drain().await;
+    assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 0}));
+    for n in 0..3 {
+        process_post(&after, "dora", n).await;
+    }
+    after.drain_all().await;
+    stage.receives(&["dora:3"]).await;
+}
+
+// ---- other milestones --------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_milestone_that_is_new_is_recognised_for_all_who_passed_it_by_one_drain() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local");
+    let mut before = environment.with("PLAUDIT_MILESTONES", "5").start().await;
+    let names: Vec<_> = (0..220).map(|i| format!("person-{i:03}")).collect();
+    join_all(names.iter().map(|who| process_post(&before, who, 0))).await;
+    before.kill().await;
+    let after = environment.with("PLAUDIT_MILESTONES", "1,5").start().await;
+    // Many are owed at once: what is looked up for each must not be waited for one by one.
+    let drained = in_the_end("the drain", after.drain()).await;
+    assert_eq!(drained["waiting"], 0, "{drained}");
+    let made = after.all("/v1/recognitions?limit=100").await;
+    let made: BTreeSet<_> = made.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(made, names.iter().map(|who| format!("{who}:1")).collect());
+}
+
+// ---- what it costs -----------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and_no_read() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_MILESTONES", "1000");
+    let (proxy, process) = stage.proxied(&environment).await;
+    // The pass at the start, and whatever else the start asks for, lies behind.
+    process.drain().await;
+    proxy.take_calls();
+    process.post("ann", "first").await.expect(201);
+    process.post("ann", "second").await.expect(201);
+    process.github("issues", ISSUE).await.expect(200);
+    // The outbox looks now and then, by queries; nothing else is allowed.
+    let calls: Vec<_> = proxy.take_calls();
+    let calls: Vec<_> = calls.iter().filter(|call| !call.rpc.starts_with("Run")).collect();
+    assert!(calls.iter().all(|call| is_recording(call) && call.writes() == 2 && !call.is_in_transaction()));
+    assert_eq!(calls.len(), 3);
+
+    // A hundred that arrive while a commit is under way share the next ones.
+    let release = CancellationToken::new();
+    proxy.fault_where(is_recording, Fault::HoldAnswer(release.clone()));
+    let first = process.try_post("ben", "n0");
+    let holding = async {
+        proxy.faults_met(1).await;
+        let others: Vec<_> =
+            (1..100).map(|n| tokio::spawn(process.try_post("ben", &format!("n{n}")))).collect();
+        for _ in 0..20 {
+            process.get("/healthz").await.expect(200);
+        }
+        release.cancel();
+        join_all(others).await.into_iter().for_each(|answer| {
+            answer.unwrap().unwrap().expect(201);
+        });
+    };
+    let (first, ()) = tokio::join!(first, holding);
+    first.unwrap().expect(201);
+    assert_eq!(process.tally("ben").await, 100);
+    let calls = proxy.take_calls();
+    let writes: usize = calls.iter().filter(|call| call.rpc == "Commit").map(Call::writes).sum();
+    let commits = calls.iter().filter(|call| call.rpc == "Commit").count();
+    println!("100 contributions of one contributor together: {commits} commits, {writes} writes");
+    assert!(writes < 120, "{writes} writes");
+}
+
+// ---- a new file --------------------------------------------------------------------------------------------
+
+/// Between two looks of one at the new file, the other makes its tables.
+#[test]
+fn a_new_file_can_be_opened_by_many_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..40 {
+        let path = folder.path().join(format!("{round}.db"));
+        let together = std::sync::Barrier::new(4);
+        let open = || {
+            together.wait();
+            Sqlite::open(&path).map(|_| ())
+        };
+        std::thread::scope(|threads| {
+            let opening: Vec<_> = (0..4).map(|_| threads.spawn(open)).collect();
+            for opened in opening {
+                let opened = opened.join().unwrap();
+                assert!(opened.is_ok(), "round {round}: {opened:?}");
+            }
+        });
+    }
+}
