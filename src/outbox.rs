@@ -26,9 +26,12 @@ const ROUND: Duration = Duration::from_secs(30);
 /// How long to wait after a destination was found down: from, and up to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// How long another instance that may know more is given to recognise first.
-const GIVE_WAY: Duration = Duration::from_millis(300);
+/// So often, for so long each time; together less than a request waits for a recognition.
+const GIVE_WAY: (u32, Duration) = (10, Duration::from_millis(100));
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
+/// How many that this instance made are kept in hand until they are offered; the store keeps them all.
+const MOST_FRESH: usize = 10_000;
 /// The longest that one recognition is put off.
 const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
@@ -50,6 +53,23 @@ struct Lane {
     publisher: Arc<dyn Publisher>,
     busy: Mutex<()>,
     down: AtomicBool,
+    /// Made by this instance and not yet offered.
+    fresh: std::sync::Mutex<Vec<Recognition>>,
+}
+
+impl Lane {
+    fn expect(&self, made: &[Recognition]) {
+        if let Ok(mut fresh) = self.fresh.lock() {
+            fresh.extend_from_slice(made);
+            // While the destination is down, what waits is kept by the store alone.
+            let surplus = fresh.len().saturating_sub(MOST_FRESH);
+            fresh.drain(..surplus);
+        }
+    }
+
+    fn fresh(&self) -> Vec<Recognition> {
+        self.fresh.lock().map(|mut fresh| std::mem::take(&mut *fresh)).unwrap_or_default()
+    }
 }
 
 impl std::fmt::Debug for Outbox {
@@ -79,7 +99,12 @@ impl Outbox {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
-        let lane = |publisher| Lane { publisher, busy: Mutex::default(), down: AtomicBool::default() };
+        let lane = |publisher| Lane {
+            publisher,
+            busy: Mutex::default(),
+            down: AtomicBool::default(),
+            fresh: std::sync::Mutex::default(),
+        };
         Self {
             store,
             lanes: publishers.into_iter().map(lane).collect(),
@@ -111,8 +136,27 @@ impl Outbox {
         self.lanes.iter().all(|lane| !lane.down.load(Ordering::Relaxed))
     }
 
+    /// Whether every destination answers now.
+    pub async fn answers(&self) -> bool {
+        let ping = |lane: &Lane| {
+            let publisher = Arc::clone(&lane.publisher);
+            async move { publisher.ping().await }
+        };
+        futures::future::join_all(self.lanes.iter().map(ping)).await.iter().all(Result::is_ok)
+    }
+
     /// Makes what is owed, and has it published soon. Returns what is new.
     pub async fn recognise(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        let made = self.make(owed).await?;
+        if !made.is_empty() {
+            self.lanes.iter().for_each(|lane| lane.expect(&made));
+            self.wanted.fetch_add(1, Ordering::SeqCst);
+            self.wake.notify_one();
+        }
+        Ok(made)
+    }
+
+    async fn make(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
         let owed = self.complete(owed).await?;
         if owed.is_empty() {
             return Ok(owed);
@@ -134,8 +178,6 @@ impl Outbox {
         stop_point("recognised").await;
         if !made.is_empty() {
             self.made.send_modify(|n| *n += 1);
-            self.wanted.fetch_add(1, Ordering::SeqCst);
-            self.wake.notify_one();
         }
         Ok(made)
     }
@@ -155,15 +197,26 @@ impl Outbox {
         if owed.iter().all(|recognition| recognition.contribution.is_some()) {
             return Ok(owed);
         }
-        tokio::time::sleep(GIVE_WAY).await;
-        let mut left = Vec::new();
-        for recognition in owed {
-            let found = self.store.contributor(&recognition.contributor).await?;
-            if found.is_some_and(|found| found.standing.recognised < recognition.milestone) {
-                left.push(recognition);
+        for _ in 0..GIVE_WAY.0 {
+            tokio::time::sleep(GIVE_WAY.1).await;
+            owed = self.still_owed(owed).await?;
+            if owed.iter().all(|recognition| recognition.contribution.is_some()) {
+                break;
             }
         }
-        Ok(left)
+        Ok(owed)
+    }
+
+    /// What nobody has recognised meanwhile.
+    async fn still_owed(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        let look = owed.into_iter().map(|recognition| async move {
+            let found = self.store.contributor(&recognition.contributor).await?;
+            let owed = found.is_some_and(|found| found.standing.recognised < recognition.milestone);
+            Ok(owed.then_some(recognition))
+        });
+        let looked: Vec<Result<Option<Recognition>, StoreError>> =
+            futures::stream::iter(look).buffered(16).collect().await;
+        looked.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// Waits until what was made so far has been offered to every destination, or until one is down.
@@ -176,12 +229,21 @@ impl Outbox {
         }
     }
 
-    /// One sweep for what is owed to contributors, and one pass over what is owed to destinations.
+    /// One sweep for what is owed to contributors, and one pass over what is owed to destinations. What
+    /// waits goes out first, and again after every part of the sweep: a long one delays nobody.
     pub async fn drain(&self) -> Result<Drained, StoreError> {
-        let recognized = self.sweep().await?;
-        let published = self.pass().await?;
-        let backlog = self.backlog().await?;
-        Ok(Drained { recognized, published, waiting: backlog.waiting })
+        let mut drained = Drained { published: self.pass().await?, ..Drained::default() };
+        loop {
+            let (recognized, more) = self.sweep().await?;
+            if recognized > 0 {
+                drained.recognized += recognized;
+                drained.published += self.pass().await?;
+            }
+            if !more {
+                drained.waiting = self.backlog().await?.waiting;
+                return Ok(drained);
+            }
+        }
     }
 
     /// How much waits; also shown in the metrics.
@@ -213,7 +275,8 @@ impl Outbox {
                 () = tokio::time::sleep(pause) => true,
             };
             let wanted = self.wanted.load(Ordering::SeqCst);
-            let look = async { if swept { self.round().await } else { self.pass().await.map(|_| ()) } };
+            let look =
+                async { if swept { self.round().await } else { self.pass_over(true).await.map(|_| ()) } };
             // A panic in a store must not end the looking: nobody would notice until much was owed.
             let outcome = AssertUnwindSafe(look).catch_unwind().await;
             let outcome =
@@ -240,39 +303,46 @@ impl Outbox {
         Ok(())
     }
 
-    /// Recognises what a crash or a change of milestones left owed.
-    async fn sweep(&self) -> Result<u64, StoreError> {
-        let mut recognized = 0;
-        loop {
-            let owing = self.store.owing(&self.milestones, BATCH).await?;
-            let now = self.clock.now();
-            let all = owing.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now));
-            // Together: giving way to another instance takes its time once, not for every contributor.
-            recognized += self.recognise(all.collect()).await?.len() as u64;
-            if owing.len() < BATCH {
-                return Ok(recognized);
-            }
-        }
+    /// Recognises a part of what a crash or a change of milestones left owed: how many, and whether there
+    /// may be more. All of the part together, so that giving way to another instance takes its time once.
+    async fn sweep(&self) -> Result<(u64, bool), StoreError> {
+        let owing = self.store.owing(&self.milestones, BATCH).await?;
+        let now = self.clock.now();
+        let all = owing.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now)).collect();
+        let made = self.make(all).await?.len() as u64;
+        Ok((made, made > 0 && owing.len() >= BATCH))
     }
 
     /// Offers everything that is due to its destination. One destination never holds back another.
     async fn pass(&self) -> Result<u64, StoreError> {
-        let passes = self.lanes.iter().map(|lane| self.pass_one(lane));
+        self.pass_over(false).await
+    }
+
+    async fn pass_over(&self, only_fresh: bool) -> Result<u64, StoreError> {
+        let passes = self.lanes.iter().map(|lane| self.pass_one(lane, only_fresh));
         let counts = futures::future::join_all(passes).await;
         counts.into_iter().sum()
     }
 
-    async fn pass_one(&self, lane: &Lane) -> Result<u64, StoreError> {
+    async fn pass_one(&self, lane: &Lane, only_fresh: bool) -> Result<u64, StoreError> {
         let _alone = lane.busy.lock().await;
         let publisher = lane.publisher.as_ref();
         let (destination, hold) = (publisher.destination(), publisher.hold());
         // What is held while it is published must be published before the hold ends.
         let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
+        // Of what is due, what this instance has just made: it need not be looked for, and others who look
+        // for it would publish it too.
+        let fresh = lane.fresh();
         let mut taken = 0;
         loop {
             let now = self.clock.now();
-            let due = self.store.claim(destination, now, now + hold, limit).await?;
-            let full = due.len() == limit;
+            let (due, full) = if only_fresh && hold.is_zero() {
+                (fresh.iter().map(|r| Due { recognition: r.clone(), tries: 0 }).collect(), false)
+            } else {
+                let due = self.store.claim(destination, now, now + hold, limit).await?;
+                let full = due.len() == limit;
+                (due, full)
+            };
             let outcomes: Vec<_> = futures::stream::iter(due)
                 .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
                 .buffer_unordered(publisher.at_once().max(1))

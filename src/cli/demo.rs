@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, say};
+use super::{Failure, client_for, say};
+use crate::cli::serve::stop_signal;
 use crate::config::{Config, Flags, Secret, StoreAt};
 use crate::hosts;
 use crate::http::{App, Seams};
@@ -37,8 +38,12 @@ pub async fn run() -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = app.serve(listener, async move { stopped.cancelled().await });
+    let interrupted = stop_signal().context("signals cannot be heard")?;
     let showing = async {
-        let shown = show(&url, &config).await;
+        let shown = tokio::select! {
+            shown = show(&url, &config) => shown,
+            () = interrupted => Err(anyhow!("interrupted")),
+        };
         stop.cancel();
         shown
     };
@@ -55,7 +60,7 @@ async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
     say(format_args!(
         "A private plaudit listens on {url}, with an empty ledger that lasts as long as this demo.\n"
     ));
-    let client = reqwest::Client::new();
+    let client = client_for(url).build()?;
     let mut stream = client.get(format!("{url}/v1/recognitions/stream")).send().await?;
     for (host, event, payload) in hosts::DEMO {
         deliver(&client, url, config, (host, event, payload)).await?;

@@ -56,6 +56,27 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// A client for `url`. What runs on this machine is spoken to without a proxy.
+pub(crate) fn client_for(url: &str) -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder();
+    let host =
+        url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    let here = host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback());
+    if here { builder.no_proxy() } else { builder }
+}
+
+/// An http or https URL on which paths can be put.
+pub(crate) fn base_url(text: &str) -> Result<String, String> {
+    let sound = url::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
+    if sound {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("an http or https URL, for example http://127.0.0.1:8080".into())
+    }
+}
+
 /// Prints a line on standard output. Whoever stopped reading wants no more of it.
 pub(crate) fn say(line: impl std::fmt::Display) {
     let mut out = std::io::stdout().lock();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use http::HeaderMap;
 
-use super::{Environment, Failure, say};
+use super::{Environment, Failure, base_url, client_for, say};
 use crate::config::{Config, HostSecrets};
 use crate::hosts;
 use crate::runtime::Clock;
@@ -18,7 +18,7 @@ pub struct Send {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The instance to send to
-    #[arg(long, env = "PLAUDIT_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(long, env = "PLAUDIT_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = base_url)]
     to: String,
     /// github or gitlab [default: by the file's folder]
     #[arg(long, value_name = "HOST")]
@@ -35,7 +35,7 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
     for file in &send.files {
         deliveries.push(read(file, &send, &secrets).map_err(Failure::wrong)?);
     }
-    let client = reqwest::Client::new();
+    let client = client_for(&send.to).build()?;
     let mut refused = 0;
     for (file, (host, headers, body)) in send.files.iter().zip(deliveries) {
         let url = format!("{}/webhooks/{host}", send.to.trim_end_matches('/'));
@@ -55,7 +55,8 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
 
 fn read(file: &Path, send: &Send, secrets: &HostSecrets) -> anyhow::Result<(String, HeaderMap, Vec<u8>)> {
     let body = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let folder = file.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let place = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let folder = place.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let host = send.host.as_deref().or(folder).unwrap_or_default();
     let known = hosts::KNOWN.iter().find(|(name, _, _)| *name == host);
     let (name, open, set) =

@@ -33,19 +33,22 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let app = App::start(config, store, publishers, seams)?;
     say(format_args!("plaudit listens on http://{address}"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, "plaudit listens on http://{address}");
-    app.serve(listener, stop).await;
+    let told = async {
+        stop.await;
+        tracing::info!("told to stop: no new connections, requests in flight end, the outbox is drained");
+    };
+    app.serve(listener, told).await;
     Ok(())
 }
 
 /// Resolves at SIGTERM or SIGINT.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("told to stop: no new connections, requests in flight end, the outbox is drained");
     })
 }
 

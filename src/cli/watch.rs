@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Environment, Failure};
+use super::{Environment, Failure, base_url};
 use crate::config::{Config, Flags, Secret};
 use crate::runtime::Clock;
 use crate::telemetry;
@@ -275,16 +275,6 @@ fn subscription_name(text: &str) -> Result<String, String> {
             Ok(text.to_owned())
         }
         _ => Err("for example projects/my-project/subscriptions/my-bot".into()),
-    }
-}
-
-fn base_url(text: &str) -> Result<String, String> {
-    let sound = url::Url::parse(text)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
-    if sound {
-        Ok(text.trim_end_matches('/').to_owned())
-    } else {
-        Err("an http or https URL, for example http://127.0.0.1:8080".into())
     }
 }
 

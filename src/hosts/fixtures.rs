@@ -12,13 +12,35 @@ pub const DEMO: &[(&str, &str, &str)] = &[
     ("gitlab", "Push Hook", include_str!("../../fixtures/gitlab/push.default_branch.json")),
 ];
 
+/// GitHub's names of the events of which there are payloads here, and of those that are often at hand.
+const GITHUB_EVENTS: &[&str] = &[
+    "push",
+    "pull_request",
+    "issues",
+    "ping",
+    "issue_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "release",
+    "create",
+    "delete",
+    "fork",
+    "star",
+    "watch",
+    "discussion",
+    "discussion_comment",
+    "workflow_run",
+    "check_run",
+    "status",
+];
+
 /// The event that a file in `fixtures/{host}/` is the payload of, as the host names it in its header: the
 /// first word of the file's name says it.
 #[must_use]
 pub fn event_of_fixture(host: &str, file_name: &str) -> Option<String> {
     let word = file_name.split('.').next().filter(|word| !word.is_empty())?;
     let event = match (host, word) {
-        ("github", event) => event,
+        ("github", event) if GITHUB_EVENTS.contains(&event) => event,
         ("gitlab", "push") => "Push Hook",
         ("gitlab", "tag_push") => "Tag Push Hook",
         ("gitlab", "merge_request") => "Merge Request Hook",

@@ -18,20 +18,15 @@ pub(super) struct Commit<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
-    message: Text<'a>,
+    message: Option<Text<'a>>,
     #[serde(borrow)]
     timestamp: Option<Text<'a>>,
     #[serde(borrow)]
     url: Option<Text<'a>>,
     /// Whether it is on no other branch already. GitLab does not say.
-    #[serde(default = "yes")]
-    distinct: bool,
+    distinct: Option<bool>,
     #[serde(borrow)]
     author: Option<Author<'a>>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Who wrote a commit. GitLab never says which account that is; GitHub does if it knows the address.
@@ -69,14 +64,18 @@ impl Commit<'_> {
         self.id.as_deref() == Some(name)
     }
 
+    fn message(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
     fn is_merge(&self) -> bool {
-        MERGES.iter().any(|merge| self.message.starts_with(merge))
+        MERGES.iter().any(|merge| self.message().starts_with(merge))
     }
 
     /// Those whom the message's trailers name by a noreply address of this host.
     fn co_authors(&self, origin: &Origin) -> impl Iterator<Item = Who> {
         let trailer = "co-authored-by:";
-        self.message
+        self.message()
             .lines()
             .filter_map(move |line| {
                 let (key, rest) = line.trim_start().split_at_checked(trailer.len())?;
@@ -132,7 +131,7 @@ impl<'a> Push<'a> {
         let speaking: Vec<&Commit<'_>> = self
             .commits
             .iter()
-            .filter(|commit| commit.distinct || !self.only_distinct)
+            .filter(|commit| commit.distinct != Some(false) || !self.only_distinct)
             .filter(|commit| only_merges || !commit.is_merge())
             .collect();
         if speaking.is_empty() && !self.more {
@@ -174,7 +173,7 @@ impl<'a> Push<'a> {
             .filter(|(login, _)| login.eq_ignore_ascii_case(who.login()))
             .map(|(_, id)| id);
         Contribution {
-            title: title(commit.map(|commit| &*commit.message)),
+            title: title(commit.map(Commit::message)),
             url: page.and_then(Contribution::keep_url),
             user_id,
             ..self.origin.contribution(Kind::PUSH, rest, who, occurred_at)

@@ -82,7 +82,9 @@ impl Access {
         });
         let forwarded = headers.keys().any(|name| {
             let name = name.as_str();
-            name.starts_with("x-forwarded") || FORWARDING.contains(&name)
+            name.contains("forwarded")
+                || FORWARDING.contains(&name)
+                || FORWARDERS.iter().any(|forwarder| name.starts_with(forwarder))
         });
         self.tokens.is_empty()
             && peer.0.ip().to_canonical().is_loopback()
@@ -92,17 +94,22 @@ impl Access {
     }
 }
 
-/// Headers that a proxy or tunnel adds.
-const FORWARDING: [&str; 8] = [
-    "forwarded",
+/// Headers that a proxy or tunnel adds, besides all that speak of forwarding.
+const FORWARDING: [&str; 9] = [
     "via",
     "x-real-ip",
     "x-original-host",
     "x-client-ip",
     "true-client-ip",
-    "cf-connecting-ip",
     "x-cluster-client-ip",
+    "x-proxyuser-ip",
+    "cdn-loop",
+    "x-amzn-trace-id",
 ];
+
+/// How the headers of well-known proxies and tunnels begin.
+const FORWARDERS: [&str; 8] =
+    ["cf-", "fastly-", "fly-", "x-envoy-", "x-azure-", "tailscale-", "ngrok-", "x-vercel-"];
 
 /// The token in `Authorization: Bearer …`.
 #[must_use]

@@ -97,6 +97,12 @@ pub async fn read(
     let mut bytes = BytesMut::new();
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
     let mut too_large = announced.is_some_and(|announced| announced > limits.most);
+    let too_much = announced.is_some_and(|announced| announced > limits.most + PASSED_BY);
+    let waits = headers.contains_key(header::EXPECT);
+    let refused = || Problem::new("body_too_large", format!("at most {} bytes are taken", limits.most));
+    if too_much || (too_large && waits) {
+        return Err(refused().closing());
+    }
     let mut discarded = 0;
     while let Some(frame) = next(&mut body, started, bytes.len() + discarded, limits).await? {
         if too_large || bytes.len() + frame.len() > limits.most {
@@ -104,8 +110,8 @@ pub async fn read(
             too_large = true;
             discarded += frame.len();
             (bytes, charge) = (BytesMut::new(), Charge { budget: budget.clone(), bytes: 0 });
-            if discarded > limits.most.saturating_mul(2) {
-                break;
+            if discarded > PASSED_BY {
+                return Err(refused().closing());
             }
             continue;
         }
@@ -122,10 +128,13 @@ pub async fn read(
         bytes.extend_from_slice(&frame);
     }
     if too_large {
-        return Err(Problem::new("body_too_large", format!("at most {} bytes are taken", limits.most)));
+        return Err(refused());
     }
     Ok((bytes.freeze(), charge))
 }
+
+/// How much more than allowed is let pass, so that a client that sends before it listens reads why not.
+const PASSED_BY: usize = 32 * 1024 * 1024;
 
 /// The next bytes, if they come soon enough.
 async fn next(

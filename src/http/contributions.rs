@@ -165,6 +165,9 @@ pub(super) async fn create(
     let limits = Limits { most: MOST_API, ..app.limits };
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
     let contribution = draft(&bytes, &head.headers, app.clock.now())?;
+    if app.rules.ignores(&contribution.contributor) {
+        return Err(Problem::field("contributor", "never counted here: left out by PLAUDIT_IGNORE"));
+    }
     let mut told = Told { contributions: contribution.id.to_string(), ..Told::default() };
     let outcome = app.recorder.record(vec![contribution]).await?.pop();
     let Some(outcome) = outcome else { return Err(Problem::new("internal", "nothing was recorded")) };

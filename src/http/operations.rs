@@ -15,6 +15,7 @@ use super::App;
 use super::access::{Peer, bearer};
 use super::problem::Problem;
 use crate::outbox::Drained;
+use crate::store::StoreError;
 
 /// How long an answer of the store counts as fresh.
 const FRESH: Duration = Duration::from_secs(5);
@@ -69,48 +70,55 @@ pub(super) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// When the store last answered, and what.
+/// When it was last asked whether the store and the destinations answer, and what they said.
 #[derive(Debug, Default)]
-pub(super) struct Ready(Mutex<Option<(Instant, bool)>>);
+pub(super) struct Ready(Mutex<Option<(Instant, Answers)>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Answers {
+    store: bool,
+    destinations: bool,
+}
 
 impl Ready {
-    /// Whether the store answers; it is asked at most every 5 s, once for all who ask meanwhile.
-    async fn store(&self, app: &App) -> bool {
+    /// Who answers; all are asked at most every 5 s, once for everybody who asks meanwhile.
+    async fn ask(&self, app: &App) -> Answers {
         let mut last = self.0.lock().await;
-        if let Some((at, answered)) = *last
+        if let Some((at, answers)) = *last
             && at.elapsed() < FRESH
         {
-            return answered;
+            return answers;
         }
-        let answered = match tokio::time::timeout(ANSWER, app.store.ping()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the store does not answer");
-                false
-            }
-            Err(_) => {
-                tracing::warn!("the store does not answer within {} s", ANSWER.as_secs());
-                false
-            }
+        let store = async {
+            let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
+            let answered = tokio::time::timeout(ANSWER, app.store.ping()).await.unwrap_or_else(late);
+            answered.inspect_err(|error| tracing::warn!(%error, "the store does not answer")).is_ok()
         };
-        *last = Some((Instant::now(), answered));
-        answered
+        let destinations =
+            async { tokio::time::timeout(ANSWER, app.outbox.answers()).await.unwrap_or(false) };
+        let (store, destinations) = tokio::join!(store, destinations);
+        let answers = Answers { store, destinations };
+        *last = Some((Instant::now(), answers));
+        answers
     }
 }
 
 /// Says whether the store answers.
 ///
-/// The store is asked at most every 5 seconds.
+/// The store and the destinations are asked at most every 5 seconds. A destination that is down is no failure:
+/// recognitions wait for it.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "operations",
     responses((status = 200, description = "The store answers.", body = Health)),
     extensions(("x-problems" = json!(["unavailable"]))),
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
-    if !app.ready.store(&app).await {
+    let answers = app.ready.ask(&app).await;
+    if !answers.store {
         return Err(Problem::new("unavailable", "the store does not answer"));
     }
-    Ok(Json(Health { status: if app.outbox.healthy() { "ok" } else { "degraded" } }))
+    let well = answers.destinations && app.outbox.healthy();
+    Ok(Json(Health { status: if well { "ok" } else { "degraded" } }))
 }
 
 /// Shows the metrics, in Prometheus' text format.

@@ -145,12 +145,15 @@ pub(super) struct Hub {
     store: Arc<dyn Store>,
     made: watch::Receiver<u64>,
     tasks: Tasks,
-    running: tokio::sync::Mutex<Option<broadcast::WeakSender<Arc<Recognition>>>>,
+    running: Running,
 }
+
+/// The sender of the poll that is under way, if one is.
+type Running = Arc<tokio::sync::Mutex<Option<broadcast::WeakSender<Arc<Recognition>>>>>;
 
 impl Hub {
     pub(super) fn new(store: Arc<dyn Store>, made: watch::Receiver<u64>, tasks: Tasks) -> Self {
-        Self { store, made, tasks, running: tokio::sync::Mutex::default() }
+        Self { store, made, tasks, running: Running::default() }
     }
 
     /// Listens from now on.
@@ -168,6 +171,7 @@ impl Hub {
             position,
             recent: Recent::default(),
             sender,
+            running: Arc::clone(&self.running),
         };
         let stopping = self.tasks.streams_stopping();
         self.tasks.spawn(async move {
@@ -186,11 +190,22 @@ struct Poll {
     position: String,
     recent: Recent,
     sender: broadcast::Sender<Arc<Recognition>>,
+    running: Running,
 }
 
 impl Poll {
+    /// Whether anyone listens; if not, nobody can join this poll any more.
+    async fn is_heard(&self) -> bool {
+        let mut running = self.running.lock().await;
+        let heard = self.sender.receiver_count() > 0;
+        if !heard {
+            *running = None;
+        }
+        heard
+    }
+
     async fn run(mut self) {
-        while self.sender.receiver_count() > 0 {
+        while self.is_heard().await {
             let _ = tokio::time::timeout(POLL, self.made.changed()).await;
             loop {
                 let found = self.store.recognitions_after(Some(&self.position), BATCH).await;

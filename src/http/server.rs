@@ -46,9 +46,14 @@ pub(super) async fn run(
         });
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let connection = graceful.watch(connection);
+        let end = tasks.stopping();
         tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "a connection ended early");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, %peer, "a connection ended early");
+                },
+                // Whoever has not said by now what they want is hung up on.
+                () = end.cancelled() => {}
             }
         });
     }

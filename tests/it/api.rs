@@ -342,3 +342,39 @@ async fn without_tokens_a_tunnel_is_not_a_neighbour() {
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn a_contributor_who_is_left_out_is_refused_by_name() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_IGNORE", "github:*-robot,Mona")]).await;
+    for who in ["github:My-Robot", "mona"] {
+        let problem = plaudit.post(&json!({"contributor": who, "kind": "talk"})).await.expect(400).json();
+        assert_eq!(fields(&problem), ["contributor"]);
+    }
+    plaudit.post(&json!({"contributor": "grace", "kind": "talk"})).await.expect(201);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_recognition_is_found_by_its_own_id_whatever_its_letters() {
+    let plaudit = Plaudit::start().await;
+    for n in 1..=3 {
+        let kelvin = json!({"contributor": "\u{212a}elvin", "kind": "talk", "id": n.to_string()});
+        plaudit.post(&kelvin).await.expect(201);
+    }
+    let made = plaudit.get("/v1/recognitions").await.expect(200).json();
+    assert_eq!(made["items"][0]["id"], "\u{212a}elvin:3");
+    plaudit.get("/v1/recognitions/%E2%84%AAelvin:3").await.expect(200);
+    plaudit.get("/v1/contributors/kelvin").await.expect(404);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_leap_second_is_the_same_in_every_answer() {
+    let plaudit = Plaudit::start().await;
+    let leap =
+        json!({"contributor": "ada", "kind": "talk", "id": "leap", "occurred_at": "2016-12-31T23:59:60Z"});
+    let posted = plaudit.post(&leap).await.expect(201).json();
+    let shown = plaudit.get("/v1/contributions/api:api:leap").await.expect(200).json();
+    assert_eq!(posted["occurred_at"], shown["occurred_at"]);
+    plaudit.stop().await;
+}

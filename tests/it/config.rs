@@ -213,3 +213,20 @@ fn check_says_of_each_back_end_what_is_right_or_wrong() {
     assert_eq!(code, Some(2));
     assert!(err.contains("PLAUDIT_MILESTONES"), "{err}");
 }
+
+#[test]
+fn a_secret_that_is_no_text_or_can_never_be_presented_is_a_fault_and_never_no_check() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut not_text = command(&NOTHING);
+    not_text.env("PLAUDIT_API_TOKENS", std::ffi::OsStr::from_bytes(b"\xff\xfehush"));
+    for mut refused in [
+        not_text,
+        command(&[("PLAUDIT_API_TOKENS", "geh\u{e9}im")]),
+        command(&[("PLAUDIT_API_TOKENS", "pad ")]),
+    ] {
+        let Output { code, err, .. } = run(&mut refused);
+        assert_eq!(code, Some(2), "{err}");
+        assert!(err.contains("PLAUDIT_API_TOKENS"), "{err}");
+        assert!(!err.contains("hush"), "{err}");
+    }
+}

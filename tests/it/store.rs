@@ -121,6 +121,15 @@ async fn read_all<T>(limit: usize, mut read: impl AsyncFnMut(Page) -> Paged<T>) 
     }
 }
 
+async fn a_repeat_is_answered_for_whom_it_was_counted(store: &dyn Store) {
+    let first = [done("github:42:issue:1", "github:mona"), done("github:42:issue:2", "github:mona")];
+    store.record(&first, at(0)).await.unwrap();
+    let again = [done("github:42:issue:1", "github:mona-renamed")];
+    let expected = Recorded { novelty: Same, tally: 2, recognised: 0, counted_for: Some(who("github:mona")) };
+    assert_eq!(store.record(&again, at(1)).await.unwrap(), [expected]);
+    assert_eq!(store.contributor(&who("github:mona-renamed")).await.unwrap(), None);
+}
+
 async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
     let private = Contribution {
         url: Some("https://github.com/o/r/pull/7".into()),
@@ -631,6 +640,7 @@ macro_rules! suite {
                 what_is_not_there_is_none,
                 of_contributions_together_each_has_its_own_tally,
                 a_repeat_counts_nothing,
+                a_repeat_is_answered_for_whom_it_was_counted,
                 a_repeat_inside_a_batch_counts_once,
                 two_hundred_at_once_by_one_contributor_all_count,
                 copies_at_once_count_once,

@@ -420,3 +420,18 @@ async fn what_is_left_out_by_configuration_is_ignored_with_its_reason() {
     assert!(metrics.contains(counted), "{metrics}");
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn a_repeat_is_answered_for_whom_it_was_counted() {
+    let plaudit = Plaudit::start().await;
+    let first = include_str!("../../fixtures/github/issues.opened.json");
+    let renamed = first.replace("ada-quillfeather", "ada-renamed");
+    assert_ne!(first, renamed);
+    plaudit.github("issues", first).await.expect(200);
+    let again = plaudit.github("issues", &renamed).await.expect(200).json();
+    assert_eq!(again["verdict"], "duplicate");
+    assert_eq!(again["contributions"][0]["contributor"], "github:ada-quillfeather");
+    assert_eq!(again["contributions"][0]["tally"], 1);
+    plaudit.get("/v1/contributors/github:ada-renamed").await.expect(404);
+    plaudit.stop().await;
+}

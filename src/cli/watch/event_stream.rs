@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use http::{StatusCode, header};
 
 use super::{Consumer, Fate, pause};
+use crate::cli::client_for;
 use crate::config::Secret;
 
 /// A silence longer than this is a dead connection: a comment comes more often.
@@ -30,7 +31,7 @@ pub(super) async fn consume(
     token: Option<&Secret>,
     mut consumer: Consumer,
 ) -> anyhow::Result<()> {
-    let client = reqwest::Client::builder()
+    let client = client_for(from)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)

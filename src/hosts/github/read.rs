@@ -94,14 +94,12 @@ struct PushEvent<'a> {
     name: Text<'a>,
     #[serde(borrow)]
     after: Text<'a>,
-    #[serde(default)]
-    deleted: bool,
-    #[serde(default)]
-    forced: bool,
+    deleted: Option<bool>,
+    forced: Option<bool>,
     #[serde(borrow)]
     compare: Option<Text<'a>>,
     #[serde(borrow)]
-    commits: Vec<Commit<'a>>,
+    commits: Option<Vec<Commit<'a>>>,
     #[serde(borrow)]
     head_commit: Option<Commit<'a>>,
     #[serde(borrow)]
@@ -142,7 +140,7 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));
     }
-    if event.deleted || is_no_commit(&event.after) {
+    if event.deleted == Some(true) || is_no_commit(&event.after) {
         return Ok(Reading::Ignored(Reason::BranchDeleted));
     }
     let branch = event.name.strip_prefix("refs/heads/");
@@ -152,12 +150,12 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
     let push = Push {
         origin: &origin,
         after: &event.after,
-        commits: &event.commits,
+        commits: event.commits.as_deref().unwrap_or_default(),
         head: event.head_commit.as_ref(),
         // A merged branch's commits were pushed before and are not distinct on the default branch, where
         // they count now. They counted then where every branch counts; and what is pushed by force has
         // mostly been there before.
-        only_distinct: rules.all_branches || event.forced,
+        only_distinct: rules.all_branches || event.forced == Some(true),
         more: false,
         page: event.compare.as_deref(),
         pusher: event.pusher(),

@@ -115,9 +115,8 @@ struct PushEvent<'a> {
     project: Project<'a>,
     /// The newest 20 at most, oldest first.
     #[serde(borrow)]
-    commits: Vec<Commit<'a>>,
-    #[serde(default)]
-    total_commits_count: u64,
+    commits: Option<Vec<Commit<'a>>>,
+    total_commits_count: Option<u64>,
 }
 
 fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
@@ -139,14 +138,15 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
         return Ok(Reading::Ignored(Reason::NotDefaultBranch));
     }
     let login = event.user_username.as_deref().filter(|login| !login.is_empty());
-    let head = event.commits.iter().find(|commit| commit.is(&event.after));
+    let commits = event.commits.as_deref().unwrap_or_default();
+    let head = commits.iter().find(|commit| commit.is(&event.after));
     let push = Push {
         origin: &origin,
         after: &event.after,
-        commits: &event.commits,
-        head: head.or(event.commits.last()),
+        commits,
+        head: head.or(commits.last()),
         only_distinct: false,
-        more: event.total_commits_count > event.commits.len() as u64,
+        more: event.total_commits_count.unwrap_or(0) > commits.len() as u64,
         page: None,
         pusher: Pusher { login, is_bot: false, account: login.zip(event.user_id) },
     };
