@@ -397,10 +397,16 @@ impl Reader<'_> {
     fn tokens(&mut self) -> Vec<Secret> {
         let variable = "PLAUDIT_API_TOKENS";
         let tokens = self.secrets(variable, "a long random text");
-        if tokens.iter().all(|token| token.expose().bytes().all(|b| b.is_ascii_graphic())) {
+        let presentable =
+            |token: &str| token.trim() == token && token.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        if tokens.iter().all(|token| presentable(token.expose())) {
             return tokens;
         }
-        self.fault(variable, "a token is of visible ASCII characters, without white space", "4f8f…");
+        self.fault(
+            variable,
+            "a token is of visible ASCII characters, with no white space at its ends",
+            "4f8f…",
+        );
         Vec::new()
     }
 

@@ -27,7 +27,7 @@ const ROUND: Duration = Duration::from_secs(30);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 /// How long another instance that may know more is given to recognise first.
 /// So often, for so long each time; together less than a request waits for a recognition.
-const GIVE_WAY: (u32, Duration) = (10, Duration::from_millis(100));
+const GIVE_WAY: (u32, Duration) = (5, Duration::from_millis(100));
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 /// How many that this instance made are kept in hand until they are offered; the store keeps them all.

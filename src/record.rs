@@ -29,7 +29,7 @@ const MOST_WAITING: usize = 10_000;
 /// How long a request waits for its contributions to be durable: less than the 10 s that GitHub waits.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long recognising at once may take: with the slowest commit still less than a request's patience.
-const AT_ONCE: Duration = Duration::from_millis(1_500);
+const AT_ONCE: Duration = Duration::from_millis(1_900);
 /// How long a request that made a recognition waits for it to be offered to the destinations.
 const OFFER: Duration = Duration::from_secs(1);
 

@@ -84,22 +84,26 @@ impl Ready {
     /// Who answers; all are asked at most every 5 s, once for everybody who asks meanwhile.
     async fn ask(&self, app: &App) -> Answers {
         let mut last = self.0.lock().await;
+        // A destination that was down is asked again at once: it may be back.
         if let Some((at, answers)) = *last
             && at.elapsed() < FRESH
         {
-            return answers;
+            let destinations = answers.destinations || self.destinations(app).await;
+            return Answers { destinations, ..answers };
         }
         let store = async {
             let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
             let answered = tokio::time::timeout(ANSWER, app.store.ping()).await.unwrap_or_else(late);
             answered.inspect_err(|error| tracing::warn!(%error, "the store does not answer")).is_ok()
         };
-        let destinations =
-            async { tokio::time::timeout(ANSWER, app.outbox.answers()).await.unwrap_or(false) };
-        let (store, destinations) = tokio::join!(store, destinations);
+        let (store, destinations) = tokio::join!(store, self.destinations(app));
         let answers = Answers { store, destinations };
         *last = Some((Instant::now(), answers));
         answers
+    }
+
+    async fn destinations(&self, app: &App) -> bool {
+        tokio::time::timeout(ANSWER, app.outbox.answers()).await.unwrap_or(false)
     }
 }
 

@@ -389,7 +389,7 @@ fn only_the_content_types_that_the_host_sends_are_let_in() {
 #[test]
 fn a_content_encoding_is_refused_and_only_after_the_signature_header() {
     for (encoding, taken) in
-        [("identity", true), ("gzip", false), ("br", false), ("identity, gzip", false), ("", false)]
+        [("identity", false), ("gzip", false), ("br", false), ("identity, gzip", false), ("", false)]
     {
         let mut headers = github_headers(HELLO);
         headers.insert("content-encoding", HeaderValue::from_static(encoding));
