@@ -1,7 +1,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use chrono::Duration;
 use clap::Args;
 
 use crate::domain::{Kind, Milestones, fold_case};
@@ -206,11 +205,7 @@ impl Config {
             PublishTo::Local,
             parse_publish,
         );
-        let hosts = HostSecrets {
-            github: from.secrets("PLAUDIT_GITHUB_SECRET", "a long random text"),
-            gitlab_signing: from.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
-            gitlab_token: from.secrets("PLAUDIT_GITLAB_SECRET", "a long random text"),
-        };
+        let hosts = from.hosts();
         let config = Self {
             listen,
             store,
@@ -256,19 +251,9 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<(HostSecrets, Vec<Secret>), InvalidConfig> {
         let mut from = Reader { env, faults: Vec::new() };
-        let hosts = HostSecrets {
-            github: from.secrets("PLAUDIT_GITHUB_SECRET", "a long random text"),
-            gitlab_signing: from.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
-            gitlab_token: from.secrets("PLAUDIT_GITLAB_SECRET", "a long random text"),
-        };
+        let hosts = from.hosts();
         let tokens = from.tokens();
         if from.faults.is_empty() { Ok((hosts, tokens)) } else { Err(InvalidConfig(from.faults)) }
-    }
-
-    /// How long a request may take before its client gives up on it: GitHub waits 10 s.
-    #[must_use]
-    pub fn patience() -> Duration {
-        Duration::seconds(8)
     }
 
     fn with_project(mut self) -> Self {
@@ -391,6 +376,14 @@ impl Reader<'_> {
             return Vec::new();
         }
         parts.into_iter().map(|part| Secret::new(if several { part.trim() } else { part })).collect()
+    }
+
+    fn hosts(&mut self) -> HostSecrets {
+        HostSecrets {
+            github: self.secrets("PLAUDIT_GITHUB_SECRET", "a long random text"),
+            gitlab_signing: self.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
+            gitlab_token: self.secrets("PLAUDIT_GITLAB_SECRET", "a long random text"),
+        }
     }
 
     /// API tokens: what cannot stand in a header could never be presented.

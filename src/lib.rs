@@ -25,7 +25,7 @@ pub mod outbox;
 pub mod publish;
 /// What an operator sees: structured logs and metrics.
 pub mod telemetry;
-/// Time, randomness and tasks, each with an owner, so that tests can hold them.
+/// Time, tasks and connections, each with an owner, so that tests can hold them.
 pub mod runtime;
 /// The commands beside `serve`: demo, send, watch, check.
 pub mod cli;

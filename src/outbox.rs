@@ -25,8 +25,8 @@ use crate::telemetry::Metrics;
 const ROUND: Duration = Duration::from_secs(30);
 /// How long to wait after a destination was found down: from, and up to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// How long another instance that may know more is given to recognise first.
-/// So often, for so long each time; together less than a request waits for a recognition.
+/// How often, and for how long each time, another instance that may know more is given way to; together less
+/// than a request waits for a recognition.
 const GIVE_WAY: (u32, Duration) = (5, Duration::from_millis(100));
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
@@ -87,6 +87,9 @@ pub struct Drained {
     pub published: u64,
     /// Recognitions that still wait for a destination.
     pub waiting: u64,
+    /// When the oldest of them was made.
+    #[serde(skip)]
+    pub oldest: Option<Moment>,
 }
 
 impl Outbox {
@@ -194,15 +197,12 @@ impl Outbox {
                 recognition.contribution = reached;
             }
         }
-        if owed.iter().all(|recognition| recognition.contribution.is_some()) {
-            return Ok(owed);
-        }
         for _ in 0..GIVE_WAY.0 {
-            tokio::time::sleep(GIVE_WAY.1).await;
-            owed = self.still_owed(owed).await?;
             if owed.iter().all(|recognition| recognition.contribution.is_some()) {
                 break;
             }
+            tokio::time::sleep(GIVE_WAY.1).await;
+            owed = self.still_owed(owed).await?;
         }
         Ok(owed)
     }
@@ -240,8 +240,8 @@ impl Outbox {
                 drained.published += self.pass().await?;
             }
             if !more {
-                drained.waiting = self.backlog().await?.waiting;
-                return Ok(drained);
+                let Backlog { waiting, oldest } = self.backlog().await?;
+                return Ok(Drained { waiting, oldest, ..drained });
             }
         }
     }
@@ -254,12 +254,12 @@ impl Outbox {
     }
 
     /// Says how much waits, and for how long, in one line of the log.
-    pub fn log(&self, drained: Drained, oldest: Option<Moment>) {
+    pub fn log(&self, drained: Drained) {
         tracing::info!(
             recognized = drained.recognized,
             published = drained.published,
             outbox_waiting = drained.waiting,
-            outbox_oldest_seconds = self.age(oldest),
+            outbox_oldest_seconds = self.age(drained.oldest),
             "outbox"
         );
     }
@@ -297,8 +297,7 @@ impl Outbox {
     async fn round(&self) -> Result<(), StoreError> {
         let drained = self.drain().await?;
         if drained != Drained::default() {
-            let backlog = self.backlog().await?;
-            self.log(drained, backlog.oldest);
+            self.log(drained);
         }
         Ok(())
     }
@@ -328,44 +327,52 @@ impl Outbox {
         let _alone = lane.busy.lock().await;
         let publisher = lane.publisher.as_ref();
         let (destination, hold) = (publisher.destination(), publisher.hold());
+        let fresh = lane.fresh();
+        if only_fresh && hold.is_zero() {
+            // What this instance has just made need not be looked for, and others who look for it would
+            // publish it too.
+            let due = fresh.into_iter().map(|recognition| Due { recognition, tries: 0 }).collect();
+            return Ok(self.offer_all(lane, due).await?.0);
+        }
         // What is held while it is published must be published before the hold ends.
         let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
-        // Of what is due, what this instance has just made: it need not be looked for, and others who look
-        // for it would publish it too.
-        let fresh = lane.fresh();
         let mut taken = 0;
         loop {
             let now = self.clock.now();
-            let (due, full) = if only_fresh && hold.is_zero() {
-                (fresh.iter().map(|r| Due { recognition: r.clone(), tries: 0 }).collect(), false)
-            } else {
-                let due = self.store.claim(destination, now, now + hold, limit).await?;
-                let full = due.len() == limit;
-                (due, full)
-            };
-            let outcomes: Vec<_> = futures::stream::iter(due)
-                .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
-                .buffer_unordered(publisher.at_once().max(1))
-                .collect()
-                .await;
-            if !outcomes.is_empty() {
-                stop_point("published").await;
-            }
-            let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
-            let was_down = lane.down.swap(down, Ordering::Relaxed);
-            let mut told = was_down; // An outage is said once, not for every recognition it delays.
-            let settled: Vec<_> = outcomes
-                .into_iter()
-                .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
-                .collect();
-            taken += settled.iter().filter(|(_, _, became)| *became == Settled::Done).count() as u64;
-            if !settled.is_empty() {
-                self.store.settle(&settled).await?;
-            }
+            let due = self.store.claim(destination, now, now + hold, limit).await?;
+            let full = due.len() == limit;
+            let (more, down) = self.offer_all(lane, due).await?;
+            taken += more;
             if down || !full {
                 return Ok(taken);
             }
         }
+    }
+
+    /// Offers these, and writes down what became of each: how many were taken, and whether the destination
+    /// is down.
+    async fn offer_all(&self, lane: &Lane, due: Vec<Due>) -> Result<(u64, bool), StoreError> {
+        let publisher = lane.publisher.as_ref();
+        let outcomes: Vec<_> = futures::stream::iter(due)
+            .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
+            .buffer_unordered(publisher.at_once().max(1))
+            .collect()
+            .await;
+        if !outcomes.is_empty() {
+            stop_point("published").await;
+        }
+        let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
+        let was_down = lane.down.swap(down, Ordering::Relaxed);
+        let mut told = was_down; // An outage is said once, not for every recognition it delays.
+        let settled: Vec<_> = outcomes
+            .into_iter()
+            .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
+            .collect();
+        if !settled.is_empty() {
+            self.store.settle(&settled).await?;
+        }
+        let taken = settled.iter().filter(|(_, _, became)| *became == Settled::Done).count();
+        Ok((taken as u64, down))
     }
 
     /// What to write down of an outcome, if anything.

@@ -5,6 +5,7 @@ use chrono::SubsecRound;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::{Host, Url};
 
 use crate::domain::Moment;
 
@@ -76,6 +77,23 @@ impl Tasks {
         self.tracker.close();
         self.tracker.wait().await;
     }
+}
+
+/// Whether a URL is of this machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// A client for `url`. What runs on this machine is spoken to without a proxy: none reaches it.
+pub fn client_for(url: &Url) -> reqwest::ClientBuilder {
+    let client = reqwest::Client::builder();
+    if is_loopback(url) { client.no_proxy() } else { client }
 }
 
 /// A place at which a test may kill the process: it waits there for ever, once the named point is asked for.

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, client_for, say};
+use super::{Failure, say};
 use crate::cli::serve::stop_signal;
 use crate::config::{Config, Flags, Secret, StoreAt};
 use crate::hosts;
 use crate::http::{App, Seams};
-use crate::runtime::Clock;
+use crate::runtime::{Clock, client_for};
 use crate::{publish, store, telemetry};
 
 /// How long the recognition may take.
@@ -60,7 +60,7 @@ async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
     say(format_args!(
         "A private plaudit listens on {url}, with an empty ledger that lasts as long as this demo.\n"
     ));
-    let client = client_for(url).build()?;
+    let client = client_for(&url.parse()?).build()?;
     let mut stream = client.get(format!("{url}/v1/recognitions/stream")).send().await?;
     for (host, event, payload) in hosts::DEMO {
         deliver(&client, url, config, (host, event, payload)).await?;

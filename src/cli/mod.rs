@@ -56,16 +56,6 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// A client for `url`. What runs on this machine is spoken to without a proxy.
-pub(crate) fn client_for(url: &str) -> reqwest::ClientBuilder {
-    let builder = reqwest::Client::builder();
-    let host =
-        url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    let here = host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback());
-    if here { builder.no_proxy() } else { builder }
-}
-
 /// An http or https URL on which paths can be put.
 pub(crate) fn base_url(text: &str) -> Result<String, String> {
     let sound = url::Url::parse(text)

@@ -6,10 +6,10 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use http::HeaderMap;
 
-use super::{Environment, Failure, base_url, client_for, say};
+use super::{Environment, Failure, base_url, say};
 use crate::config::{Config, HostSecrets};
 use crate::hosts;
-use crate::runtime::Clock;
+use crate::runtime::{Clock, client_for};
 
 /// The arguments of `plaudit send`.
 #[derive(Args, Debug)]
@@ -35,7 +35,7 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
     for file in &send.files {
         deliveries.push(read(file, &send, &secrets).map_err(Failure::wrong)?);
     }
-    let client = client_for(&send.to).build()?;
+    let client = client_for(&send.to.parse()?).build()?;
     let mut refused = 0;
     for (file, (host, headers, body)) in send.files.iter().zip(deliveries) {
         let url = format!("{}/webhooks/{host}", send.to.trim_end_matches('/'));

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ContributorId, HostName, Moment, fold_case};
+use super::{ContributorId, HostName, Moment, fold_case, keepable};
 
 /// The longest title, in characters.
 const LONGEST_TITLE: usize = 500;
@@ -242,13 +242,9 @@ impl Draft {
     }
 }
 
-/// A time as RFC 3339 writes it, to the microsecond.
+/// A time as RFC 3339 writes it.
 fn parse_moment(text: &str) -> Option<Moment> {
-    let moment = chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc();
-    // What every store can keep.
-    let sane = (1..=9998).contains(&chrono::Datelike::year(&moment));
-    // By way of the number, which knows no leap second: no store keeps one.
-    sane.then(|| Moment::from_timestamp_micros(moment.timestamp_micros())).flatten()
+    keepable(chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
 fn is_word(text: &str) -> bool {

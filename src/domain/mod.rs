@@ -12,3 +12,11 @@ pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
 
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.
 pub type Moment = chrono::DateTime<chrono::Utc>;
+
+/// A moment as every store can keep it, if any can: to the microsecond, and by way of the number, which
+/// knows no leap second.
+#[must_use]
+pub fn keepable(moment: Moment) -> Option<Moment> {
+    let sane = (1..=9998).contains(&chrono::Datelike::year(&moment));
+    sane.then(|| Moment::from_timestamp_micros(moment.timestamp_micros())).flatten()
+}

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use chrono::{DateTime, Datelike, NaiveDateTime};
+use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
 use serde_json::error::Category;
 
 use super::{Malformed, Reading, Reason, Rules};
-use crate::domain::{Contribution, ContributionId, ContributorId, HostName, Kind, Moment};
+use crate::domain::{Contribution, ContributionId, ContributorId, HostName, Kind, Moment, keepable};
 
 /// The longest repository name that is kept, in bytes.
 const LONGEST_REPOSITORY: usize = 500;
@@ -69,10 +69,7 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
             None => DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z").ok()?.to_utc(),
         },
     };
-    (1..=9998)
-        .contains(&moment.year())
-        .then(|| Moment::from_timestamp_micros(moment.timestamp_micros()))
-        .flatten()
+    keepable(moment)
 }
 
 /// Whether `text` is the name of a commit, by whatever hash.

@@ -95,7 +95,7 @@ pub async fn read(
     let started = Instant::now();
     let mut charge = Charge { budget: budget.clone(), bytes: 0 };
     let mut bytes = BytesMut::new();
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let announced = announced(headers);
     let mut too_large = announced.is_some_and(|announced| announced > limits.most);
     let too_much = announced.is_some_and(|announced| announced > limits.most + PASSED_BY);
     let waits = headers.contains_key(header::EXPECT);
@@ -131,6 +131,10 @@ pub async fn read(
         return Err(refused());
     }
     Ok((bytes.freeze(), charge))
+}
+
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// How much more than allowed is let pass, so that a client that sends before it listens reads why not.
@@ -171,7 +175,7 @@ const UNWANTED: (usize, Duration) = (256 * 1024, Duration::from_millis(250));
 /// Turns a request away before its body is read. What comes at once of a small body is dropped, so that the
 /// connection can serve the next request; else the answer says that it cannot.
 pub async fn refuse(problem: Problem, mut body: Body, headers: &HeaderMap) -> Problem {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let announced = announced(headers);
     // Who expects to be told to go on has sent nothing yet, and reading would tell so.
     if headers.contains_key(header::EXPECT) || announced.is_some_and(|bytes| bytes > UNWANTED.0) {
         return problem.closing();

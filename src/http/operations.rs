@@ -156,8 +156,7 @@ pub(super) async fn drain(
 ) -> Result<Json<Drained>, Problem> {
     may_drain(&app, &headers, peer).await?;
     let drained = app.outbox.drain().await?;
-    let oldest = app.outbox.backlog().await?.oldest;
-    app.outbox.log(drained, oldest);
+    app.outbox.log(drained);
     Ok(Json(drained))
 }
 

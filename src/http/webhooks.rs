@@ -139,7 +139,8 @@ pub(super) mod described {
 
 pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
     let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
-        let unknown = Problem::new("not_found", "no such host; there are github and gitlab");
+        let known: Vec<_> = app.hosts.iter().map(|(known, _, _)| *known).collect();
+        let unknown = Problem::new("not_found", format!("no such host; there are {}", known.join(" and ")));
         return turned_away(unknown, request).await.into_response();
     };
     let mut told = Told { host: name, verdict: "rejected", ..Told::default() };

@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use http::{StatusCode, header};
 
 use super::{Consumer, Fate, pause};
-use crate::cli::client_for;
 use crate::config::Secret;
+use crate::runtime::client_for;
 
 /// A silence longer than this is a dead connection: a comment comes more often.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -31,7 +31,7 @@ pub(super) async fn consume(
     token: Option<&Secret>,
     mut consumer: Consumer,
 ) -> anyhow::Result<()> {
-    let client = client_for(from)
+    let client = client_for(&from.parse()?)
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::super::PublishError;
-use super::place::is_loopback;
 use super::refusal::down_until_mended;
 use crate::config::Secret;
+use crate::runtime;
 
 /// The longest answer that is read: a page of a hundred of the longest comments.
 const LONGEST_ANSWER: usize = 32 << 20;
@@ -67,10 +67,7 @@ impl Api {
     /// Opens nothing yet; must be called inside the runtime.
     pub(super) fn new(base: &str, patience: Duration) -> Result<Self, String> {
         let base = Url::parse(base).map_err(|error| format!("the GitHub API's address is none: {error}"))?;
-        let client = reqwest::Client::builder();
-        // No proxy reaches what is on this machine.
-        let client = if is_loopback(&base) { client.no_proxy() } else { client };
-        let client = client
+        let client = runtime::client_for(&base)
             .user_agent(concat!("plaudit/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .build()

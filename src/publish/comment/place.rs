@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use url::{Host, Url};
+use url::Url;
 
 use super::super::PublishError;
 use super::refusal::never;
 use crate::domain::{Contribution, Kind, Recognition};
+use crate::runtime;
 
 /// A repository's full name, `owner/name`, that can stand in a path as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,23 +88,13 @@ fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Whether an API is on this machine.
-pub(super) fn is_loopback(api: &Url) -> bool {
-    match api.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    }
-}
-
 /// The host, as contributors and contributions name it, that an API's address belongs to.
 ///
 /// `api.github.com` is `github`; Enterprise Server's `https://HOST/api/v3` is `HOST`; with data residency
 /// `api.SUBDOMAIN.ghe.com` is `SUBDOMAIN.ghe.com`. An API on this machine stands in for `github`.
 pub(super) fn host_of(api: &Url) -> String {
     let name = api.host_str().unwrap_or_default();
-    if is_loopback(api) || name == "api.github.com" {
+    if runtime::is_loopback(api) || name == "api.github.com" {
         return "github".to_owned();
     }
     if let Some(tenant) = name.strip_prefix("api.").filter(|tenant| tenant.ends_with(".ghe.com")) {
