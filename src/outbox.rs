@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, owed};
+use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, Standing, owed};
 use crate::publish::{Message, PublishError, Publisher};
 use crate::runtime::{Clock, stop_point};
 use crate::store::{Backlog, Due, Settled, Store, StoreError};
@@ -44,6 +44,7 @@ pub struct Outbox {
     metrics: Metrics,
     wanted: AtomicU64,
     wake: Notify,
+    draining: Mutex<()>,
     passed: watch::Sender<u64>,
     made: watch::Sender<u64>,
 }
@@ -116,6 +117,7 @@ impl Outbox {
             metrics,
             wanted: AtomicU64::default(),
             wake: Notify::new(),
+            draining: Mutex::default(),
             passed: watch::channel(0).0,
             made: watch::channel(0).0,
         }
@@ -231,18 +233,25 @@ impl Outbox {
 
     /// One sweep for what is owed to contributors, and one pass over what is owed to destinations. What
     /// waits goes out first, and again after every part of the sweep: a long one delays nobody.
+    ///
+    /// One drain after the other, so that none ends while another has still in hand what it found.
     pub async fn drain(&self) -> Result<Drained, StoreError> {
+        let _alone = self.draining.lock().await;
         let mut drained = Drained { published: self.pass().await?, ..Drained::default() };
+        let mut last = Vec::new();
         loop {
-            let (recognized, more) = self.sweep().await?;
+            let owing = self.store.owing(&self.milestones, BATCH).await?;
+            let recognized = self.sweep(&owing).await?;
             if recognized > 0 {
                 drained.recognized += recognized;
                 drained.published += self.pass().await?;
             }
-            if !more {
+            // There may be more, whoever recognised these: this instance or another one.
+            if owing.len() < BATCH || owing == last {
                 let Backlog { waiting, oldest } = self.backlog().await?;
                 return Ok(Drained { waiting, oldest, ..drained });
             }
+            last = owing;
         }
     }
 
@@ -302,14 +311,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Recognises a part of what a crash or a change of milestones left owed: how many, and whether there
-    /// may be more. All of the part together, so that giving way to another instance takes its time once.
-    async fn sweep(&self) -> Result<(u64, bool), StoreError> {
-        let owing = self.store.owing(&self.milestones, BATCH).await?;
+    /// Recognises what a crash or a change of milestones left owed to these: how many. All together, so that
+    /// giving way to another instance takes its time once.
+    async fn sweep(&self, owing: &[Standing]) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let all = owing.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now)).collect();
-        let made = self.make(all).await?.len() as u64;
-        Ok((made, made > 0 && owing.len() >= BATCH))
+        Ok(self.make(all).await?.len() as u64)
     }
 
     /// Offers everything that is due to its destination. One destination never holds back another.

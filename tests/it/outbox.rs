@@ -13,7 +13,7 @@ use plaudit::outbox::Outbox;
 use plaudit::publish::{PublishError, Publisher};
 use plaudit::record::Recorder;
 use plaudit::runtime::{Clock, Tasks};
-use plaudit::store::Page;
+use plaudit::store::{Page, Store as _};
 use plaudit::telemetry::Metrics;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -98,7 +98,7 @@ fn contributions(who: &str, n: usize) -> Vec<Contribution> {
     let draft = |i: usize| Draft {
         contributor: who.into(),
         kind: "talk".into(),
-        id: Some(i.to_string()),
+        id: Some(format!("{who}-{i}")),
         ..Draft::default()
     };
     (1..=n).map(|i| draft(i).check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()).collect()
@@ -124,7 +124,7 @@ async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     let mut told: Vec<_> =
         made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
     told.sort();
-    assert_eq!(told, [(3, "api:api:3".into()), (4, "api:api:4".into())]);
+    assert_eq!(told, [(3, "api:api:mona-3".into()), (4, "api:api:mona-4".into())]);
     tasks.end().await;
 }
 
@@ -299,6 +299,46 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
     let told: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
     assert_eq!(told, [(&json!("mona:3"), &json!("api:api:c"))]);
     inside.stop().await;
+}
+
+/// An outbox over a ledger in which the first milestone of `n` contributors is owed.
+async fn owing(store: &Arc<Strange>, n: usize) -> Arc<Outbox> {
+    let milestones = Milestones::parse("1").unwrap();
+    let (clock, metrics) = (Clock::system(), Metrics::new().unwrap());
+    for who in (0..n).map(|i| format!("person-{i:03}")) {
+        store.record(&contributions(&who, 1), clock.now()).await.unwrap();
+    }
+    let publishers = vec![Arc::<Place>::default() as Arc<dyn Publisher>];
+    Arc::new(Outbox::new(store.clone(), publishers, milestones, clock, metrics))
+}
+
+#[tokio::test]
+async fn a_drain_does_not_end_while_another_still_has_in_hand_what_it_found() {
+    let store = Strange::new(Mood::HoldsRecognised);
+    let outbox = owing(&store, 1).await;
+    let start = || {
+        let outbox = Arc::clone(&outbox);
+        tokio::spawn(async move { outbox.drain().await.unwrap() })
+    };
+    let first = start();
+    store.held.acquire().await.unwrap().forget();
+    let mut second = start();
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
+    assert!(early.is_err(), "{early:?}");
+    store.gate.add_permits(1);
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!((first.recognized, first.published, first.waiting), (1, 1, 0));
+    assert_eq!((second.recognized, second.published, second.waiting), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn one_drain_looks_to_the_end_though_another_instance_recognises_what_it_finds() {
+    let store = Strange::new(Mood::Overtaken);
+    let outbox = owing(&store, 220).await;
+    let drained = outbox.drain().await.unwrap();
+    assert_eq!((drained.recognized, drained.waiting), (0, 220), "the other one has yet to publish them");
+    let milestones = Milestones::parse("1").unwrap();
+    assert_eq!(store.owing(&milestones, 100).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -29,6 +29,10 @@ pub(crate) enum Mood {
     Blocked,
     /// Records, and then cannot recognise.
     RecordsOnly,
+    /// Recognises, and says so only once the gate is open.
+    HoldsRecognised,
+    /// Whatever it is to recognise, another instance has just recognised.
+    Overtaken,
 }
 
 pub(crate) struct Strange {
@@ -36,6 +40,8 @@ pub(crate) struct Strange {
     mood: Mutex<Mood>,
     /// Opens once for each permit.
     pub(crate) gate: Semaphore,
+    /// A permit for each that waits for the gate with what it has recognised.
+    pub(crate) held: Semaphore,
     /// A batch with a contribution of this contributor is refused for good.
     pub(crate) impossible: &'static str,
     /// The sizes of all batches, as they came.
@@ -51,6 +57,7 @@ impl Strange {
             inner,
             mood: Mutex::new(mood),
             gate: Semaphore::new(0),
+            held: Semaphore::new(0),
             impossible: "the impossible",
             batches: Mutex::default(),
             pings: AtomicUsize::default(),
@@ -68,7 +75,9 @@ impl Strange {
 
     fn other(&self) -> Result<(), StoreError> {
         match self.mood() {
-            Mood::Good | Mood::Blocked | Mood::RecordsOnly => Ok(()),
+            Mood::Good | Mood::Blocked | Mood::RecordsOnly | Mood::HoldsRecognised | Mood::Overtaken => {
+                Ok(())
+            }
             Mood::Down => Err(StoreError::Unavailable("a secret of the inside".into())),
             Mood::Panics => panic!("the store lost its mind"),
         }
@@ -99,10 +108,17 @@ impl Store for Strange {
 
     async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Vec<bool>, StoreError> {
         self.other()?;
-        if self.mood() == Mood::RecordsOnly {
-            return Err(StoreError::Unavailable("a secret of the inside".into()));
+        match self.mood() {
+            Mood::RecordsOnly => return Err(StoreError::Unavailable("a secret of the inside".into())),
+            Mood::Overtaken => drop(self.inner.recognise(made, to).await?),
+            _ => {}
         }
-        self.inner.recognise(made, to).await
+        let news = self.inner.recognise(made, to).await?;
+        if self.mood() == Mood::HoldsRecognised {
+            self.held.add_permits(1);
+            self.gate.acquire().await.unwrap().forget();
+        }
+        Ok(news)
     }
 
     async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
