@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plaudit::domain::{Content, Contribution, Destination, Milestones};
 use plaudit::store::firestore::{Firestore, Patience};
-use plaudit::store::{Novelty, Order, Page, Recorded, Store, StoreError};
+use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::emulators::{self, PATIENT};
@@ -381,6 +381,53 @@ async fn a_claim_that_fails_for_one_gives_the_others() {
     assert_eq!(claim(10).await, ["ann", "cleo"]);
     assert_eq!(claim(11).await, ["ben"]);
     ledger.proxy.assert_all_faults_met();
+}
+
+/// A recognition is found due as a comment; before it is claimed, `meanwhile` happens. How many are claimed,
+/// and by which calls.
+async fn claimed_after(ledger: &Ledger, meanwhile: impl AsyncFnOnce(&Firestore)) -> (usize, Vec<String>) {
+    count(&ledger.direct, "ann", 3).await;
+    let made = [recognition("ann", 3, at(1))];
+    ledger.direct.recognise(&made, &[Destination::Local, Destination::Comment]).await.unwrap();
+    let release = CancellationToken::new();
+    ledger.proxy.fault("RunQuery", Fault::HoldAnswer(release.clone()));
+    let claiming = ledger.proxied.claim(Destination::Comment, at(10), at(30), 10);
+    let changing = async {
+        ledger.proxy.faults_met(1).await;
+        meanwhile(&ledger.direct).await;
+        release.cancel();
+    };
+    let (claimed, ()) = tokio::join!(claiming, changing);
+    (claimed.unwrap().len(), ledger.rpcs())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_does_not_fail_for_what_another_destination_writes_meanwhile() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let struck_off = async |store: &Firestore| {
+        let done = (recognition("ann", 3, at(1)).id, Destination::Local, Settled::Done);
+        store.settle(&[done]).await.unwrap();
+    };
+    let (claimed, calls) = claimed_after(&ledger, struck_off).await;
+    assert_eq!(calls, ["RunQuery", "Commit", "BatchGetDocuments", "Commit"]);
+    assert_eq!(claimed, 1);
+    let again = ledger.direct.claim(Destination::Comment, at(29), at(60), 10).await.unwrap();
+    assert_eq!(again, [], "it is held");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_claims_that_found_the_same_one_has_it() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let claimed = async |store: &Firestore| {
+        assert_eq!(store.claim(Destination::Comment, at(10), at(30), 10).await.unwrap().len(), 1);
+    };
+    let (claimed, calls) = claimed_after(&ledger, claimed).await;
+    assert_eq!(calls, ["RunQuery", "Commit", "BatchGetDocuments"]);
+    assert_eq!(claimed, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

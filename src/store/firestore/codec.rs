@@ -310,6 +310,20 @@ pub(super) fn next_field(destination: Destination) -> String {
     format!("next_{destination}")
 }
 
+/// From when on a recognition may be tried at a destination, if it waits there.
+pub(super) fn next_of(
+    document: &FirestoreDocument,
+    destination: Destination,
+) -> Result<Option<Moment>, StoreError> {
+    match document.fields.get(&next_field(destination)).and_then(|value| value.value_type.as_ref()) {
+        Some(ValueType::TimestampValue(time)) => {
+            let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1_000));
+            moment_of(micros).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 impl RecognitionFields {
     pub(super) fn new(
         recognition: &Recognition,

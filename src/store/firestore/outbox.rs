@@ -142,7 +142,8 @@ pub(super) async fn claim(
     let found = client.query(query, &mut retry).await?.documents;
     let retry = &retry;
     let claim = async |document: FirestoreDocument| {
-        if held_until > now && !hold(client, &document, destination, held_until, &mut retry.clone()).await? {
+        let mut retry = retry.clone();
+        if held_until > now && !hold(client, &document, destination, now, held_until, &mut retry).await? {
             return Ok(None);
         }
         let fields: RecognitionFields = codec::read(&document)?;
@@ -166,27 +167,39 @@ pub(super) async fn claim(
     }
 }
 
-/// Whether the document was still as it was found, and is held now.
+/// Holds a recognition that may be tried `now`; false where somebody else was first. What changes for
+/// another destination meanwhile does not matter.
 async fn hold(
     client: &Client,
     document: &FirestoreDocument,
     destination: Destination,
+    now: Moment,
     until: Moment,
     retry: &mut Retry,
 ) -> Result<bool, StoreError> {
     let field = next_field(destination);
     let fields = BTreeMap::from([(field.clone(), timestamp(until)?)]);
-    let mut writes = client.writes();
     let id = codec::id_of(document);
-    let unchanged = Some(unchanged(document)?);
-    writes
-        .update_object(RECOGNITIONS, id, &fields, Some(vec![field]), unchanged, Vec::new())
-        .map_err(refused)?;
-    match client.commit(&writes, retry).await {
-        Ok(_) => Ok(true),
-        Err(Fault::Changed | Fault::Missing(_)) => Ok(false),
-        Err(fault) => Err(fault.into()),
+    let mut unchanged = unchanged(document)?;
+    for _ in 0..ROUNDS {
+        let mut writes = client.writes();
+        writes
+            .update_object(RECOGNITIONS, id, &fields, Some(vec![field.clone()]), Some(unchanged), Vec::new())
+            .map_err(refused)?;
+        match client.commit(&writes, retry).await {
+            Ok(_) => return Ok(true),
+            Err(Fault::Changed) => {}
+            Err(Fault::Missing(_)) => return Ok(false),
+            Err(fault) => return Err(fault.into()),
+        }
+        match client.get_one(RECOGNITIONS, id.to_owned(), retry).await? {
+            Some(document) if codec::next_of(&document, destination)?.is_some_and(|next| next <= now) => {
+                unchanged = self::unchanged(&document)?;
+            }
+            _ => return Ok(false),
+        }
     }
+    Ok(false)
 }
 
 fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition, StoreError> {
