@@ -293,8 +293,8 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
     }
     assert_eq!(inside.recognitions().await, Vec::<String>::new());
     store.feel(Mood::Good);
-    let drained = inside.drain().await;
-    assert_eq!(drained, json!({"recognized": 1, "published": 1, "waiting": 0}));
+    // The outbox may have looked by itself just before.
+    assert_eq!(inside.drain().await["waiting"], 0);
     let all = inside.all("/v1/recognitions").await;
     let told: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
     assert_eq!(told, [(&json!("mona:3"), &json!("api:api:c"))]);
