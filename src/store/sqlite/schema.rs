@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{StoreError, failure};
+use super::connection::failure;
+use crate::store::StoreError;
 
 /// Marks a file as plaudit's own (`PRAGMA application_id`): the letters "plau".
 const APPLICATION: i64 = 0x706c_6175;
