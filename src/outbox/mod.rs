@@ -4,9 +4,11 @@
 //! destination is struck off only once it has taken it. So a crash at any instant loses nothing: whatever
 //! is left is found by the next [`drain`](crate::outbox::Outbox::drain), on whichever instance.
 
+mod lane;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -15,11 +17,12 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Destination, Milestones, Moment, Recognition, RecognitionId, Standing, owed};
-use crate::publish::{Message, PublishError, Publisher};
+use crate::domain::{Destination, Milestones, Moment, Recognition, Standing, owed};
+use crate::publish::Publisher;
 use crate::runtime::{Clock, stop_point};
-use crate::store::{Backlog, Due, Settled, Store, StoreError};
+use crate::store::{Backlog, Store, StoreError};
 use crate::telemetry::Metrics;
+use lane::Lane;
 
 /// How often what is owed is looked for, unasked.
 const ROUND: Duration = Duration::from_secs(30);
@@ -30,10 +33,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 const GIVE_WAY: (u32, Duration) = (5, Duration::from_millis(100));
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
-/// How many that this instance made are kept in hand until they are offered; the store keeps them all.
-const MOST_FRESH: usize = 10_000;
-/// The longest that one recognition is put off.
-const LONGEST_DELAY: Duration = Duration::from_hours(1);
 
 /// The recognitions that are owed to contributors and to destinations.
 pub struct Outbox {
@@ -47,30 +46,6 @@ pub struct Outbox {
     draining: Mutex<()>,
     passed: watch::Sender<u64>,
     made: watch::Sender<u64>,
-}
-
-/// A destination, and what this instance knows of it.
-struct Lane {
-    publisher: Arc<dyn Publisher>,
-    busy: Mutex<()>,
-    down: AtomicBool,
-    /// Made by this instance and not yet offered.
-    fresh: std::sync::Mutex<Vec<Recognition>>,
-}
-
-impl Lane {
-    fn expect(&self, made: &[Recognition]) {
-        if let Ok(mut fresh) = self.fresh.lock() {
-            fresh.extend_from_slice(made);
-            // While the destination is down, what waits is kept by the store alone.
-            let surplus = fresh.len().saturating_sub(MOST_FRESH);
-            fresh.drain(..surplus);
-        }
-    }
-
-    fn fresh(&self) -> Vec<Recognition> {
-        self.fresh.lock().map(|mut fresh| std::mem::take(&mut *fresh)).unwrap_or_default()
-    }
 }
 
 impl std::fmt::Debug for Outbox {
@@ -103,15 +78,9 @@ impl Outbox {
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
-        let lane = |publisher| Lane {
-            publisher,
-            busy: Mutex::default(),
-            down: AtomicBool::default(),
-            fresh: std::sync::Mutex::default(),
-        };
         Self {
             store,
-            lanes: publishers.into_iter().map(lane).collect(),
+            lanes: publishers.into_iter().map(Lane::new).collect(),
             milestones,
             clock,
             metrics,
@@ -319,145 +288,13 @@ impl Outbox {
         Ok(self.make(all).await?.len() as u64)
     }
 
-    /// Offers everything that is due to its destination. One destination never holds back another.
-    async fn pass(&self) -> Result<u64, StoreError> {
-        self.pass_over(false).await
-    }
-
-    async fn pass_over(&self, only_fresh: bool) -> Result<u64, StoreError> {
-        let passes = self.lanes.iter().map(|lane| self.pass_one(lane, only_fresh));
-        let counts = futures::future::join_all(passes).await;
-        counts.into_iter().sum()
-    }
-
-    async fn pass_one(&self, lane: &Lane, only_fresh: bool) -> Result<u64, StoreError> {
-        let _alone = lane.busy.lock().await;
-        let publisher = lane.publisher.as_ref();
-        let (destination, hold) = (publisher.destination(), publisher.hold());
-        let fresh = lane.fresh();
-        if only_fresh && hold.is_zero() {
-            // What this instance has just made need not be looked for, and others who look for it would
-            // publish it too.
-            let due = fresh.into_iter().map(|recognition| Due { recognition, tries: 0 }).collect();
-            return Ok(self.offer_all(lane, due).await?.0);
-        }
-        // What is held while it is published must be published before the hold ends.
-        let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
-        let mut taken = 0;
-        loop {
-            let now = self.clock.now();
-            let due = self.store.claim(destination, now, now + hold, limit).await?;
-            let full = due.len() == limit;
-            let (more, down) = self.offer_all(lane, due).await?;
-            taken += more;
-            if down || !full {
-                return Ok(taken);
-            }
-        }
-    }
-
-    /// Offers these, and writes down what became of each: how many were taken, and whether the destination
-    /// is down.
-    async fn offer_all(&self, lane: &Lane, due: Vec<Due>) -> Result<(u64, bool), StoreError> {
-        let publisher = lane.publisher.as_ref();
-        let outcomes: Vec<_> = futures::stream::iter(due)
-            .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
-            .buffer_unordered(publisher.at_once().max(1))
-            .collect()
-            .await;
-        if !outcomes.is_empty() {
-            stop_point("published").await;
-        }
-        let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
-        let was_down = lane.down.swap(down, Ordering::Relaxed);
-        let mut told = was_down; // An outage is said once, not for every recognition it delays.
-        let settled: Vec<_> = outcomes
-            .into_iter()
-            .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
-            .collect();
-        if !settled.is_empty() {
-            self.store.settle(&settled).await?;
-        }
-        let taken = settled.iter().filter(|(_, _, became)| *became == Settled::Done).count();
-        Ok((taken as u64, down))
-    }
-
-    /// What to write down of an outcome, if anything.
-    fn settled(
-        &self,
-        lane: &Lane,
-        outcome: Result<(), PublishError>,
-        due: &Due,
-        told: &mut bool,
-    ) -> Option<(RecognitionId, Destination, Settled)> {
-        let destination = lane.publisher.destination();
-        let id = due.recognition.id.clone();
-        let count =
-            |outcome: &str| self.metrics.published.with_label_values(&[destination.as_str(), outcome]).inc();
-        let became = match outcome {
-            Ok(()) => {
-                count("done");
-                let said = serde_json::to_string(&Message::public(&due.recognition)).unwrap_or_default();
-                tracing::info!(recognition = %id, %destination, said, "recognition {id} published");
-                Settled::Done
-            }
-            Err(PublishError::Never { reason, why }) => {
-                count(reason);
-                tracing::info!(recognition = %id, %destination, reason, why, "recognition {id} given up at {destination}");
-                Settled::GivenUp(reason.to_owned())
-            }
-            Err(PublishError::Later { why }) => {
-                count("later");
-                tracing::warn!(recognition = %id, %destination, tries = due.tries, why, "recognition {id} put off at {destination}");
-                Settled::Later(self.clock.now() + delay(due.tries, None))
-            }
-            Err(PublishError::Down { why, after }) => {
-                count("later");
-                if !std::mem::replace(told, true) {
-                    tracing::warn!(recognition = %id, %destination, why, "{destination} is down; what is due there waits");
-                }
-                // What nobody holds need not be put off: it waits where it is.
-                if lane.publisher.hold().is_zero() {
-                    return None;
-                }
-                Settled::Later(self.clock.now() + delay(due.tries, after))
-            }
-        };
-        Some((id, destination, became))
-    }
-
     #[allow(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^53")]
     fn age(&self, oldest: Option<Moment>) -> f64 {
         oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds().max(0) as f64 / 1_000.0)
     }
 }
 
-/// Publishes, and takes a panic for a failure of this one recognition.
-async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(), PublishError> {
-    let outcome = AssertUnwindSafe(publisher.publish(recognition)).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(PublishError::Later { why: "the publisher panicked".into() }))
-}
-
-/// How long to put off what was tried `tries` times: twice as long each time, and never less than asked for.
-fn delay(tries: u32, at_least: Option<Duration>) -> Duration {
-    let grown = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(tries.min(12)));
-    jittered(grown.min(LONGEST_DELAY)).max(at_least.unwrap_or_default())
-}
-
 /// Between half and the whole of `pause`, so that many who wait do not come back together.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.5..=1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_again_waits_longer_but_never_less_than_the_other_side_asked() {
-        assert!(delay(0, None) <= Duration::from_secs(1));
-        assert!((Duration::from_secs(8)..=Duration::from_secs(16)).contains(&delay(4, None)));
-        assert!(delay(40, None) <= LONGEST_DELAY);
-        assert_eq!(delay(0, Some(Duration::from_secs(90))), Duration::from_secs(90));
-    }
 }
