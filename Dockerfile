@@ -1,10 +1,9 @@
 # plaudit for Cloud Run or any other place that runs containers: two stages, the second holds one file of ours.
 #
 # Both base images are named by tag. To pin them, replace each tag by its digest
-# (docker buildx imagetools inspect IMAGE prints it); none is written here because none could be looked up where this
-# file was made, and a wrong one would not build at all.
+# (docker buildx imagetools inspect IMAGE prints it), and renew it with each security update.
 
-# What the program runs on. .ci/image puts a stand-in here, because it cannot reach an image registry.
+# What the program runs on. .ci/image puts a stand-in here, so that it needs no image registry.
 ARG RUNTIME=gcr.io/distroless/cc-debian13:nonroot
 
 # Debian 13, as in the last stage: a binary must not meet an older C library than it was linked with.

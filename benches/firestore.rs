@@ -18,6 +18,8 @@
 
 #[path = "../tests/it/emulators.rs"]
 mod emulators;
+#[path = "../tests/it/tools.rs"]
+mod tools;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

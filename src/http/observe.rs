@@ -107,7 +107,8 @@ impl Line {
         let message = if told.delivery.is_empty() && told.host.is_empty() {
             format!("{} {} {status}", self.method, self.route)
         } else {
-            format!("{} {} {} {}", told.host, told.event, told.delivery, told.verdict)
+            let words = [told.host, &told.event, &told.delivery, told.verdict];
+            words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
         };
         macro_rules! line {
             ($level:ident) => {

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::tools::at_hand;
+
 /// The fenced block that is headed with `name`.
 fn printed(name: &str) -> String {
     let page = std::fs::read_to_string(format!("{}/docs/bots.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -50,6 +52,9 @@ async fn the_shell_bot_says_thank_you_in_a_chat() {
         said.send((headers, body.0)).unwrap();
         if down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
     }
+    if !at_hand("the shell bot of docs/bots.md", &["curl", "jq"]) {
+        return;
+    }
     let (to, mut said) = unbounded_channel();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let chat = format!("http://{}/hook", listener.local_addr().unwrap());
@@ -79,6 +84,9 @@ async fn the_shell_bot_says_thank_you_in_a_chat() {
 
 #[tokio::test]
 async fn the_python_bot_writes_each_recognition_once() {
+    if !at_hand("the Python bot of docs/bots.md", &["python3"]) {
+        return;
+    }
     let place = tempfile::tempdir().unwrap();
     let mut plain = example();
     plain["id"] = json!("änne:3");

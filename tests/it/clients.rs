@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::served::{Served, TOKEN};
+use crate::tools::at_hand;
 
 const PAGE: &str = include_str!("../../docs/clients.md");
 
@@ -32,6 +33,10 @@ async fn printed(program: &str, block: &str, served: &Served, token: Option<&str
 }
 
 async fn holds(program: &str, language: &str, source: &str, token: Option<&str>) {
+    let needs: &[&str] = if program == "bash" { &["bash", "curl"] } else { &["python3"] };
+    if !at_hand(&format!("the {source} client of docs/clients.md"), needs) {
+        return;
+    }
     let [block] = blocks(language)[..] else { panic!("one block of {language}") };
     let served = Served::start(|config, _| {
         config.api_tokens.extend(token.map(Secret::new));

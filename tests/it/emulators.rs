@@ -1,12 +1,14 @@
 //! Emulators of Google's services: found, or started once for all tests of this process.
 
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use plaudit::store::firestore::Patience;
+
+use crate::tools::{left_out, succeeds};
 
 /// The address of the Firestore emulator, or `None` where there is none.
 ///
@@ -53,23 +55,15 @@ struct Emulator {
 /// with this process however that ends. Then it takes the emulator with it, whose process group is its own
 /// once it has come so far, and the shell's before.
 const WATCHED: &str = r#"gcloud beta emulators "$1" start --host-port="$2" --project=demo 2>&1 </dev/null &
+exec >/dev/null
 read -r _
 kill -s KILL -- "-$!"
 kill -s KILL 0"#;
 
 fn start(service: &str, ready: &str) -> Option<Emulator> {
-    if !is_installed() {
-        let required = std::env::var("PLAUDIT_TEST_REQUIRE_EMULATORS").is_ok_and(|value| value == "1");
-        assert!(
-            !required,
-            "gcloud is not installed, and PLAUDIT_TEST_REQUIRE_EMULATORS=1 demands the {service} emulator"
-        );
-        let said = format!(
-            "LEFT OUT: everything on {service}: neither an emulator's address is set nor gcloud installed
-"
-        );
-        // Not eprintln!, which a passing test keeps to itself.
-        std::io::stderr().write_all(said.as_bytes()).unwrap();
+    let what = format!("everything on {service}");
+    if !succeeds("gcloud --version") {
+        left_out(&what, "neither an emulator's address is set nor gcloud installed");
         return None;
     }
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -86,7 +80,10 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
     let mut said = String::new();
     loop {
         let Some(Ok(line)) = lines.next() else {
-            panic!("the {service} emulator did not start:\n{said}");
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            left_out(&what, &format!("its emulator is not installed, or did not start:\n{said}"));
+            return None;
         };
         if line.contains(ready) {
             break;
@@ -97,10 +94,4 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
     // Its output has to go somewhere, or it stops.
     std::thread::spawn(move || lines.for_each(drop));
     Some(Emulator { host, _watched: Some(child) })
-}
-
-fn is_installed() -> bool {
-    let version =
-        Command::new("gcloud").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    version.is_ok_and(|status| status.success())
 }

@@ -50,5 +50,6 @@ mod signatures;
 mod store;
 mod stream;
 mod sync;
+mod tools;
 mod watch;
 mod webhooks;

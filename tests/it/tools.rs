@@ -1,0 +1,37 @@
+//! What the machine may lack: then a test says loudly that it was left out, and fails where nothing may be.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use plaudit::config::environment;
+
+/// Says that `what` was not tried, and why; with `PLAUDIT_TEST_REQUIRE_ALL=1` it is a failure.
+pub fn left_out(what: &str, why: &str) {
+    let required = environment("PLAUDIT_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
+    assert!(!required, "{what}: {why}; PLAUDIT_TEST_REQUIRE_ALL=1 demands it");
+    // Not eprintln!, which a passing test keeps to itself.
+    std::io::stderr().write_all(format!("LEFT OUT: {what}: {why}\n").as_bytes()).unwrap();
+}
+
+/// Whether a shell command succeeds.
+pub fn succeeds(command: &str) -> bool {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.status().is_ok_and(|status| status.success())
+}
+
+/// Whether the programs that `what` needs are here; says so if not.
+pub fn at_hand(what: &str, programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| {
+        let wanted = match **program {
+            // Its --json came with 7.82.
+            "curl" => "curl --help all | grep -q -e --json".to_owned(),
+            other => format!("command -v {other}"),
+        };
+        !succeeds(&wanted)
+    });
+    if let Some(program) = missing {
+        left_out(what, &format!("{program} is missing, or too old"));
+    }
+    missing.is_none()
+}
