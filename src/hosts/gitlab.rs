@@ -63,7 +63,7 @@ impl Host for GitLab {
             }
         };
         headers::form(headers, &[Form::Json], "the content type has to be application/json")?;
-        let event = headers::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing")?;
+        let event = headers::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing");
         let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
             .into_iter()
             .find_map(|name| headers::label(headers, name))
@@ -81,8 +81,9 @@ impl Host for GitLab {
             let wrong = "webhook-signature was not made with this signing token over this body";
             return Err(Rejection::BadSignature(wrong));
         }
-        let confidential = claim.event.starts_with("Confidential ");
-        Ok(Delivery { id: claim.delivery, event: claim.event, json: body, confidential })
+        let event = claim.event?;
+        let confidential = event.starts_with("Confidential ");
+        Ok(Delivery { id: claim.delivery, event, json: body, confidential })
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {

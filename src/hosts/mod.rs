@@ -57,8 +57,8 @@ pub trait Host: Send + Sync + 'static {
 pub struct Claim {
     /// The delivery's id, by the host's word: for logs and answers, never for identity.
     pub delivery: String,
-    /// The event's name, by the host's word.
-    pub event: String,
+    /// The event's name, by the host's word. Who forgot it is told so only once the signature held.
+    pub event: Result<String, Rejection>,
     proof: signature::Proof,
     form: bool,
 }

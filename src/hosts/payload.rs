@@ -109,6 +109,11 @@ impl Who {
     }
 }
 
+/// Whether a name is one that only an app has, however it is written: a login has no case.
+pub(super) fn is_app(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with("[bot]")
+}
+
 /// How a kind of host names people.
 pub(super) struct Manners {
     /// The kind's public site and its short name.

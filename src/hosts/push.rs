@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::payload::{Origin, Text, Who, moment, title};
+use super::payload::{Origin, Text, Who, is_app, moment, title};
 use super::{Reading, Reason, Rules};
 use crate::domain::{Contribution, ContributorId, Kind, Moment};
 
@@ -47,7 +47,7 @@ impl Author<'_> {
         match login {
             Some(login) => origin.who(login),
             // An address that belongs to no account, but a name that only an app has.
-            None if self.name.as_deref().is_some_and(|name| name.ends_with("[bot]")) => Who::Bot,
+            None if self.name.as_deref().is_some_and(is_app) => Who::Bot,
             None => Who::Nobody,
         }
     }

@@ -339,7 +339,7 @@ mod people {
         let reading = changed("github/push.several_authors.json", &Rules::default(), |body| {
             body["commits"][0]["author"] =
                 json!({"name": "dependabot[bot]", "email": "x@y", "username": "dependabot[bot]"});
-            body["commits"][2]["author"] = json!({"name": "renovate[bot]", "email": "bot@renovate.example"});
+            body["commits"][2]["author"] = json!({"name": "Renovate[BOT]", "email": "bot@renovate.example"});
         });
         assert_eq!(credited(&reading), ["github:ines-tidewell"]);
     }
@@ -374,6 +374,7 @@ mod people {
             ("ada", "SomethingNew", "github:ada"),
             ("renovate", "Bot", "bot"),
             ("renovate[bot]", "User", "bot"),
+            ("Renovate[Bot]", "User", "bot"),
             ("Copilot", "User", "bot"),
             ("ghost", "User", "ghost"),
             ("old-author", "Mannequin", "author_unknown"),

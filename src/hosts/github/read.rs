@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use super::NAME;
 use crate::domain::{Kind, Moment};
 use crate::hosts::payload::{
-    Anything, Manners, Opened, Origin, Text, Who, is_commit, is_no_commit, is_number, parse,
+    Anything, Manners, Opened, Origin, Text, Who, is_app, is_commit, is_no_commit, is_number, parse,
 };
 use crate::hosts::push::{Commit, Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
@@ -38,7 +38,7 @@ fn login_in(local: &str) -> Option<&str> {
 
 /// Apps end in `[bot]`; these two are GitHub's own and do not.
 fn is_bot(login: &str) -> bool {
-    login.ends_with("[bot]") || ["web-flow", "copilot"].iter().any(|bot| login.eq_ignore_ascii_case(bot))
+    is_app(login) || ["web-flow", "copilot"].iter().any(|bot| login.eq_ignore_ascii_case(bot))
 }
 
 #[derive(Deserialize)]

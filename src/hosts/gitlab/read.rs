@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::NAME;
 use crate::domain::{Kind, Moment};
 use crate::hosts::payload::{
-    Anything, Manners, Opened, Origin, Text, Who, is_commit, is_no_commit, is_number, parse,
+    Anything, Manners, Opened, Origin, Text, Who, is_app, is_commit, is_no_commit, is_number, parse,
 };
 use crate::hosts::push::{Commit, Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
@@ -77,7 +77,7 @@ fn is_bot(login: &str) -> bool {
         || token_of("group_")
         || token_of("gitlab_security_policy_project_")
         || login.starts_with("service_account_")
-        || login.ends_with("[bot]")
+        || is_app(&login)
 }
 
 #[derive(Deserialize)]
