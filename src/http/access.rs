@@ -72,7 +72,8 @@ impl Access {
     /// Without tokens, this machine itself may: not through a tunnel or proxy, nor a page of another
     /// origin in its browser.
     fn neighbour(&self, headers: &HeaderMap, peer: Peer) -> bool {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        let own_host = hosts.next().is_some_and(is_loopback_host) && hosts.next().is_none();
         let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
         let own_origin = origin.is_none_or(|origin| {
             origin
@@ -88,18 +89,20 @@ impl Access {
         });
         self.tokens.is_empty()
             && peer.0.ip().to_canonical().is_loopback()
-            && is_loopback_host(host)
+            && own_host
             && own_origin
             && !forwarded
     }
 }
 
 /// Headers that a proxy or tunnel adds, besides all that speak of forwarding.
-const FORWARDING: [&str; 9] = [
+const FORWARDING: [&str; 11] = [
     "via",
     "x-real-ip",
     "x-original-host",
     "x-client-ip",
+    "x-remote-addr",
+    "client-ip",
     "true-client-ip",
     "x-cluster-client-ip",
     "x-proxyuser-ip",
@@ -108,8 +111,18 @@ const FORWARDING: [&str; 9] = [
 ];
 
 /// How the headers of well-known proxies and tunnels begin.
-const FORWARDERS: [&str; 8] =
-    ["cf-", "fastly-", "fly-", "x-envoy-", "x-azure-", "tailscale-", "ngrok-", "x-vercel-"];
+const FORWARDERS: [&str; 10] = [
+    "cf-",
+    "cloudfront-",
+    "x-amz-cf-",
+    "fastly-",
+    "fly-",
+    "x-envoy-",
+    "x-azure-",
+    "tailscale-",
+    "ngrok-",
+    "x-vercel-",
+];
 
 /// The token in `Authorization: Bearer …`.
 #[must_use]
@@ -120,10 +133,14 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(digits) {
+        return false;
+    }
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -136,7 +153,7 @@ mod tests {
         let access = Access { tokens: Vec::new(), open_api: false, public_read: false };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         access.post(&map, Peer(peer.parse().unwrap())).is_ok()
     }
@@ -149,6 +166,13 @@ mod tests {
         assert!(!asked("10.0.0.2:9", &[("host", "localhost")]));
         assert!(!asked("127.0.0.1:9", &[("host", "evil.example")]));
         assert!(!asked("127.0.0.1:9", &[]));
+        assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("host", "evil.example")]));
+        for host in
+            ["127.0.0.1:80:evil", "[::1]evil.example", "[::1", "localhost:evil", "localhost@evil.example"]
+        {
+            assert!(!asked("127.0.0.1:9", &[("host", host)]), "{host}");
+        }
+        assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("cloudfront-viewer-address", "10.0.0.1:7")]));
         assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.1")]));
         assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("via", "1.1 tunnel")]));
         assert!(!asked("127.0.0.1:9", &[("host", "localhost"), ("origin", "https://evil.example")]));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
@@ -171,6 +172,12 @@ async fn next(
 
 /// The most that is read of a body that nobody wants, and how long for.
 const UNWANTED: (usize, Duration) = (256 * 1024, Duration::from_millis(250));
+
+/// Turns a whole request away.
+pub async fn turned_away(problem: Problem, request: Request) -> Problem {
+    let (head, body) = request.into_parts();
+    refuse(problem, body, &head.headers).await
+}
 
 /// Turns a request away before its body is read. What comes at once of a small body is dropped, so that the
 /// connection can serve the next request; else the answer says that it cannot.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::routing::{get, post};
 use http::HeaderMap;
 use http::request::Parts;
@@ -148,8 +148,12 @@ impl App {
 
 /// Every route.
 fn router(app: Arc<App>) -> Router {
-    let nothing = || async { Problem::new("not_found", "no such path; GET /docs lists them all") };
-    let method = || async { Problem::new("method_not_allowed", "see the header Allow, or GET /docs") };
+    let nothing = |request: Request| {
+        body::turned_away(Problem::new("not_found", "no such path; GET /docs lists them all"), request)
+    };
+    let method = |request: Request| {
+        body::turned_away(Problem::new("method_not_allowed", "see the header Allow, or GET /docs"), request)
+    };
     Router::new()
         .route("/", get(operations::welcome))
         .route("/webhooks/{host}", post(webhooks::receive))

@@ -30,7 +30,11 @@ pub(super) struct Told {
     pub recognitions: String,
 }
 
-pub(super) async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    // A target in absolute form names the host, whatever the header says (RFC 9112, 3.2.2).
+    if let Some(host) = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+        request.headers_mut().insert(http::header::HOST, host);
+    }
     let started = Instant::now();
     let id = uuid::Uuid::now_v7().to_string();
     let line = Line::of(&request);

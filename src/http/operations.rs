@@ -74,9 +74,10 @@ pub(super) async fn alive() -> Json<Health> {
 #[derive(Debug, Default)]
 pub(super) struct Ready(Mutex<Option<(Instant, Answers)>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Answers {
-    store: bool,
+    /// Or why it does not.
+    store: Result<(), StoreError>,
     destinations: bool,
 }
 
@@ -85,7 +86,7 @@ impl Ready {
     async fn ask(&self, app: &App) -> Answers {
         let mut last = self.0.lock().await;
         // A destination that was down is asked again at once: it may be back.
-        if let Some((at, answers)) = *last
+        if let Some((at, answers)) = last.clone()
             && at.elapsed() < FRESH
         {
             let destinations = answers.destinations || self.destinations(app).await;
@@ -93,12 +94,11 @@ impl Ready {
         }
         let store = async {
             let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
-            let answered = tokio::time::timeout(ANSWER, app.store.ping()).await.unwrap_or_else(late);
-            answered.inspect_err(|error| tracing::warn!(%error, "the store does not answer")).is_ok()
+            tokio::time::timeout(ANSWER, app.store.ping()).await.unwrap_or_else(late)
         };
         let (store, destinations) = tokio::join!(store, self.destinations(app));
         let answers = Answers { store, destinations };
-        *last = Some((Instant::now(), answers));
+        *last = Some((Instant::now(), answers.clone()));
         answers
     }
 
@@ -118,8 +118,8 @@ impl Ready {
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
     let answers = app.ready.ask(&app).await;
-    if !answers.store {
-        return Err(Problem::new("unavailable", "the store does not answer"));
+    if let Err(error) = answers.store {
+        return Err(Problem::new("unavailable", "the store does not answer").hiding(&error));
     }
     let well = answers.destinations && app.outbox.healthy();
     Ok(Json(Health { status: if well { "ok" } else { "degraded" } }))

@@ -152,7 +152,9 @@ impl Problem {
         self.kind.rsplit(':').next().unwrap_or_default()
     }
 
-    fn hiding(mut self, inside: &dyn std::fmt::Display) -> Self {
+    /// The same, with what only the log says.
+    #[must_use]
+    pub fn hiding(mut self, inside: &dyn std::fmt::Display) -> Self {
         self.inside = Some(inside.to_string());
         self
     }

@@ -141,14 +141,14 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: 
     let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
         let known: Vec<_> = app.hosts.iter().map(|(known, _, _)| *known).collect();
         let unknown = Problem::new("not_found", format!("no such host; there are {}", known.join(" and ")));
-        return turned_away(unknown, request).await.into_response();
+        return body::turned_away(unknown, request).await.into_response();
     };
     let mut told = Told { host: name, verdict: "rejected", ..Told::default() };
     let answer = if let Some(host) = host {
         deliver(&app, host.as_ref(), request, &mut told).await
     } else {
         let why = format!("plaudit believes nothing of {name} until the operator sets {set}");
-        Err(turned_away(Problem::new("host_not_configured", why), request).await)
+        Err(body::turned_away(Problem::new("host_not_configured", why), request).await)
     };
     let reason = match &answer {
         Ok(_) => told.reason.unwrap_or_default().to_owned(),
@@ -158,11 +158,6 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: 
     let mut response = answer.map(Json).into_response();
     response.extensions_mut().insert(told);
     response
-}
-
-async fn turned_away(problem: Problem, request: Request) -> Problem {
-    let (head, body) = request.into_parts();
-    body::refuse(problem, body, &head.headers).await
 }
 
 async fn deliver(

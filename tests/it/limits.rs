@@ -153,6 +153,45 @@ async fn an_unsigned_body_is_refused_before_any_of_it_is_read() {
     plaudit.stop().await;
 }
 
+#[tokio::test]
+async fn a_body_where_none_belongs_ends_the_connection_and_says_so() {
+    let plaudit = Plaudit::start().await;
+    let address = address(&plaudit.url);
+    for (target, status) in [("PUT /healthz", "405"), ("POST /nowhere", "404")] {
+        for (size, ends) in [(MIB, true), (2, false)] {
+            let mut connection = TcpStream::connect(&address).await.unwrap();
+            let head = format!("{target} HTTP/1.1\r\nhost: {address}\r\ncontent-length: {size}\r\n\r\nxx");
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let mut bytes = vec![0; 4096];
+            let read = tokio::time::timeout(PATIENCE, connection.read(&mut bytes)).await.unwrap().unwrap();
+            let answer = String::from_utf8_lossy(&bytes[..read]).to_lowercase();
+            assert!(answer.starts_with(&format!("http/1.1 {status} ")), "{answer}");
+            assert_eq!(answer.contains("connection: close"), ends, "{target} {size}: {answer}");
+        }
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_names_another_host_is_not_this_machine() {
+    let plaudit = Plaudit::start().await;
+    let address = address(&plaudit.url);
+    let body = talk("mona", "absolute").to_string();
+    for (target, status) in
+        [("http://evil.example/v1/contributions", "401"), ("http://localhost/v1/contributions", "201")]
+    {
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(status_line(&mut connection).await.split(' ').nth(1), Some(status), "{target}");
+    }
+    plaudit.stop().await;
+}
+
 fn quick() -> Limits {
     Limits {
         head: Duration::from_millis(600),
