@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use plaudit::cli::{self, Failure};
 use plaudit::config::{Flags, environment};
 
@@ -22,12 +23,14 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 enum Command {
     /// Runs the service; prints the URL it listens on once it really listens.
     Serve(Flags),
     /// Shows the main job on this machine, with nothing to set up, and leaves nothing behind.
     Demo,
-    /// Signs payload files as a host would, posts them, and prints the answers.
+    /// Signs payload files as a host would, with the first of its secrets (PLAUDIT_GITHUB_SECRET,
+    /// PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET), posts them, and prints the answers.
     Send(cli::send::Send),
     /// Prints recognitions, one JSON line each, from a running instance or a Pub/Sub subscription.
     Watch(cli::watch::Watch),
@@ -35,8 +38,20 @@ enum Command {
     Check(Flags),
 }
 
+/// Takes what is no text as text with a mark in it, so that it is found wrong beside all else that is, by the
+/// variable's name.
+fn lossy(command: clap::Command) -> clap::Command {
+    let text = || OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned());
+    let settings: Vec<_> =
+        Flags::augment_args(clap::Command::new("")).get_arguments().map(|arg| arg.get_id().clone()).collect();
+    let taken =
+        move |arg: clap::Arg| if settings.contains(arg.get_id()) { arg.value_parser(text()) } else { arg };
+    command.mut_args(taken.clone()).mut_subcommands(move |command| command.mut_args(taken.clone()))
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = lossy(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let run = async {
         match arguments.command {
             None => cli::serve::run(&arguments.flags, &environment).await,

@@ -21,10 +21,10 @@ pub struct Send {
     #[arg(long, env = "PLAUDIT_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = base_url)]
     to: String,
     /// github or gitlab [default: by the file's folder]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, env = "PLAUDIT_SEND_HOST", value_name = "HOST")]
     host: Option<String>,
     /// The event, as the host's header names it [default: by the file's name]
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, env = "PLAUDIT_SEND_EVENT", value_name = "EVENT")]
     event: Option<String>,
 }
 

@@ -36,17 +36,17 @@ const LAST_COMMAND: Duration = Duration::from_secs(8);
 pub struct Watch {
     /// The Pub/Sub subscription to consume; without it, the event stream of --from. With
     /// `PUBSUB_EMULATOR_HOST` set, that emulator's [default: none]
-    #[arg(long, value_name = "projects/P/subscriptions/S", value_parser = subscription_name, conflicts_with = "from")]
+    #[arg(long, env = "PLAUDIT_WATCH_SUBSCRIPTION", value_name = "projects/P/subscriptions/S", value_parser = subscription_name, conflicts_with = "from")]
     pub subscription: Option<String>,
     /// The running instance whose event stream is read, with the first of `PLAUDIT_API_TOKENS` where set
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = base_url)]
+    #[arg(long, env = "PLAUDIT_WATCH_FROM", value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = base_url)]
     pub from: String,
     /// Run this with `sh -c` for each recognition, its JSON on standard input, instead of printing it; only
     /// exit 0 acknowledges, anything else brings it again [default: none]
-    #[arg(long, value_name = "COMMAND")]
+    #[arg(long, env = "PLAUDIT_WATCH_EXEC", value_name = "COMMAND")]
     pub exec: Option<String>,
     /// End after so many different recognitions [default: never]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, env = "PLAUDIT_WATCH_COUNT", value_name = "NUMBER")]
     pub count: Option<NonZeroU64>,
 }
 

@@ -27,7 +27,11 @@ impl Reader<'_> {
         default: T,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> T {
-        match text.map(|text| parse(text.trim())) {
+        let parse = |text: &str| {
+            let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
+            if is_text { parse(text.trim()) } else { Err("not text in UTF-8".into()) }
+        };
+        match text.map(parse) {
             None => default,
             Some(Ok(value)) => value,
             Some(Err(wrong)) => {
@@ -143,16 +147,12 @@ impl Reader<'_> {
             (None, Some(id), Some(key)) => match crate::publish::comment::check_app_key(key.expose()) {
                 Ok(()) => Some(GithubCredential::App { id, key }),
                 Err(wrong) => {
-                    self.fault("PLAUDIT_GITHUB_APP_KEY", &wrong, "the text of the PEM file that GitHub gave");
+                    self.app_key_fault(&wrong);
                     None
                 }
             },
             (None, Some(_), None) => {
-                self.fault(
-                    "PLAUDIT_GITHUB_APP_KEY",
-                    "missing beside PLAUDIT_GITHUB_APP_ID",
-                    "the PEM file's text",
-                );
+                self.app_key_fault("missing beside PLAUDIT_GITHUB_APP_ID");
                 None
             }
             (None, None, Some(_)) => {
@@ -167,6 +167,12 @@ impl Reader<'_> {
             (None, None, None) => None,
         }?;
         wanted.then_some(Commenting { credential, api, template })
+    }
+
+    /// A key is a file; its text is no example.
+    fn app_key_fault(&mut self, wrong: &str) {
+        let example = "PLAUDIT_GITHUB_APP_KEY_FILE=/run/secrets/github-app.pem";
+        self.faults.push(format!("PLAUDIT_GITHUB_APP_KEY: {wrong}; for example {example}"));
     }
 
     pub(super) fn drain(&mut self, flags: &Flags) -> Option<DrainIdentity> {

@@ -2,6 +2,9 @@
 
 use super::read::Reader;
 
+/// A signing token that nobody has.
+const SIGNING_EXAMPLE: &str = "whsec_YW4gZXhhbXBsZSwgYW5kIG5vIHNlY3JldA==";
+
 /// A text that must never be shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -92,7 +95,7 @@ impl Reader<'_> {
         HostSecrets {
             github: self.secrets("PLAUDIT_GITHUB_SECRET", "a long random text"),
             gitlab_signing: self.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
-            gitlab_token: self.secrets("PLAUDIT_GITLAB_SECRET", "a long random text"),
+            gitlab_token: self.header_values("PLAUDIT_GITLAB_SECRET"),
         }
     }
 
@@ -108,18 +111,34 @@ impl Reader<'_> {
         self.fault(
             variable,
             "a token is of visible ASCII characters, with no white space at its ends",
-            "4f8f…",
+            "a-long-random-text",
         );
         Vec::new()
     }
 
+    /// What the host sends as it is: what cannot stand in a header would never come.
+    fn header_values(&mut self, variable: &str) -> Vec<Secret> {
+        let secrets = self.secrets(variable, "a long random text");
+        let sendable = |text: &str| text.trim() == text && !text.contains(char::is_control);
+        if secrets.iter().all(|secret| sendable(secret.expose())) {
+            return secrets;
+        }
+        let wrong = "a header cannot carry white space at its ends, nor control characters";
+        self.fault(variable, wrong, "a-long-random-text");
+        Vec::new()
+    }
+
     fn signing_tokens(&mut self, variable: &str) -> Vec<Secret> {
-        let tokens = self.secrets(variable, "whsec_…");
+        let tokens = self.secrets(variable, SIGNING_EXAMPLE);
         let sound = tokens.iter().all(|token| signing_key(token.expose()).is_some());
         if sound {
             return tokens;
         }
-        self.fault(variable, "no signing token: whsec_ and then base64", "whsec_…, as GitLab shows it once");
+        self.fault(
+            variable,
+            "no signing token: whsec_ and then base64, as GitLab shows it once",
+            SIGNING_EXAMPLE,
+        );
         Vec::new()
     }
 

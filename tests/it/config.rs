@@ -7,6 +7,28 @@ use crate::harness::{Output, Plaudit, command, run, talk};
 /// No settings.
 const NOTHING: [(&str, &str); 0] = [];
 
+/// Everything that can be wrong, wrong.
+const ALL_WRONG: &[(&str, &str)] = &[
+    ("PLAUDIT_LISTEN", "localhost"),
+    ("PLAUDIT_STORE", "postgres:here"),
+    ("PLAUDIT_PUBLISH", "kafka"),
+    ("PLAUDIT_GITHUB_SECRET", "hush-hush-1,,hush-hush-2"),
+    ("PLAUDIT_GITLAB_SIGNING_TOKEN", "hush-hush-3"),
+    ("PLAUDIT_GITLAB_SECRET", " "),
+    ("PLAUDIT_API_TOKENS", "hush-hush-4, "),
+    ("PLAUDIT_OPEN_API", "perhaps"),
+    ("PLAUDIT_PUBLIC_READ", "1"),
+    ("PLAUDIT_MILESTONES", "10,3"),
+    ("PLAUDIT_COUNT", "push,star"),
+    ("PLAUDIT_BRANCHES", "main"),
+    ("PLAUDIT_CO_AUTHORS", "ja"),
+    ("PLAUDIT_COMMENT", "true"),
+    ("PLAUDIT_GITHUB_API", "api.github.com"),
+    ("PLAUDIT_DRAIN_AUDIENCE", "https://plaudit.example.org"),
+    ("PLAUDIT_LOG", "plaudit=louder"),
+    ("PLAUDIT_LOG_FORMAT", "xml"),
+];
+
 /// Starts the program with these settings, which are wrong, and returns the one line of its log.
 fn refused(settings: &[(&str, &str)]) -> String {
     let Output { code, out, err } = run(&mut command(settings));
@@ -22,29 +44,9 @@ fn refused(settings: &[(&str, &str)]) -> String {
 
 #[test]
 fn all_faults_are_said_at_once_each_with_an_example_and_no_secret() {
-    let settings = [
-        ("PLAUDIT_LISTEN", "localhost"),
-        ("PLAUDIT_STORE", "postgres:here"),
-        ("PLAUDIT_PUBLISH", "kafka"),
-        ("PLAUDIT_GITHUB_SECRET", "hush-hush-1,,hush-hush-2"),
-        ("PLAUDIT_GITLAB_SIGNING_TOKEN", "hush-hush-3"),
-        ("PLAUDIT_GITLAB_SECRET", " "),
-        ("PLAUDIT_API_TOKENS", "hush-hush-4, "),
-        ("PLAUDIT_OPEN_API", "perhaps"),
-        ("PLAUDIT_PUBLIC_READ", "1"),
-        ("PLAUDIT_MILESTONES", "10,3"),
-        ("PLAUDIT_COUNT", "push,star"),
-        ("PLAUDIT_BRANCHES", "main"),
-        ("PLAUDIT_CO_AUTHORS", "ja"),
-        ("PLAUDIT_COMMENT", "true"),
-        ("PLAUDIT_GITHUB_API", "api.github.com"),
-        ("PLAUDIT_DRAIN_AUDIENCE", "https://plaudit.example.org"),
-        ("PLAUDIT_LOG", "plaudit=louder"),
-        ("PLAUDIT_LOG_FORMAT", "xml"),
-    ];
-    let message = refused(&settings);
-    for (name, _) in settings {
-        let name = if name == "PLAUDIT_DRAIN_AUDIENCE" { "PLAUDIT_DRAIN_EMAIL" } else { name };
+    let message = refused(ALL_WRONG);
+    for (name, _) in ALL_WRONG {
+        let name = if *name == "PLAUDIT_DRAIN_AUDIENCE" { "PLAUDIT_DRAIN_EMAIL" } else { *name };
         let line = message.lines().find(|line| line.trim().starts_with(&format!("{name}:")));
         let line = line.unwrap_or_else(|| panic!("{name} is not named: {message}"));
         assert!(line.contains("for example PLAUDIT_"), "no example: {line}");
@@ -85,6 +87,50 @@ fn a_secret_that_checks_nothing_is_refused() {
         let message = refused(&both);
         assert!(message.contains("not both") && !message.contains("hush-hush"), "{message}");
     }
+}
+
+#[test]
+fn a_secret_that_no_header_can_carry_is_refused() {
+    for variable in ["PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS"] {
+        for value in [" lead", "trail ", "a\u{7}b"] {
+            assert!(refused(&[(variable, value)]).contains(variable), "{variable}={value:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_text_is_a_fault_beside_the_others() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let nonsense = std::ffi::OsStr::from_bytes(b"\xff");
+    let mut plaudit = command(&[("PLAUDIT_LISTEN", "nowhere")]);
+    plaudit.env("PLAUDIT_MILESTONES", nonsense).env("PLAUDIT_IGNORE", nonsense);
+    let Output { code, err, .. } = run(&mut plaudit);
+    assert_eq!(code, Some(2), "{err}");
+    for variable in ["PLAUDIT_LISTEN:", "PLAUDIT_MILESTONES: not text", "PLAUDIT_IGNORE: not text"] {
+        assert!(err.contains(variable), "{variable} in {err}");
+    }
+}
+
+#[test]
+fn every_example_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = refused(ALL_WRONG);
+    let mut settings = vec![("PLAUDIT_DRAIN_AUDIENCE".to_owned(), "https://plaudit.example.org".to_owned())];
+    for line in message.lines().filter_map(|line| line.split_once("; for example ")) {
+        let (variable, example) = line.1.split_once('=').unwrap();
+        let example = match variable {
+            // Right too, but elsewhere.
+            "PLAUDIT_STORE" => format!("sqlite:{}", folder.path().join("plaudit.db").display()),
+            "PLAUDIT_PUBLISH" => "local".into(),
+            _ => example.trim_matches('"').to_owned(),
+        };
+        if !variable.ends_with("_FILE") {
+            settings.push((variable.to_owned(), example));
+        }
+    }
+    assert!(settings.len() >= ALL_WRONG.len() - 1, "{settings:?}");
+    let Output { code, err, .. } = run(command(&settings).arg("check"));
+    assert_eq!(code, Some(0), "{err}");
 }
 
 #[tokio::test]
@@ -147,10 +193,14 @@ fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag()
             assert!(!out.contains(secret), "{secret} is a flag");
         }
     }
-    for command_name in ["demo", "send", "watch"] {
+    for (command_name, flags) in [("demo", 0), ("send", 3), ("watch", 4)] {
         let Output { code, out, .. } = run(command(&NOTHING).args([command_name, "--help"]));
         assert_eq!(code, Some(0), "{command_name}");
         assert!(out.contains("Usage: plaudit"), "{out}");
+        let words = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        for each in ["[env: PLAUDIT_", "[default: "] {
+            assert_eq!(words.matches(each).count(), flags, "{each} in {out}");
+        }
     }
 }
 
