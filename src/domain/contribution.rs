@@ -258,8 +258,12 @@ fn word_rule() -> String {
 
 fn is_web_url(text: &str) -> bool {
     text.len() <= LONGEST_URL
-        && !text.contains(|c: char| c.is_control() || c.is_whitespace())
-        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        && !text.contains(|c: char| c.is_control() || c.is_whitespace() || r#""<>\"#.contains(c))
+        // What a browser would read as relative to its own page has a scheme and no authority.
+        && text.split_once("://").is_some_and(|(scheme, rest)| {
+            ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) && !rest.starts_with('/')
+        })
+        && url::Url::parse(text).is_ok_and(|url| url.has_host())
 }
 
 #[cfg(test)]
@@ -289,6 +293,21 @@ mod tests {
             fields,
             ["contributor", "kind", "source", "occurred_at", "title", "url", "repository", "id", "id"]
         );
+    }
+
+    #[test]
+    fn a_url_is_one_to_a_browser_too() {
+        for right in ["https://example.org/17", "HTTP://[::1]:80/ü?a=b#c"] {
+            assert!(is_web_url(right), "{right}");
+        }
+        for wrong in
+            ["https:example.org/x", "https:e.org/://x", "http:///e.org", r"https:\\e.org", "ftp://e.org"]
+        {
+            assert!(!is_web_url(wrong), "{wrong}");
+        }
+        for sign in ["\"", "<", ">", " ", "\n"] {
+            assert!(!is_web_url(&format!("https://example.org/{sign}")), "{sign}");
+        }
     }
 
     #[test]
