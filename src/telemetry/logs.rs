@@ -21,6 +21,8 @@ use crate::runtime::Clock;
 
 /// The name of the field that marks a line as the last one before the process ends.
 pub const FATAL: &str = "fatal";
+/// The target of such lines: no filter hides why a process ended.
+pub const FATAL_TARGET: &str = "plaudit::fatal";
 
 /// Fields by which logs are often searched; Cloud Logging indexes them as labels.
 const LABELS: [&str; 4] = ["host", "verdict", "reason", "destination"];
@@ -29,6 +31,10 @@ const LABELS: [&str; 4] = ["host", "verdict", "reason", "destination"];
 pub fn install(config: &Config, clock: Clock) {
     let layer = Lines { format: config.log_format, project: config.project.clone(), clock };
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log).unwrap_or_default();
+    let filter = match format!("{FATAL_TARGET}=error").parse() {
+        Ok(always) => filter.add_directive(always),
+        Err(_) => filter,
+    };
     // A second installation, as in tests, leaves the first in place.
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
 }
@@ -40,6 +46,7 @@ pub fn report_panics() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let stack = std::backtrace::Backtrace::force_capture().to_string();
         tracing::error!(
+            target: FATAL_TARGET,
             fatal = true,
             place,
             stack_trace = format!("panicked at {place}: {why}\n{stack}"),

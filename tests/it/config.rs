@@ -99,6 +99,16 @@ fn a_secret_that_no_header_can_carry_is_refused() {
 }
 
 #[test]
+fn no_filter_hides_why_it_cannot_run() {
+    for filter in ["off", "hyper=info", "info,plaudit=off", "warn"] {
+        let settings = [("PLAUDIT_LOG", filter), ("PLAUDIT_STORE", "sqlite:/nowhere/plaudit.db")];
+        let Output { code, err, .. } = run(&mut command(&settings));
+        assert_eq!((code, err.lines().count()), (Some(1), 1), "{filter}: {err}");
+        assert!(err.contains("CRITICAL") && err.contains("the store cannot be opened"), "{filter}: {err}");
+    }
+}
+
+#[test]
 fn what_is_no_text_is_a_fault_beside_the_others() {
     use std::os::unix::ffi::OsStrExt as _;
     let nonsense = std::ffi::OsStr::from_bytes(b"\xff");
