@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use clap::{Args as _, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use plaudit::cli::{self, Failure};
 use plaudit::config::{Flags, environment};
 
@@ -38,20 +37,8 @@ enum Command {
     Check(Flags),
 }
 
-/// Takes what is no text as text with a mark in it, so that it is found wrong beside all else that is, by the
-/// variable's name.
-fn lossy(command: clap::Command) -> clap::Command {
-    let text = || OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned());
-    let settings: Vec<_> =
-        Flags::augment_args(clap::Command::new("")).get_arguments().map(|arg| arg.get_id().clone()).collect();
-    let taken =
-        move |arg: clap::Arg| if settings.contains(arg.get_id()) { arg.value_parser(text()) } else { arg };
-    command.mut_args(taken.clone()).mut_subcommands(move |command| command.mut_args(taken.clone()))
-}
-
 fn main() -> ExitCode {
-    let matches = lossy(Arguments::command()).get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let arguments = Arguments::parse();
     let run = async {
         match arguments.command {
             None => cli::serve::run(&arguments.flags, &environment).await,

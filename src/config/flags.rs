@@ -1,10 +1,11 @@
 //! The knobs that are no secret.
 
-use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{Arg, Args};
 
 /// Every knob that is no secret, as a flag; each names its variable and its default.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Configuration")]
+#[command(next_help_heading = "Configuration", mut_args(lossy))]
 #[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "these are the words of --help")]
 pub struct Flags {
     /// Address to listen on [default: 127.0.0.1:8080; if PORT is set, 0.0.0.0:$PORT]
@@ -61,4 +62,10 @@ pub struct Flags {
     /// How to log: json (Cloud Logging's fields) or text [default: json, unless standard error is a terminal]
     #[arg(long, env = "PLAUDIT_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<String>,
+}
+
+/// Takes what is no text as text with a mark in it, so that it is found wrong beside all else that is, by the
+/// variable's name.
+fn lossy(flag: Arg) -> Arg {
+    flag.value_parser(OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned()))
 }
