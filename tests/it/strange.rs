@@ -40,6 +40,8 @@ pub(crate) struct Strange {
     mood: Mutex<Mood>,
     /// Opens once for each permit.
     pub(crate) gate: Semaphore,
+    /// A permit for each look for what is owed that has ended.
+    pub(crate) looked: Semaphore,
     /// A permit for each that waits for the gate with what it has recognised.
     pub(crate) held: Semaphore,
     /// A batch with a contribution of this contributor is refused for good.
@@ -57,6 +59,7 @@ impl Strange {
             inner,
             mood: Mutex::new(mood),
             gate: Semaphore::new(0),
+            looked: Semaphore::new(0),
             held: Semaphore::new(0),
             impossible: "the impossible",
             batches: Mutex::default(),
@@ -123,7 +126,9 @@ impl Store for Strange {
 
     async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
         self.other()?;
-        self.inner.owing(milestones, limit).await
+        let owing = self.inner.owing(milestones, limit).await;
+        self.looked.add_permits(1);
+        owing
     }
 
     async fn claim(
