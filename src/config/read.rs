@@ -8,6 +8,9 @@ use super::{
 use crate::domain::{Kind, fold_case};
 use crate::hosts::Rules;
 
+/// A key is a file; its text is no example.
+const APP_KEY_FILE: &str = "PLAUDIT_GITHUB_APP_KEY_FILE=/run/secrets/github-app.pem";
+
 /// Collects what is wrong while it reads what is right.
 pub(super) struct Reader<'a> {
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
@@ -16,7 +19,12 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn fault(&mut self, variable: &str, wrong: &str, example: &str) {
-        self.faults.push(format!("{variable}: {wrong}; for example {variable}={example}"));
+        self.advise(variable, wrong, &format!("{variable}={example}"));
+    }
+
+    /// A fault that another variable mends.
+    pub(super) fn advise(&mut self, variable: &str, wrong: &str, setting: &str) {
+        self.faults.push(format!("{variable}: {wrong}; for example {setting}"));
     }
 
     pub(super) fn value<T>(
@@ -147,12 +155,12 @@ impl Reader<'_> {
             (None, Some(id), Some(key)) => match crate::publish::comment::check_app_key(key.expose()) {
                 Ok(()) => Some(GithubCredential::App { id, key }),
                 Err(wrong) => {
-                    self.app_key_fault(&wrong);
+                    self.advise("PLAUDIT_GITHUB_APP_KEY", &wrong, APP_KEY_FILE);
                     None
                 }
             },
             (None, Some(_), None) => {
-                self.app_key_fault("missing beside PLAUDIT_GITHUB_APP_ID");
+                self.advise("PLAUDIT_GITHUB_APP_KEY", "missing beside PLAUDIT_GITHUB_APP_ID", APP_KEY_FILE);
                 None
             }
             (None, None, Some(_)) => {
@@ -161,18 +169,12 @@ impl Reader<'_> {
             }
             (None, None, None) if wanted => {
                 let wrong = "commenting needs PLAUDIT_GITHUB_TOKEN, or PLAUDIT_GITHUB_APP_ID with PLAUDIT_GITHUB_APP_KEY";
-                self.faults.push(format!("PLAUDIT_COMMENT: {wrong}; for example PLAUDIT_GITHUB_TOKEN_FILE=/run/secrets/github-token"));
+                self.advise("PLAUDIT_COMMENT", wrong, "PLAUDIT_GITHUB_TOKEN_FILE=/run/secrets/github-token");
                 None
             }
             (None, None, None) => None,
         }?;
         wanted.then_some(Commenting { credential, api, template })
-    }
-
-    /// A key is a file; its text is no example.
-    fn app_key_fault(&mut self, wrong: &str) {
-        let example = "PLAUDIT_GITHUB_APP_KEY_FILE=/run/secrets/github-app.pem";
-        self.faults.push(format!("PLAUDIT_GITHUB_APP_KEY: {wrong}; for example {example}"));
     }
 
     pub(super) fn drain(&mut self, flags: &Flags) -> Option<DrainIdentity> {

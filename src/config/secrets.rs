@@ -48,7 +48,8 @@ impl Reader<'_> {
         match (value, file) {
             (None, None) => None,
             (Some(_), Some(_)) => {
-                self.faults.push(format!("{variable}: set it or {file_variable}, not both; for example {file_variable}=/run/secrets/plaudit"));
+                let wrong = format!("set it or {file_variable}, not both");
+                self.advise(variable, &wrong, &format!("{file_variable}=/run/secrets/plaudit"));
                 None
             }
             (Some(value), None) if value.contains(char::REPLACEMENT_CHARACTER) => {
@@ -94,52 +95,46 @@ impl Reader<'_> {
     pub(super) fn hosts(&mut self) -> HostSecrets {
         HostSecrets {
             github: self.secrets("PLAUDIT_GITHUB_SECRET", "a long random text"),
-            gitlab_signing: self.signing_tokens("PLAUDIT_GITLAB_SIGNING_TOKEN"),
-            gitlab_token: self.header_values("PLAUDIT_GITLAB_SECRET"),
+            gitlab_signing: self.signing_tokens(),
+            gitlab_token: self.plain_tokens(),
         }
+    }
+
+    /// Secrets that all have the form they need.
+    fn sound(
+        &mut self,
+        variable: &str,
+        example: &str,
+        is_sound: impl Fn(&str) -> bool,
+        wrong: &str,
+    ) -> Vec<Secret> {
+        let secrets = self.secrets(variable, example);
+        if secrets.iter().all(|secret| is_sound(secret.expose())) {
+            return secrets;
+        }
+        self.fault(variable, wrong, example);
+        Vec::new()
     }
 
     /// API tokens: what cannot stand in a header could never be presented.
     pub(super) fn tokens(&mut self) -> Vec<Secret> {
-        let variable = "PLAUDIT_API_TOKENS";
-        let tokens = self.secrets(variable, "a long random text");
         let presentable =
             |token: &str| token.trim() == token && token.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
-        if tokens.iter().all(|token| presentable(token.expose())) {
-            return tokens;
-        }
-        self.fault(
-            variable,
-            "a token is of visible ASCII characters, with no white space at its ends",
-            "a-long-random-text",
-        );
-        Vec::new()
+        let wrong = "a token is of visible ASCII characters, with no white space at its ends";
+        self.sound("PLAUDIT_API_TOKENS", "a-long-random-text", presentable, wrong)
     }
 
     /// What the host sends as it is: what cannot stand in a header would never come.
-    fn header_values(&mut self, variable: &str) -> Vec<Secret> {
-        let secrets = self.secrets(variable, "a long random text");
-        let sendable = |text: &str| text.trim() == text && !text.contains(char::is_control);
-        if secrets.iter().all(|secret| sendable(secret.expose())) {
-            return secrets;
-        }
+    fn plain_tokens(&mut self) -> Vec<Secret> {
+        let sendable = |token: &str| token.trim() == token && !token.contains(char::is_control);
         let wrong = "a header cannot carry white space at its ends, nor control characters";
-        self.fault(variable, wrong, "a-long-random-text");
-        Vec::new()
+        self.sound("PLAUDIT_GITLAB_SECRET", "a-long-random-text", sendable, wrong)
     }
 
-    fn signing_tokens(&mut self, variable: &str) -> Vec<Secret> {
-        let tokens = self.secrets(variable, SIGNING_EXAMPLE);
-        let sound = tokens.iter().all(|token| signing_key(token.expose()).is_some());
-        if sound {
-            return tokens;
-        }
-        self.fault(
-            variable,
-            "no signing token: whsec_ and then base64, as GitLab shows it once",
-            SIGNING_EXAMPLE,
-        );
-        Vec::new()
+    fn signing_tokens(&mut self) -> Vec<Secret> {
+        let wrong = "no signing token: whsec_ and then base64, as GitLab shows it once";
+        let signs = |token: &str| signing_key(token).is_some();
+        self.sound("PLAUDIT_GITLAB_SIGNING_TOKEN", SIGNING_EXAMPLE, signs, wrong)
     }
 
     pub(super) fn one_secret(&mut self, variable: &str) -> Option<Secret> {

@@ -86,11 +86,11 @@ impl Ready {
     async fn ask(&self, app: &App) -> Answers {
         let mut last = self.0.lock().await;
         // A destination that was down is asked again at once: it may be back.
-        if let Some((at, answers)) = last.clone()
+        if let Some((at, answers)) = &*last
             && at.elapsed() < FRESH
         {
             let destinations = answers.destinations || self.destinations(app).await;
-            return Answers { destinations, ..answers };
+            return Answers { destinations, ..answers.clone() };
         }
         let store = async {
             let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
