@@ -16,7 +16,7 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     telemetry::install(&config, Clock::system());
     telemetry::report_panics();
     serve(&config).await.map_err(|error| {
-        tracing::error!(target: telemetry::FATAL_TARGET, fatal = true, error = format!("{error:#}"), "plaudit cannot run: {error:#}");
+        tracing::error!(target: telemetry::FATAL, error = format!("{error:#}"), "plaudit cannot run: {error:#}");
         Failure::Told
     })
 }
@@ -68,6 +68,6 @@ fn wrong(flags: &Flags, env: &Environment, error: InvalidConfig) -> Failure {
     if let Ok(config) = Config::read(&plain, &silent) {
         telemetry::install(&Config { log_format: LogFormat::Json, ..config }, Clock::system());
     }
-    tracing::error!(target: telemetry::FATAL_TARGET, fatal = true, faults = error.0.join("\n"), "{error}");
+    tracing::error!(target: telemetry::FATAL, faults = error.0.join("\n"), "{error}");
     Failure::WrongTold
 }

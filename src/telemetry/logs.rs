@@ -11,7 +11,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -19,10 +19,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::{Config, LogFormat};
 use crate::runtime::Clock;
 
-/// The name of the field that marks a line as the last one before the process ends.
-pub const FATAL: &str = "fatal";
-/// The target of such lines: no filter hides why a process ended.
-pub const FATAL_TARGET: &str = "plaudit::fatal";
+/// The target of a line that says why the process ends: no filter hides it.
+pub const FATAL: &str = "plaudit::fatal";
 
 /// Fields by which logs are often searched; Cloud Logging indexes them as labels.
 const LABELS: [&str; 4] = ["host", "verdict", "reason", "destination"];
@@ -31,7 +29,7 @@ const LABELS: [&str; 4] = ["host", "verdict", "reason", "destination"];
 pub fn install(config: &Config, clock: Clock) {
     let layer = Lines { format: config.log_format, project: config.project.clone(), clock };
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log).unwrap_or_default();
-    let filter = match format!("{FATAL_TARGET}=error").parse() {
+    let filter = match format!("{FATAL}=error").parse() {
         Ok(always) => filter.add_directive(always),
         Err(_) => filter,
     };
@@ -46,8 +44,7 @@ pub fn report_panics() {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let stack = std::backtrace::Backtrace::force_capture().to_string();
         tracing::error!(
-            target: FATAL_TARGET,
-            fatal = true,
+            target: FATAL,
             place,
             stack_trace = format!("panicked at {place}: {why}\n{stack}"),
             "panic: {why}"
@@ -144,11 +141,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
 impl Lines {
     fn json(&self, event: &Event<'_>, mut fields: Fields) -> serde_json::Result<String> {
         let metadata = event.metadata();
-        let fatal = fields.take(FATAL) == Some(Value::Bool(true));
         let mut text = Vec::with_capacity(1_024);
         let mut serializer = serde_json::Serializer::new(&mut text);
         let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("severity", severity(*metadata.level(), fatal))?;
+        line.serialize_entry("severity", severity(metadata))?;
         line.serialize_entry("message", &fields.take("message"))?;
         line.serialize_entry("time", &self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true))?;
         line.serialize_entry("target", metadata.target())?;
@@ -205,12 +201,11 @@ impl Lines {
 
     /// One line for a person; whatever came from outside is escaped, so that it stays one line.
     fn text(&self, event: &Event<'_>, mut fields: Fields) -> String {
-        let fatal = fields.take(FATAL) == Some(Value::Bool(true));
         let message = fields.take("message").unwrap_or_default();
         let mut line = format!(
             "{} {:<8} {}",
             self.clock.now().format("%H:%M:%S%.3f"),
-            severity(*event.metadata().level(), fatal),
+            severity(event.metadata()),
             escaped(message.as_str().unwrap_or_default()),
         );
         for (name, value) in &fields.0 {
@@ -235,9 +230,9 @@ const HTTP_REQUEST: [(&str, &str); 6] = [
     ("http_remote_ip", "remoteIp"),
 ];
 
-fn severity(level: Level, fatal: bool) -> &'static str {
-    match level {
-        _ if fatal => "CRITICAL",
+fn severity(metadata: &Metadata<'_>) -> &'static str {
+    match *metadata.level() {
+        _ if metadata.target() == FATAL => "CRITICAL",
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
         Level::INFO => "INFO",

@@ -3,5 +3,5 @@
 mod logs;
 mod metrics;
 
-pub use logs::{FATAL, FATAL_TARGET, install, report_panics};
+pub use logs::{FATAL, install, report_panics};
 pub use metrics::Metrics;
