@@ -167,8 +167,8 @@ pub(super) async fn claim(
     }
 }
 
-/// Holds a recognition that may be tried `now`; false where somebody else was first. What changes for
-/// another destination meanwhile does not matter.
+/// Holds a recognition that was found due; false where somebody else was first. What changes for another
+/// destination meanwhile does not matter.
 async fn hold(
     client: &Client,
     document: &FirestoreDocument,
@@ -177,14 +177,50 @@ async fn hold(
     until: Moment,
     retry: &mut Retry,
 ) -> Result<bool, StoreError> {
-    let field = next_field(destination);
-    let fields = BTreeMap::from([(field.clone(), timestamp(until)?)]);
-    let id = codec::id_of(document);
-    let mut unchanged = unchanged(document)?;
+    let next = Next { destination, at: until, another_try: false };
+    let may_be_tried = |document: &FirestoreDocument| {
+        Ok(codec::next_of(document, destination)?.is_some_and(|next| next <= now))
+    };
+    let id = codec::id_of(document).to_owned();
+    set_next(client, id, Some(unchanged(document)?), &next, may_be_tried, retry).await
+}
+
+/// From when on a recognition may be tried again at a destination.
+struct Next {
+    destination: Destination,
+    at: Moment,
+    /// Whether that is because a try failed.
+    another_try: bool,
+}
+
+/// Says from when on a recognition may be tried, as long as it is still one that `concerns`. `found` is the
+/// state in which it was seen to be one already; whatever changes meanwhile, it is looked at again.
+async fn set_next(
+    client: &Client,
+    id: String,
+    mut found: Option<FirestoreWritePrecondition>,
+    next: &Next,
+    concerns: impl Fn(&FirestoreDocument) -> Result<bool, StoreError>,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    let field = next_field(next.destination);
+    let fields = BTreeMap::from([(field.clone(), timestamp(next.at)?)]);
     for _ in 0..ROUNDS {
+        let unchanged = match found.take() {
+            Some(unchanged) => unchanged,
+            None => match client.get_one(RECOGNITIONS, id.clone(), retry).await? {
+                Some(document) if concerns(&document)? => unchanged(&document)?,
+                _ => return Ok(false),
+            },
+        };
+        let mut transforms = Vec::new();
+        if next.another_try {
+            let increment = FirestoreFieldTransformType::Increment(codec::integer(1));
+            transforms.push(FirestoreFieldTransform::new(format!("tries.{}", next.destination), increment));
+        }
         let mut writes = client.writes();
         writes
-            .update_object(RECOGNITIONS, id, &fields, Some(vec![field.clone()]), Some(unchanged), Vec::new())
+            .update_object(RECOGNITIONS, &id, &fields, Some(vec![field.clone()]), Some(unchanged), transforms)
             .map_err(refused)?;
         match client.commit(&writes, retry).await {
             Ok(_) => return Ok(true),
@@ -192,14 +228,8 @@ async fn hold(
             Err(Fault::Missing(_)) => return Ok(false),
             Err(fault) => return Err(fault.into()),
         }
-        match client.get_one(RECOGNITIONS, id.to_owned(), retry).await? {
-            Some(document) if codec::next_of(&document, destination)?.is_some_and(|next| next <= now) => {
-                unchanged = self::unchanged(&document)?;
-            }
-            _ => return Ok(false),
-        }
     }
-    Ok(false)
+    Err(Fault::Changed.into())
 }
 
 fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition, StoreError> {
@@ -261,30 +291,11 @@ async fn put_off(
     at: Moment,
     retry: &mut Retry,
 ) -> Result<(), StoreError> {
-    let field = next_field(destination);
-    let tries = format!("tries.{destination}");
-    for _ in 0..ROUNDS {
-        let Some(document) = client.get_one(RECOGNITIONS, id.clone(), retry).await? else {
-            return Ok(());
-        };
-        if !codec::read::<RecognitionFields>(&document)?.is_due(destination) {
-            return Ok(());
-        }
-        let fields = BTreeMap::from([(field.clone(), timestamp(at)?)]);
-        let increment = FirestoreFieldTransformType::Increment(codec::integer(1));
-        let transforms = vec![FirestoreFieldTransform::new(tries.clone(), increment)];
-        let unchanged = Some(unchanged(&document)?);
-        let mut writes = client.writes();
-        writes
-            .update_object(RECOGNITIONS, &id, &fields, Some(vec![field.clone()]), unchanged, transforms)
-            .map_err(refused)?;
-        match client.commit(&writes, retry).await {
-            Ok(_) => return Ok(()),
-            Err(Fault::Changed | Fault::Missing(_)) => {}
-            Err(fault) => return Err(fault.into()),
-        }
-    }
-    Err(Fault::Changed.into())
+    let next = Next { destination, at, another_try: true };
+    let is_due =
+        |document: &FirestoreDocument| Ok(codec::read::<RecognitionFields>(document)?.is_due(destination));
+    set_next(client, id, None, &next, is_due, retry).await?;
+    Ok(())
 }
 
 /// How much waits: a count and the oldest, for each destination.
