@@ -192,6 +192,9 @@ fn contribution(name: &str, n: usize, to_many: bool) -> Contribution {
         repository: None,
         private: false,
         user_id: None,
+        account_url: None,
+        labels: None,
+        landed_at: None,
         content: None,
     }
 }

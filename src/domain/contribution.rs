@@ -4,7 +4,7 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ContributorId, HostName, Moment, fold_case, keepable};
+use super::{ContributorId, HostName, Labels, Moment, WorkId, fold_case, keepable};
 
 /// The longest title, in characters.
 const LONGEST_TITLE: usize = 500;
@@ -85,7 +85,7 @@ pub struct Source(String);
 
 /// A fingerprint of what a client posted, to tell the same again from another body under a known id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Content(pub [u8; 16]);
+pub struct Fingerprint(pub [u8; 16]);
 
 /// One thing a contributor did.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,11 +108,27 @@ pub struct Contribution {
     pub private: bool,
     /// The host's numeric id of the contributor's account, where the payload has it.
     pub user_id: Option<u64>,
+    /// The contributor's page on a self-managed host, from the payload's own URLs; `None` where the host's
+    /// name alone tells it.
+    pub account_url: Option<String>,
+    /// The labels of the pull request or issue, where the payload has them.
+    pub labels: Option<Labels>,
+    /// When this part of a pull request landed on the default branch, where the payload says that it did.
+    pub landed_at: Option<Moment>,
     /// What a client posted; `None` where the identity says it all, as with every host.
-    pub content: Option<Content>,
+    pub content: Option<Fingerprint>,
 }
 
 impl Contribution {
+    /// The piece of work that this is part of. Of one pull request there is a part for each login.
+    #[must_use]
+    pub fn work(&self) -> WorkId {
+        let id = self.id.as_str();
+        let parted = self.kind == Kind::PULL_REQUEST && self.content.is_none();
+        let whole = parted.then(|| id.rsplit_once(':')).flatten().map_or(id, |(work, _)| work);
+        WorkId::new(whole)
+    }
+
     /// A host's title, cut to what is kept.
     #[must_use]
     pub fn clip_title(title: &str) -> String {
@@ -216,12 +232,15 @@ impl Draft {
             repository: self.repository,
             private: false,
             user_id: None,
+            account_url: None,
+            labels: None,
+            landed_at: None,
             content: Some(content),
         })
     }
 
     /// The fingerprint of all that was given, each field set off by its length.
-    fn content(&self) -> Content {
+    fn content(&self) -> Fingerprint {
         let contributor = fold_case(&self.contributor);
         let given = [
             Some(&contributor),
@@ -238,7 +257,7 @@ impl Draft {
         }
         let mut short = [0; 16];
         short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
-        Content(short)
+        Fingerprint(short)
     }
 }
 

@@ -4,11 +4,13 @@ mod contribution;
 mod contributor;
 mod milestones;
 mod recognition;
+mod review;
 
-pub use contribution::{Content, Contribution, ContributionId, Draft, InvalidDraft, Kind, Source};
+pub use contribution::{Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source};
 pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost, fold_case};
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
+pub use review::{Labels, Review, Ruling, WorkId};
 
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.
 pub type Moment = chrono::DateTime<chrono::Utc>;

@@ -194,6 +194,9 @@ impl Origin {
             repository: Some(self.name.clone()),
             private: self.private,
             user_id: None,
+            account_url: None,
+            labels: None,
+            landed_at: None,
             content: None,
         }
     }

@@ -148,7 +148,10 @@ pub enum Novelty {
 impl Novelty {
     /// What a repeat is, by what was posted then and now.
     #[must_use]
-    pub fn of_repeat(known: Option<crate::domain::Content>, again: Option<crate::domain::Content>) -> Self {
+    pub fn of_repeat(
+        known: Option<crate::domain::Fingerprint>,
+        again: Option<crate::domain::Fingerprint>,
+    ) -> Self {
         if known == again { Self::Same } else { Self::Different }
     }
 }

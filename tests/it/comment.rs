@@ -96,6 +96,9 @@ fn opened(id: &str) -> Contribution {
         repository: Some("o/r".into()),
         private: false,
         user_id: Some(1),
+        account_url: None,
+        labels: None,
+        landed_at: None,
         content: None,
     }
 }

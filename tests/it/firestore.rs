@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use plaudit::domain::{Content, Contribution, Destination, Milestones};
+use plaudit::domain::{Contribution, Destination, Fingerprint, Milestones};
 use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -156,7 +156,8 @@ async fn an_answer_that_is_lost_among_strangers_and_old_repeats_counts_once() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
-    let posted = |content| Contribution { content: Some(Content([content; 16])), ..done("posted", "ben") };
+    let posted =
+        |content| Contribution { content: Some(Fingerprint([content; 16])), ..done("posted", "ben") };
     ledger.direct.record(&[done("old", "ann"), posted(1)], at(0)).await.unwrap();
     // The first commit meets the repeats, the second is applied and its answer lost.
     ledger.proxy.fault("Commit", Fault::HoldAnswer(released()));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
-use plaudit::domain::{Content, Contribution, Destination};
+use plaudit::domain::{Contribution, Destination, Fingerprint};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::{Settled, Store};
@@ -154,7 +154,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
         url: Some("https://github.com/o/r/pull/7".into()),
         repository: Some("o/r".into()),
         user_id: Some(7),
-        content: Some(Content([1; 16])),
+        content: Some(Fingerprint([1; 16])),
         ..done("c", "github:octocat")
     };
     store.record(std::slice::from_ref(&whole), at(0)).await.unwrap();

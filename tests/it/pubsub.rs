@@ -42,6 +42,9 @@ fn contribution(contributor: &str, host: &str, private: bool) -> Contribution {
         repository: Some("o/r".into()),
         private,
         user_id: Some(1),
+        account_url: None,
+        labels: None,
+        landed_at: None,
         content: None,
     }
 }

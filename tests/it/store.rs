@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use plaudit::domain::{
-    Content, Contribution, ContributionId, ContributorId, Destination, Kind, Milestones, Moment, Recognition,
-    RecognitionId, Standing, owed,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, Kind, Milestones, Moment,
+    Recognition, RecognitionId, Standing, owed,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
@@ -56,6 +56,9 @@ pub fn done(id: &str, by: &str) -> Contribution {
         repository: None,
         private: false,
         user_id: None,
+        account_url: None,
+        labels: None,
+        landed_at: None,
         content: None,
     }
 }
@@ -136,7 +139,7 @@ async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
         repository: Some("o/r".into()),
         private: true,
         user_id: Some(583_231),
-        content: Some(Content([7; 16])),
+        content: Some(Fingerprint([7; 16])),
         ..done("github:42:pull_request:7", "github:octocat")
     };
     let recorded = store.record(std::slice::from_ref(&private), at(0)).await.unwrap();
@@ -186,8 +189,8 @@ async fn of_contributions_together_each_has_its_own_tally(store: &dyn Store) {
 }
 
 async fn a_repeat_counts_nothing(store: &dyn Store) {
-    let posted = Contribution { content: Some(Content([1; 16])), ..done("posted", "ann") };
-    let other = Contribution { content: Some(Content([2; 16])), ..posted.clone() };
+    let posted = Contribution { content: Some(Fingerprint([1; 16])), ..done("posted", "ann") };
+    let other = Contribution { content: Some(Fingerprint([2; 16])), ..posted.clone() };
     store.record(&[posted.clone(), done("a", "ann")], at(0)).await.unwrap();
     assert_eq!(told(&store.record(std::slice::from_ref(&posted), at(1)).await.unwrap()), [(Same, 2)]);
     assert_eq!(told(&store.record(std::slice::from_ref(&other), at(1)).await.unwrap()), [(Different, 2)]);
@@ -208,7 +211,8 @@ async fn a_repeat_counts_nothing(store: &dyn Store) {
 }
 
 async fn a_repeat_inside_a_batch_counts_once(store: &dyn Store) {
-    let posted = |content| Contribution { content: Some(Content([content; 16])), ..done("posted", "ann") };
+    let posted =
+        |content| Contribution { content: Some(Fingerprint([content; 16])), ..done("posted", "ann") };
     let batch = [posted(1), done("a", "ann"), posted(1), posted(2), posted(1), posted(2)];
     let recorded = store.record(&batch, at(0)).await.unwrap();
     let expected = [(New, 1), (New, 2), (Same, 2), (Different, 2), (Same, 2), (Different, 2)];
@@ -304,7 +308,7 @@ async fn a_recognition_is_made_once(store: &dyn Store) {
     let third = Contribution {
         private: true,
         user_id: Some(9),
-        content: Some(Content([3; 16])),
+        content: Some(Fingerprint([3; 16])),
         ..done("third", "ann")
     };
     store.record(&[done("a", "ann"), done("b", "ann"), third.clone()], at(0)).await.unwrap();

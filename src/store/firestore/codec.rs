@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{
-    Content, Contribution, ContributionId, ContributorId, Destination, Kind, Moment, Recognition,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, Kind, Moment, Recognition,
     RecognitionId, Standing,
 };
 use crate::store::{Contributor, Counted, Progress, StoreError};
@@ -237,11 +237,11 @@ impl ContributionFields {
         self.commit.as_deref() == Some(commit)
     }
 
-    pub(super) fn content(&self) -> Result<Option<Content>, StoreError> {
+    pub(super) fn content(&self) -> Result<Option<Fingerprint>, StoreError> {
         let read = |digits: &String| {
             let mut content = [0; 16];
             hex::decode_to_slice(digits, &mut content)
-                .map(|()| Content(content))
+                .map(|()| Fingerprint(content))
                 .map_err(|_| broken("contribution", &self.id))
         };
         self.content.as_ref().map(read).transpose()
@@ -262,6 +262,9 @@ impl ContributionFields {
             repository: self.repository,
             private: self.private,
             user_id: self.user_id.map(i64::cast_unsigned),
+            account_url: None,
+            labels: None,
+            landed_at: None,
             id: ContributionId::from_text(self.id),
         })
     }

@@ -12,7 +12,7 @@ use firestore::{
 use super::codec::{self, ContributionFields, ContributorFields, ContributorNames, document_id};
 use super::queries::{CONTRIBUTIONS, CONTRIBUTORS};
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{Content, Contribution, ContributorId, Moment};
+use crate::domain::{Contribution, ContributorId, Fingerprint, Moment};
 use crate::store::{Novelty, Recorded, StoreError};
 
 /// How often repeats may turn up in one batch: each time they are taken out, so more than once only if
@@ -35,7 +35,7 @@ enum Fate {
 /// What a repeat is held against: what was counted first, and for whom.
 #[derive(Clone)]
 struct Known {
-    content: Option<Content>,
+    content: Option<Fingerprint>,
     contributor: ContributorId,
 }
 

@@ -3,7 +3,8 @@
 use rusqlite::Row;
 
 use crate::domain::{
-    Content, Contribution, ContributionId, ContributorId, Kind, Moment, Recognition, RecognitionId, Standing,
+    Contribution, ContributionId, ContributorId, Fingerprint, Kind, Moment, Recognition, RecognitionId,
+    Standing,
 };
 use crate::store::{Contributor, Counted};
 
@@ -53,7 +54,10 @@ pub(super) fn counted(row: &Row<'_>, at: usize) -> rusqlite::Result<Counted> {
         repository: text(6)?,
         private: row.get(at + 7)?,
         user_id: row.get::<_, Option<i64>>(at + 8)?.map(unsigned),
-        content: row.get::<_, Option<[u8; 16]>>(at + 9)?.map(Content),
+        account_url: None,
+        labels: None,
+        landed_at: None,
+        content: row.get::<_, Option<[u8; 16]>>(at + 9)?.map(Fingerprint),
     };
     Ok(Counted { contribution, recorded_at: moment(row.get(at + 10)?)? })
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Transaction, params};
 
 use super::rows::{contributor_id, signed, unsigned};
-use crate::domain::{Content, Contribution, Destination, Moment, Recognition};
+use crate::domain::{Contribution, Destination, Fingerprint, Moment, Recognition};
 use crate::store::{Novelty, Recorded};
 
 pub(super) fn record_one(
@@ -55,7 +55,7 @@ pub(super) fn known(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite
             let (tally, recognised) = (unsigned(row.get(0)?), unsigned(row.get(1)?));
             let counted_for = contributor_id(&contributor)?;
             Ok(Recorded {
-                novelty: Novelty::of_repeat(content.map(Content), c.content),
+                novelty: Novelty::of_repeat(content.map(Fingerprint), c.content),
                 tally,
                 recognised,
                 counted_for: (counted_for != c.contributor).then_some(counted_for),
