@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::served::{Served, TOKEN, client};
-use crate::tools::left_out;
+use crate::tools::{left_out, quick_leaves_out};
 
 const CSS: &str = include_str!("../../src/http/docs/app.css");
 
@@ -167,6 +167,10 @@ struct Browser {
 impl Browser {
     /// Opens one; where there is none, says so and returns nothing, unless one is required.
     async fn open() -> Option<Self> {
+        const WHAT: &str = "the page at /docs in a browser";
+        if quick_leaves_out(WHAT) {
+            return None;
+        }
         let started = Command::new("chromedriver")
             .args(["--port=0", "--log-level=SEVERE"])
             .stdout(Stdio::piped())
@@ -178,7 +182,7 @@ impl Browser {
             Err(error) => {
                 let why =
                     format!("chromedriver cannot be started ({error}); install chromium and chromium-driver");
-                left_out("the page at /docs in a browser", &why);
+                left_out(WHAT, &why);
                 return None;
             }
         };

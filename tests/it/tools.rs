@@ -13,6 +13,15 @@ pub fn left_out(what: &str, why: &str) {
     std::io::stderr().write_all(format!("LEFT OUT: {what}: {why}\n").as_bytes()).unwrap();
 }
 
+/// Whether `PLAUDIT_TEST_QUICK=1` leaves out `what`, which starts an emulator or a browser; says so if it does.
+pub fn quick_leaves_out(what: &str) -> bool {
+    let quick = environment("PLAUDIT_TEST_QUICK").is_some_and(|value| value == "1");
+    if quick {
+        left_out(what, "PLAUDIT_TEST_QUICK=1 starts neither an emulator nor a browser");
+    }
+    quick
+}
+
 /// Whether a shell command succeeds.
 pub fn succeeds(command: &str) -> bool {
     let mut shell = Command::new("sh");
