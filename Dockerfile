@@ -1,17 +1,18 @@
-# plaudit for Cloud Run or any other place that runs containers: two stages, the second holds one file of ours.
+# The image for Cloud Run or any other place that runs containers. It has two stages; the second adds one file, the program.
 #
 # Both base images are named by tag. To pin them, replace each tag by its digest
-# (docker buildx imagetools inspect IMAGE prints it), and renew it with each security update.
+# (docker buildx imagetools inspect IMAGE prints it), and update it with each security update.
 
-# What the program runs on. .ci/image puts a stand-in here, so that it needs no image registry.
+# The base image of the second stage. .ci/image replaces it, so that it needs no image registry.
 ARG RUNTIME=gcr.io/distroless/cc-debian13:nonroot
 
-# Debian 13, as in the last stage: a binary must not meet an older C library than it was linked with.
+# Debian 13, as in the last stage: the C library there must not be older than the one the binary is linked with.
+# The compiler's version is the one in rust-toolchain.toml.
 FROM rust:1.95-trixie AS build
 WORKDIR /src
 
-# The dependencies first, with an empty program around them: this layer is made again only when they change.
-# A bench that Cargo.toml names must exist, so it gets a stub too.
+# First the dependencies, with an empty program: this layer is built again only when they change.
+# Each bench that Cargo.toml names must exist, so it gets an empty file too.
 COPY Cargo.toml Cargo.lock ./
 # hadolint ignore=SC2013
 RUN mkdir -p src benches \
@@ -23,22 +24,22 @@ RUN mkdir -p src benches \
     && cargo build --release --locked --bin plaudit \
     && rm -r src benches
 
-# Then the program. Cargo goes by file times, and those of the checkout may be older than the stubs': hence touch.
-# It comes out stripped, as Cargo.toml says.
+# Then the program. Cargo compares file times, and those of the checkout may be older than those of the empty files: hence
+# touch. Cargo.toml strips the binary.
 COPY . .
 RUN find src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin plaudit
 
-# Nothing but the C library, the certificates of the public authorities, and the program; no shell, and not root.
-# checkov:skip=CKV_DOCKER_7:The tag stands in RUNTIME, above.
-# checkov:skip=CKV_DOCKER_2:Cloud Run asks /healthz itself and ignores HEALTHCHECK; there is no shell in the image to ask with.
+# Only the C library, the certificates of the public authorities, and the program. No shell; the user is not root.
+# checkov:skip=CKV_DOCKER_7:The tag is in RUNTIME, above.
+# checkov:skip=CKV_DOCKER_2:Cloud Run requests /healthz itself and ignores HEALTHCHECK; the image has no shell for one.
 # hadolint ignore=DL3006
 FROM ${RUNTIME} AS runtime
 COPY --from=build /src/target/release/plaudit /usr/local/bin/plaudit
 USER 65532:65532
 
-# Cloud Run sets PORT itself. Set here too, so that `docker run -p 8080:8080` reaches the program:
-# with PORT it listens on all addresses, without it on loopback only.
+# Cloud Run sets PORT itself. It is set here too, so that `docker run -p 8080:8080` reaches the program:
+# with PORT the program listens on all addresses, without it on loopback only.
 ENV PORT=8080
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/plaudit"]

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know by itself: how hosts sign, and what no schema can say."""
+"""What schemathesis cannot read from the description: how hosts sign, and the rules that no schema can express."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ SIGNED = os.environ.get("SIGNED") == "1"
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Proves every delivery, over the very bytes that are sent, in the run that asks for it."""
+    """Signs every delivery over the bytes that are sent, if SIGNED is set."""
     if SIGNED:
         kwargs["auth"] = prove
 
@@ -27,7 +27,7 @@ def prove(request):
     return request
 
 
-# What a refusal of data that fits its schema may be for: the field, and a word of the reason.
+# The allowed reasons for refusing data that fits its schema: the field, and a word of the reason.
 REASONS = {
     "listContributors": [("cursor", "")],
     "listContributionsOf": [("cursor", "")],
@@ -46,7 +46,7 @@ REASONS = {
 
 @schemathesis.check
 def refused_for_a_reason(ctx, response, case):
-    """What fits the schema is refused only for what no schema can say."""
+    """Data that fits the schema is refused only by a rule that no schema can express."""
     operation = case.operation.definition.raw.get("operationId")
     if response.status_code != 400 or operation not in REASONS or case.meta is None:
         return

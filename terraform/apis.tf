@@ -1,4 +1,4 @@
-# The Google APIs this needs. They stay on when this is destroyed: others in the project may use them.
+# The Google APIs that this configuration needs. They stay enabled after a destroy: others in the project may use them.
 resource "google_project_service" "apis" {
   for_each = toset([
     "artifactregistry", "cloudscheduler", "firestore", "iam", "logging", "monitoring", "pubsub", "run", "secretmanager",

@@ -1,8 +1,8 @@
-# One page: is it up, is it fast, what comes in, what goes out, what waits. Two charts to a row.
+# One page with availability, latency, deliveries, recognitions and the outbox. Two charts in a row.
 locals {
   charts = [
     { title = "Requests by code", unit = "1/s", filter = local.series.requests, aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["metric.labels.response_code_class"] },
-    { title = "Answers: 99th percentile, without event streams", unit = "s", filter = local.series.request_seconds, aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
+    { title = "Latency: 99th percentile, without event streams", unit = "s", filter = local.series.request_seconds, aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = [] },
     { title = "Deliveries by verdict", unit = "1/min", filter = local.series.deliveries, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.labels.host", "metric.labels.verdict"] },
     { title = "Ignored deliveries by reason", unit = "1/min", filter = "${local.series.deliveries} AND metric.labels.verdict = \"ignored\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.labels.reason"] },
     { title = "Recognitions made", unit = "1/min", filter = local.series.recognitions_made, aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] },
@@ -46,7 +46,7 @@ locals {
     }
   ]
 
-  # What is left of each promise, as a number that turns red at nothing.
+  # What is left of each error budget, as a number that turns red at zero.
   budget_tiles = [
     for i, slo in [google_monitoring_slo.availability, google_monitoring_slo.latency] : {
       xPos   = i * 24

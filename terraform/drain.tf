@@ -1,14 +1,14 @@
-# Once a minute the service is asked to recognise what is owed and to publish what waits: what a crash or a publisher's
-# outage left behind goes out then, even if no request comes.
+# Cloud Scheduler calls /internal/drain once a minute. The service then makes the recognitions that are owed and publishes
+# those that wait, also after a crash or an outage of Pub/Sub, and also if no other request comes.
 #
-# Cloud Run lets everyone in (var.public_access), so the program verifies the token itself: Google's signature, this
-# audience, this service account. The audience is a fixed word and not the service's URL: the program must know it, and a
-# service cannot have its own URL in its environment before it exists.
+# Cloud Run admits everyone (var.public_access), so the program verifies the token itself: Google's signature, this
+# audience, this service account. The audience is a fixed word and not the service's URL, because the program needs it in
+# its environment, and a service has no URL before it is created.
 locals {
   drain_audience = "${var.name}-drain"
 }
 
-# It is granted nothing: its only use is to prove who asks.
+# It has no grants: it only identifies the caller.
 resource "google_service_account" "drain" {
   account_id   = "${var.name}-drain"
   display_name = "${var.name}: calls /internal/drain"
@@ -24,7 +24,7 @@ resource "google_cloud_scheduler_job" "drain" {
   time_zone        = "Etc/UTC"
   attempt_deadline = "55s"
 
-  # No retries: the next minute is the retry, and two drains at once gain nothing.
+  # No retries: the next call comes within a minute, and two drains at once would not be faster.
   retry_config {
     retry_count = 0
   }

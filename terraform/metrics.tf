@@ -1,14 +1,14 @@
-# What the logs say, as numbers. Two kinds of log lines are read, both of the service's own revisions:
-# - Cloud Run's request log: one line for each request, whether or not the program ever saw it;
-# - the program's lines (JSON on standard error). Relied on are the fields delivery, host, verdict, reason, recognition,
+# Log-based metrics. They read two kinds of log lines, both of the service's own revisions:
+# - Cloud Run's request log: one line for each request, also for one that never reached the program;
+# - the program's lines (JSON on standard error). The metrics need the fields delivery, host, verdict, reason, recognition,
 #   destination, outbox_waiting and outbox_oldest_seconds, and the messages "recognition … made" and "recognition … published".
-#   Whoever renames one there must rename it here; .ci/terraform notices.
+#   If one is renamed in the program, rename it here too; .ci/terraform checks it.
 locals {
   service_logs = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\""
   request_logs = "${local.service_logs} AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Frequests\""
   program_logs = "${local.service_logs} AND logName=\"projects/${var.project_id}/logs/run.googleapis.com%2Fstderr\""
 
-  # Each counter: which lines, and what to tell them apart by.
+  # Each counter: its log lines and its labels.
   counters = {
     deliveries = {
       description = "Verified deliveries, by host, verdict and reason."
@@ -20,7 +20,7 @@ locals {
       }
     }
     failed_signatures = {
-      description = "Requests to a webhook that were not or wrongly signed (401), by host."
+      description = "Requests to a webhook that were unsigned or wrongly signed (401), by host."
       filter      = "${local.request_logs} AND httpRequest.status=401 AND httpRequest.requestUrl=~\"/webhooks/\""
       labels = {
         host = "REGEXP_EXTRACT(httpRequest.requestUrl, \"/webhooks/([a-z]+)\")"
@@ -45,7 +45,7 @@ locals {
     }
   }
 
-  # Each distribution: which lines, and the number in them.
+  # Each distribution: its log lines, and the number that it reads from them.
   distributions = {
     # Not Cloud Run's own request_latencies: that counts event streams, which last minutes by design.
     request_seconds = {
@@ -130,7 +130,7 @@ resource "google_logging_metric" "distributions" {
   depends_on = [google_project_service.apis]
 }
 
-# How Cloud Monitoring names the above, and what else the alerts and the dashboard look at.
+# The filters for these metrics in Cloud Monitoring, and for Google's own metrics in the alerts and the dashboard.
 locals {
   on_service = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${var.name}\""
 

@@ -18,7 +18,7 @@ output "webhook_urls" {
 
 output "topic" {
   value       = google_pubsub_topic.recognitions.id
-  description = "The topic of the recognitions, to make subscriptions to."
+  description = "The topic of the recognitions, for subscriptions."
 }
 
 output "example_subscription" {
@@ -28,7 +28,7 @@ output "example_subscription" {
 
 output "dead_letter_subscription" {
   value       = google_pubsub_subscription.dead_letters.id
-  description = "Where dead letters wait."
+  description = "The subscription that keeps dead letters."
 }
 
 output "image_repository" {

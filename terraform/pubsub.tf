@@ -1,12 +1,13 @@
-# Recognitions go out here: CloudEvents in binary mode, JSON data, the same id on every try.
+# The topic of the recognitions: CloudEvents in binary mode, JSON data, the same id on every try.
 #
-# On a schema for the topic. Pub/Sub holds a message against a schema and refuses what does not fit. An AVRO schema would
-# refuse these messages: in its JSON a nullable value is wrapped ({"string": "…"}) and may not be left out (tried at
-# Google's emulator), while the data here is plain JSON. A protocol buffer schema (recognition.proto) reads plain JSON and
-# takes null for absent, but refuses fields it does not know (tried with protobuf's own JSON parser; the emulator has no
-# such schemas): each field added within v1 would need its schema revision deployed before the program, and the wrong order
-# would hold up every recognition (in the outbox: late, not lost). The program's own tests hold every message against the
-# JSON Schema before anything is deployed. So the check at the topic is for those who want it: message_schema = true.
+# Why the topic has no schema by default. With a schema, Pub/Sub refuses every message that does not fit it.
+# - An AVRO schema would refuse these messages: in AVRO's JSON a nullable value is wrapped ({"string": "…"}) and may not be
+#   absent (tested with Google's emulator), and the data here is plain JSON.
+# - A protocol buffer schema (recognition.proto) accepts plain JSON and treats null as absent, but refuses unknown fields
+#   (tested with protobuf's own JSON parser; the emulator has no such schemas). So each field added within v1 would need its
+#   schema revision before the program is deployed; in the wrong order every recognition would wait in the outbox.
+# The program's tests validate every message against the JSON Schema before anything is deployed. message_schema = true
+# adds the check at the topic.
 resource "google_pubsub_schema" "recognition" {
   count = var.message_schema ? 1 : 0
 
@@ -18,13 +19,13 @@ resource "google_pubsub_schema" "recognition" {
 }
 
 resource "google_pubsub_topic" "recognitions" {
-  # checkov:skip=CKV_GCP_83:Google encrypts at rest; a key of one's own adds a way to lose messages, and they hold public names.
+  # checkov:skip=CKV_GCP_83:Google encrypts at rest; a customer-managed key adds a way to lose messages, and the messages contain public names.
   name = "${var.name}-recognitions"
 
   # A new consumer can go back a week.
   message_retention_duration = "604800s"
 
-  # At rest in the one region only.
+  # Stored in this region only.
   message_storage_policy {
     allowed_persistence_regions = [var.region]
   }
@@ -46,9 +47,9 @@ resource "google_pubsub_topic_iam_member" "service_publishes" {
   member = google_service_account.service.member
 }
 
-# What a consumer gives back too often comes here, and an alert says so.
+# Messages that a consumer did not acknowledge after ten attempts. An alert reports them.
 resource "google_pubsub_topic" "dead_letters" {
-  # checkov:skip=CKV_GCP_83:Google encrypts at rest; a key of one's own adds a way to lose messages, and they hold public names.
+  # checkov:skip=CKV_GCP_83:Google encrypts at rest; a customer-managed key adds a way to lose messages, and the messages contain public names.
   name                       = "${var.name}-dead-letters"
   message_retention_duration = "604800s"
 
@@ -59,7 +60,7 @@ resource "google_pubsub_topic" "dead_letters" {
   depends_on = [google_project_service.apis]
 }
 
-# Without a subscription a dead letter would be dropped the moment it arrives.
+# Without a subscription the topic would drop a dead letter at once.
 resource "google_pubsub_subscription" "dead_letters" {
   name                       = "${var.name}-dead-letters"
   topic                      = google_pubsub_topic.dead_letters.id
@@ -71,7 +72,7 @@ resource "google_pubsub_subscription" "dead_letters" {
   }
 }
 
-# A subscription to look at and to copy: what a bot that sends a gift would have.
+# An example subscription: what a bot would have.
 resource "google_pubsub_subscription" "example" {
   count = var.example_subscription ? 1 : 0
 
@@ -96,8 +97,8 @@ resource "google_pubsub_subscription" "example" {
   }
 }
 
-# It is Pub/Sub itself that moves a dead letter: its service agent takes it from the one and gives it to the other.
-# Without both grants nothing fails visibly, and nothing is moved.
+# Pub/Sub's service agent moves dead letters from the subscription to the topic. Without both grants it moves nothing, and
+# no error shows.
 locals {
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }

@@ -1,4 +1,4 @@
-# Where the image lives. A tag, once pushed, can be neither moved nor removed; what has no tag goes after a month.
+# The registry of the images. A pushed tag can be neither moved nor removed; images without a tag are deleted after a month.
 resource "google_artifact_registry_repository" "images" {
   # checkov:skip=CKV_GCP_84:The images hold no secrets; the source is public.
   repository_id = var.name

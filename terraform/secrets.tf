@@ -1,5 +1,5 @@
-# The secrets, empty. Their versions are made outside (output secret_commands), so that no value is ever in a state file
-# or a plan. Which version runs is var.secret_versions: a pinned number, so that a rotation is a deployment.
+# The secrets, without values. Their versions are added with gcloud (output secret_commands), so that no value is ever in a
+# state file or a plan. var.secret_versions names the version that runs by its number, so that a new value is a deployment.
 locals {
   secret_ids = {
     PLAUDIT_GITHUB_SECRET        = "${var.name}-github-secret"
@@ -17,7 +17,7 @@ resource "google_secret_manager_secret" "secrets" {
   secret_id           = each.value
   deletion_protection = var.deletion_protection
 
-  # Kept in the one region: secrets go nowhere the data does not.
+  # Stored in the same region as the data.
   replication {
     user_managed {
       replicas {
@@ -29,7 +29,7 @@ resource "google_secret_manager_secret" "secrets" {
   depends_on = [google_project_service.apis]
 }
 
-# Each wired secret may be read by the service, one by one; the others by nobody.
+# The service may read exactly the secrets that var.secret_versions names.
 resource "google_secret_manager_secret_iam_member" "service" {
   for_each = var.secret_versions
 

@@ -1,5 +1,5 @@
-# The service, as an identity of its own that may do exactly: read the wired secrets (secrets.tf), use the one database
-# (store.tf), publish to the one topic (pubsub.tf).
+# The service's own account. It may only read the secrets named in var.secret_versions (secrets.tf), use the one database
+# (store.tf) and publish to the one topic (pubsub.tf).
 resource "google_service_account" "service" {
   account_id   = "${var.name}-service"
   display_name = "${var.name}: the service"
@@ -81,7 +81,7 @@ resource "google_cloud_run_v2_service" "plaudit" {
         }
       }
 
-      # Both ask whether the process lives, not whether the store answers: restarting an instance mends no database.
+      # Both probes check that the process runs, not that the store answers: restarting an instance repairs no database.
       startup_probe {
         period_seconds    = 1
         timeout_seconds   = 1
@@ -107,7 +107,7 @@ resource "google_cloud_run_v2_service" "plaudit" {
     percent = 100
   }
 
-  # A revision that cannot read its secrets, its database or its topic must not be the first thing that happens.
+  # The grants and indexes come first, so that the first revision can already use its secrets, database and topic.
   depends_on = [
     google_firestore_field.fields,
     google_firestore_index.indexes,
@@ -117,7 +117,7 @@ resource "google_cloud_run_v2_service" "plaudit" {
   ]
 }
 
-# Git hosts have no Google identity. The signature of each delivery is what lets it in.
+# Git hosts have no Google identity, so everyone may call the service; the program verifies each delivery's signature.
 resource "google_cloud_run_v2_service_iam_member" "everyone" {
   count = var.public_access == "allUsers" ? 1 : 0
 

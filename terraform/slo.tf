@@ -1,4 +1,4 @@
-# What the service promises over 28 days, and what is left of it. The alerts on burning it down stand in alerts.tf.
+# The service level objectives over 28 days. The alerts on their burn rates are in alerts.tf.
 resource "google_monitoring_custom_service" "plaudit" {
   service_id   = var.name
   display_name = var.name
@@ -11,11 +11,11 @@ resource "google_monitoring_custom_service" "plaudit" {
   depends_on = [google_project_service.apis]
 }
 
-# A request is bad when it ends in 5xx: also a 503 that tells a host to send again, because GitHub does not by itself.
+# A request is bad if it ends in 5xx. A 503 with Retry-After is bad too, because GitHub does not send again by itself.
 resource "google_monitoring_slo" "availability" {
   service             = google_monitoring_custom_service.plaudit.service_id
   slo_id              = "availability"
-  display_name        = "Not failed by our fault: ${var.availability_goal * 100} % of requests in 28 days"
+  display_name        = "Not answered with 5xx: ${var.availability_goal * 100} % of requests in 28 days"
   goal                = var.availability_goal
   rolling_period_days = 28
   user_labels         = local.labels

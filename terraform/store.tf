@@ -1,4 +1,4 @@
-# The ledger: a Firestore database of its own, so that the service's grant can be limited to it.
+# The ledger: a separate Firestore database, so that the service's grant can be limited to it.
 resource "google_firestore_database" "ledger" {
   name        = var.name
   location_id = coalesce(var.database_location, var.region)
@@ -7,7 +7,7 @@ resource "google_firestore_database" "ledger" {
   # Any minute of the last seven days can be read or exported.
   point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
 
-  # Two locks: the API refuses to delete a protected database, and Terraform refuses to ask.
+  # Two protections: Google's API refuses to delete the database, and Terraform refuses to plan it.
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy         = var.deletion_protection ? "PREVENT" : "DELETE"
 
@@ -21,8 +21,8 @@ resource "google_firestore_backup_schedule" "daily" {
   daily_recurrence {}
 }
 
-# Indexes stand in one file, in the format of the Firebase CLI. The program's tests hold every query they can send against
-# the same file, because the emulator answers a query whose index is missing and the real Firestore does not.
+# One file lists the indexes, in the format of the Firebase CLI. The program's tests check every query it can send against
+# the same file, because the emulator answers a query without an index and the real Firestore does not.
 locals {
   firestore = jsondecode(file("${path.module}/firestore-indexes.json"))
 
@@ -60,8 +60,8 @@ resource "google_firestore_index" "indexes" {
   }
 }
 
-# Firestore indexes every field unless told otherwise, and each index is paid for with each write. Of the fields here only
-# the indexes that the file lists remain; an empty list means none.
+# Firestore indexes every field by default, and each index adds to the price of each write. The fields here have only the
+# indexes that the file lists; an empty list means none.
 resource "google_firestore_field" "fields" {
   for_each = local.firestore_fields
 
@@ -81,7 +81,7 @@ resource "google_firestore_field" "fields" {
   }
 }
 
-# The one grant that Google knows only for a whole project; the condition narrows it to this database.
+# Google can grant this role only for a whole project; the condition limits it to this database.
 resource "google_project_iam_member" "service_ledger" {
   project = var.project_id
   role    = "roles/datastore.user"

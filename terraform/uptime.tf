@@ -1,8 +1,8 @@
-# Somebody outside asks every minute whether the service answers.
+# An uptime check from outside, every minute.
 #
-# Not at /healthz: Google's front end keeps that path of every run.app URL to itself and answers it with a 404 of its own
-# (https://cloud.google.com/run/docs/known-issues). Cloud Run's probes ask from inside and do reach it. /openapi.json needs
-# neither a token nor the database, so it tells exactly whether the program is there.
+# It does not use /healthz: Google's front end reserves that path on every run.app URL and answers 404
+# (https://cloud.google.com/run/docs/known-issues). Cloud Run's own probes come from inside and reach it. /openapi.json needs
+# neither a token nor the database, so its answer shows only whether the program runs.
 resource "google_monitoring_uptime_check_config" "outside" {
   display_name       = "${var.name}: answers from outside"
   timeout            = "10s"

@@ -1,4 +1,4 @@
-# Required: where, and what to run.
+# Required: the project, the region and the image.
 
 variable "project_id" {
   type        = string
@@ -12,7 +12,7 @@ variable "project_id" {
 
 variable "region" {
   type        = string
-  description = "The region of everything that has one: service, database, topic's storage, secrets, images, schedule."
+  description = "The region of the service, the database, the topic's storage, the secrets, the images and the schedule."
 
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
@@ -22,7 +22,7 @@ variable "region" {
 
 variable "image" {
   type        = string
-  description = "The container image, by digest (…@sha256:…) or by a tag that is not \"latest\". The repository made here refuses to move a tag, so a tag names one image for good."
+  description = "The container image, by digest (…@sha256:…) or by a tag that is not \"latest\". The registry made here refuses to move a tag, so a tag always names the same image."
 
   validation {
     condition = can(regex("@sha256:[0-9a-f]{64}$", var.image)) || (
@@ -41,14 +41,14 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{2,18}[a-z0-9]$", var.name))
-    error_message = "name is 4 to 20 lower-case letters, digits and dashes: the database is called so (4 at least), and accounts get a suffix (30 at most)."
+    error_message = "name is 4 to 20 lower-case letters, digits and dashes: the database has this name (4 characters at least), and the accounts have it with a suffix (30 at most)."
   }
 }
 
 variable "labels" {
   type        = map(string)
   default     = {}
-  description = "More labels for every resource that can carry them."
+  description = "More labels for every resource that can have labels."
 }
 
 variable "deletion_protection" {
@@ -63,18 +63,18 @@ variable "cpu_idle" {
   type        = bool
   default     = true
   description = <<-EOT
-    true: CPU only while a request is answered, and billed only then. The background pass of the outbox stands still between requests:
-    a recognition is published while the contribution that earned it is answered; what failed then waits for the next drain, at most a
-    minute (drain_schedule). At rest this costs almost nothing.
-    false: CPU as long as an instance lives, billed for all of that time, also at rest if min_instances > 0. The background pass then
-    tries again within seconds, and the event stream reaches its readers without waiting for CPU.
+    true: an instance has CPU only while it answers a request, and only that time is billed. The outbox does not run between requests:
+    a recognition is published while the request that earned it is answered; what failed then waits for the next drain, at most a
+    minute (drain_schedule). Without traffic this costs almost nothing.
+    false: an instance always has CPU, and its whole lifetime is billed, also without traffic if min_instances > 0. The outbox then
+    tries again within seconds, and event streams are not delayed.
   EOT
 }
 
 variable "min_instances" {
   type        = number
   default     = 0
-  description = "Instances kept warm. 0 costs nothing at rest; a git host then waits for a start (well under its 10 seconds) now and then, and the minutely drain keeps one warm most of the time."
+  description = "Instances kept warm. 0 costs nothing without traffic; a git host then sometimes waits for a start (well under its 10 seconds). The drain, which runs every minute, keeps one instance warm most of the time."
 
   validation {
     condition     = var.min_instances >= 0 && floor(var.min_instances) == var.min_instances
@@ -85,7 +85,7 @@ variable "min_instances" {
 variable "max_instances" {
   type        = number
   default     = 10
-  description = "The most instances Cloud Run may start: the ceiling of the bill, and of the load on the database."
+  description = "The most instances Cloud Run may start. This limits the bill, and the load on the database."
 
   validation {
     condition     = var.max_instances >= 1 && var.max_instances >= var.min_instances && floor(var.max_instances) == var.max_instances
@@ -96,7 +96,7 @@ variable "max_instances" {
 variable "concurrency" {
   type        = number
   default     = 200
-  description = "Requests one instance answers at once. Contributions that arrive together share a commit, so a high number saves database writes; open event streams count too."
+  description = "Concurrent requests of one instance. Contributions that arrive together share a commit, so a high number saves database writes. Open event streams count too."
 
   validation {
     condition     = var.concurrency >= 1 && var.concurrency <= 1000
@@ -118,7 +118,7 @@ variable "cpu" {
 variable "memory" {
   type        = string
   default     = "512Mi"
-  description = "Memory of an instance. A delivery may be 25 MiB; the program bounds what all bodies together may take."
+  description = "Memory of an instance. A delivery may have 25 MiB; the program limits the memory of all bodies together to 128 MiB."
 
   validation {
     condition     = can(regex("^[0-9]+(Mi|Gi)$", var.memory))
@@ -140,7 +140,7 @@ variable "request_timeout_seconds" {
 variable "public_access" {
   type        = string
   default     = "allUsers"
-  description = "How git hosts get in without a Google identity. \"allUsers\": a grant of run.invoker to everyone. \"invoker_iam_disabled\": Cloud Run's check is turned off, for organisations whose policy forbids allUsers. In both, the program checks signatures and tokens itself."
+  description = "How git hosts can call the service without a Google identity. \"allUsers\": a grant of run.invoker to everyone. \"invoker_iam_disabled\": Cloud Run's check is turned off, for organisations whose policy forbids allUsers. In both, the program checks signatures and tokens itself."
 
   validation {
     condition     = contains(["allUsers", "invoker_iam_disabled"], var.public_access)
@@ -148,7 +148,7 @@ variable "public_access" {
   }
 }
 
-# What the program is told (the README names each).
+# The program's settings (the README explains each).
 
 variable "milestones" {
   type        = list(number)
@@ -172,13 +172,13 @@ variable "public_read" {
 variable "log" {
   type        = string
   default     = "info"
-  description = "PLAUDIT_LOG, for example info or info,plaudit=debug. Below info the log-based metrics and alerts go blind."
+  description = "PLAUDIT_LOG, for example info or info,plaudit=debug. A filter that hides lines of level info takes the data from the log-based metrics and alerts."
 }
 
 variable "settings" {
   type        = map(string)
   default     = {}
-  description = "More of the program's variables, for example { PLAUDIT_BRANCHES = \"all\", PLAUDIT_COUNT = \"pull_request\" }. Not for secrets: those have their own way (secret_versions)."
+  description = "More of the program's variables, for example { PLAUDIT_BRANCHES = \"all\", PLAUDIT_COUNT = \"pull_request\" }. Not for secrets: use secret_versions."
 
   validation {
     condition     = alltrue([for k in keys(var.settings) : can(regex("^PLAUDIT_[A-Z_]+$", k))])
@@ -187,7 +187,7 @@ variable "settings" {
 
   validation {
     condition     = alltrue([for k in keys(var.settings) : !can(regex("SECRET|TOKEN|KEY|PASSWORD", k))])
-    error_message = "settings would stand in the service's description for every viewer of the project: put secrets into Secret Manager and name their version in secret_versions."
+    error_message = "Every viewer of the project can read settings in the service's description: put secrets into Secret Manager and name their version in secret_versions."
   }
 
   validation {
@@ -204,8 +204,8 @@ variable "secret_versions" {
   default     = {}
   description = <<-EOT
     Which version of which secret the service reads, by the program's variable: { PLAUDIT_GITHUB_SECRET = "1" }.
-    Only what is named here is wired. The secrets are made empty; their versions are added outside, with gcloud (output
-    secret_commands), so no secret value ever stands in a state file. To rotate, add a version and apply its number.
+    The service reads only the secrets named here. Terraform creates them without a value; add versions with gcloud (output
+    secret_commands), so that no secret value is ever in a state file. To replace a secret, add a version and apply its number.
   EOT
 
   validation {
@@ -218,7 +218,7 @@ variable "secret_versions" {
 
   validation {
     condition     = alltrue([for v in values(var.secret_versions) : can(regex("^[1-9][0-9]*$", v))])
-    error_message = "A version is a number. \"latest\" would change what runs without a deployment, and could not be rolled back."
+    error_message = "A version is a number. \"latest\" would change the running service without a deployment, and could not be rolled back."
   }
 }
 
@@ -265,13 +265,13 @@ variable "backup_retention_days" {
 variable "message_schema" {
   type        = bool
   default     = false
-  description = "Let Pub/Sub hold every message against recognition.proto. Off by default, and why: see pubsub.tf."
+  description = "Lets Pub/Sub check every message against recognition.proto. Off by default; pubsub.tf says why."
 }
 
 variable "example_subscription" {
   type        = bool
   default     = true
-  description = "Make a subscription to look at and to copy. It keeps what nobody takes for 7 days; turn it off once real consumers have their own."
+  description = "Creates an example subscription. It keeps messages that are not acknowledged for 7 days; turn it off once real consumers have their own subscriptions."
 }
 
 # The drain.
@@ -279,7 +279,7 @@ variable "example_subscription" {
 variable "drain_schedule" {
   type        = string
   default     = "* * * * *"
-  description = "How often Cloud Scheduler calls /internal/drain, as a cron line in UTC. It bounds how late a recognition can be after a failure or a crash."
+  description = "How often Cloud Scheduler calls /internal/drain, as a cron line in UTC. After a failure or a crash, a recognition is at most this late."
 
   validation {
     condition     = length(split(" ", trimspace(var.drain_schedule))) == 5
@@ -292,7 +292,7 @@ variable "drain_schedule" {
 variable "notification_channels" {
   type        = list(string)
   default     = []
-  description = "Where alerts go: ids like projects/PROJECT/notificationChannels/123 (gcloud beta monitoring channels list). Empty: alerts only show in the console."
+  description = "Where alerts are sent: ids like projects/PROJECT/notificationChannels/123 (gcloud beta monitoring channels list). If empty, alerts show only in the console."
 
   validation {
     condition     = alltrue([for c in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", c))])
@@ -303,7 +303,7 @@ variable "notification_channels" {
 variable "availability_goal" {
   type        = number
   default     = 0.999
-  description = "The share of requests in 28 days that must not fail by our fault (5xx)."
+  description = "The share of requests in 28 days that must not be answered with 5xx."
 
   validation {
     condition     = var.availability_goal > 0.5 && var.availability_goal < 1
@@ -336,10 +336,10 @@ variable "latency_seconds" {
 variable "outbox_alert_seconds" {
   type        = number
   default     = 600
-  description = "How old the oldest waiting recognition may be before somebody is told."
+  description = "How old the oldest waiting recognition may be before an alert is sent."
 
   validation {
     condition     = var.outbox_alert_seconds >= 120
-    error_message = "outbox_alert_seconds is at least 120: a drain a minute cannot do better."
+    error_message = "outbox_alert_seconds is at least 120: the drain runs once a minute."
   }
 }

@@ -1,4 +1,4 @@
-# Who may do what: exactly this, and nothing more.
+# The grants: exactly these.
 mock_provider "google" {
   source = "./tests/mocks"
 }
@@ -79,7 +79,7 @@ run "the_service_is_nobody_else" {
 
   assert {
     condition     = google_service_account.service.account_id != google_service_account.drain.account_id
-    error_message = "Who calls the drain and who serves it are two."
+    error_message = "The account that calls the drain must not be the service's own."
   }
 }
 

@@ -1,4 +1,4 @@
-# Nothing owed is forgotten, and nobody else may ask for it.
+# The drain runs every minute, and only its own account may call it.
 mock_provider "google" {
   source = "./tests/mocks"
 }

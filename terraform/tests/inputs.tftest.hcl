@@ -1,4 +1,4 @@
-# Wrong inputs are refused before anything is asked of Google. Each run holds several; every one of them must be refused.
+# Wrong inputs are refused before any request to Google. Each run has several; every one must be refused.
 mock_provider "google" {
   source = "./tests/mocks"
 }

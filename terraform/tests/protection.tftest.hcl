@@ -1,4 +1,4 @@
-# What must not be lost or leave.
+# What must not be deleted or leave the region.
 mock_provider "google" {
   source = "./tests/mocks"
 }
@@ -76,7 +76,7 @@ run "stays_in_the_region" {
 
   assert {
     condition     = google_firestore_database.ledger.location_id == "europe-west1"
-    error_message = "The ledger stays in the region unless told otherwise."
+    error_message = "By default the ledger is in the region."
   }
 
   assert {

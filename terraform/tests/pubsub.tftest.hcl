@@ -1,4 +1,4 @@
-# Recognitions arrive, or somebody hears of it.
+# A recognition that is not acknowledged becomes a dead letter, which an alert reports.
 mock_provider "google" {
   source = "./tests/mocks"
 }

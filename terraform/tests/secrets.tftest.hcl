@@ -14,7 +14,7 @@ run "none_wired_at_first" {
 
   assert {
     condition     = length(google_secret_manager_secret.secrets) == 6 && length(google_secret_manager_secret_iam_member.service) == 0
-    error_message = "The secrets are made before they have a version, and nobody may read them."
+    error_message = "A secret without a version must exist, and no account may read it."
   }
 
   assert {
@@ -46,7 +46,7 @@ run "wired_one_by_one_and_pinned" {
       for e in google_cloud_run_v2_service.plaudit.template[0].containers[0].env :
       can(regex("^[0-9]+$", e.value_source[0].secret_key_ref[0].version)) if length(e.value_source) > 0
     ])
-    error_message = "Never \"latest\": a rotation is a deployment."
+    error_message = "A version must be a number, never \"latest\"."
   }
 
   assert {
@@ -82,7 +82,7 @@ run "no_value_in_the_state" {
 
   assert {
     condition     = !can(regex("google_secret_manager_secret_version", join("\n", [for f in fileset(path.root, "*.tf") : file("${path.root}/${f}")])))
-    error_message = "Versions are made outside: what Terraform makes, it remembers."
+    error_message = "Versions must not be created here: Terraform would store their values in its state."
   }
 }
 

@@ -1,4 +1,4 @@
-# Somebody is told, and told what to do.
+# Every failure has an alert, and every alert says what to do.
 mock_provider "google" {
   source = "./tests/mocks"
 }
@@ -17,7 +17,7 @@ run "every_alert_has_a_runbook" {
       for p in concat(values(google_monitoring_alert_policy.burns), values(google_monitoring_alert_policy.thresholds), values(google_monitoring_alert_policy.absences)) :
       try(length(p.documentation[0].content) > 200 && strcontains(p.documentation[0].content, "1. ") && p.documentation[0].subject != "", false)
     ])
-    error_message = "At three in the morning an alert without steps is noise."
+    error_message = "Every alert must have a runbook with steps."
   }
 
   # Read from the sources, so that an alert added elsewhere has to be added above.
@@ -61,7 +61,7 @@ run "a_burn_needs_both_windows" {
 
   assert {
     condition     = alltrue([for p in google_monitoring_alert_policy.burns : p.combiner == "AND" && length(p.conditions) == 2])
-    error_message = "A long window alone rings for an hour after the fact, a short one alone at every blip."
+    error_message = "A long window alone fires for an hour after the end, a short one alone at every short peak."
   }
 }
 
@@ -94,7 +94,7 @@ run "silence_is_noticed" {
 
   assert {
     condition     = google_monitoring_alert_policy.absences["no_drain"].conditions[0].condition_absent[0].duration == "900s"
-    error_message = "A drain that stands still must be noticed."
+    error_message = "A drain that does not run must be noticed."
   }
 }
 
@@ -112,7 +112,7 @@ run "asked_from_outside" {
 
   assert {
     condition     = !endswith(google_monitoring_uptime_check_config.outside.http_check[0].path, "z")
-    error_message = "Google's front end keeps /healthz to itself; asking it would ring for ever."
+    error_message = "Google's front end reserves /healthz; a check of it would always fail."
   }
 }
 
