@@ -4,7 +4,7 @@ use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Plaudit, TOKEN, talk};
+use crate::support::{Plaudit, TOKEN, talk};
 
 fn fields(problem: &Value) -> Vec<&str> {
     problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::tools::at_hand;
+use crate::support::machine::at_hand;
 
 /// The fenced block that is headed with `name`.
 fn printed(name: &str) -> String {

@@ -11,12 +11,12 @@ use plaudit::store::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulators::{self, PATIENT};
-use crate::h2proxy::{Call, Fault, Proxy};
-use crate::processes::{Environment, Process, in_the_end};
 use crate::pubsub::{Gate, hold_against_schema};
-use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
 use crate::store::{at, done};
+use crate::support::emulators::{self, PATIENT};
+use crate::support::h2proxy::{Call, Fault, Proxy};
+use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::support::{Environment, Plaudit, in_the_end, talk};
 
 pub const ISSUE: &str = include_str!("../../fixtures/github/issues.opened.json");
 pub const PUSH: &str = include_str!("../../fixtures/github/push.default_branch.json");
@@ -57,7 +57,7 @@ pub async fn unmade_topic() -> Option<Stage> {
 
 impl Stage {
     /// The same ledger through a proxy, and a process that knows it only so.
-    async fn proxied(&self, environment: &Environment) -> (Proxy, Process) {
+    async fn proxied(&self, environment: &Environment) -> (Proxy, Plaudit) {
         let proxy = Proxy::start(self.firestore).await;
         let process = environment.with("FIRESTORE_EMULATOR_HOST", &*proxy.host).start().await;
         (proxy, process)
@@ -122,7 +122,7 @@ fn crowd() -> Vec<(String, usize)> {
 }
 
 /// All at once, every tenth of them twice, over all processes. What had to be sent again is counted.
-async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> usize {
+async fn post_all(processes: &[Plaudit], contributors: &[(String, usize)]) -> usize {
     let mut posts = Vec::new();
     let longest = contributors.iter().map(|(_, count)| *count).max().unwrap();
     for n in 0..longest {
@@ -136,7 +136,7 @@ async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> us
     let sending = posts.iter().enumerate().map(|(i, (contributor, id))| async move {
         let mut refused = 0;
         loop {
-            let answer = processes[i % processes.len()].post(contributor, id).await;
+            let answer = processes[i % processes.len()].post(&talk(contributor, id)).await;
             match answer.status {
                 200 | 201 => return (id.as_str(), answer.status == 201, refused),
                 503 => refused += 1,
@@ -176,7 +176,7 @@ async fn nothing_is_lost_between(count: usize) -> String {
         assert_eq!(tallies.collect::<BTreeMap<_, _>>(), expected);
     }
 
-    join_all(processes.iter().map(Process::drain_all)).await;
+    join_all(processes.iter().map(|process| process.drain_all())).await;
     let reached = |(who, tally): (&String, &usize)| {
         let milestones = [3, 10, 100].into_iter().filter(|milestone| *milestone <= *tally);
         milestones.map(|milestone| format!("{who}:{milestone}")).collect::<Vec<_>>()
@@ -233,10 +233,10 @@ use Mended::{
 async fn killed_at(point: &str, mended: Mended) {
     let Some(stage) = stage().await else { return };
     let other = stage.environment.start().await;
-    other.post("ann", "first").await.expect(201);
-    other.post("ann", "second").await.expect(201);
+    other.post(&talk("ann", "first")).await.expect(201);
+    other.post(&talk("ann", "second")).await.expect(201);
     let mut doomed = stage.environment.with("PLAUDIT_STOP_AT", point).start().await;
-    let third = tokio::spawn(doomed.try_post("ann", "third"));
+    let third = tokio::spawn(doomed.try_post(&talk("ann", "third")));
     doomed.logged("waiting at a stop point").await;
     if point == "published" {
         // The subscriber has it, and plaudit does not know that.
@@ -261,7 +261,7 @@ async fn killed_at(point: &str, mended: Mended) {
         }
         RestartAndNextContribution | NextContributionAtAnotherInstance => {
             tally += 1;
-            let answer = living.post("ann", "fourth").await.expect(201);
+            let answer = living.post(&talk("ann", "fourth")).await.expect(201).json();
             assert_eq!(answer["tally"], tally);
             if mended == NextContributionAtAnotherInstance {
                 assert_eq!(answer["recognitions"], json!(["ann:3"]));
@@ -273,7 +273,7 @@ async fn killed_at(point: &str, mended: Mended) {
             let answer = living.get("/v1/recognitions/ann:3").await;
             // Only after one drain it must be there at once.
             if answer.status == 200 || matches!(mended, RestartAndDrain | DrainOfAnotherInstance) {
-                return answer.expect(200);
+                return answer.expect(200).json();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -285,7 +285,7 @@ async fn killed_at(point: &str, mended: Mended) {
         assert_eq!(message["contribution"]["id"], known, "{message}");
     }
     // Who got no answer sends it again: it is counted already.
-    let again = living.post("ann", "third").await.expect(200);
+    let again = living.post(&talk("ann", "third")).await.expect(200).json();
     assert_eq!((&again["tally"], living.tally("ann").await), (&json!(tally), json!(tally)));
     assert_eq!(living.all("/v1/recognitions").await.len(), 1);
 }
@@ -342,21 +342,19 @@ async fn gone_and_back(gone: Gone) {
     // GitHub hangs up after ten seconds, and so does this.
     let (delivery, read) =
         tokio::join!(process.github("pull_request", PULL_REQUEST), process.get("/v1/contributors"));
-    for answer in [&delivery, &read] {
-        assert_eq!(answer.status, 503, "{gone:?}: {answer:?}");
-        assert!(answer.retry_after.is_some_and(|seconds| seconds > 0), "{gone:?}: {answer:?}");
-        assert_eq!(answer.json()["type"], "urn:plaudit:problem:unavailable");
+    for answer in [delivery, read] {
+        answer.problem(503, "unavailable");
     }
     process.get("/healthz").await.expect(200);
     assert_eq!(process.get("/readyz").await.status, 503);
 
     proxy.set_up(true);
     proxy.always(None);
-    let again = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let again = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     let verdict = if gone == Gone::SilentAfterTheCommit { "duplicate" } else { "recorded" };
     assert_eq!((&again["verdict"], &again["contributions"][0]["tally"]), (&json!(verdict), &json!(3)));
     assert_eq!(again["contributions"][0]["recognitions"], json!([format!("{ADA}:3")]), "{gone:?}");
-    let again = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let again = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     assert_eq!((&again["verdict"], &again["contributions"][0]["tally"]), (&json!("duplicate"), &json!(3)));
     stage.receives(&[&format!("{ADA}:3")]).await;
 }
@@ -371,10 +369,10 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_w
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;
     for (who, fault) in [("ann", Fault::LoseAnswer), ("ben", Fault::CutAfter)] {
-        process.post(who, &format!("{who}-1")).await.expect(201);
-        process.post(who, &format!("{who}-2")).await.expect(201);
+        process.post(&talk(who, &format!("{who}-1"))).await.expect(201);
+        process.post(&talk(who, &format!("{who}-2"))).await.expect(201);
         proxy.fault_where(is_recording, fault);
-        let third = process.post(who, &format!("{who}-3")).await.expect(201);
+        let third = process.post(&talk(who, &format!("{who}-3"))).await.expect(201).json();
         proxy.assert_all_faults_met();
         assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([format!("{who}:3")])));
     }
@@ -382,7 +380,7 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_w
     proxy.fault_where(is_recording, Fault::LoseAnswer);
     proxy.fault_where(is_recording, Fault::CutAfter);
     let names: Vec<_> = (1..=12).map(|n| format!("ann-{n}")).collect();
-    let answers = join_all(names.iter().map(|id| process.post("ann", id))).await;
+    let answers = join_all(names.iter().map(|id| process.post(&talk("ann", id)))).await;
     proxy.assert_all_faults_met();
     let new: BTreeSet<_> =
         answers.iter().filter(|a| a.status == 201).map(|a| a.json()["tally"].as_u64()).collect();
@@ -395,16 +393,16 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_w
 async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_the_next_drain() {
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;
-    process.post("ann", "first").await.expect(201);
-    process.post("ann", "second").await.expect(201);
+    process.post(&talk("ann", "first")).await.expect(201);
+    process.post(&talk("ann", "second")).await.expect(201);
     process.github("issues", ISSUE).await.expect(200);
     process.github("push", PUSH).await.expect(200);
     let denied = || Fault::Status(7, "Missing or insufficient permissions.");
     proxy.fault_where(is_recognising, denied());
-    let third = process.post("ann", "third").await.expect(201);
+    let third = process.post(&talk("ann", "third")).await.expect(201).json();
     assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([])));
     proxy.fault_where(is_recognising, denied());
-    let third = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let third = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     assert_eq!((&third["verdict"], &third["contributions"][0]["tally"]), (&json!("recorded"), &json!(3)));
     assert_eq!(third["contributions"][0]["recognitions"], json!([]));
     proxy.assert_all_faults_met();
@@ -440,7 +438,7 @@ async fn while_pubsub_is_gone_requests_succeed_and_all_of_it_goes_out_when_it_is
     process.logged("topic is down").await;
     assert!((process.metric("plaudit_outbox_waiting").await - 30.0).abs() < 0.5);
     assert!(process.metric("plaudit_outbox_oldest_seconds").await > 0.0);
-    assert_eq!(process.get("/readyz").await.expect(200)["status"], "degraded");
+    assert_eq!(process.get("/readyz").await.expect(200).json()["status"], "degraded");
     gate.reopen().await;
     let expected: Vec<_> = names.iter().map(|who| format!("{who}:3")).collect();
     stage.receives(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -450,20 +448,20 @@ async fn while_pubsub_is_gone_requests_succeed_and_all_of_it_goes_out_when_it_is
         }
     })
     .await;
-    assert_eq!(process.get("/readyz").await.expect(200)["status"], "ok");
+    assert_eq!(process.get("/readyz").await.expect(200).json()["status"], "ok");
 }
 
-async fn process_post(process: &Process, who: &str, n: usize) -> Value {
-    process.post(who, &format!("{who}-{n}")).await.expect(201)
+async fn process_post(process: &Plaudit, who: &str, n: usize) -> Value {
+    process.post(&talk(who, &format!("{who}-{n}"))).await.expect(201).json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_does_not_exist_is_named_by_check_and_log_and_nothing_is_lost() {
     let Some(stage) = unmade_topic().await else { return };
     let name = format!("projects/{PROJECT}/topics/{}", stage.topic.topic);
-    let checked = stage.environment.run(&["check"]).await;
-    let said = String::from_utf8(checked.stdout).unwrap();
-    assert_eq!(checked.status.code(), Some(1), "{said}");
+    let checked = stage.environment.run(&["check"]);
+    let said = checked.out;
+    assert_eq!(checked.code, Some(1), "{said}");
     let wrong: Vec<_> = said.lines().filter(|line| line.starts_with("wrong")).collect();
     assert!(matches!(wrong[..], [one] if one.contains(&name) && one.contains("does not exist")), "{said}");
 
@@ -475,7 +473,7 @@ async fn a_topic_that_does_not_exist_is_named_by_check_and_log_and_nothing_is_lo
     process.logged(&name).await;
     assert_eq!(process.drain().await["waiting"], 1);
     stage.make_topic_behind(&mut gate).await;
-    assert_eq!(stage.environment.run(&["check"]).await.status.code(), Some(0));
+    assert_eq!(stage.environment.run(&["check"]).code, Some(0));
     process.drain_all().await;
     stage.receives(&["ann:3"]).await;
 }
@@ -497,7 +495,7 @@ async fn turning_the_topic_on_announces_no_recognition_of_before() {
     for n in 0..2 {
         process_post(&doomed, "cleo", n).await;
     }
-    let third = tokio::spawn(doomed.try_post("cleo", "third"));
+    let third = tokio::spawn(doomed.try_post(&talk("cleo", "third")));
     doomed.logged("waiting at a stop point").await;
     doomed.kill().await;
     assert!(third.await.unwrap().is_err());
@@ -542,8 +540,8 @@ async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and
     // The pass at the start, and whatever else the start asks for, lies behind.
     process.drain().await;
     proxy.take_calls();
-    process.post("ann", "first").await.expect(201);
-    process.post("ann", "second").await.expect(201);
+    process.post(&talk("ann", "first")).await.expect(201);
+    process.post(&talk("ann", "second")).await.expect(201);
     process.github("issues", ISSUE).await.expect(200);
     // The outbox looks now and then, by queries; nothing else is allowed.
     let calls: Vec<_> = proxy.take_calls();
@@ -554,11 +552,11 @@ async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and
     // A hundred that arrive while a commit is under way share the next ones.
     let release = CancellationToken::new();
     proxy.fault_where(is_recording, Fault::HoldAnswer(release.clone()));
-    let first = process.try_post("ben", "n0");
+    let first = process.try_post(&talk("ben", "n0"));
     let holding = async {
         proxy.faults_met(1).await;
         let others: Vec<_> =
-            (1..100).map(|n| tokio::spawn(process.try_post("ben", &format!("n{n}")))).collect();
+            (1..100).map(|n| tokio::spawn(process.try_post(&talk("ben", &format!("n{n}"))))).collect();
         for _ in 0..20 {
             process.get("/healthz").await.expect(200);
         }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::cluster::{ADA, ISSUE, PULL_REQUEST, PUSH, Stage, stage, unmade_topic};
-use crate::fake_github::{Comment, FakeGithub, Issue, Reaction, Repository, user};
-use crate::processes::{Environment, Process};
 use crate::pubsub::Gate;
-use crate::pubsub_emulator::pubsub;
+use crate::support::fake_github::{Comment, FakeGithub, Issue, Reaction, Repository, user};
+use crate::support::pubsub_emulator::pubsub;
+use crate::support::{Environment, Plaudit};
 
 const REPOSITORY: &str = "harbour-lights/lantern";
 const NUMBER: u64 = 41;
@@ -52,7 +52,7 @@ fn commenting(environment: &Environment, github: &FakeGithub) -> Environment {
 /// A ledger in a file of a test's own.
 fn file() -> (TempDir, Environment) {
     let folder = tempfile::tempdir().unwrap();
-    let environment = Environment::new(store_in(&folder));
+    let environment = Environment::in_folder(&folder);
     (folder, environment)
 }
 
@@ -68,17 +68,17 @@ fn store_in(folder: &TempDir) -> String {
 }
 
 /// The contribution that reaches the milestone is a pull request.
-async fn three_contributions(process: &Process) -> Value {
+async fn three_contributions(process: &Plaudit) -> Value {
     process.github("issues", ISSUE).await.expect(200);
     process.github("push", PUSH).await.expect(200);
-    let third = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let third = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     assert_eq!(third["contributions"][0]["recognitions"], json!([format!("{ADA}:3")]));
     third
 }
 
 /// What became of the recognition at a destination.
-async fn became(process: &Process, destination: &str) -> Value {
-    let shown = process.get(RECOGNITION).await.expect(200);
+async fn became(process: &Plaudit, destination: &str) -> Value {
+    let shown = process.get(RECOGNITION).await.expect(200).json();
     let mut all = shown["destinations"].as_array().unwrap().iter();
     all.find(|one| one["destination"] == destination).cloned().unwrap_or_else(|| panic!("{shown}"))
 }
@@ -210,7 +210,7 @@ async fn turning_comments_on_comments_on_no_recognition_of_before() {
     let github = github().await;
     let mut before = environment.start().await;
     before.github("push", PUSH).await.expect(200);
-    let second = before.github("issues", ISSUE).await.expect(200);
+    let second = before.github("issues", ISSUE).await.expect(200).json();
     assert_eq!(second["contributions"][0]["recognitions"], json!([format!("{ADA}:2")]));
     before.drain_all().await;
     before.kill().await;

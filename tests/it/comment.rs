@@ -15,7 +15,7 @@ use plaudit::publish::{PublishError, Publisher};
 use plaudit::runtime::Clock;
 use serde_json::json;
 
-use crate::fake_github::{APP_ID, APP_KEY, Comment, FakeGithub, Issue, Reaction, Repository, user};
+use crate::support::fake_github::{APP_ID, APP_KEY, Comment, FakeGithub, Issue, Reaction, Repository, user};
 
 const MARKER: &str = "<!-- plaudit:github:octocat:3 -->";
 const COMMENTS: &str = "/repos/o/r/issues/7/comments";
@@ -201,7 +201,7 @@ async fn a_marker_on_the_third_page_is_found() {
     });
     stage.by_token().publish(&recognition()).await.unwrap();
     assert_eq!(stage.github.comments().len(), 251);
-    let pages = |r: &&crate::fake_github::Request| r.path.contains("per_page=100&page=");
+    let pages = |r: &&crate::support::fake_github::Request| r.path.contains("per_page=100&page=");
     assert_eq!(stage.github.requests().iter().filter(pages).count(), 3);
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Output, Plaudit, command, run, talk};
+use crate::support::{Output, Plaudit, command, run, talk};
 
 /// No settings.
 const NOTHING: [(&str, &str); 0] = [];

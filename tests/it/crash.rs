@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::harness::{Plaudit, talk};
+use crate::support::{Plaudit, talk};
 
 /// What the file itself holds.
 struct Ledger {

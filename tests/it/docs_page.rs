@@ -3,21 +3,20 @@
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use plaudit::config::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::served::{Served, TOKEN, client};
-use crate::tools::left_out;
+use crate::support::machine::left_out;
+use crate::support::{Inside, TOKEN, client};
 
 const CSS: &str = include_str!("../../src/http/docs/app.css");
 
 #[tokio::test]
 async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
-    let served = Served::start(|config, _| config.public_read = false).await;
+    let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
     for path in ["/docs", "/docs/app.js", "/docs/app.css"] {
-        let answer = client().get(format!("{}{path}", served.url)).send().await.unwrap();
+        let answer = client().get(format!("{}{path}", inside.url)).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path} is for anyone");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(
@@ -36,7 +35,7 @@ async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
             assert!(!text.contains(needs_more), "{path} contains {needs_more}");
         }
     }
-    served.end().await;
+    inside.stop().await;
 }
 
 #[test]
@@ -72,17 +71,13 @@ fn every_text_has_contrast_enough_in_both_colour_schemes() {
 #[tokio::test]
 async fn the_page_shows_every_route_and_sends_what_is_tried() {
     let Some(browser) = Browser::open().await else { return };
-    let served = Served::start(|config, _| {
-        config.api_tokens = vec![Secret::new(TOKEN)];
-        config.public_read = false;
-    })
-    .await;
-    browser.go(&format!("{}/docs", served.url)).await;
+    let inside = Inside::alone(&[("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false")]).await;
+    browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
 
     // Every route.
     let document: Value =
-        client().get(format!("{}/openapi.json", served.url)).send().await.unwrap().json().await.unwrap();
+        client().get(format!("{}/openapi.json", inside.url)).send().await.unwrap().json().await.unwrap();
     let described: BTreeSet<String> = document["paths"]
         .as_object()
         .unwrap()
@@ -104,7 +99,7 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     let read =
         browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
     let client = client();
-    let asked = client.get(format!("{}/v1/contributors?limit=5", served.url)).bearer_auth(TOKEN);
+    let asked = client.get(format!("{}/v1/contributors?limit=5", inside.url)).bearer_auth(TOKEN);
     let really: Value = asked.send().await.unwrap().json().await.unwrap();
     assert_eq!(really["items"][0]["tally"], 1);
     assert_eq!(serde_json::from_str::<Value>(read["body"].as_str().unwrap()).unwrap(), really);
@@ -117,14 +112,14 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
 
     browser.check_everything_is_its_own().await;
     browser.close().await;
-    served.end().await;
+    inside.stop().await;
 }
 
 #[tokio::test]
 async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
     let Some(browser) = Browser::open().await else { return };
-    let served = Served::start(|_, _| {}).await;
-    browser.go(&format!("{}/docs", served.url)).await;
+    let inside = Inside::alone(&[]).await;
+    browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
     assert_eq!(browser.run("return innerWidth").await, 360, "the browser is as narrow as a phone");
 
@@ -153,7 +148,7 @@ async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
     }
     browser.check_everything_is_its_own().await;
     browser.close().await;
-    served.end().await;
+    inside.stop().await;
 }
 
 /// A headless Chromium, spoken to by <https://www.w3.org/TR/webdriver2/>.

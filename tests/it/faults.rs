@@ -6,7 +6,7 @@ use std::process::Command;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::{Output, Plaudit, command, run, talk};
+use crate::support::{Output, Plaudit, command, run, talk};
 use crate::sync::Shimmed;
 
 /// Starts on what cannot be a ledger, and returns the one line of the log that says why it ended.

@@ -8,9 +8,9 @@ use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulators::{self, PATIENT};
-use crate::h2proxy::{Fault, Proxy};
 use crate::store::{at, count, done, recognition, who};
+use crate::support::emulators::{self, PATIENT};
+use crate::support::h2proxy::{Fault, Proxy};
 
 use Novelty::{Different, New, Same};
 

@@ -11,8 +11,8 @@ use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Sh
 use plaudit::store::{Settled, Store};
 use serde_json::Value;
 
-use crate::emulators::{self, PATIENT};
 use crate::store::{at, done, recognition};
+use crate::support::emulators::{self, PATIENT};
 
 /// What one field of an index is sorted by; `CONTAINS` for arrays.
 type Indexed = (String, &'static str);

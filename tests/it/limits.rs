@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
-use plaudit::config::Flags;
 use plaudit::http::Seams;
 use plaudit::http::body::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{
+use crate::support::{
     GITHUB_SECRET, Inside, PATIENCE, Plaudit, config, github_signature, ledger, pull_request, talk,
 };
 
@@ -205,7 +204,7 @@ fn quick() -> Limits {
 async fn quick_inside() -> (tempfile::TempDir, Inside) {
     let (folder, store) = ledger();
     let seams = Seams { limits: quick(), ..Seams::default() };
-    (folder, Inside::start(&config(&Flags::default(), &[]), store, seams).await)
+    (folder, Inside::start(&config(&[]), store, seams).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -331,17 +330,12 @@ async fn a_head_without_end_is_refused() {
 
 /// The budget and the recorder's bound, with a store that answers when the test lets it.
 mod bounds {
-    use super::{Arc, Duration, Flags, Inside, PATIENCE, Seams, config, join_all, talk};
-    use crate::strange::{Mood, Strange};
+    use super::{Arc, Duration, Inside, PATIENCE, Seams, config, join_all, talk};
+    use crate::support::{FakeStore, Mode};
 
-    async fn inside(store: &Arc<Strange>) -> Inside {
+    async fn inside(store: &Arc<FakeStore>) -> Inside {
         let seams = Seams::default();
-        Inside::start(
-            &config(&Flags::default(), &[]),
-            Arc::clone(store) as Arc<dyn plaudit::store::Store>,
-            seams,
-        )
-        .await
+        Inside::start(&config(&[]), Arc::clone(store) as Arc<dyn plaudit::store::Store>, seams).await
     }
 
     #[tokio::test]
@@ -352,7 +346,7 @@ mod bounds {
         use plaudit::runtime::{Clock, Tasks};
         use plaudit::telemetry::Metrics;
 
-        let store = Strange::new(Mood::Blocked);
+        let store = FakeStore::new(Mode::Blocked);
         let store_too: Arc<dyn plaudit::store::Store> = store.clone();
         let (milestones, clock) = (Milestones::default(), Clock::system());
         let (metrics, tasks) = (Metrics::new().unwrap(), Tasks::default());
@@ -384,7 +378,7 @@ mod bounds {
         assert!(matches!(recorder.record(vec![one(99_999)]).await, Err(RecordError::Full)));
         // One delivery of many contributions is all or nothing, and gives back what it took.
         assert!(matches!(recorder.record((0..20).map(one).collect()).await, Err(RecordError::Full)));
-        store.feel(Mood::Good);
+        store.set_mode(Mode::Good);
         store.gate.add_permits(1);
         let mut counted = 0;
         for task in waiting {
@@ -402,14 +396,14 @@ mod bounds {
 
     #[tokio::test]
     async fn while_the_store_stands_still_waiters_get_503_and_what_was_taken_counts_once() {
-        let store = Strange::new(Mood::Blocked);
+        let store = FakeStore::new(Mode::Blocked);
         let inside = inside(&store).await;
         let posts: Vec<_> = (0..5).map(|i| talk("mona", &format!("n{i}"))).collect();
         let answers = tokio::time::timeout(PATIENCE, join_all(posts.iter().map(|post| inside.post(post))));
         for answer in answers.await.expect("a waiter hangs") {
             answer.problem(503, "unavailable");
         }
-        store.feel(Mood::Good);
+        store.set_mode(Mode::Good);
         store.gate.add_permits(10);
         for post in &posts {
             let answer = inside.post(post).await;
@@ -421,7 +415,7 @@ mod bounds {
 
     #[tokio::test]
     async fn what_waits_while_a_commit_is_under_way_goes_into_the_next_together() {
-        let store = Strange::new(Mood::Blocked);
+        let store = FakeStore::new(Mode::Blocked);
         let inside = inside(&store).await;
         let posts: Vec<_> = (0..40).map(|i| talk(&format!("who-{}", i % 4), &format!("n{i}"))).collect();
         let release = async {
@@ -430,7 +424,7 @@ mod bounds {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
-            store.feel(Mood::Good);
+            store.set_mode(Mode::Good);
             store.gate.add_permits(1);
         };
         let (answers, ()) = tokio::join!(join_all(posts.iter().map(|post| inside.post(post))), release);
@@ -446,7 +440,7 @@ mod bounds {
 
     #[tokio::test]
     async fn one_impossible_contribution_costs_its_neighbours_nothing() {
-        let store = Strange::new(Mood::Blocked);
+        let store = FakeStore::new(Mode::Blocked);
         let inside = inside(&store).await;
         let posts: Vec<_> = (0..30)
             .map(|i| {
@@ -459,7 +453,7 @@ mod bounds {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
-            store.feel(Mood::Good);
+            store.set_mode(Mode::Good);
             store.gate.add_permits(1);
         };
         let (answers, ()) = tokio::join!(join_all(posts.iter().map(|post| inside.post(post))), release);
@@ -479,23 +473,22 @@ mod bounds {
 
     #[tokio::test]
     async fn a_store_that_is_down_or_panics_is_503_and_the_service_lives_on() {
-        let store = Strange::new(Mood::Good);
+        let store = FakeStore::new(Mode::Good);
         let inside = inside(&store).await;
         inside.post(&talk("mona", "a")).await.expect(201);
-        for mood in [Mood::Down, Mood::Panics] {
-            store.feel(mood);
+        for (mode, status, code) in [(Mode::down(), 503, "unavailable"), (Mode::Panics, 500, "internal")] {
+            store.set_mode(mode);
             for id in ["b", "c"] {
                 let problem = inside.post(&talk("mona", id)).await.problem(503, "unavailable");
                 assert!(!problem.to_string().contains("inside"), "{problem}");
             }
-            let (status, code) = if mood == Mood::Down { (503, "unavailable") } else { (500, "internal") };
             let problem = inside.get("/v1/contributors").await.problem(status, code);
-            assert!(!problem.to_string().contains("lost its mind"), "{problem}");
+            assert!(!problem.to_string().contains("the store panics"), "{problem}");
             let drain = inside.request(http::Method::POST, "/internal/drain");
             inside.send(drain).await.problem(status, code);
             inside.get("/healthz").await.expect(200);
         }
-        store.feel(Mood::Good);
+        store.set_mode(Mode::Good);
         for id in ["b", "c"] {
             inside.post(&talk("mona", id)).await.expect(201);
         }

@@ -9,14 +9,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use plaudit::config::Flags;
 use plaudit::domain::Moment;
 use plaudit::http::Seams;
 use plaudit::runtime::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::{Answer, Inside, TOKEN, config, ledger};
+use crate::support::{Answer, Inside, TOKEN, config, ledger};
 
 const AUDIENCE: &str = "https://plaudit.example.org";
 const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";
@@ -61,12 +60,11 @@ impl Scene {
         let now = Arc::new(AtomicI64::new(NOW));
         let told = Arc::clone(&now);
         let clock = Clock::from_fn(move || Moment::from_timestamp(told.load(Ordering::SeqCst), 0).unwrap());
-        let flags = Flags {
-            drain_audience: Some(AUDIENCE.into()),
-            drain_email: Some(EMAIL.into()),
-            ..Flags::default()
-        };
-        let config = config(&flags, &[("PLAUDIT_API_TOKENS", TOKEN)]);
+        let config = config(&[
+            ("PLAUDIT_DRAIN_AUDIENCE", AUDIENCE),
+            ("PLAUDIT_DRAIN_EMAIL", EMAIL),
+            ("PLAUDIT_API_TOKENS", TOKEN),
+        ]);
         let (folder, store) = ledger();
         let inside = Inside::start(&config, store, Seams { google_keys, clock, ..Seams::default() }).await;
         Self { inside, keys, now, _folder: folder }

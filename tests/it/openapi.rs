@@ -2,26 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use plaudit::config::environment;
-use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
-};
 use plaudit::hosts;
 use plaudit::http::openapi::{Example, document};
 use plaudit::http::problem::KINDS;
-use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
-};
+use plaudit::store::StoreError;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::served::{Served, TOKEN, client, now};
+use crate::support::{
+    FakeStore, GITHUB_SECRET, GITLAB_TOKEN, Inside, Mode, Signer, TOKEN, client, config, frozen, now,
+};
 
 /// Operations whose answers are no examples: the document itself, and the page's files.
 const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
@@ -104,8 +98,8 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
 
 #[tokio::test]
 async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
-    let served = Served::start(|config, _| config.public_read = false).await;
-    let answer = client().get(format!("{}/openapi.json", served.url)).send().await.unwrap();
+    let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
+    let answer = client().get(format!("{}/openapi.json", inside.url)).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &"application/json".parse().unwrap())
@@ -118,12 +112,12 @@ async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
     );
     let document: Value = serde_json::from_str(&text).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
-    served.end().await;
+    inside.stop().await;
 }
 
 #[tokio::test]
 async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
-    let served = Served::start(|_, _| {}).await;
+    let inside = Inside::alone(&[]).await;
     for path in [
         "/v1/contributions/%FF",
         "/v1/contributors/%FF",
@@ -132,13 +126,13 @@ async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
         "/docs/%FF",
         "/webhooks/%FF",
     ] {
-        let url = format!("{}{path}", served.url);
+        let url = format!("{}{path}", inside.url);
         let method = if path.starts_with("/webhooks") { Method::POST } else { Method::GET };
         let answer = client().request(method, url).send().await.unwrap();
         assert_eq!(answer.status(), 400, "{path}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
     }
-    served.end().await;
+    inside.stop().await;
 }
 
 /// Whether an example is what the document says: a status that is described, and bodies as described.
@@ -197,62 +191,63 @@ fn same(left: &str, right: &str, otherwise: &str) {
 /// Asks for everything that there is, and writes down what was answered.
 async fn tour() -> Vec<Value> {
     let mut told = Vec::new();
-    let served = Served::start(|config, seams| {
-        config.api_tokens = vec![plaudit::config::Secret::new(TOKEN)];
-        config.public_read = false;
-        config.hosts.gitlab_token.clear();
-        seams.limits.silence = Duration::from_millis(200);
-    })
-    .await;
-    let mut guide = Guide { served, told: &mut told, client: client() };
+    let mut seams = frozen();
+    seams.limits.silence = Duration::from_millis(200);
+    let variables =
+        [("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false"), ("PLAUDIT_GITLAB_SECRET", "")];
+    let inside = Inside::alone_with(&variables, seams).await;
+    let mut guide = Guide { inside, told: &mut told, client: client() };
     guide.contributions().await;
     guide.lists().await;
     guide.webhooks().await;
     guide.operations().await;
     guide.refusals().await;
-    guide.served.end().await;
+    guide.inside.stop().await;
 
-    let served = Served::start(|_, _| {}).await;
-    let mut guide = Guide { served, told: &mut told, client: client() };
+    let inside = Inside::alone(&[]).await;
+    let mut guide = Guide { inside, told: &mut told, client: client() };
     let merge_request = std::fs::read(root().join("fixtures/gitlab/merge_request.open.json")).unwrap();
     let signed = guide.signed("gitlab", "Merge Request Hook", merge_request);
     guide.tell("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
-    guide.served.end().await;
+    guide.inside.stop().await;
 
     for (name, summary, error) in [
         ("refused", "The store can keep no such thing.", StoreError::Refused("inside".into())),
         ("internal", "Something is broken; the log says what.", StoreError::Broken("inside".into())),
         ("unavailable", "The store is down.", StoreError::Unavailable("inside".into())),
     ] {
-        let served = Served::over(Some(Arc::new(Wrong(error))), |_, _| {}).await;
-        let mut guide = Guide { served, told: &mut told, client: client() };
+        let inside = Inside::start(&config(&[]), FakeStore::new(Mode::Fails(error)), frozen()).await;
+        let mut guide = Guide { inside, told: &mut told, client: client() };
         guide.post(name, summary, json!({"contributor": "grace", "kind": "talk", "id": "talk-1"})).await;
         if name == "unavailable" {
             let ready = guide.ask(Method::GET, "/readyz");
             guide.tell("isReady", "unavailable", "The store does not answer.", None, ready).await;
         }
-        guide.served.end().await;
+        guide.inside.stop().await;
     }
     told
 }
 
 struct Guide<'a> {
-    served: Served,
+    inside: Inside,
     told: &'a mut Vec<Value>,
     client: reqwest::Client,
 }
 
 impl Guide<'_> {
     fn ask(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.served.url)).bearer_auth(TOKEN)
+        self.client.request(method, format!("{}{path}", self.inside.url)).bearer_auth(TOKEN)
     }
 
     /// A delivery as a host would send it.
     fn signed(&self, host: &str, event: &str, body: Vec<u8>) -> RequestBuilder {
-        let (_, open, _) = hosts::KNOWN.iter().find(|(name, _, _)| *name == host).unwrap();
-        let signer = open(&self.served.config.hosts).unwrap();
-        let headers = signer.sign(event, "72d3162e-cc78-11e3-81ab-4c9367dc0958", &body, now());
-        self.client.post(format!("{}/webhooks/{host}", self.served.url)).headers(headers).body(body)
+        let signer = match host {
+            "github" => Signer::Github(GITHUB_SECRET),
+            _ => Signer::GitlabToken(GITLAB_TOKEN),
+        };
+        let delivery = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+        let headers = signer.headers(event, delivery, &body, now().timestamp());
+        self.client.post(format!("{}/webhooks/{host}", self.inside.url)).headers(headers).body(body)
     }
 
     async fn tell(
@@ -411,7 +406,7 @@ impl Guide<'_> {
     }
 
     async fn refusals(&mut self) {
-        let nobody = self.client.get(format!("{}/v1/contributors", self.served.url));
+        let nobody = self.client.get(format!("{}/v1/contributors", self.inside.url));
         self.tell("listContributors", "token_needed", "No token, or a wrong one.", None, nobody).await;
         let text =
             self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");
@@ -427,7 +422,7 @@ impl Guide<'_> {
 
     /// A post whose body never ends to arrive.
     async fn slow_post(&self) -> Value {
-        let address = self.served.url.strip_prefix("http://").unwrap();
+        let address = self.inside.url.strip_prefix("http://").unwrap();
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
         let head = format!(
             "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
@@ -455,74 +450,4 @@ async fn first_event(mut stream: Response) -> Value {
         );
     }
     json!(text)
-}
-
-/// A store that fails whatever it is asked.
-struct Wrong(StoreError);
-
-#[async_trait]
-impl Store for Wrong {
-    fn name(&self) -> &'static str {
-        "wrong"
-    }
-    fn lanes(&self) -> usize {
-        1
-    }
-    async fn record(&self, _: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognise(&self, _: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn owing(&self, _: &Milestones, _: usize) -> Result<Vec<Standing>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn claim(&self, _: Destination, _: Moment, _: Moment, _: usize) -> Result<Vec<Due>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn settle(&self, _: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
-        Err(self.0.clone())
-    }
-    async fn backlog(&self, _: &[Destination]) -> Result<Backlog, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contribution(&self, _: &ContributionId) -> Result<Option<Counted>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contributor(&self, _: &ContributorId) -> Result<Option<Contributor>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contributions_of(
-        &self,
-        _: &ContributorId,
-        _: bool,
-        _: &Page,
-    ) -> Result<Paged<Counted>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognition(
-        &self,
-        _: &RecognitionId,
-    ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognitions(&self, _: &Page) -> Result<Paged<Recognition>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognitions_after(
-        &self,
-        _: Option<&str>,
-        _: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError> {
-        Err(self.0.clone())
-    }
-    async fn position_of(&self, _: &RecognitionId) -> Result<Option<String>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        Err(self.0.clone())
-    }
 }

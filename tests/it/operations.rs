@@ -3,17 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
-use plaudit::config::Flags;
 use plaudit::http::Seams;
 use serde_json::{Value, json};
 
-use crate::harness::{Inside, Plaudit, config, fixture, pull_request, talk};
-use crate::strange::{Mood, Strange};
+use crate::support::{FakeStore, Mode};
+use crate::support::{Inside, Plaudit, config, fixture, pull_request, talk};
 
 #[tokio::test]
 async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
-    let store = Strange::new(Mood::Good);
-    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let store = FakeStore::new(Mode::Good);
+    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
     let ready = join_all((0..50).map(|_| inside.get("/readyz"))).await;
     for answer in ready {
         assert_eq!(answer.expect(200).json(), json!({"status": "ok"}));
@@ -22,8 +21,8 @@ async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
     inside.get("/healthz").await.expect(200);
     inside.stop().await;
 
-    let store = Strange::new(Mood::Down);
-    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let store = FakeStore::new(Mode::down());
+    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
     for _ in 0..10 {
         let problem = inside.get("/readyz").await.problem(503, "unavailable");
         assert!(!problem.to_string().contains("secret of the inside"));
@@ -188,7 +187,7 @@ async fn a_panic_is_one_critical_line() {
     let exe = std::env::current_exe().unwrap();
     let mut child = std::process::Command::new(exe);
     child.args(["--exact", "operations::panics_on_demand", "--ignored", "--nocapture", "--test-threads=1"]);
-    let output = crate::harness::run(&mut child);
+    let output = crate::support::run(&mut child);
     let lines: Vec<Value> = output.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert_eq!(lines.len(), 1, "{output:?}");
     assert_eq!(lines[0]["severity"], "CRITICAL");
@@ -201,8 +200,8 @@ async fn a_panic_is_one_critical_line() {
 #[test]
 #[ignore = "run by `a_panic_is_one_critical_line`, in a process of its own"]
 fn panics_on_demand() {
-    let flags = Flags { log_format: Some("json".into()), ..Flags::default() };
-    plaudit::telemetry::install(&config(&flags, &[]), plaudit::runtime::Clock::system());
+    let config = config(&[("PLAUDIT_LOG_FORMAT", "json")]);
+    plaudit::telemetry::install(&config, plaudit::runtime::Clock::system());
     plaudit::telemetry::report_panics();
     panic!("line one\nline two");
 }

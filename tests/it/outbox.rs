@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use plaudit::config::Flags;
 use plaudit::domain::{Contribution, Destination, Draft, Milestones, Moment, Recognition};
 use plaudit::http::Seams;
 use plaudit::outbox::Outbox;
@@ -20,8 +19,8 @@ use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::harness::{Inside, Plaudit, config, ledger, talk};
-use crate::strange::{Mood, Strange};
+use crate::support::{FakeStore, Mode};
+use crate::support::{Inside, Plaudit, config, ledger, talk};
 
 fn said(plaudit: &Plaudit, what: &str) -> usize {
     plaudit.log.lines().iter().filter(|line| line.contains(what)).count()
@@ -175,7 +174,7 @@ impl Publisher for Place {
     }
 
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
-        assert!(!self.panics.load(Ordering::SeqCst), "the publisher lost its mind");
+        assert!(!self.panics.load(Ordering::SeqCst), "the publisher panics");
         self.ping().await?;
         self.taken.lock().await.push(recognition.id.to_string());
         Ok(())
@@ -187,20 +186,13 @@ impl Publisher for Place {
     }
 }
 
-async fn metric(inside: &Inside, name: &str) -> f64 {
-    let text = inside.get("/metrics").await.expect(200).text;
-    let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 #[tokio::test]
 async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_back() {
     let (_folder, store) = ledger();
     let place = Arc::new(Place::default());
     place.down.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-    let inside =
-        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
+    let inside = Inside::publishing(&config(&[]), store, publishers, Seams::default()).await;
     for who in ["mona", "lisa"] {
         for id in ["a", "b", "c"] {
             let mut post = talk(who, id);
@@ -211,8 +203,8 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     let drained = inside.drain().await;
     assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 2}));
     assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "degraded");
-    assert!((metric(&inside, "plaudit_outbox_waiting").await - 2.0).abs() < 0.1);
-    assert!(metric(&inside, "plaudit_outbox_oldest_seconds").await > 0.0);
+    assert!((inside.metric("plaudit_outbox_waiting").await - 2.0).abs() < 0.1);
+    assert!(inside.metric("plaudit_outbox_oldest_seconds").await > 0.0);
     assert_eq!(inside.recognitions().await, ["lisa:3", "mona:3"], "the list does not wait");
     let shown = inside.get("/v1/recognitions/mona:3").await.expect(200).json();
     assert_eq!(shown["destinations"], json!([{"destination": "topic", "state": "waiting"}]));
@@ -220,7 +212,7 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     place.down.store(false, Ordering::SeqCst);
     assert_eq!(inside.drain().await["waiting"], 0);
     assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "ok");
-    assert!(metric(&inside, "plaudit_outbox_waiting").await < 0.1);
+    assert!(inside.metric("plaudit_outbox_waiting").await < 0.1);
     let taken = place.taken.lock().await.clone();
     assert_eq!(taken, ["mona:3", "lisa:3"], "oldest first, each once");
     inside.stop().await;
@@ -232,8 +224,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
     let place = Arc::new(Place::default());
     place.panics.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-    let inside =
-        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
+    let inside = Inside::publishing(&config(&[]), store, publishers, Seams::default()).await;
     for id in ["a", "b", "c"] {
         inside.post(&talk("mona", id)).await.expect(201);
     }
@@ -265,9 +256,7 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
     let start = || {
         let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
         let store = Arc::clone(&store);
-        async {
-            Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await
-        }
+        async { Inside::publishing(&config(&[]), store, publishers, Seams::default()).await }
     };
     let inside = start().await;
     for id in ["a", "b", "c"] {
@@ -285,8 +274,8 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
 
 #[tokio::test]
 async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
-    let store = Strange::new(Mood::RecordsOnly);
-    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let store = FakeStore::new(Mode::RecordsOnly);
+    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
     // The outbox's own look, at the start, lies behind.
     store.looked.acquire().await.unwrap().forget();
     for id in ["a", "b", "c"] {
@@ -294,7 +283,7 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
         assert_eq!(answer["recognitions"], json!([]));
     }
     assert_eq!(inside.recognitions().await, Vec::<String>::new());
-    store.feel(Mood::Good);
+    store.set_mode(Mode::Good);
     let drained = inside.drain().await;
     assert_eq!(drained, json!({"recognized": 1, "published": 1, "waiting": 0}));
     let all = inside.all("/v1/recognitions").await;
@@ -304,7 +293,7 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
 }
 
 /// An outbox over a ledger in which the first milestone of `n` contributors is owed.
-async fn owing(store: &Arc<Strange>, n: usize) -> Arc<Outbox> {
+async fn owing(store: &Arc<FakeStore>, n: usize) -> Arc<Outbox> {
     let milestones = Milestones::parse("1").unwrap();
     let (clock, metrics) = (Clock::system(), Metrics::new().unwrap());
     for who in (0..n).map(|i| format!("person-{i:03}")) {
@@ -316,7 +305,7 @@ async fn owing(store: &Arc<Strange>, n: usize) -> Arc<Outbox> {
 
 #[tokio::test]
 async fn a_drain_does_not_end_while_another_still_has_in_hand_what_it_found() {
-    let store = Strange::new(Mood::HoldsRecognised);
+    let store = FakeStore::new(Mode::HoldsRecognised);
     let outbox = owing(&store, 1).await;
     let start = || {
         let outbox = Arc::clone(&outbox);
@@ -335,7 +324,7 @@ async fn a_drain_does_not_end_while_another_still_has_in_hand_what_it_found() {
 
 #[tokio::test]
 async fn one_drain_looks_to_the_end_though_another_instance_recognises_what_it_finds() {
-    let store = Strange::new(Mood::Overtaken);
+    let store = FakeStore::new(Mode::Overtaken);
     let outbox = owing(&store, 220).await;
     let drained = outbox.drain().await.unwrap();
     assert_eq!((drained.recognized, drained.waiting), (0, 220), "the other one has yet to publish them");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Plaudit, TOKEN, fixture, pull_request};
+use crate::support::{Plaudit, TOKEN, fixture, pull_request};
 
 /// A private contribution of somebody who has two public ones: the third.
 async fn third_is_private() -> (Plaudit, String) {

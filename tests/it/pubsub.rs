@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
 fn moment(text: &str) -> Moment {
     chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc()

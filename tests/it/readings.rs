@@ -1,7 +1,7 @@
 //! What every fixture says, and what no payload can do.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,25 +11,28 @@ use plaudit::hosts::{DEMO, Host, KNOWN, Malformed, Reading, Reason, Rules, event
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::support::{GITHUB_SECRET, GITLAB_SIGNING, Signer, fixture, fixtures, now};
+
 /// A host that trusts a secret of the tests.
 pub(crate) fn host(name: &str) -> Arc<dyn Host> {
     let secrets = HostSecrets {
-        github: vec![Secret::new("It's a Secret to Everybody")],
-        gitlab_signing: vec![Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
+        github: vec![Secret::new(GITHUB_SECRET)],
+        gitlab_signing: vec![Secret::new(GITLAB_SIGNING)],
         gitlab_token: Vec::new(),
     };
     let (_, open, _) = KNOWN.iter().find(|(known, _, _)| *known == name).unwrap();
     open(&secrets).unwrap()
 }
 
-pub(crate) fn now() -> Moment {
-    "2026-11-24T10:00:00Z".parse().unwrap()
-}
-
 /// Sends `body` as the host itself would, and reads it.
 fn try_read(name: &str, event: &str, body: &[u8], rules: &Rules) -> Result<Reading, Malformed> {
     let host = host(name);
-    let headers = host.sign(event, "d3b07384-d113-4ec5-a5a5-000000000001", body, now());
+    let signer = match name {
+        "github" => Signer::Github(GITHUB_SECRET),
+        _ => Signer::Gitlab(GITLAB_SIGNING),
+    };
+    let delivery = "d3b07384-d113-4ec5-a5a5-000000000001";
+    let headers = signer.headers(event, delivery, body, now().timestamp());
     let claim = host.admit(&headers, now()).unwrap();
     let delivery = host.verify(claim, Bytes::copy_from_slice(body)).unwrap();
     host.read(&delivery, rules, now())
@@ -39,15 +42,14 @@ fn read(name: &str, event: &str, body: &Value, rules: &Rules) -> Reading {
     try_read(name, event, body.to_string().as_bytes(), rules).unwrap()
 }
 
-fn fixture(path: &str) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path);
-    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+fn json_fixture(path: &str) -> Value {
+    serde_json::from_str(&fixture(path)).unwrap()
 }
 
 /// Reads a fixture after `change` has had its way with it.
 fn changed(path: &str, rules: &Rules, change: impl FnOnce(&mut Value)) -> Reading {
     let (host, file) = path.split_once('/').unwrap();
-    let mut body = fixture(path);
+    let mut body = json_fixture(path);
     change(&mut body);
     read(host, &event_of_fixture(host, file).unwrap(), &body, rules)
 }
@@ -68,17 +70,6 @@ fn only(reading: Reading) -> Contribution {
         Reading::Counts(mut contributions) if contributions.len() == 1 => contributions.remove(0),
         other => panic!("not one contribution: {other:?}"),
     }
-}
-
-fn fixtures() -> Vec<(String, PathBuf)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let mut found = Vec::new();
-    for host in ["github", "gitlab"] {
-        let files = std::fs::read_dir(root.join(host)).unwrap();
-        found.extend(files.map(|file| (host.to_owned(), file.unwrap().path())));
-    }
-    found.sort();
-    found
 }
 
 fn told(reading: &Reading) -> Value {
@@ -552,7 +543,7 @@ mod origins {
     #[test]
     fn a_host_cannot_take_the_name_of_another() {
         for url in ["https://gitlab.com/o/r", "https://github/o/r", "nowhere", "https://api/o/r"] {
-            let mut body = fixture("github/issues.opened.json");
+            let mut body = json_fixture("github/issues.opened.json");
             body["repository"]["html_url"] = json!(url);
             let read = try_read("github", "issues", body.to_string().as_bytes(), &Rules::default());
             assert!(read.is_err(), "{url}");
@@ -652,8 +643,11 @@ mod shapes {
         for key in ["repository", "issue", "action", "changes"] {
             wrong("github", "issues", format!("{{\"{key}\":{closed}}}").as_bytes());
         }
-        let beside =
-            fixture("github/issues.opened.json").to_string().replacen('{', &format!("{{\"x\":{closed},"), 1);
+        let beside = json_fixture("github/issues.opened.json").to_string().replacen(
+            '{',
+            &format!("{{\"x\":{closed},"),
+            1,
+        );
         assert!(try_read("github", "issues", beside.as_bytes(), &Rules::default()).is_ok());
     }
 
@@ -665,7 +659,7 @@ mod shapes {
             ("github", "push", "github/push.default_branch.json", "after"),
             ("gitlab", "Issue Hook", "gitlab/issue.open.json", "object_attributes"),
         ] {
-            let body = fixture(file);
+            let body = json_fixture(file);
             let twice = format!("{{\"{key}\":{},{}", body[key], body.to_string().trim_start_matches('{'));
             let told = wrong(host, event, twice.as_bytes());
             assert!(told.starts_with(&format!("duplicate field `{key}` at line 1")), "{told}");
@@ -674,7 +668,7 @@ mod shapes {
 
     #[test]
     fn what_is_wrong_is_told_without_a_word_of_the_payload() {
-        let mut body = fixture("github/issues.opened.json");
+        let mut body = json_fixture("github/issues.opened.json");
         body["issue"]["number"] = json!("hush, hush");
         let told = wrong("github", "issues", body.to_string().as_bytes());
         assert!(told.starts_with("a value is not of the documented type at line 1, column "), "{told}");
@@ -686,7 +680,7 @@ mod shapes {
     #[test]
     fn numbers_may_be_as_large_as_64_bits_and_never_negative() {
         let number = |n: Value| {
-            let mut body = fixture("github/issues.opened.json");
+            let mut body = json_fixture("github/issues.opened.json");
             body["repository"]["id"] = n;
             try_read("github", "issues", body.to_string().as_bytes(), &Rules::default())
         };
@@ -701,7 +695,7 @@ mod shapes {
     fn a_push_has_to_name_the_commit_that_identifies_it() {
         for after in ["", "x", "3b37bf6d94e57d0035d9b01cb896e770c2f64f1f:eve", "../..", "3B37BF6D94E57D0035"]
         {
-            let mut body = fixture("github/push.default_branch.json");
+            let mut body = json_fixture("github/push.default_branch.json");
             body["after"] = json!(after);
             wrong("github", "push", body.to_string().as_bytes());
         }
@@ -714,7 +708,7 @@ mod shapes {
             ("Merge Request Hook", "gitlab/issue.open.json"),
             ("Push Hook", "gitlab/tag_push.created.json"),
         ] {
-            wrong("gitlab", event, fixture(file).to_string().as_bytes());
+            wrong("gitlab", event, json_fixture(file).to_string().as_bytes());
         }
     }
 
@@ -733,7 +727,7 @@ mod shapes {
 
     #[test]
     fn white_space_and_escapes_change_nothing() {
-        let body = fixture("github/issues.opened.non_ascii.json");
+        let body = json_fixture("github/issues.opened.non_ascii.json");
         let pretty = serde_json::to_string_pretty(&body).unwrap();
         let escaped: String = body
             .to_string()

@@ -4,7 +4,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{PATIENCE, Plaudit, signal, talk};
+use crate::support::{PATIENCE, Plaudit, signal, talk};
 
 /// Begins a post, and returns the connection once the server waits for the rest of the body.
 async fn half_a_post(plaudit: &Plaudit, body: &str) -> TcpStream {

@@ -12,7 +12,7 @@ use plaudit::domain::{
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
 
-use crate::emulators::{self, PATIENT};
+use crate::support::emulators::{self, PATIENT};
 
 use Destination::{Comment, Local, Topic};
 use Novelty::{Different, New, Same};

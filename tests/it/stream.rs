@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{PATIENCE, Plaudit, talk};
+use crate::support::{PATIENCE, Plaudit, talk};
 
 async fn reach_three(plaudit: &Plaudit, who: &str) {
     for i in 0..3 {

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 
-use crate::harness::{Plaudit, pull_request, talk};
+use crate::support::{Plaudit, pull_request, talk};
 
 /// The preloaded library, compiled once for all tests of a run.
 fn shim() -> &'static Path {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::pubsub::{Gate, hold_against_schema, recognition};
-use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
 /// Standard output as the test sees it: each write a line.
 struct Out(UnboundedSender<String>);

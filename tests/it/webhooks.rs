@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{
+use crate::support::{
     Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, command, fixture, github_signature,
     pull_request, run, standard_signature,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plaudit::store::firestore::Patience;
 
-use crate::tools::{left_out, succeeds};
+use super::machine::{left_out, succeeds};
 
 /// The address of the Firestore emulator, or `None` where there is none.
 ///

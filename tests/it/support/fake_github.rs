@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 pub const APP_ID: u64 = 777;
-pub const APP_KEY: &str = include_str!("app_key.pem");
-const APP_PUBLIC_KEY: &str = include_str!("app_key.pub.pem");
+pub const APP_KEY: &str = include_str!("../app_key.pem");
+const APP_PUBLIC_KEY: &str = include_str!("../app_key.pub.pem");
 
 /// The fake: one server, ended with the test.
 pub struct FakeGithub {

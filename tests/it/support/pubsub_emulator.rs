@@ -9,7 +9,7 @@ pub const PROJECT: &str = "demo";
 
 /// `HOST:PORT` of the emulator; `None`, said loudly, where there is none.
 pub async fn pubsub() -> Option<String> {
-    let find = || crate::emulators::pubsub().map(str::to_owned);
+    let find = || super::emulators::pubsub().map(str::to_owned);
     tokio::task::spawn_blocking(find).await.unwrap()
 }
 
