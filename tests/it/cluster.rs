@@ -5,105 +5,15 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use plaudit::store::Store as _;
-use plaudit::store::firestore::Firestore;
 use plaudit::store::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::pubsub::{Gate, hold_against_schema};
-use crate::store::{at, done};
-use crate::support::emulators::{self, PATIENT};
-use crate::support::h2proxy::{Call, Fault, Proxy};
-use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
-use crate::support::{Environment, Plaudit, in_the_end, talk};
-
-pub const ISSUE: &str = include_str!("../../fixtures/github/issues.opened.json");
-pub const PUSH: &str = include_str!("../../fixtures/github/push.default_branch.json");
-pub const PULL_REQUEST: &str = include_str!("../../fixtures/github/pull_request.opened.json");
-pub const ADA: &str = "github:ada-quillfeather";
-
-/// A ledger and a topic of a test's own.
-pub struct Stage {
-    firestore: &'static str,
-    pub topic: Topic,
-    pub environment: Environment,
-}
-
-/// None, said loudly, without the emulators.
-pub async fn stage() -> Option<Stage> {
-    let stage = unmade_topic().await?;
-    stage.topic.make().await;
-    Some(stage)
-}
-
-pub async fn unmade_topic() -> Option<Stage> {
-    static WARM: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    let (firestore, pubsub) = (emulators::firestore()?, pubsub().await?);
-    // An emulator's first commit takes longer than a process waits.
-    let warm = async || {
-        let project = emulators::fresh_project();
-        let store = Firestore::open_emulator(firestore, &project, "(default)", PATIENT).await.unwrap();
-        store.record(&[done("warm-up", "warm-up")], at(0)).await.unwrap();
-    };
-    WARM.get_or_init(warm).await;
-    let topic = Topic::named(&pubsub);
-    let environment = Environment::new(format!("firestore:{}", emulators::fresh_project()))
-        .with("PLAUDIT_PUBLISH", format!("pubsub:{PROJECT}/{}", topic.topic))
-        .with("FIRESTORE_EMULATOR_HOST", firestore)
-        .with("PUBSUB_EMULATOR_HOST", &*pubsub);
-    Some(Stage { firestore, topic, environment })
-}
-
-impl Stage {
-    /// The same ledger through a proxy, and a process that knows it only so.
-    async fn proxied(&self, environment: &Environment) -> (Proxy, Plaudit) {
-        let proxy = Proxy::start(self.firestore).await;
-        let process = environment.with("FIRESTORE_EMULATOR_HOST", &*proxy.host).start().await;
-        (proxy, process)
-    }
-
-    /// Makes the topic and its subscription, while nobody publishes: what came between the two would be
-    /// nobody's to receive.
-    pub async fn make_topic_behind(&self, gate: &mut Gate) {
-        gate.close().await;
-        self.topic.make().await;
-        gate.reopen().await;
-    }
-
-    /// What a subscriber got by the time that it has all of `expected`: every message, by its recognition.
-    async fn received(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
-        let mut got: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        let receiving = async {
-            loop {
-                let news = self.topic.at_hand().await;
-                if news.is_empty() {
-                    if expected.iter().all(|id| got.contains_key(*id)) {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                for message in news {
-                    let data: Value = serde_json::from_slice(&message.data).unwrap();
-                    hold_against_schema(&data);
-                    assert_eq!(message.attributes["ce-id"], data["id"]);
-                    got.entry(data["id"].as_str().unwrap().to_owned()).or_default().push(data);
-                }
-            }
-        };
-        in_the_end(&format!("{expected:?}"), receiving).await;
-        got
-    }
-
-    /// Exactly these recognitions are received, repeats aside.
-    pub async fn receives(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
-        let got = self.received(expected).await;
-        let ids: Vec<_> = got.keys().map(String::as_str).collect();
-        let expected: BTreeSet<_> = expected.iter().copied().collect();
-        assert_eq!(ids, expected.into_iter().collect::<Vec<_>>());
-        got
-    }
-}
+use crate::support::gate::Gate;
+use crate::support::h2proxy::{Call, Fault};
+use crate::support::pubsub_emulator::{PROJECT, pubsub};
+use crate::support::stage::{ADA, ISSUE, PULL_REQUEST, PUSH, stage, unmade_topic};
+use crate::support::{Plaudit, in_the_end, talk};
 
 fn is_recording(call: &Call) -> bool {
     call.rpc == "Commit" && call.mentions("/documents/contributions/")

@@ -9,10 +9,10 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cluster::{ADA, ISSUE, PULL_REQUEST, PUSH, Stage, stage, unmade_topic};
-use crate::pubsub::Gate;
 use crate::support::fake_github::{Comment, FakeGithub, Issue, Reaction, Repository, user};
+use crate::support::gate::Gate;
 use crate::support::pubsub_emulator::pubsub;
+use crate::support::stage::{ADA, ISSUE, PULL_REQUEST, PUSH, Stage, stage, unmade_topic};
 use crate::support::{Environment, Plaudit};
 
 const REPOSITORY: &str = "harbour-lights/lantern";

@@ -331,7 +331,7 @@ async fn a_head_without_end_is_refused() {
 /// The budget and the recorder's bound, with a store that answers when the test lets it.
 mod bounds {
     use super::{Arc, Duration, Inside, PATIENCE, Seams, config, join_all, talk};
-    use crate::support::{FakeStore, Mode};
+    use crate::support::{FakeStore, Mode, contribution};
 
     async fn inside(store: &Arc<FakeStore>) -> Inside {
         let seams = Seams::default();
@@ -340,7 +340,7 @@ mod bounds {
 
     #[tokio::test]
     async fn beyond_what_may_wait_a_post_is_503_and_no_waiter_hangs() {
-        use plaudit::domain::{Draft, Milestones, Moment};
+        use plaudit::domain::Milestones;
         use plaudit::outbox::Outbox;
         use plaudit::record::{RecordError, Recorder};
         use plaudit::runtime::{Clock, Tasks};
@@ -354,15 +354,7 @@ mod bounds {
             Outbox::new(store_too.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
         let recorder =
             Arc::new(Recorder::start(&store_too, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks));
-        let one = |i: usize| {
-            let draft = Draft {
-                contributor: format!("who-{}", i % 50),
-                kind: "talk".into(),
-                id: Some(i.to_string()),
-                ..Draft::default()
-            };
-            draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()
-        };
+        let one = |i: usize| contribution(&format!("who-{}", i % 50), &i.to_string());
         let waiting: Vec<_> = (0..10_050)
             .map(|i| {
                 let recorder = Arc::clone(&recorder);

@@ -6,8 +6,7 @@ use futures::future::join_all;
 use plaudit::http::Seams;
 use serde_json::{Value, json};
 
-use crate::support::{FakeStore, Mode};
-use crate::support::{Inside, Plaudit, config, fixture, pull_request, talk};
+use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_request, run, talk};
 
 #[tokio::test]
 async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
@@ -187,7 +186,7 @@ async fn a_panic_is_one_critical_line() {
     let exe = std::env::current_exe().unwrap();
     let mut child = std::process::Command::new(exe);
     child.args(["--exact", "operations::panics_on_demand", "--ignored", "--nocapture", "--test-threads=1"]);
-    let output = crate::support::run(&mut child);
+    let output = run(&mut child);
     let lines: Vec<Value> = output.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert_eq!(lines.len(), 1, "{output:?}");
     assert_eq!(lines[0]["severity"], "CRITICAL");

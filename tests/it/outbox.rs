@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use plaudit::domain::{Contribution, Destination, Draft, Milestones, Moment, Recognition};
+use plaudit::domain::{Contribution, Destination, Milestones, Recognition};
 use plaudit::http::Seams;
 use plaudit::outbox::Outbox;
 use plaudit::publish::{PublishError, Publisher};
@@ -19,8 +19,7 @@ use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::support::{FakeStore, Mode};
-use crate::support::{Inside, Plaudit, config, ledger, talk};
+use crate::support::{FakeStore, Inside, Mode, Plaudit, config, contribution, ledger, talk};
 
 fn said(plaudit: &Plaudit, what: &str) -> usize {
     plaudit.log.lines().iter().filter(|line| line.contains(what)).count()
@@ -94,13 +93,7 @@ async fn the_answer_to_the_third_names_the_recognition_and_the_recognition_the_t
 }
 
 fn contributions(who: &str, n: usize) -> Vec<Contribution> {
-    let draft = |i: usize| Draft {
-        contributor: who.into(),
-        kind: "talk".into(),
-        id: Some(format!("{who}-{i}")),
-        ..Draft::default()
-    };
-    (1..=n).map(|i| draft(i).check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()).collect()
+    (1..=n).map(|i| contribution(who, &format!("{who}-{i}"))).collect()
 }
 
 #[tokio::test]

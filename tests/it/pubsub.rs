@@ -10,9 +10,10 @@ use plaudit::domain::{
 use plaudit::publish::pubsub::Pubsub;
 use plaudit::publish::{Message, PublishError, Publisher};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
+use crate::support::gate::Gate;
+use crate::support::hold_against_schema;
 use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
 fn moment(text: &str) -> Moment {
@@ -72,14 +73,6 @@ fn every_sort() -> Vec<Recognition> {
 fn read(path: &str) -> Value {
     let path = format!("{}/docs/{path}", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// Holds a message against the schema that stands in the repository.
-pub fn hold_against_schema(message: &Value) {
-    let schema = read("recognition.schema.json");
-    let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
-    let faults: Vec<_> = schema.iter_errors(message).map(|fault| fault.to_string()).collect();
-    assert!(faults.is_empty(), "{message:#} {faults:#?}");
 }
 
 fn down(result: Result<(), PublishError>) -> String {
@@ -258,73 +251,6 @@ async fn nobody_there_is_said_and_not_waited_for_without_end() {
     let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
     for told in [down(publisher.ping().await), down(publisher.publish(&recognition("mona", None)).await)] {
         assert!(told.contains("projects/demo/topics/thanks"), "{told}");
-    }
-}
-
-/// A way to the emulator that can be shut, opened again, and made to swallow what goes through.
-pub struct Gate {
-    pub host: String,
-    to: String,
-    /// Cuts the connections of now, and takes no new one.
-    shut: CancellationToken,
-    /// Lets the connections of now stand and carry nothing.
-    freeze: CancellationToken,
-    tasks: plaudit::runtime::Tasks,
-}
-
-impl Gate {
-    pub async fn open(to: &str) -> Self {
-        let mut gate = Self {
-            host: "127.0.0.1:0".into(),
-            to: to.to_owned(),
-            shut: CancellationToken::new(),
-            freeze: CancellationToken::new(),
-            tasks: plaudit::runtime::Tasks::default(),
-        };
-        gate.reopen().await;
-        gate
-    }
-
-    pub async fn reopen(&mut self) {
-        let listener = TcpListener::bind(&self.host).await.unwrap();
-        self.host = listener.local_addr().unwrap().to_string();
-        self.shut = CancellationToken::new();
-        let (to, shut) = (self.to.clone(), self.shut.clone());
-        self.freeze = CancellationToken::new();
-        let freeze = std::sync::Mutex::new(self.freeze.clone());
-        let tasks = plaudit::runtime::Tasks::default();
-        let accept = async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut far = TcpStream::connect(&to).await.unwrap();
-                let mut current = freeze.lock().unwrap();
-                if current.is_cancelled() {
-                    // Who comes after the freeze is carried.
-                    *current = CancellationToken::new();
-                }
-                let (shut, freeze) = (shut.clone(), current.clone());
-                drop(current);
-                tasks.spawn(async move {
-                    tokio::select! {
-                        () = shut.cancelled() => return,
-                        () = freeze.cancelled() => {}
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
-                    }
-                    shut.cancelled().await;
-                });
-            }
-        };
-        let shut = self.shut.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = shut.cancelled() => {}
-                () = accept => {}
-            }
-        });
-    }
-
-    pub async fn close(&mut self) {
-        self.shut.cancel();
-        std::mem::take(&mut self.tasks).end().await;
     }
 }
 

@@ -17,7 +17,9 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::pubsub::{Gate, hold_against_schema, recognition};
+use crate::pubsub::recognition;
+use crate::support::gate::Gate;
+use crate::support::hold_against_schema;
 use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
 /// Standard output as the test sees it: each write a line.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plaudit::domain::Moment;
+use plaudit::domain::{Contribution, Draft, Moment};
 use serde_json::{Value, json};
 
 /// The time of tests that need one: 2026-11-24T10:00:00Z.
@@ -42,4 +42,20 @@ pub(crate) fn pull_request(number: u64, login: &str) -> String {
 /// A contribution as a client posts it.
 pub(crate) fn talk(who: &str, id: &str) -> Value {
     json!({"contributor": who, "kind": "talk", "id": id})
+}
+
+/// The same as plaudit counts it.
+pub(crate) fn contribution(who: &str, id: &str) -> Contribution {
+    let draft =
+        Draft { contributor: who.into(), kind: "talk".into(), id: Some(id.into()), ..Draft::default() };
+    draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()
+}
+
+/// Fails unless a message keeps to docs/recognition.schema.json.
+pub(crate) fn hold_against_schema(message: &Value) {
+    let schema = include_str!("../../../docs/recognition.schema.json");
+    let schema = serde_json::from_str(schema).unwrap();
+    let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let faults: Vec<_> = schema.iter_errors(message).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{message:#} {faults:#?}");
 }
