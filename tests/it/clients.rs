@@ -1,4 +1,4 @@
-//! docs/clients.md: each block does, as printed, what the page says it does.
+//! docs/clients.md: each block, run as printed, does what the page says.
 
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -44,7 +44,7 @@ async fn holds(program: &str, language: &str, source: &str, token: Option<&str>)
     assert_eq!(json!([first["tally"], second["tally"], third["tally"]]), json!([1, 2, 3]));
     assert_eq!([&first["recognitions"], &second["recognitions"]], [&json!([]), &json!([])]);
 
-    // The two answers that the page shows, but for the word of the client.
+    // The two answers that the page shows; only the client's name in the ids differs.
     let shown: Vec<Value> = blocks("json")
         .iter()
         .map(|block| serde_json::from_str(&block.replace("api:curl:", &format!("api:{source}:"))).unwrap())
@@ -64,7 +64,7 @@ async fn curl_posts_three_contributions_and_reads_the_recognition() {
 }
 
 #[tokio::test]
-async fn curl_does_so_with_a_token() {
+async fn curl_does_the_same_with_a_token() {
     holds("bash", "bash", "curl", Some(TOKEN)).await;
 }
 
@@ -74,6 +74,6 @@ async fn python_posts_three_contributions_and_reads_the_recognition() {
 }
 
 #[tokio::test]
-async fn python_does_so_with_a_token() {
+async fn python_does_the_same_with_a_token() {
     holds("python3", "python", "python", Some(TOKEN)).await;
 }

@@ -1,4 +1,4 @@
-//! The page at /docs, in a real browser: it loads under its policy, shows every route, and what is tried is sent.
+//! The page at /docs in a real browser: it loads under its policy, shows every route, and sends what is tried.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -110,7 +110,7 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
         .await;
     assert_eq!(one["status"], "200", "{one}");
 
-    browser.check_everything_is_its_own().await;
+    browser.check_origin_and_policy().await;
     browser.close().await;
     inside.stop().await;
 }
@@ -146,12 +146,12 @@ async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
         let expected = if scheme == "light" { "rgb(255, 255, 255)" } else { "rgb(17, 23, 21)" };
         assert_eq!(ground, expected);
     }
-    browser.check_everything_is_its_own().await;
+    browser.check_origin_and_policy().await;
     browser.close().await;
     inside.stop().await;
 }
 
-/// A headless Chromium, spoken to by <https://www.w3.org/TR/webdriver2/>.
+/// A headless Chromium, controlled through <https://www.w3.org/TR/webdriver2/>.
 struct Browser {
     driver: Child,
     client: reqwest::Client,
@@ -160,7 +160,7 @@ struct Browser {
 }
 
 impl Browser {
-    /// Opens one; where there is none, says so and returns nothing, unless one is required.
+    /// Opens one. Where it is not installed, prints that and returns `None`, or fails if everything is required.
     async fn open() -> Option<Self> {
         let started = Command::new("chromedriver")
             .args(["--port=0", "--log-level=SEVERE"])
@@ -228,7 +228,7 @@ impl Browser {
         self.call("POST", "/execute/sync", &json!({"script": script, "args": []})).await
     }
 
-    /// Waits until something holds on the page, which it looks for whenever the page changes.
+    /// Waits until a condition is true; it is evaluated whenever the page changes.
     async fn until(&self, holds: &str) {
         let script = format!(
             "const done = arguments[0]; const look = () => {{ if ({holds}) {{ watch.disconnect(); done(true); }} }};
@@ -259,22 +259,22 @@ impl Browser {
         self.run(&format!("return {{status: {out}.querySelector('.status').textContent, body: {out}.querySelector('pre').textContent}}")).await
     }
 
-    /// Nothing came from elsewhere, nothing was complained of but what the page itself was refused, and
-    /// the policy is really at work: what breaks it is refused, and that is seen here.
-    async fn check_everything_is_its_own(&self) {
+    /// Fails if anything was loaded from another origin, or if the console has other lines than the 401 that a test
+    /// asks for. Then it breaks the policy, which must be refused and appear in the console.
+    async fn check_origin_and_policy(&self) {
         let elsewhere = self.run("return performance.getEntriesByType('resource').map(r => r.name).filter(name => !name.startsWith(location.origin) && !name.startsWith('data:'))").await;
         assert_eq!(elsewhere, json!([]));
-        let complaints = self.complaints().await;
-        // An answer of 401 that was asked for is a line in the console too.
-        let others: Vec<_> = complaints.iter().filter(|line| !line.contains("status of 401")).collect();
+        let console = self.console().await;
+        // The browser writes an answer of 401 to the console too.
+        let others: Vec<_> = console.iter().filter(|line| !line.contains("status of 401")).collect();
         assert!(others.is_empty(), "{others:?}");
         self.run("const script = document.createElement('script'); script.textContent = 'window.broken = true'; document.body.append(script)").await;
         assert_eq!(self.run("return window.broken === undefined").await, true);
-        let complaints = self.complaints().await;
-        assert!(complaints.iter().any(|line| line.contains("Content Security Policy")), "{complaints:?}");
+        let console = self.console().await;
+        assert!(console.iter().any(|line| line.contains("Content Security Policy")), "{console:?}");
     }
 
-    async fn complaints(&self) -> Vec<String> {
+    async fn console(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({"type": "browser"})).await;
         let worse = log
             .as_array()

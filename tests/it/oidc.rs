@@ -1,4 +1,4 @@
-//! Who may drain by an OIDC token: the one service account, for this service, now.
+//! The OIDC token that may drain: of the one service account, for this service, and valid now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -19,10 +19,10 @@ use crate::support::{Answer, Inside, TOKEN, config, ledger};
 
 const AUDIENCE: &str = "https://plaudit.example.org";
 const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";
-/// An instant of these tests' own.
+/// The time of these tests, in seconds.
 const NOW: i64 = 1_795_000_000;
 
-/// Google's key server, of the tests' own.
+/// A fake of Google's key server.
 #[derive(Default)]
 struct Keys {
     rotated: AtomicBool,
@@ -95,7 +95,7 @@ fn signing(key: &str) -> EncodingKey {
     EncodingKey::from_rsa_pem(pem).unwrap()
 }
 
-/// A token of these claims, signed with `key`, that says it is signed with `named`.
+/// A token of these claims, signed with `key`, whose header names the key `named`.
 fn token_named(claims: &Value, key: &str, named: &str) -> String {
     let header = Header { kid: Some(named.to_owned()), ..Header::new(Algorithm::RS256) };
     encode(&header, claims, &signing(key)).unwrap()
@@ -116,7 +116,7 @@ async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_
     short["iss"] = "accounts.google.com".into();
     scene.drain(&token(&short)).await.expect(200);
     assert_eq!(scene.asked(), 1);
-    // It opens the drain and nothing else.
+    // The token allows the drain and nothing else.
     let post = scene.inside.request(Method::POST, "/v1/contributions").bearer_auth(token(&claims()));
     scene.inside.send(post.json(&json!({}))).await.problem(401, "token_needed");
     scene.drain(TOKEN).await.expect(200);
@@ -124,7 +124,7 @@ async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_
 }
 
 #[tokio::test]
-async fn each_claim_that_is_wrong_lets_nobody_in() {
+async fn each_wrong_claim_is_refused() {
     let scene = Scene::set().await;
     scene.drain(&token(&claims())).await.expect(200);
     let wrong = [
@@ -159,7 +159,7 @@ async fn each_claim_that_is_wrong_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_signature_that_does_not_hold_lets_nobody_in() {
+async fn an_invalid_signature_is_refused() {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -205,13 +205,13 @@ async fn a_signature_that_does_not_hold_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn rotated_keys_are_asked_for_again_but_not_by_every_stranger() {
+async fn rotated_keys_are_fetched_again_but_not_for_every_unknown_key() {
     let scene = Scene::set().await;
     scene.drain(&token(&claims())).await.expect(200);
     scene.keys.rotated.store(true, Ordering::SeqCst);
     let second = || token_named(&claims(), "second", "second");
     for _ in 0..10 {
-        // Within the first minute no unknown key makes plaudit ask.
+        // In the first minute an unknown key does not make plaudit fetch the keys again.
         scene.drain(&second()).await.expect(401);
     }
     assert_eq!(scene.asked(), 1);
@@ -224,7 +224,7 @@ async fn rotated_keys_are_asked_for_again_but_not_by_every_stranger() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_are_503_and_those_at_hand_serve_on() {
+async fn without_keys_it_is_503_and_cached_keys_stay_in_use() {
     let scene = Scene::set().await;
     scene.keys.down.store(true, Ordering::SeqCst);
     scene.drain(&token(&claims())).await.problem(503, "unavailable");

@@ -1,4 +1,5 @@
-//! The description of the API: complete, the same everywhere, and its examples real answers.
+//! The description of the API: it is complete, the committed and the served one are the same, and its examples are
+//! real answers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::support::{
     FakeStore, GITHUB_SECRET, GITLAB_TOKEN, Inside, Mode, Signer, TOKEN, client, config, frozen, now,
 };
 
-/// Operations whose answers are no examples: the document itself, and the page's files.
+/// Operations without examples: the document itself, and the page's files.
 const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
 
 #[test]
@@ -29,7 +30,7 @@ fn every_route_is_described_and_nothing_else() {
         .flat_map(|rest| {
             let (path, handler) = rest.split_once("\", ").unwrap();
             let (method, _) = handler.split_once('(').unwrap();
-            // One handler, and one description for each host that it knows.
+            // One handler serves all hosts; each host has a description of its own.
             let hosts = hosts::KNOWN.iter().map(|(host, _, _)| path.replace("{host}", host));
             let paths = if path.contains("{host}") { hosts.collect() } else { vec![path.to_owned()] };
             paths.into_iter().map(move |path| format!("{method} {path}"))
@@ -116,7 +117,7 @@ async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
+async fn a_path_that_is_not_utf8_is_a_problem_like_any_other() {
     let inside = Inside::alone(&[]).await;
     for path in [
         "/v1/contributions/%FF",
@@ -135,7 +136,7 @@ async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
     inside.stop().await;
 }
 
-/// Whether an example is what the document says: a status that is described, and bodies as described.
+/// Fails unless an example's status is described and its bodies keep to their schemas.
 fn holds(document: &Value, example: &Example) {
     let Example { operation: id, name, status, .. } = example;
     let found = operations(document).find(|(_, operation)| operation["operationId"] == **id);
@@ -178,7 +179,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// Fails at the first line that differs, not with two whole files.
+/// Fails unless both are equal, and shows only the first line that differs.
 fn same(left: &str, right: &str, otherwise: &str) {
     let differ = left.lines().zip(right.lines()).position(|(left, right)| left != right);
     if let Some(line) = differ {
@@ -188,7 +189,7 @@ fn same(left: &str, right: &str, otherwise: &str) {
     assert_eq!(left.len(), right.len(), "{otherwise}");
 }
 
-/// Asks for everything that there is, and writes down what was answered.
+/// Sends a request for every example, and collects the answers.
 async fn tour() -> Vec<Value> {
     let mut told = Vec::new();
     let mut seams = frozen();
@@ -420,7 +421,7 @@ impl Guide<'_> {
         self.tell("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
     }
 
-    /// A post whose body never ends to arrive.
+    /// A post whose body stops arriving.
     async fn slow_post(&self) -> Value {
         let address = self.inside.url.strip_prefix("http://").unwrap();
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();

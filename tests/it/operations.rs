@@ -1,4 +1,4 @@
-//! For who runs it: health, readiness, metrics, the drain, and the log.
+//! For operators: health, readiness, metrics, the drain, and the log.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_request, run, talk};
 
 #[tokio::test]
-async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
+async fn it_is_alive_and_ready_and_many_checks_ping_the_store_once() {
     let store = FakeStore::new(Mode::Good);
     let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
     let ready = join_all((0..50).map(|_| inside.get("/readyz"))).await;
@@ -110,7 +110,7 @@ async fn a_request_is_one_line_of_the_log_with_its_trace() {
         assert_eq!(line["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
         let request = &line["httpRequest"];
         assert_eq!((&request["requestMethod"], &request["status"]), (&json!("POST"), &json!(200)));
-        assert_eq!(request["requestUrl"], "/webhooks/github", "a query is nobody's business");
+        assert_eq!(request["requestUrl"], "/webhooks/github", "the query is not logged");
         assert_eq!(request["userAgent"], "GitHub-Hookshot/044aadd");
         assert!(request["latency"].as_str().unwrap().strip_suffix('s').unwrap().parse::<f64>().is_ok());
         assert!(request["remoteIp"] == "127.0.0.1");
@@ -124,7 +124,7 @@ async fn a_request_is_one_line_of_the_log_with_its_trace() {
 }
 
 #[tokio::test]
-async fn a_failure_is_logged_once_with_what_the_client_is_not_told() {
+async fn a_failure_is_logged_once_with_details_that_the_client_does_not_get() {
     let plaudit = Plaudit::start().await;
     let other = rusqlite::Connection::open(plaudit.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -140,7 +140,7 @@ async fn a_failure_is_logged_once_with_what_the_client_is_not_told() {
     plaudit.stop().await;
 }
 
-/// What would move a terminal's cursor or begin a line of its own.
+/// Text that would move a terminal's cursor or begin a new line.
 const FORGED: &str = "a\nb\r\u{1b}[31m{\"severity\":\"CRITICAL\"}\u{9b}";
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn what_comes_from_outside_stays_in_its_line() {
             payload["pull_request"]["number"] = number.into();
             plaudit.github("pull_request", &payload.to_string()).await.expect(200);
         }
-        // A login with control characters names nobody; it must not get anywhere.
+        // A login with control characters is no account; it must not appear anywhere.
         payload["number"] = 4.into();
         payload["pull_request"]["number"] = 4.into();
         payload["pull_request"]["user"]["login"] = FORGED.into();
@@ -174,7 +174,7 @@ async fn what_comes_from_outside_stays_in_its_line() {
             } else {
                 line.starts_with(|c: char| c.is_ascii_digit())
             };
-            assert!(own, "a line that nobody wrote: {line:?}");
+            assert!(own, "a line that the program did not write: {line:?}");
         }
         plaudit.stop().await;
     }
@@ -182,7 +182,7 @@ async fn what_comes_from_outside_stays_in_its_line() {
 
 #[tokio::test]
 async fn a_panic_is_one_critical_line() {
-    // Nothing in the program panics on demand; so this asks a child of the test's own.
+    // Nothing in the program panics on demand, so a test does in a child process.
     let exe = std::env::current_exe().unwrap();
     let mut child = std::process::Command::new(exe);
     child.args(["--exact", "operations::panics_on_demand", "--ignored", "--nocapture", "--test-threads=1"]);

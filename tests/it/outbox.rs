@@ -31,7 +31,7 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
     let mut events = plaudit.stream(None).await;
     let rounds = 12;
     for round in 0..rounds {
-        // Each of the three comes three times, in an order of its own, from clients that do not wait for each other.
+        // Each of the three is posted three times, in a random order, by concurrent clients.
         let mut random = rand::rngs::StdRng::seed_from_u64(round);
         let mut posts: Vec<_> =
             ["a", "b", "c"].iter().flat_map(|id| vec![talk(&format!("who-{round}"), id); 3]).collect();
@@ -61,7 +61,7 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
         assert_eq!(said(&plaudit, &format!("recognition {id} made")), 1, "the log");
         assert_eq!(said(&plaudit, &format!("recognition {id} published")), 1, "the log");
     }
-    // Nothing comes late either: the next event is the next recognition.
+    // No repeat comes late: the next event is the next recognition.
     for id in ["a", "b", "c"] {
         plaudit.post(&talk("the-last", id)).await.expect(201);
     }
@@ -141,7 +141,7 @@ async fn changed_milestones_recognise_what_is_then_owed_never_twice_and_never_be
         }
         assert_eq!(plaudit.recognitions().await, expected, "after {milestones}");
     }
-    // What is then owed to lisa is owed at her next contribution; 1 and 2 lie below what she holds.
+    // lisa's next contribution makes what is owed to her; 1 and 2 are below her highest recognition.
     plaudit.end().await;
     plaudit.set("PLAUDIT_MILESTONES", "1,2,3");
     plaudit.restart().await;
@@ -152,7 +152,7 @@ async fn changed_milestones_recognise_what_is_then_owed_never_twice_and_never_be
     plaudit.stop().await;
 }
 
-/// Where recognitions go in these tests: up or down, as told.
+/// A destination that is down or panics when a test wants it to.
 #[derive(Debug, Default)]
 struct Place {
     down: AtomicBool,
@@ -230,7 +230,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
         assert!(tries < 600, "it is never tried again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // The background pass has survived: nobody asks for this one.
+    // The background pass still runs: this recognition is published without a drain.
     for id in ["a", "b", "c"] {
         let mut post = talk("lisa", id);
         post["source"] = "lisa".into();
@@ -257,7 +257,7 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
     }
     inside.stop().await;
     assert!(place.taken.lock().await.is_empty());
-    // Started again it finds the place down still, and puts off the next try.
+    // After a restart the destination is still down, and the next try is delayed.
     let inside = start().await;
     assert_eq!(inside.drain().await["waiting"], 1);
     place.down.store(false, Ordering::SeqCst);
@@ -266,10 +266,10 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
 }
 
 #[tokio::test]
-async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
+async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_no_request() {
     let store = FakeStore::new(Mode::RecordsOnly);
     let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
-    // The outbox's own look, at the start, lies behind.
+    // Wait for the outbox's own look at the start.
     store.looked.acquire().await.unwrap().forget();
     for id in ["a", "b", "c"] {
         let answer = inside.post(&talk("mona", id)).await.expect(201).json();

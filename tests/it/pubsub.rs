@@ -1,4 +1,4 @@
-//! The topic as a destination, on the emulator.
+//! The topic as a destination, with the emulator.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ fn contribution(contributor: &str, host: &str, private: bool) -> Contribution {
     }
 }
 
-/// One of every sort of recognition.
+/// One recognition of every sort.
 fn every_sort() -> Vec<Recognition> {
     let posted = Contribution {
         id: ContributionId::from_text("api:meetup:1"),
@@ -204,7 +204,7 @@ async fn a_topic_that_is_not_there_is_named_and_once_made_is_published_to() {
     assert_eq!(topic.receive(1).await[0].attributes["ce-id"], "mona:3");
 }
 
-/// A server that answers for the topic and for its permissions as it is told.
+/// Starts a server that answers so for the topic and for its permissions, and returns its address.
 async fn answering(topic: StatusCode, permissions: (StatusCode, Value)) -> String {
     let answer = move |uri: Uri| {
         let asked = uri.path().ends_with(":testIamPermissions");
@@ -225,7 +225,7 @@ async fn answering(topic: StatusCode, permissions: (StatusCode, Value)) -> Strin
 }
 
 #[tokio::test]
-async fn the_narrow_role_may_not_look_at_the_topic_and_is_not_called_a_failure() {
+async fn a_role_that_may_publish_and_not_view_the_topic_is_no_failure() {
     let granted = (StatusCode::OK, json!({"permissions": ["pubsub.topics.publish"]}));
     let host = answering(StatusCode::FORBIDDEN, granted).await;
     let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
@@ -233,7 +233,7 @@ async fn the_narrow_role_may_not_look_at_the_topic_and_is_not_called_a_failure()
 }
 
 #[tokio::test]
-async fn who_may_look_and_not_publish_is_told_which_role_is_missing() {
+async fn with_viewing_and_without_publishing_the_missing_role_is_named() {
     for look in [StatusCode::OK, StatusCode::FORBIDDEN] {
         let host = answering(look, (StatusCode::OK, json!({}))).await;
         let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
@@ -244,7 +244,7 @@ async fn who_may_look_and_not_publish_is_told_which_role_is_missing() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_and_not_waited_for_without_end() {
+async fn an_unreachable_topic_is_reported_and_not_waited_for_without_end() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = free.local_addr().unwrap().to_string();
     drop(free);

@@ -1,4 +1,4 @@
-//! What every fixture says, and what no payload can do.
+//! How payloads are read: every fixture, the rules, and payloads that are wrong on purpose.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn json_fixture(path: &str) -> Value {
     serde_json::from_str(&fixture(path)).unwrap()
 }
 
-/// Reads a fixture after `change` has had its way with it.
+/// Reads a fixture that `change` has changed.
 fn changed(path: &str, rules: &Rules, change: impl FnOnce(&mut Value)) -> Reading {
     let (host, file) = path.split_once('/').unwrap();
     let mut body = json_fixture(path);
@@ -345,7 +345,7 @@ mod people {
     }
 
     #[test]
-    fn where_nobody_pushed_the_sender_stands_in_and_without_one_nobody_is_known() {
+    fn without_a_pusher_it_is_the_sender_and_without_a_sender_the_author_is_unknown() {
         let push = |with_sender: bool| {
             changed("github/push.author_without_username.json", &Rules::default(), |body| {
                 body["pusher"] = json!({"name": "none"});
@@ -411,7 +411,7 @@ mod people {
     }
 
     #[test]
-    fn a_login_that_is_none_is_nobodys() {
+    fn an_invalid_login_is_no_contributor() {
         let long = "x".repeat(201);
         for login in ["../../x", "a:b", "", " ", "a\nb", "a\u{0}b", "\u{1b}[31m", long.as_str(), "Kate"] {
             for (fixture, at) in [
@@ -475,7 +475,7 @@ mod people {
     }
 
     #[test]
-    fn gitlabs_pusher_stands_in_for_commits_that_are_not_listed() {
+    fn gitlabs_pusher_is_credited_for_commits_that_are_not_listed() {
         let push = |total: u64| {
             changed("gitlab/push.default_branch.json", &Rules::default(), |body| {
                 body["commits"] = json!([]);
@@ -652,7 +652,7 @@ mod shapes {
     }
 
     #[test]
-    fn a_key_that_is_read_and_stands_there_twice_is_refused() {
+    fn a_duplicate_of_a_key_that_is_read_is_refused() {
         for (host, event, file, key) in [
             ("github", "issues", "github/issues.opened.json", "action"),
             ("github", "issues", "github/issues.opened.json", "issue"),
@@ -667,7 +667,7 @@ mod shapes {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_a_word_of_the_payload() {
+    fn an_error_contains_no_word_of_the_payload() {
         let mut body = json_fixture("github/issues.opened.json");
         body["issue"]["number"] = json!("hush, hush");
         let told = wrong("github", "issues", body.to_string().as_bytes());
@@ -713,7 +713,7 @@ mod shapes {
     }
 
     #[test]
-    fn what_gitlab_sends_to_try_a_webhook_and_for_a_groups_epic_counts_for_nobody() {
+    fn gitlabs_test_of_a_webhook_and_a_groups_epic_do_not_count() {
         let tried = changed("gitlab/merge_request.open.json", &Rules::default(), |body| {
             body["object_attributes"].as_object_mut().unwrap().remove("action");
         });
@@ -762,7 +762,7 @@ mod shapes {
         })
     }
 
-    /// Every place in a payload.
+    /// The JSON pointer of every value in a payload.
     fn places(value: &Value, at: &str, found: &mut Vec<String>) {
         found.push(at.to_owned());
         match value {
@@ -777,7 +777,7 @@ mod shapes {
         }
     }
 
-    /// What the readings look at, so that a property spends itself where something can break.
+    /// The fields that the readings use, so that the property tests change what matters.
     const READ: [&str; 16] = [
         "ref",
         "after",

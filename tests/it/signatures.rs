@@ -1,4 +1,4 @@
-//! What proves that a request comes from its host, and everything that does not.
+//! What proves that a request comes from its host, and what does not.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn gitlab(signing: &[&str], plain: &[&str]) -> Arc<dyn Host> {
     open("gitlab", &secrets).unwrap()
 }
 
-/// Hosts that trust one secret each, and how it signs.
+/// Hosts that trust one secret each, and signers with the same secret.
 fn trusting() -> [(Arc<dyn Host>, Signer<'static>); 3] {
     [
         (github(&[SECRET]), Signer::Github(SECRET)),
@@ -69,7 +69,7 @@ fn github_headers(signature: &str) -> HeaderMap {
     ])
 }
 
-/// The vector of the Standard Webhooks' own libraries, dressed as GitLab's.
+/// The test vector of the Standard Webhooks' libraries, with GitLab's headers.
 fn standard_headers(signature: &str) -> HeaderMap {
     headers(&[
         ("content-type", "application/json"),
@@ -87,7 +87,7 @@ fn then() -> Moment {
     Moment::from_timestamp(1_614_265_330, 0).unwrap()
 }
 
-/// Admits and verifies, and says where it ended.
+/// Admits and verifies; an error names the step that refused.
 fn try_all(
     host: &Arc<dyn Host>,
     headers: &HeaderMap,
@@ -205,7 +205,7 @@ fn a_timestamp_is_good_for_five_minutes_either_way() {
 }
 
 #[test]
-fn a_timestamp_or_an_id_that_is_none_is_refused_before_the_body_is_read() {
+fn an_invalid_timestamp_or_a_missing_header_is_refused_before_the_body_is_read() {
     let host = gitlab(&[SIGNING], &[]);
     for timestamp in ["", "-1614265330", "+1614265330", "1614265330.0", "now", "99999999999999999999", "0x60"]
     {
@@ -343,7 +343,7 @@ fn where_a_signing_token_is_set_a_plain_token_alone_is_refused() {
 }
 
 #[test]
-fn one_hosts_signature_is_none_on_anothers_route() {
+fn one_hosts_signature_is_invalid_on_anothers_route() {
     let github = github(&[SECRET]);
     let of_github = sign(Signer::Github(SECRET), "push", b"{}");
     for (host, signer) in [
@@ -443,7 +443,7 @@ fn without_its_event_a_request_is_malformed_and_without_its_id_it_is_not() {
 }
 
 #[test]
-fn a_stranger_is_told_nothing_but_that_the_signature_does_not_hold() {
+fn with_a_wrong_signature_no_other_fault_is_reported() {
     let [github, gitlab, _] = trusting();
     for ((host, signer), event) in [(github, "x-github-event"), (gitlab, "x-gitlab-event")] {
         let mut headers = sign(signer, "push", b"another body");
@@ -501,7 +501,7 @@ proptest! {
         }
         for (host, signer) in &hosts {
             prop_assert!(try_all(host, &wild, &body, now()).is_err());
-            // One header of a genuine request after the other goes wild: never a panic.
+            // In a genuine request each header in turn is replaced: never a panic.
             for name in names {
                 let mut headers = sign(*signer, "push", &body);
                 if let Some(value) = wild.get(name) {

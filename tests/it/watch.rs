@@ -22,7 +22,7 @@ use crate::support::gate::Gate;
 use crate::support::hold_against_schema;
 use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
-/// Standard output as the test sees it: each write a line.
+/// Standard output as a channel of lines.
 struct Out(UnboundedSender<String>);
 
 impl Write for Out {
@@ -114,7 +114,7 @@ async fn each_recognition_is_printed_once_and_acknowledged() {
     let mut printed = all(lines);
     printed.sort();
     assert_eq!(printed, ["ada:3", "edsger:3", "github:grace:3"]);
-    // Repeats that came after the third were not waited for; what was printed is acknowledged all the same.
+    // It does not wait for repeats after the third; what was printed is acknowledged.
     let left = topic.unacknowledged().await;
     assert!(left.len() <= 2 && left.iter().all(|data| *data == said("ada")), "{left:?}");
 }
@@ -239,7 +239,7 @@ async fn a_closed_pipe_ends_it_quietly_and_acknowledges_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_recognition_is_handed_back_and_keeps_nobody_waiting() {
+async fn a_message_that_is_no_recognition_is_handed_back_and_delays_nothing() {
     let Some(host) = pubsub().await else { return };
     let topic = Topic::create(&host).await;
     let foreign = ["no JSON", "{}", r#"{"id": ""}"#, r#"{"id": "x:3", "milestone": 3}"#];
@@ -276,7 +276,7 @@ async fn a_consumer_outlives_an_outage() {
         topic.publish(&said("before")).await;
         assert_eq!(id(&lines.recv().await.unwrap()), "before:3");
         gate.close().await;
-        // Several, since the emulator gives some of them to the stream that was cut.
+        // Several, because the emulator sends some of them to the stream that was cut.
         for _ in 0..16 {
             topic.publish(&said("during")).await;
         }
@@ -286,7 +286,7 @@ async fn a_consumer_outlives_an_outage() {
     futures::future::join(watching, outage).await.0.unwrap();
 }
 
-/// An instance whose stream answers as written, one connection after the other, and notes what it was asked.
+/// A fake instance: it answers each connection to its stream with the next of these answers, and keeps the requests.
 #[derive(Clone)]
 struct Instance {
     answers: Arc<Mutex<VecDeque<Response>>>,
