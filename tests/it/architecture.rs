@@ -149,8 +149,8 @@ fn a_hosts_name_stands_in_its_own_files() {
             // Examples are texts for readers too.
             !lower.contains("example") && (lower.contains("gitlab") || lower.contains("github"))
         };
-        let told = text.lines().find(names);
-        assert!(told.is_none() || others.iter().any(|place| file.starts_with(place)), "in {file}: {told:?}");
+        let line = text.lines().find(names);
+        assert!(line.is_none() || others.iter().any(|place| file.starts_with(place)), "in {file}: {line:?}");
     }
     for file in ["hosts/github.rs", "hosts/gitlab.rs"] {
         let (_, text) = sources().into_iter().find(|(known, _)| known == file).unwrap();

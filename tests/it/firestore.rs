@@ -50,7 +50,7 @@ impl Ledger {
     }
 }
 
-fn told(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
+fn outcomes(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
     recorded.iter().map(|one| (one.novelty, one.tally)).collect()
 }
 
@@ -145,7 +145,7 @@ async fn an_answer_that_is_lost_counts_once_and_is_answered_as_new() {
     for (fault, tally) in [Fault::LoseAnswer, Fault::CutAfter, Fault::CutBefore].into_iter().zip(1..) {
         ledger.proxy.fault("Commit", fault);
         let recorded = ledger.proxied.record(&[done(&format!("c{tally}"), "ann")], at(0)).await.unwrap();
-        assert_eq!(told(&recorded), [(New, tally)]);
+        assert_eq!(outcomes(&recorded), [(New, tally)]);
         ledger.proxy.assert_all_faults_met();
         assert_eq!(ledger.tally("ann").await, tally);
     }
@@ -172,7 +172,7 @@ async fn a_lost_answer_in_a_batch_with_others_and_repeats_counts_once() {
     ];
     let recorded = ledger.proxied.record(&batch, at(1)).await.unwrap();
     ledger.proxy.assert_all_faults_met();
-    assert_eq!(told(&recorded), [(New, 2), (Same, 3), (New, 2), (Different, 2), (New, 3), (Same, 3)]);
+    assert_eq!(outcomes(&recorded), [(New, 2), (Same, 3), (New, 2), (Different, 2), (New, 3), (Same, 3)]);
     assert_eq!((ledger.tally("ann").await, ledger.tally("ben").await), (3, 2));
 }
 
@@ -205,8 +205,8 @@ async fn after_a_lost_answer_the_tally_is_that_of_its_commit() {
         recorded
     };
     let (recorded, others) = tokio::join!(recording, others);
-    assert_eq!(told(&recorded.unwrap()), [(New, 2), (New, 3)]);
-    assert_eq!(told(&others), [(New, 4), (New, 5), (New, 6)]);
+    assert_eq!(outcomes(&recorded.unwrap()), [(New, 2), (New, 3)]);
+    assert_eq!(outcomes(&others), [(New, 4), (New, 5), (New, 6)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,10 +214,10 @@ async fn an_answer_that_never_comes_counts_once() {
     let Some(ledger) = ledger(BRIEF).await else { return };
     ledger.proxy.fault("Commit", Fault::HoldAnswer(CancellationToken::new()));
     let recorded = ledger.proxied.record(&[done("c", "ann")], at(0)).await.unwrap();
-    assert_eq!(told(&recorded), [(New, 1)]);
+    assert_eq!(outcomes(&recorded), [(New, 1)]);
     ledger.proxy.fault("Commit", Fault::Hang);
     let recorded = ledger.proxied.record(&[done("d", "ann")], at(0)).await.unwrap();
-    assert_eq!(told(&recorded), [(New, 2)]);
+    assert_eq!(outcomes(&recorded), [(New, 2)]);
     ledger.proxy.assert_all_faults_met();
     assert_eq!(ledger.tally("ann").await, 2);
 }
@@ -231,7 +231,7 @@ async fn what_passes_is_tried_again() {
     for (code, tally) in [1, 2, 4, 8, 10, 13, 14].into_iter().zip(1..) {
         ledger.proxy.fault("Commit", Fault::Status(code, "try again"));
         let recorded = ledger.proxied.record(&[done(&format!("c{tally}"), "ann")], at(0)).await.unwrap();
-        assert_eq!(told(&recorded), [(New, tally)], "{code}");
+        assert_eq!(outcomes(&recorded), [(New, tally)], "{code}");
         ledger.proxy.assert_all_faults_met();
     }
     ledger.proxy.fault("BatchGetDocuments", Fault::Status(14, "try again"));
@@ -296,13 +296,13 @@ async fn a_store_that_is_down_is_unavailable_and_counts_once_afterwards() {
     is_unavailable(ledger.proxied.ping().await);
     is_unavailable(ledger.proxied.contributor(&who("ann")).await);
     ledger.proxy.set_up(true);
-    assert_eq!(told(&ledger.proxied.record(&[done("c", "ann")], at(1)).await.unwrap()), [(New, 1)]);
+    assert_eq!(outcomes(&ledger.proxied.record(&[done("c", "ann")], at(1)).await.unwrap()), [(New, 1)]);
 
     ledger.proxy.always(Some(Fault::Hang));
     is_unavailable(ledger.proxied.record(&[done("d", "ann")], at(2)).await);
     is_unavailable(ledger.proxied.ping().await);
     ledger.proxy.always(None);
-    assert_eq!(told(&ledger.proxied.record(&[done("d", "ann")], at(3)).await.unwrap()), [(New, 2)]);
+    assert_eq!(outcomes(&ledger.proxied.record(&[done("d", "ann")], at(3)).await.unwrap()), [(New, 2)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,7 +315,7 @@ async fn what_was_applied_but_never_acknowledged_is_the_same_again() {
     ledger.proxy.always(None);
     let again =
         ledger.proxied.record(&[done("c", "ann"), done("d", "ann"), done("e", "ann")], at(1)).await.unwrap();
-    assert_eq!(told(&again), [(Same, 3), (Same, 3), (New, 3)]);
+    assert_eq!(outcomes(&again), [(Same, 3), (Same, 3), (New, 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -444,7 +444,7 @@ async fn the_emulator_that_the_environment_names_is_used_without_credentials() {
     const AGAIN: &str = "PLAUDIT_TEST_OPENS_BY_ENVIRONMENT";
     if std::env::var(AGAIN).is_ok() {
         let store = Firestore::open(&emulators::fresh_project(), "(default)").await.unwrap();
-        assert_eq!(told(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
+        assert_eq!(outcomes(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
         return;
     }
     // Warmed up, so that the timeouts of production are long enough.

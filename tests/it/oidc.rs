@@ -58,8 +58,9 @@ impl Scene {
         let router = Router::new().route("/certs", get(certificates)).with_state(Arc::clone(&keys));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let now = Arc::new(AtomicI64::new(NOW));
-        let told = Arc::clone(&now);
-        let clock = Clock::from_fn(move || Moment::from_timestamp(told.load(Ordering::SeqCst), 0).unwrap());
+        let clock_now = Arc::clone(&now);
+        let clock =
+            Clock::from_fn(move || Moment::from_timestamp(clock_now.load(Ordering::SeqCst), 0).unwrap());
         let config = config(&[
             ("PLAUDIT_DRAIN_AUDIENCE", AUDIENCE),
             ("PLAUDIT_DRAIN_EMAIL", EMAIL),

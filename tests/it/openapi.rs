@@ -65,10 +65,10 @@ fn every_kind_of_problem_is_given_by_some_answer() {
 
 #[tokio::test]
 async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real_answers() {
-    let told = tour().await;
+    let answers = tour().await;
     let examples: Vec<Example> =
-        told.iter().map(|told| serde_json::from_value(told.clone()).unwrap()).collect();
-    let written = serde_json::to_string_pretty(&told).unwrap() + "\n";
+        answers.iter().map(|answer| serde_json::from_value(answer.clone()).unwrap()).collect();
+    let written = serde_json::to_string_pretty(&answers).unwrap() + "\n";
     let (example_file, file) =
         (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
     let made = document(&examples);
@@ -191,13 +191,13 @@ fn same(left: &str, right: &str, otherwise: &str) {
 
 /// Sends a request for every example, and collects the answers.
 async fn tour() -> Vec<Value> {
-    let mut told = Vec::new();
+    let mut answers = Vec::new();
     let mut seams = frozen();
     seams.limits.silence = Duration::from_millis(200);
     let variables =
         [("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false"), ("PLAUDIT_GITLAB_SECRET", "")];
     let inside = Inside::alone_with(&variables, seams).await;
-    let mut guide = Guide { inside, told: &mut told, client: client() };
+    let mut guide = Guide { inside, answers: &mut answers, client: client() };
     guide.contributions().await;
     guide.lists().await;
     guide.webhooks().await;
@@ -206,10 +206,10 @@ async fn tour() -> Vec<Value> {
     guide.inside.stop().await;
 
     let inside = Inside::alone(&[]).await;
-    let mut guide = Guide { inside, told: &mut told, client: client() };
+    let mut guide = Guide { inside, answers: &mut answers, client: client() };
     let merge_request = std::fs::read(root().join("fixtures/gitlab/merge_request.open.json")).unwrap();
     let signed = guide.signed("gitlab", "Merge Request Hook", merge_request);
-    guide.tell("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
+    guide.record("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
     guide.inside.stop().await;
 
     for (name, summary, error) in [
@@ -218,20 +218,20 @@ async fn tour() -> Vec<Value> {
         ("unavailable", "The store is down.", StoreError::Unavailable("inside".into())),
     ] {
         let inside = Inside::start(&config(&[]), FakeStore::new(Mode::Fails(error)), frozen()).await;
-        let mut guide = Guide { inside, told: &mut told, client: client() };
+        let mut guide = Guide { inside, answers: &mut answers, client: client() };
         guide.post(name, summary, json!({"contributor": "grace", "kind": "talk", "id": "talk-1"})).await;
         if name == "unavailable" {
             let ready = guide.ask(Method::GET, "/readyz");
-            guide.tell("isReady", "unavailable", "The store does not answer.", None, ready).await;
+            guide.record("isReady", "unavailable", "The store does not answer.", None, ready).await;
         }
         guide.inside.stop().await;
     }
-    told
+    answers
 }
 
 struct Guide<'a> {
     inside: Inside,
-    told: &'a mut Vec<Value>,
+    answers: &'a mut Vec<Value>,
     client: reqwest::Client,
 }
 
@@ -251,7 +251,7 @@ impl Guide<'_> {
         self.client.post(format!("{}/webhooks/{host}", self.inside.url)).headers(headers).body(body)
     }
 
-    async fn tell(
+    async fn record(
         &mut self,
         operation: &str,
         name: &str,
@@ -278,17 +278,17 @@ impl Guide<'_> {
         if answer["request_id"].is_string() {
             answer["request_id"] = json!("019ab4f2-6a80-7000-8000-5f0c1d2e3f40");
         }
-        self.told.push(json!({"operation": operation, "name": name, "summary": summary, "request": request, "status": status, "answer": answer}));
+        self.answers.push(json!({"operation": operation, "name": name, "summary": summary, "request": request, "status": status, "answer": answer}));
     }
 
     async fn post(&mut self, name: &str, summary: &str, request: Value) {
         let asked = self.ask(Method::POST, "/v1/contributions").json(&request);
-        self.tell("createContribution", name, summary, Some(request), asked).await;
+        self.record("createContribution", name, summary, Some(request), asked).await;
     }
 
     async fn get(&mut self, operation: &str, name: &str, summary: &str, path: &str) {
         let asked = self.ask(Method::GET, path);
-        self.tell(operation, name, summary, None, asked).await;
+        self.record(operation, name, summary, None, asked).await;
     }
 
     async fn contributions(&mut self) {
@@ -301,7 +301,7 @@ impl Guide<'_> {
             .ask(Method::POST, "/v1/contributions")
             .header("idempotency-key", "\"review-of-7\"")
             .json(&minimal);
-        self.tell(
+        self.record(
             "createContribution",
             "by_key",
             "With a header `Idempotency-Key: \"review-of-7\"`, and no more than is needed.",
@@ -358,15 +358,15 @@ impl Guide<'_> {
     async fn webhooks(&mut self) {
         let fixture = |name: &str| std::fs::read(root().join("fixtures/github").join(name)).unwrap();
         let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
-        self.tell("receiveGithub", "counted", "A pull request was opened.", None, opened).await;
+        self.record("receiveGithub", "counted", "A pull request was opened.", None, opened).await;
         let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
-        self.tell("receiveGithub", "duplicate", "The same delivery again.", None, opened).await;
+        self.record("receiveGithub", "duplicate", "The same delivery again.", None, opened).await;
         let ping = self.signed("github", "ping", fixture("ping.repository.json"));
-        self.tell("receiveGithub", "ignored", "Verified, and nothing that counts.", None, ping).await;
+        self.record("receiveGithub", "ignored", "Verified, and nothing that counts.", None, ping).await;
         let nonsense = self.signed("github", "pull_request", b"{}".to_vec());
-        self.tell("receiveGithub", "malformed", "Signed, but no pull request.", None, nonsense).await;
+        self.record("receiveGithub", "malformed", "Signed, but no pull request.", None, nonsense).await;
         let forged = self.signed("github", "ping", b"{}".to_vec()).body("{ }");
-        self.tell(
+        self.record(
             "receiveGithub",
             "bad_signature",
             "Signed with another secret, or changed on the way.",
@@ -375,9 +375,9 @@ impl Guide<'_> {
         )
         .await;
         let unsigned = self.ask(Method::POST, "/webhooks/github").json(&json!({}));
-        self.tell("receiveGithub", "unsigned", "No signature at all.", None, unsigned).await;
+        self.record("receiveGithub", "unsigned", "No signature at all.", None, unsigned).await;
         let stranger = self.ask(Method::POST, "/webhooks/gitlab").json(&json!({}));
-        self.tell(
+        self.record(
             "receiveGitlab",
             "host_not_configured",
             "The operator set no secret for GitLab.",
@@ -392,7 +392,7 @@ impl Guide<'_> {
         self.get("isReady", "ok", "All is well.", "/readyz").await;
         self.get("welcome", "welcome", "This version.", "/").await;
         let drain = self.ask(Method::POST, "/internal/drain");
-        self.tell("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
+        self.record("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
         let metrics = self.ask(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         let excerpt: Vec<_> =
             metrics.lines().filter(|line| line.contains("plaudit_recognitions_total")).collect();
@@ -407,18 +407,19 @@ impl Guide<'_> {
     }
 
     async fn refusals(&mut self) {
-        let nobody = self.client.get(format!("{}/v1/contributors", self.inside.url));
-        self.tell("listContributors", "token_needed", "No token, or a wrong one.", None, nobody).await;
+        let without_token = self.client.get(format!("{}/v1/contributors", self.inside.url));
+        self.record("listContributors", "token_needed", "No token, or a wrong one.", None, without_token)
+            .await;
         let text =
             self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");
-        self.tell("createContribution", "unsupported", "No JSON.", None, text).await;
+        self.record("createContribution", "unsupported", "No JSON.", None, text).await;
         let large = self.ask(Method::POST, "/v1/contributions").json(&"x".repeat(70_000));
-        self.tell("createContribution", "body_too_large", "More than 64 KiB.", None, large).await;
+        self.record("createContribution", "body_too_large", "More than 64 KiB.", None, large).await;
         let slow = self.slow_post().await;
         self.write("createContribution", "body_too_slow", "The body stopped coming.", None, 408, slow);
         self.get("NoSuchPath", "not_found", "There is no such path.", "/v2").await;
         let delete = self.ask(Method::DELETE, "/v1/contributors");
-        self.tell("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
+        self.record("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
     }
 
     /// A post whose body stops arriving.

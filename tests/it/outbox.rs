@@ -49,11 +49,11 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
         });
         join_all(clients).await;
     }
-    let mut told = events.ids(usize::try_from(rounds).unwrap()).await;
-    told.sort();
+    let mut found = events.ids(usize::try_from(rounds).unwrap()).await;
+    found.sort();
     let mut expected: Vec<_> = (0..rounds).map(|round| format!("who-{round}:3")).collect();
     expected.sort();
-    assert_eq!(told, expected, "the event stream");
+    assert_eq!(found, expected, "the event stream");
     assert_eq!(plaudit.recognitions().await, expected, "the list");
     assert!(plaudit.tallies().await.values().all(|tally| *tally == 3));
     plaudit.drain().await;
@@ -113,10 +113,10 @@ async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     assert!(text.contains("plaudit_commit_contributions_count 1\n"), "it was one commit: {text}");
     let page = Page { limit: 10, after: None };
     let made = store.recognitions(&page).await.unwrap().items;
-    let mut told: Vec<_> =
+    let mut found: Vec<_> =
         made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
-    told.sort();
-    assert_eq!(told, [(3, "api:api:mona-3".into()), (4, "api:api:mona-4".into())]);
+    found.sort();
+    assert_eq!(found, [(3, "api:api:mona-3".into()), (4, "api:api:mona-4".into())]);
     tasks.end().await;
 }
 
@@ -280,8 +280,8 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_no_request() {
     let drained = inside.drain().await;
     assert_eq!(drained, json!({"recognized": 1, "published": 1, "waiting": 0}));
     let all = inside.all("/v1/recognitions").await;
-    let told: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
-    assert_eq!(told, [(&json!("mona:3"), &json!("api:api:c"))]);
+    let found: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
+    assert_eq!(found, [(&json!("mona:3"), &json!("api:api:c"))]);
     inside.stop().await;
 }
 
@@ -347,9 +347,9 @@ async fn two_instances_on_one_file_count_exactly_and_recognise_once() {
         assert!(plaudit.tallies().await.values().all(|tally| *tally == 6));
         assert_eq!(plaudit.recognitions().await, expected);
     }
-    let mut told = events.ids(5).await;
-    told.sort();
-    assert_eq!(told, expected);
+    let mut found = events.ids(5).await;
+    found.sort();
+    assert_eq!(found, expected);
     second.drain().await;
     for id in &expected {
         let made = format!("recognition {id} made");

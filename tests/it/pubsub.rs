@@ -195,8 +195,8 @@ async fn a_topic_that_is_not_there_is_named_and_once_made_is_published_to() {
     let command = format!("curl -X PUT http://{host}/v1/projects/demo/topics/{}", topic.topic);
     let pinged = down(publisher.ping().await);
     let outcome = down(publisher.publish(&recognition("mona", None)).await);
-    for told in [pinged, outcome] {
-        assert!(told.contains("does not exist") && told.contains(&command), "{told}");
+    for why in [pinged, outcome] {
+        assert!(why.contains("does not exist") && why.contains(&command), "{why}");
     }
     topic.make().await;
     publisher.ping().await.unwrap();
@@ -237,9 +237,9 @@ async fn with_viewing_and_without_publishing_the_missing_role_is_named() {
     for look in [StatusCode::OK, StatusCode::FORBIDDEN] {
         let host = answering(look, (StatusCode::OK, json!({}))).await;
         let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
-        let told = down(publisher.ping().await);
-        assert!(told.contains("--role=roles/pubsub.publisher"), "{told}");
-        assert_eq!(told.contains("if it exists"), look == StatusCode::FORBIDDEN, "{told}");
+        let why = down(publisher.ping().await);
+        assert!(why.contains("--role=roles/pubsub.publisher"), "{why}");
+        assert_eq!(why.contains("if it exists"), look == StatusCode::FORBIDDEN, "{why}");
     }
 }
 
@@ -249,8 +249,8 @@ async fn an_unreachable_topic_is_reported_and_not_waited_for_without_end() {
     let host = free.local_addr().unwrap().to_string();
     drop(free);
     let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
-    for told in [down(publisher.ping().await), down(publisher.publish(&recognition("mona", None)).await)] {
-        assert!(told.contains("projects/demo/topics/thanks"), "{told}");
+    for why in [down(publisher.ping().await), down(publisher.publish(&recognition("mona", None)).await)] {
+        assert!(why.contains("projects/demo/topics/thanks"), "{why}");
     }
 }
 
@@ -263,9 +263,9 @@ async fn a_publisher_outlives_an_outage_without_a_restart() {
     publisher.publish(&recognition("before", None)).await.unwrap();
     gate.close().await;
     let during = recognition("during", None);
-    let told = futures::future::join_all((0..3).map(|_| publisher.publish(&during))).await;
-    for told in told {
-        assert!(down(told).contains("cannot be reached"));
+    let outcomes = futures::future::join_all((0..3).map(|_| publisher.publish(&during))).await;
+    for outcome in outcomes {
+        assert!(down(outcome).contains("cannot be reached"));
     }
     down(publisher.ping().await);
     gate.reopen().await;

@@ -72,14 +72,14 @@ async fn a_thousand_missed_recognitions_are_sent_in_order() {
     let posts: Vec<_> = (0..250).map(|i| talk(&format!("who-{i}"), &format!("n{i}"))).collect();
     let answers = futures::future::join_all(posts.iter().map(|post| plaudit.post(post))).await;
     assert!(answers.iter().all(|answer| answer.status == 201));
-    let mut told = plaudit.stream(Some("first:1")).await.ids(250).await;
+    let mut received = plaudit.stream(Some("first:1")).await.ids(250).await;
     let mut listed: Vec<_> = plaudit.all("/v1/recognitions?limit=100").await;
     listed.reverse();
     let listed: Vec<_> = listed.iter().skip(1).map(|r| r["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(told, listed);
-    told.sort();
-    told.dedup();
-    assert_eq!(told.len(), 250);
+    assert_eq!(received, listed);
+    received.sort();
+    received.dedup();
+    assert_eq!(received.len(), 250);
     plaudit.stop().await;
 }
 

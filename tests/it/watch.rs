@@ -259,9 +259,9 @@ async fn a_subscription_that_is_not_there_is_named_with_what_makes_it() {
     let Some(host) = pubsub().await else { return };
     let topic = Topic::named(&host);
     let ended = watch(of(&topic, 1), None, Some(host), out().0, CancellationToken::new()).await;
-    let told = format!("{:#}", ended.unwrap_err());
+    let why = format!("{:#}", ended.unwrap_err());
     let command = format!("gcloud pubsub subscriptions create {} --project=demo", topic.topic);
-    assert!(told.contains(&topic.subscription) && told.contains(&command), "{told}");
+    assert!(why.contains(&topic.subscription) && why.contains(&command), "{why}");
 }
 
 #[tokio::test]
@@ -364,8 +364,8 @@ async fn an_answer_that_will_not_change_ends_it_with_what_to_do() {
     for (answer, expected) in cases {
         let (instance, args) = Instance::start([answer]).await;
         let ended = watch(args, None, None, out().0, CancellationToken::new()).await;
-        let told = ended.unwrap_err().to_string();
-        assert!(told.contains(expected), "{told}");
+        let why = ended.unwrap_err().to_string();
+        assert!(why.contains(expected), "{why}");
         assert_eq!(instance.asked("authorization"), [None]);
     }
 }

@@ -356,7 +356,7 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
     send.arg("send").arg("--to").arg(&plaudit.url).args(&files);
     let output = run(&mut send);
     assert_eq!(output.code, Some(0), "{output:?}");
-    let mut told = String::new();
+    let mut report = String::new();
     for (file, line) in files.iter().zip(output.out.lines()) {
         let rest = line.strip_prefix(&format!("{} 200 ", file.display())).unwrap_or_else(|| panic!("{line}"));
         let answer: Value = serde_json::from_str(rest).unwrap();
@@ -366,11 +366,11 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
         let who: Vec<_> =
             who.map(|c| format!("{}={}", c["contributor"].as_str().unwrap(), c["tally"])).collect();
         let name = file.strip_prefix(root.join("fixtures")).unwrap().display();
-        writeln!(told, "{name}: {verdict} {why}{}", who.join(" ")).unwrap();
+        writeln!(report, "{name}: {verdict} {why}{}", who.join(" ")).unwrap();
     }
     assert_eq!(output.out.lines().count(), files.len());
-    writeln!(told, "recognitions: {}", plaudit.recognitions().await.join(" ")).unwrap();
-    insta::assert_snapshot!("send", told);
+    writeln!(report, "recognitions: {}", plaudit.recognitions().await.join(" ")).unwrap();
+    insta::assert_snapshot!("send", report);
     // Sent again, nothing changes.
     let before = plaudit.tallies().await;
     let mut send =
