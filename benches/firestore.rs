@@ -16,10 +16,10 @@
 )]
 #![allow(missing_docs, dead_code, reason = "a program of its own, that uses a part of the tests")]
 
-#[path = "../tests/it/emulators.rs"]
+#[path = "../tests/it/support/emulators.rs"]
 mod emulators;
-#[path = "../tests/it/tools.rs"]
-mod tools;
+#[path = "../tests/it/support/machine.rs"]
+mod machine;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -13,13 +13,17 @@
 )]
 #![allow(missing_docs, reason = "a program of its own")]
 
+#[path = "../tests/it/support/sign.rs"]
+#[allow(dead_code, reason = "a part of the tests, of which only GitHub's signature is used")]
+mod sign;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use plaudit::config::{Config, Flags, HostSecrets, Secret};
+use plaudit::config::{Config, Flags, Secret};
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
     Standing,
@@ -149,17 +153,14 @@ fn template() -> String {
 }
 
 fn requests(count: usize, first: usize) -> Vec<Vec<u8>> {
-    let secrets = HostSecrets { github: vec![Secret::new(SECRET)], ..HostSecrets::default() };
-    let (_, open, _) = plaudit::hosts::KNOWN.iter().find(|(name, _, _)| *name == "github").unwrap();
-    let host = open(&secrets).unwrap();
+    let host = sign::Signer::Github(SECRET);
     let template = template();
     (first..first + count)
         .map(|n| {
             let body = template
                 .replace("1000000000", &(1_000_000_000 + n).to_string())
                 .replace("contributor-00000000", &format!("contributor-{:08}", n % 1_000));
-            let headers =
-                host.sign("pull_request", &format!("delivery-{n}"), body.as_bytes(), Moment::UNIX_EPOCH);
+            let headers = host.headers("pull_request", &format!("delivery-{n}"), body.as_bytes(), 0);
             let mut request = format!(
                 "POST /webhooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
                 body.len()

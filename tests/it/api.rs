@@ -4,7 +4,7 @@ use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Plaudit, TOKEN, talk};
+use crate::support::{Plaudit, TOKEN, talk};
 
 fn fields(problem: &Value) -> Vec<&str> {
     problem["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()
@@ -275,7 +275,7 @@ async fn every_failure_is_a_problem_with_the_requests_id() {
 }
 
 #[tokio::test]
-async fn with_tokens_nobody_posts_drains_or_reads_without_one() {
+async fn with_tokens_set_posting_draining_and_reading_need_one() {
     let tokens = format!("{TOKEN}, an-older-token");
     let plaudit =
         Plaudit::with(&[("PLAUDIT_API_TOKENS", tokens.as_str()), ("PLAUDIT_PUBLIC_READ", "false")]).await;
@@ -317,7 +317,7 @@ async fn an_open_api_takes_posts_from_anyone_and_opens_nothing_else() {
 }
 
 #[tokio::test]
-async fn without_tokens_a_tunnel_is_not_a_neighbour() {
+async fn without_tokens_a_request_through_a_tunnel_is_not_local() {
     let plaudit = Plaudit::start().await;
     for (name, value) in [
         ("forwarded", "for=10.0.0.1"),

@@ -1,9 +1,9 @@
-//! The sources themselves: who knows whom.
+//! The sources themselves: which module may name which.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Every source file's place below `src/`, and its text without comments and tests.
+/// The path of every source file below `src/`, and its text without comments and tests.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
@@ -146,11 +146,11 @@ fn a_hosts_name_stands_in_its_own_files() {
     for (file, text) in sources() {
         let names = |line: &&str| {
             let lower = line.to_lowercase();
-            // Examples are for people too.
+            // Examples are texts for readers too.
             !lower.contains("example") && (lower.contains("gitlab") || lower.contains("github"))
         };
-        let told = text.lines().find(names);
-        assert!(told.is_none() || others.iter().any(|place| file.starts_with(place)), "in {file}: {told:?}");
+        let line = text.lines().find(names);
+        assert!(line.is_none() || others.iter().any(|place| file.starts_with(place)), "in {file}: {line:?}");
     }
     for file in ["hosts/github.rs", "hosts/gitlab.rs"] {
         let (_, text) = sources().into_iter().find(|(known, _)| known == file).unwrap();

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::tools::at_hand;
+use crate::support::machine::at_hand;
 
-/// The fenced block that is headed with `name`.
+/// The fenced block whose first line ends with `name`.
 fn printed(name: &str) -> String {
     let page = std::fs::read_to_string(format!("{}/docs/bots.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let mut lines = page.lines().skip_while(|line| !(line.starts_with("```") && line.ends_with(name)));
@@ -19,7 +19,7 @@ fn printed(name: &str) -> String {
     lines.take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Writes the bot to a place of its own, as a reader would, and runs it there as `watch --exec` does.
+/// Writes the bot into a file, as a reader would, and runs it as `watch --exec` does.
 async fn run(place: &tempfile::TempDir, name: &str, chat: &str, input: &str) -> Output {
     let path = place.path().join(name);
     std::fs::write(&path, printed(name)).unwrap();

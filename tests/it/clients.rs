@@ -1,11 +1,10 @@
-//! docs/clients.md: each block does, as printed, what the page says it does.
+//! docs/clients.md: each block, run as printed, does what the page says.
 
-use plaudit::config::Secret;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::served::{Served, TOKEN};
-use crate::tools::at_hand;
+use crate::support::machine::at_hand;
+use crate::support::{Inside, TOKEN};
 
 const PAGE: &str = include_str!("../../docs/clients.md");
 
@@ -16,11 +15,11 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 /// What a block prints, line by line.
-async fn printed(program: &str, block: &str, served: &Served, token: Option<&str>) -> Vec<Value> {
+async fn printed(program: &str, block: &str, inside: &Inside, token: Option<&str>) -> Vec<Value> {
     let mut command = Command::new(program);
     command
         .args(["-c", block])
-        .env("PLAUDIT_URL", &served.url)
+        .env("PLAUDIT_URL", &inside.url)
         .env("no_proxy", "127.0.0.1")
         .env_remove("PLAUDIT_TOKEN");
     token.map(|token| command.env("PLAUDIT_TOKEN", token));
@@ -38,17 +37,14 @@ async fn holds(program: &str, language: &str, source: &str, token: Option<&str>)
         return;
     }
     let [block] = blocks(language)[..] else { panic!("one block of {language}") };
-    let served = Served::start(|config, _| {
-        config.api_tokens.extend(token.map(Secret::new));
-        config.public_read = token.is_none();
-    })
-    .await;
-    let lines = printed(program, block, &served, token).await;
+    let public_read = ("PLAUDIT_PUBLIC_READ", if token.is_none() { "true" } else { "false" });
+    let inside = Inside::alone(&[("PLAUDIT_API_TOKENS", token.unwrap_or_default()), public_read]).await;
+    let lines = printed(program, block, &inside, token).await;
     let [first, second, third, recognition] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!(json!([first["tally"], second["tally"], third["tally"]]), json!([1, 2, 3]));
     assert_eq!([&first["recognitions"], &second["recognitions"]], [&json!([]), &json!([])]);
 
-    // The two answers that the page shows, but for the word of the client.
+    // The two answers that the page shows; only the client's name in the ids differs.
     let shown: Vec<Value> = blocks("json")
         .iter()
         .map(|block| serde_json::from_str(&block.replace("api:curl:", &format!("api:{source}:"))).unwrap())
@@ -56,10 +52,10 @@ async fn holds(program: &str, language: &str, source: &str, token: Option<&str>)
     assert_eq!([third, recognition], [&shown[0], &shown[1]]);
 
     // Sent again, everything counts once.
-    let again = printed(program, block, &served, token).await;
+    let again = printed(program, block, &inside, token).await;
     assert_eq!(again[2]["tally"], 3);
     assert_eq!(again[3], *recognition);
-    served.end().await;
+    inside.stop().await;
 }
 
 #[tokio::test]
@@ -68,7 +64,7 @@ async fn curl_posts_three_contributions_and_reads_the_recognition() {
 }
 
 #[tokio::test]
-async fn curl_does_so_with_a_token() {
+async fn curl_does_the_same_with_a_token() {
     holds("bash", "bash", "curl", Some(TOKEN)).await;
 }
 
@@ -78,6 +74,6 @@ async fn python_posts_three_contributions_and_reads_the_recognition() {
 }
 
 #[tokio::test]
-async fn python_does_so_with_a_token() {
+async fn python_does_the_same_with_a_token() {
     holds("python3", "python", "python", Some(TOKEN)).await;
 }

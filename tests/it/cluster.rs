@@ -5,105 +5,15 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use plaudit::store::Store as _;
-use plaudit::store::firestore::Firestore;
 use plaudit::store::sqlite::Sqlite;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulators::{self, PATIENT};
-use crate::h2proxy::{Call, Fault, Proxy};
-use crate::processes::{Environment, Process, in_the_end};
-use crate::pubsub::{Gate, hold_against_schema};
-use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
-use crate::store::{at, done};
-
-pub const ISSUE: &str = include_str!("../../fixtures/github/issues.opened.json");
-pub const PUSH: &str = include_str!("../../fixtures/github/push.default_branch.json");
-pub const PULL_REQUEST: &str = include_str!("../../fixtures/github/pull_request.opened.json");
-pub const ADA: &str = "github:ada-quillfeather";
-
-/// A ledger and a topic of a test's own.
-pub struct Stage {
-    firestore: &'static str,
-    pub topic: Topic,
-    pub environment: Environment,
-}
-
-/// None, said loudly, without the emulators.
-pub async fn stage() -> Option<Stage> {
-    let stage = unmade_topic().await?;
-    stage.topic.make().await;
-    Some(stage)
-}
-
-pub async fn unmade_topic() -> Option<Stage> {
-    static WARM: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    let (firestore, pubsub) = (emulators::firestore()?, pubsub().await?);
-    // An emulator's first commit takes longer than a process waits.
-    let warm = async || {
-        let project = emulators::fresh_project();
-        let store = Firestore::open_emulator(firestore, &project, "(default)", PATIENT).await.unwrap();
-        store.record(&[done("warm-up", "warm-up")], at(0)).await.unwrap();
-    };
-    WARM.get_or_init(warm).await;
-    let topic = Topic::named(&pubsub);
-    let environment = Environment::new(format!("firestore:{}", emulators::fresh_project()))
-        .with("PLAUDIT_PUBLISH", format!("pubsub:{PROJECT}/{}", topic.topic))
-        .with("FIRESTORE_EMULATOR_HOST", firestore)
-        .with("PUBSUB_EMULATOR_HOST", &*pubsub);
-    Some(Stage { firestore, topic, environment })
-}
-
-impl Stage {
-    /// The same ledger through a proxy, and a process that knows it only so.
-    async fn proxied(&self, environment: &Environment) -> (Proxy, Process) {
-        let proxy = Proxy::start(self.firestore).await;
-        let process = environment.with("FIRESTORE_EMULATOR_HOST", &*proxy.host).start().await;
-        (proxy, process)
-    }
-
-    /// Makes the topic and its subscription, while nobody publishes: what came between the two would be
-    /// nobody's to receive.
-    pub async fn make_topic_behind(&self, gate: &mut Gate) {
-        gate.close().await;
-        self.topic.make().await;
-        gate.reopen().await;
-    }
-
-    /// What a subscriber got by the time that it has all of `expected`: every message, by its recognition.
-    async fn received(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
-        let mut got: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        let receiving = async {
-            loop {
-                let news = self.topic.at_hand().await;
-                if news.is_empty() {
-                    if expected.iter().all(|id| got.contains_key(*id)) {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                for message in news {
-                    let data: Value = serde_json::from_slice(&message.data).unwrap();
-                    hold_against_schema(&data);
-                    assert_eq!(message.attributes["ce-id"], data["id"]);
-                    got.entry(data["id"].as_str().unwrap().to_owned()).or_default().push(data);
-                }
-            }
-        };
-        in_the_end(&format!("{expected:?}"), receiving).await;
-        got
-    }
-
-    /// Exactly these recognitions are received, repeats aside.
-    pub async fn receives(&self, expected: &[&str]) -> BTreeMap<String, Vec<Value>> {
-        let got = self.received(expected).await;
-        let ids: Vec<_> = got.keys().map(String::as_str).collect();
-        let expected: BTreeSet<_> = expected.iter().copied().collect();
-        assert_eq!(ids, expected.into_iter().collect::<Vec<_>>());
-        got
-    }
-}
+use crate::support::gate::Gate;
+use crate::support::h2proxy::{Call, Fault};
+use crate::support::pubsub_emulator::{PROJECT, pubsub};
+use crate::support::stage::{ADA, ISSUE, PULL_REQUEST, PUSH, stage, unmade_topic};
+use crate::support::{Plaudit, in_the_end, talk};
 
 fn is_recording(call: &Call) -> bool {
     call.rpc == "Commit" && call.mentions("/documents/contributions/")
@@ -115,14 +25,14 @@ fn is_recognising(call: &Call) -> bool {
 
 // ---- many processes, many contributions --------------------------------------------------------------------
 
-/// Who contributes how often: a thousand in all.
+/// Contributors, and how many contributions each makes: a thousand in all.
 fn crowd() -> Vec<(String, usize)> {
     let sizes = [2, 3, 9, 10, 26];
     (0..100).map(|i| (format!("crowd-{i:03}"), sizes[i % sizes.len()])).collect()
 }
 
-/// All at once, every tenth of them twice, over all processes. What had to be sent again is counted.
-async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> usize {
+/// Posts all at once, every tenth of them twice, to all processes in turn. Returns how many posts were sent again.
+async fn post_all(processes: &[Plaudit], contributors: &[(String, usize)]) -> usize {
     let mut posts = Vec::new();
     let longest = contributors.iter().map(|(_, count)| *count).max().unwrap();
     for n in 0..longest {
@@ -136,7 +46,7 @@ async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> us
     let sending = posts.iter().enumerate().map(|(i, (contributor, id))| async move {
         let mut refused = 0;
         loop {
-            let answer = processes[i % processes.len()].post(contributor, id).await;
+            let answer = processes[i % processes.len()].post(&talk(contributor, id)).await;
             match answer.status {
                 200 | 201 => return (id.as_str(), answer.status == 201, refused),
                 503 => refused += 1,
@@ -150,12 +60,12 @@ async fn post_all(processes: &[Process], contributors: &[(String, usize)]) -> us
     for (id, new, _) in &answers {
         assert!(!new || counted.insert(*id), "{id} was answered as new twice");
     }
-    // Who was not acknowledged may have been counted all the same, and is told of a repeat the next time.
+    // A post that was answered with 503 may have been counted; sent again, it is then answered as a repeat.
     assert!(counted.len() <= total && counted.len() + refused >= total, "{} new", counted.len());
     refused
 }
 
-/// Answers what there was to see.
+/// Returns a summary to print.
 async fn nothing_is_lost_between(count: usize) -> String {
     let Some(stage) = stage().await else { return String::new() };
     let environment = stage.environment.with("PLAUDIT_MILESTONES", "3,10,100");
@@ -176,7 +86,7 @@ async fn nothing_is_lost_between(count: usize) -> String {
         assert_eq!(tallies.collect::<BTreeMap<_, _>>(), expected);
     }
 
-    join_all(processes.iter().map(Process::drain_all)).await;
+    join_all(processes.iter().map(|process| process.drain_all())).await;
     let reached = |(who, tally): (&String, &usize)| {
         let milestones = [3, 10, 100].into_iter().filter(|milestone| *milestone <= *tally);
         milestones.map(|milestone| format!("{who}:{milestone}")).collect::<Vec<_>>()
@@ -190,7 +100,7 @@ async fn nothing_is_lost_between(count: usize) -> String {
     let messages: usize = got.values().map(Vec::len).sum();
     let unnamed = got.values().filter(|copies| copies[0]["contribution"].is_null()).count();
     for copies in got.values() {
-        // Whoever publishes it, it is the same recognition.
+        // Every process publishes the same message for a recognition.
         assert!(copies.iter().all(|copy| *copy == copies[0]), "{copies:#?}");
         let (milestone, tally) = (&copies[0]["milestone"], &copies[0]["tally"]);
         let named = !copies[0]["contribution"].is_null();
@@ -216,54 +126,54 @@ async fn four_processes_at_once_count_exactly_and_recognise_each_milestone_once(
 
 // ---- killed ------------------------------------------------------------------------------------------------
 
-/// What mends it after the kill.
+/// What happens after the kill.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Mended {
+enum Then {
     RestartAndDrain,
     DrainOfAnotherInstance,
     RestartAndNextContribution,
     NextContributionAtAnotherInstance,
 }
 
-use Mended::{
+use Then::{
     DrainOfAnotherInstance, NextContributionAtAnotherInstance, RestartAndDrain, RestartAndNextContribution,
 };
 
 /// The third contribution is sent to a process that stops at `point` and is killed there.
-async fn killed_at(point: &str, mended: Mended) {
+async fn killed_at(point: &str, then: Then) {
     let Some(stage) = stage().await else { return };
     let other = stage.environment.start().await;
-    other.post("ann", "first").await.expect(201);
-    other.post("ann", "second").await.expect(201);
+    other.post(&talk("ann", "first")).await.expect(201);
+    other.post(&talk("ann", "second")).await.expect(201);
     let mut doomed = stage.environment.with("PLAUDIT_STOP_AT", point).start().await;
-    let third = tokio::spawn(doomed.try_post("ann", "third"));
+    let third = tokio::spawn(doomed.try_post(&talk("ann", "third")));
     doomed.logged("waiting at a stop point").await;
     if point == "published" {
-        // The subscriber has it, and plaudit does not know that.
+        // The subscriber has it, and the ledger does not say so yet.
         assert_eq!(stage.receives(&["ann:3"]).await["ann:3"].len(), 1);
     }
     doomed.kill().await;
     if let Ok(answer) = third.await.unwrap() {
-        // Only what is published in the background leaves time for an answer.
+        // Publishing happens in the background, so only there the answer may come before the kill.
         assert_eq!((point, answer.status), ("published", 201));
     }
     assert_eq!(other.tally("ann").await, 3, "what was committed is counted");
 
     let mut tally = 3;
-    let living = match mended {
+    let living = match then {
         RestartAndDrain | RestartAndNextContribution => stage.environment.start().await,
         DrainOfAnotherInstance | NextContributionAtAnotherInstance => other,
     };
-    match mended {
+    match then {
         RestartAndDrain | DrainOfAnotherInstance => {
             let drained = living.drain().await;
             assert_eq!(drained["waiting"], 0, "{drained}");
         }
         RestartAndNextContribution | NextContributionAtAnotherInstance => {
             tally += 1;
-            let answer = living.post("ann", "fourth").await.expect(201);
+            let answer = living.post(&talk("ann", "fourth")).await.expect(201).json();
             assert_eq!(answer["tally"], tally);
-            if mended == NextContributionAtAnotherInstance {
+            if then == NextContributionAtAnotherInstance {
                 assert_eq!(answer["recognitions"], json!(["ann:3"]));
             }
         }
@@ -271,9 +181,9 @@ async fn killed_at(point: &str, mended: Mended) {
     let made = in_the_end("the recognition", async {
         loop {
             let answer = living.get("/v1/recognitions/ann:3").await;
-            // Only after one drain it must be there at once.
-            if answer.status == 200 || matches!(mended, RestartAndDrain | DrainOfAnotherInstance) {
-                return answer.expect(200);
+            // After a drain it is there at once; otherwise it comes in the background.
+            if answer.status == 200 || matches!(then, RestartAndDrain | DrainOfAnotherInstance) {
+                return answer.expect(200).json();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -284,8 +194,8 @@ async fn killed_at(point: &str, mended: Mended) {
     for message in got["ann:3"].iter().chain([&made]) {
         assert_eq!(message["contribution"]["id"], known, "{message}");
     }
-    // Who got no answer sends it again: it is counted already.
-    let again = living.post("ann", "third").await.expect(200);
+    // A client without an answer sends it again: it is counted already.
+    let again = living.post(&talk("ann", "third")).await.expect(200).json();
     assert_eq!((&again["tally"], living.tally("ann").await), (&json!(tally), json!(tally)));
     assert_eq!(living.all("/v1/recognitions").await.len(), 1);
 }
@@ -299,71 +209,69 @@ async fn killed_between_the_commit_and_the_recognition_the_recognition_still_com
         RestartAndNextContribution,
         NextContributionAtAnotherInstance,
     ];
-    join_all(ways.map(|mended| killed_at("recorded", mended))).await;
+    join_all(ways.map(|then| killed_at("recorded", then))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_recognition_and_publishing_it_is_still_published_and_nothing_counts_twice() {
     let ways = [RestartAndDrain, DrainOfAnotherInstance, RestartAndNextContribution];
-    join_all(ways.map(|mended| killed_at("recognised", mended))).await;
+    join_all(ways.map(|then| killed_at("recognised", then))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_between_publishing_and_striking_off_it_is_published_again_under_the_same_id() {
+async fn killed_between_publishing_and_marking_it_done_it_is_published_again_under_the_same_id() {
     let ways = [RestartAndDrain, DrainOfAnotherInstance, RestartAndNextContribution];
-    join_all(ways.map(|mended| killed_at("published", mended))).await;
+    join_all(ways.map(|then| killed_at("published", then))).await;
 }
 
 // ---- Firestore fails ---------------------------------------------------------------------------------------
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Gone {
-    /// Nobody is there.
+enum Outage {
+    /// Connections are refused.
     Down,
-    /// Somebody is there, and silent.
+    /// Calls are never answered.
     Silent,
-    /// The commit is applied, and from then on silence.
+    /// The commit is applied, and no call is answered any more.
     SilentAfterTheCommit,
 }
 
-async fn gone_and_back(gone: Gone) {
+async fn outage_and_recovery(outage: Outage) {
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;
     process.github("issues", ISSUE).await.expect(200);
     process.github("push", PUSH).await.expect(200);
-    match gone {
-        Gone::Down => proxy.set_up(false),
-        Gone::Silent => proxy.always(Some(Fault::Hang)),
-        Gone::SilentAfterTheCommit => {
+    match outage {
+        Outage::Down => proxy.set_up(false),
+        Outage::Silent => proxy.always(Some(Fault::Hang)),
+        Outage::SilentAfterTheCommit => {
             proxy.always(Some(Fault::Hang));
             proxy.fault_where(is_recording, Fault::LoseAnswer);
         }
     }
-    // GitHub hangs up after ten seconds, and so does this.
+    // GitHub closes the connection after ten seconds, and so does this client.
     let (delivery, read) =
         tokio::join!(process.github("pull_request", PULL_REQUEST), process.get("/v1/contributors"));
-    for answer in [&delivery, &read] {
-        assert_eq!(answer.status, 503, "{gone:?}: {answer:?}");
-        assert!(answer.retry_after.is_some_and(|seconds| seconds > 0), "{gone:?}: {answer:?}");
-        assert_eq!(answer.json()["type"], "urn:plaudit:problem:unavailable");
+    for answer in [delivery, read] {
+        answer.problem(503, "unavailable");
     }
     process.get("/healthz").await.expect(200);
     assert_eq!(process.get("/readyz").await.status, 503);
 
     proxy.set_up(true);
     proxy.always(None);
-    let again = process.github("pull_request", PULL_REQUEST).await.expect(200);
-    let verdict = if gone == Gone::SilentAfterTheCommit { "duplicate" } else { "recorded" };
+    let again = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
+    let verdict = if outage == Outage::SilentAfterTheCommit { "duplicate" } else { "recorded" };
     assert_eq!((&again["verdict"], &again["contributions"][0]["tally"]), (&json!(verdict), &json!(3)));
-    assert_eq!(again["contributions"][0]["recognitions"], json!([format!("{ADA}:3")]), "{gone:?}");
-    let again = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    assert_eq!(again["contributions"][0]["recognitions"], json!([format!("{ADA}:3")]), "{outage:?}");
+    let again = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     assert_eq!((&again["verdict"], &again["contributions"][0]["tally"]), (&json!("duplicate"), &json!(3)));
     stage.receives(&[&format!("{ADA}:3")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_firestore_is_gone_nothing_is_acknowledged_and_sent_again_it_counts_once() {
-    join_all([Gone::Down, Gone::Silent, Gone::SilentAfterTheCommit].map(gone_and_back)).await;
+async fn while_firestore_is_down_nothing_is_acknowledged_and_sent_again_it_counts_once() {
+    join_all([Outage::Down, Outage::Silent, Outage::SilentAfterTheCommit].map(outage_and_recovery)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -371,18 +279,18 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_w
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;
     for (who, fault) in [("ann", Fault::LoseAnswer), ("ben", Fault::CutAfter)] {
-        process.post(who, &format!("{who}-1")).await.expect(201);
-        process.post(who, &format!("{who}-2")).await.expect(201);
+        process.post(&talk(who, &format!("{who}-1"))).await.expect(201);
+        process.post(&talk(who, &format!("{who}-2"))).await.expect(201);
         proxy.fault_where(is_recording, fault);
-        let third = process.post(who, &format!("{who}-3")).await.expect(201);
+        let third = process.post(&talk(who, &format!("{who}-3"))).await.expect(201).json();
         proxy.assert_all_faults_met();
         assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([format!("{who}:3")])));
     }
-    // Among others of the same moment, old repeats too.
+    // Together with other contributions, some of them repeats.
     proxy.fault_where(is_recording, Fault::LoseAnswer);
     proxy.fault_where(is_recording, Fault::CutAfter);
     let names: Vec<_> = (1..=12).map(|n| format!("ann-{n}")).collect();
-    let answers = join_all(names.iter().map(|id| process.post("ann", id))).await;
+    let answers = join_all(names.iter().map(|id| process.post(&talk("ann", id)))).await;
     proxy.assert_all_faults_met();
     let new: BTreeSet<_> =
         answers.iter().filter(|a| a.status == 201).map(|a| a.json()["tally"].as_u64()).collect();
@@ -395,16 +303,16 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_w
 async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_the_next_drain() {
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;
-    process.post("ann", "first").await.expect(201);
-    process.post("ann", "second").await.expect(201);
+    process.post(&talk("ann", "first")).await.expect(201);
+    process.post(&talk("ann", "second")).await.expect(201);
     process.github("issues", ISSUE).await.expect(200);
     process.github("push", PUSH).await.expect(200);
     let denied = || Fault::Status(7, "Missing or insufficient permissions.");
     proxy.fault_where(is_recognising, denied());
-    let third = process.post("ann", "third").await.expect(201);
+    let third = process.post(&talk("ann", "third")).await.expect(201).json();
     assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([])));
     proxy.fault_where(is_recognising, denied());
-    let third = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let third = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     assert_eq!((&third["verdict"], &third["contributions"][0]["tally"]), (&json!("recorded"), &json!(3)));
     assert_eq!(third["contributions"][0]["recognitions"], json!([]));
     proxy.assert_all_faults_met();
@@ -421,7 +329,7 @@ async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_th
 // ---- Pub/Sub fails -----------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_pubsub_is_gone_requests_succeed_and_all_of_it_goes_out_when_it_is_back() {
+async fn while_pubsub_is_down_requests_succeed_and_everything_is_published_afterwards() {
     let Some(stage) = stage().await else { return };
     let mut gate = Gate::open(&pubsub().await.unwrap()).await;
     let process = stage.environment.with("PUBSUB_EMULATOR_HOST", &*gate.host).start().await;
@@ -440,7 +348,7 @@ async fn while_pubsub_is_gone_requests_succeed_and_all_of_it_goes_out_when_it_is
     process.logged("topic is down").await;
     assert!((process.metric("plaudit_outbox_waiting").await - 30.0).abs() < 0.5);
     assert!(process.metric("plaudit_outbox_oldest_seconds").await > 0.0);
-    assert_eq!(process.get("/readyz").await.expect(200)["status"], "degraded");
+    assert_eq!(process.get("/readyz").await.expect(200).json()["status"], "degraded");
     gate.reopen().await;
     let expected: Vec<_> = names.iter().map(|who| format!("{who}:3")).collect();
     stage.receives(&expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -450,20 +358,20 @@ async fn while_pubsub_is_gone_requests_succeed_and_all_of_it_goes_out_when_it_is
         }
     })
     .await;
-    assert_eq!(process.get("/readyz").await.expect(200)["status"], "ok");
+    assert_eq!(process.get("/readyz").await.expect(200).json()["status"], "ok");
 }
 
-async fn process_post(process: &Process, who: &str, n: usize) -> Value {
-    process.post(who, &format!("{who}-{n}")).await.expect(201)
+async fn process_post(process: &Plaudit, who: &str, n: usize) -> Value {
+    process.post(&talk(who, &format!("{who}-{n}"))).await.expect(201).json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_does_not_exist_is_named_by_check_and_log_and_nothing_is_lost() {
     let Some(stage) = unmade_topic().await else { return };
     let name = format!("projects/{PROJECT}/topics/{}", stage.topic.topic);
-    let checked = stage.environment.run(&["check"]).await;
-    let said = String::from_utf8(checked.stdout).unwrap();
-    assert_eq!(checked.status.code(), Some(1), "{said}");
+    let checked = stage.environment.run(&["check"]);
+    let said = checked.out;
+    assert_eq!(checked.code, Some(1), "{said}");
     let wrong: Vec<_> = said.lines().filter(|line| line.starts_with("wrong")).collect();
     assert!(matches!(wrong[..], [one] if one.contains(&name) && one.contains("does not exist")), "{said}");
 
@@ -475,7 +383,7 @@ async fn a_topic_that_does_not_exist_is_named_by_check_and_log_and_nothing_is_lo
     process.logged(&name).await;
     assert_eq!(process.drain().await["waiting"], 1);
     stage.make_topic_behind(&mut gate).await;
-    assert_eq!(stage.environment.run(&["check"]).await.status.code(), Some(0));
+    assert_eq!(stage.environment.run(&["check"]).code, Some(0));
     process.drain_all().await;
     stage.receives(&["ann:3"]).await;
 }
@@ -492,12 +400,12 @@ async fn turning_the_topic_on_announces_no_recognition_of_before() {
     }
     before.drain_all().await;
     before.kill().await;
-    // One more that was made and got nowhere.
+    // One more that was made and not published.
     let mut doomed = local.with("PLAUDIT_STOP_AT", "recognised").start().await;
     for n in 0..2 {
         process_post(&doomed, "cleo", n).await;
     }
-    let third = tokio::spawn(doomed.try_post("cleo", "third"));
+    let third = tokio::spawn(doomed.try_post(&talk("cleo", "third")));
     doomed.logged("waiting at a stop point").await;
     doomed.kill().await;
     assert!(third.await.unwrap().is_err());
@@ -516,7 +424,7 @@ async fn turning_the_topic_on_announces_no_recognition_of_before() {
 // ---- other milestones --------------------------------------------------------------------------------------
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_milestone_that_is_new_is_recognised_for_all_who_passed_it_by_one_drain() {
+async fn one_drain_recognises_a_new_milestone_for_everyone_who_passed_it() {
     let Some(stage) = stage().await else { return };
     let environment = stage.environment.with("PLAUDIT_PUBLISH", "local");
     let mut before = environment.with("PLAUDIT_MILESTONES", "5").start().await;
@@ -524,7 +432,7 @@ async fn a_milestone_that_is_new_is_recognised_for_all_who_passed_it_by_one_drai
     join_all(names.iter().map(|who| process_post(&before, who, 0))).await;
     before.kill().await;
     let after = environment.with("PLAUDIT_MILESTONES", "1,5").start().await;
-    // Many are owed at once: what is looked up for each must not be waited for one by one.
+    // Many are owed at once: the lookups for them must run concurrently.
     let drained = in_the_end("the drain", after.drain()).await;
     assert_eq!(drained["waiting"], 0, "{drained}");
     let made = after.all("/v1/recognitions?limit=100").await;
@@ -539,26 +447,26 @@ async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and
     let Some(stage) = stage().await else { return };
     let environment = stage.environment.with("PLAUDIT_MILESTONES", "1000");
     let (proxy, process) = stage.proxied(&environment).await;
-    // The pass at the start, and whatever else the start asks for, lies behind.
+    // After this drain all calls of the start are over.
     process.drain().await;
     proxy.take_calls();
-    process.post("ann", "first").await.expect(201);
-    process.post("ann", "second").await.expect(201);
+    process.post(&talk("ann", "first")).await.expect(201);
+    process.post(&talk("ann", "second")).await.expect(201);
     process.github("issues", ISSUE).await.expect(200);
-    // The outbox looks now and then, by queries; nothing else is allowed.
+    // Besides the outbox's regular queries, no other call is allowed.
     let calls: Vec<_> = proxy.take_calls();
     let calls: Vec<_> = calls.iter().filter(|call| !call.rpc.starts_with("Run")).collect();
     assert!(calls.iter().all(|call| is_recording(call) && call.writes() == 2 && !call.is_in_transaction()));
     assert_eq!(calls.len(), 3);
 
-    // A hundred that arrive while a commit is under way share the next ones.
+    // A hundred contributions that arrive during a commit share the next ones.
     let release = CancellationToken::new();
     proxy.fault_where(is_recording, Fault::HoldAnswer(release.clone()));
-    let first = process.try_post("ben", "n0");
+    let first = process.try_post(&talk("ben", "n0"));
     let holding = async {
         proxy.faults_met(1).await;
         let others: Vec<_> =
-            (1..100).map(|n| tokio::spawn(process.try_post("ben", &format!("n{n}")))).collect();
+            (1..100).map(|n| tokio::spawn(process.try_post(&talk("ben", &format!("n{n}"))))).collect();
         for _ in 0..20 {
             process.get("/healthz").await.expect(200);
         }
@@ -579,7 +487,7 @@ async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and
 
 // ---- a new file --------------------------------------------------------------------------------------------
 
-/// Between two looks of one at the new file, the other makes its tables.
+/// Several connections find the file empty at the same time, and one of them creates the tables.
 #[test]
 fn a_new_file_can_be_opened_by_many_at_once() {
     let folder = tempfile::tempdir().unwrap();

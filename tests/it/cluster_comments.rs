@@ -1,4 +1,4 @@
-//! The comment back, from several real processes on one store: one comment, whatever is killed or refused.
+//! Comments from several real processes on one store: one comment, even if processes are killed or GitHub refuses.
 
 use std::collections::HashMap;
 
@@ -9,18 +9,18 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::cluster::{ADA, ISSUE, PULL_REQUEST, PUSH, Stage, stage, unmade_topic};
-use crate::fake_github::{Comment, FakeGithub, Issue, Reaction, Repository, user};
-use crate::processes::{Environment, Process};
-use crate::pubsub::Gate;
-use crate::pubsub_emulator::pubsub;
+use crate::support::fake_github::{Comment, FakeGithub, Issue, Reaction, Repository, user};
+use crate::support::gate::Gate;
+use crate::support::pubsub_emulator::pubsub;
+use crate::support::stage::{ADA, ISSUE, PULL_REQUEST, PUSH, Stage, stage, unmade_topic};
+use crate::support::{Environment, Plaudit};
 
 const REPOSITORY: &str = "harbour-lights/lantern";
 const NUMBER: u64 = 41;
 const COMMENTS: &str = "/repos/harbour-lights/lantern/issues/41/comments";
 const RECOGNITION: &str = "/v1/recognitions/github:ada-quillfeather:3";
 
-/// A GitHub that has what the payloads tell of.
+/// A GitHub with the repository and issues of the payloads.
 async fn github() -> FakeGithub {
     let github = FakeGithub::start(chrono::Utc::now()).await;
     let author = Some(user(204_811_973, "ada-quillfeather"));
@@ -49,14 +49,14 @@ fn commenting(environment: &Environment, github: &FakeGithub) -> Environment {
         .with("PLAUDIT_GITHUB_API", &*github.url)
 }
 
-/// A ledger in a file of a test's own.
+/// A ledger in a file of its own.
 fn file() -> (TempDir, Environment) {
     let folder = tempfile::tempdir().unwrap();
-    let environment = Environment::new(store_in(&folder));
+    let environment = Environment::in_folder(&folder);
     (folder, environment)
 }
 
-/// A file as the ledger, a topic besides.
+/// A file as the ledger, and the stage's topic.
 fn file_and_topic(stage: &Stage) -> (TempDir, Environment) {
     let folder = tempfile::tempdir().unwrap();
     let environment = stage.environment.with("PLAUDIT_STORE", store_in(&folder));
@@ -68,17 +68,17 @@ fn store_in(folder: &TempDir) -> String {
 }
 
 /// The contribution that reaches the milestone is a pull request.
-async fn three_contributions(process: &Process) -> Value {
+async fn three_contributions(process: &Plaudit) -> Value {
     process.github("issues", ISSUE).await.expect(200);
     process.github("push", PUSH).await.expect(200);
-    let third = process.github("pull_request", PULL_REQUEST).await.expect(200);
+    let third = process.github("pull_request", PULL_REQUEST).await.expect(200).json();
     assert_eq!(third["contributions"][0]["recognitions"], json!([format!("{ADA}:3")]));
     third
 }
 
-/// What became of the recognition at a destination.
-async fn became(process: &Process, destination: &str) -> Value {
-    let shown = process.get(RECOGNITION).await.expect(200);
+/// The state of the recognition at a destination.
+async fn state_at(process: &Plaudit, destination: &str) -> Value {
+    let shown = process.get(RECOGNITION).await.expect(200).json();
     let mut all = shown["destinations"].as_array().unwrap().iter();
     all.find(|one| one["destination"] == destination).cloned().unwrap_or_else(|| panic!("{shown}"))
 }
@@ -87,7 +87,7 @@ async fn ten_drains_at_once(environment: &Environment) {
     let github = github().await;
     let environment = commenting(environment, &github);
     let processes = join_all((0..3).map(|_| environment.start())).await;
-    // It is due at nobody's hands: who made it died at once.
+    // The process that makes the recognition is killed before it publishes.
     let mut doomed = environment.with("PLAUDIT_STOP_AT", "recognised").start().await;
     processes[0].github("issues", ISSUE).await.expect(200);
     processes[1].github("push", PUSH).await.expect(200);
@@ -102,7 +102,7 @@ async fn ten_drains_at_once(environment: &Environment) {
     let mut ended = 0;
     tokio::pin!(writing);
     let mut is_writing = false;
-    // Those of the two others come back while one writes, and leave it alone.
+    // The drains of the two other processes end while one is writing, and do not write.
     while !is_writing || ended < 6 {
         tokio::select! {
             () = &mut writing, if !is_writing => is_writing = true,
@@ -117,7 +117,7 @@ async fn ten_drains_at_once(environment: &Environment) {
     while drains.next().await.is_some() {}
     processes[0].drain_all().await;
     one_comment(&github);
-    assert_eq!(became(&processes[2], "comment").await["state"], "done");
+    assert_eq!(state_at(&processes[2], "comment").await["state"], "done");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -141,11 +141,11 @@ async fn killed_while_commenting(environment: &Environment, point: &str) {
     assert_eq!(comments(&github).len(), usize::from(point == "after-comment"));
     doomed.kill().await;
     let process = environment.start().await;
-    // The dead one holds it a while yet.
+    // The killed process still holds its lease for a while.
     process.drain_all().await;
     one_comment(&github);
     assert_eq!(github.asked(&Method::POST, COMMENTS), 1);
-    assert_eq!(became(&process, "comment").await["state"], "done");
+    assert_eq!(state_at(&process, "comment").await["state"], "done");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,8 +195,8 @@ async fn a_topic_that_fails_never_holds_back_the_comment() {
     process.logged(&format!("recognition {ADA}:3 published")).await;
     one_comment(&github);
     assert_eq!(process.drain().await["waiting"], 1);
-    assert_eq!(became(&process, "comment").await["state"], "done");
-    assert_eq!(became(&process, "topic").await["state"], "waiting");
+    assert_eq!(state_at(&process, "comment").await["state"], "done");
+    assert_eq!(state_at(&process, "topic").await["state"], "waiting");
     stage.make_topic_behind(&mut gate).await;
     process.drain_all().await;
     stage.receives(&[&format!("{ADA}:3")]).await;
@@ -210,7 +210,7 @@ async fn turning_comments_on_comments_on_no_recognition_of_before() {
     let github = github().await;
     let mut before = environment.start().await;
     before.github("push", PUSH).await.expect(200);
-    let second = before.github("issues", ISSUE).await.expect(200);
+    let second = before.github("issues", ISSUE).await.expect(200).json();
     assert_eq!(second["contributions"][0]["recognitions"], json!([format!("{ADA}:2")]));
     before.drain_all().await;
     before.kill().await;
@@ -236,7 +236,7 @@ async fn what_is_given_up_says_so_and_why() {
         three_contributions(&process).await;
         process.drain_all().await;
         let given_up = json!({"destination": "comment", "state": "given_up", "reason": reason});
-        assert_eq!(became(&process, "comment").await, given_up);
+        assert_eq!(state_at(&process, "comment").await, given_up);
         let text = process.get("/metrics").await.text;
         let counted = format!("plaudit_published_total{{destination=\"comment\",outcome=\"{reason}\"}} 1");
         assert!(text.contains(&counted), "{text}");

@@ -1,4 +1,4 @@
-//! The comment back, against a GitHub of the tests' own.
+//! Comments on GitHub, with a fake GitHub.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use plaudit::publish::{PublishError, Publisher};
 use plaudit::runtime::Clock;
 use serde_json::json;
 
-use crate::fake_github::{APP_ID, APP_KEY, Comment, FakeGithub, Issue, Reaction, Repository, user};
+use crate::support::fake_github::{APP_ID, APP_KEY, Comment, FakeGithub, Issue, Reaction, Repository, user};
 
 const MARKER: &str = "<!-- plaudit:github:octocat:3 -->";
 const COMMENTS: &str = "/repos/o/r/issues/7/comments";
 
-/// A GitHub, and a clock that stands still until it is moved.
+/// A fake GitHub, and a clock that the test moves.
 struct Stage {
     github: FakeGithub,
     now: Arc<Mutex<Moment>>,
@@ -201,7 +201,7 @@ async fn a_marker_on_the_third_page_is_found() {
     });
     stage.by_token().publish(&recognition()).await.unwrap();
     assert_eq!(stage.github.comments().len(), 251);
-    let pages = |r: &&crate::fake_github::Request| r.path.contains("per_page=100&page=");
+    let pages = |r: &&crate::support::fake_github::Request| r.path.contains("per_page=100&page=");
     assert_eq!(stage.github.requests().iter().filter(pages).count(), 3);
 }
 
@@ -218,7 +218,7 @@ async fn the_marker_of_another_milestone_is_not_taken_for_it() {
 }
 
 #[tokio::test]
-async fn a_marker_that_a_stranger_planted_keeps_nobody_from_being_thanked() {
+async fn a_marker_in_another_accounts_comment_does_not_prevent_the_comment() {
     let stage = Stage::new().await;
     stage.github.with_issue(|issue| issue.comments.push(by("stranger", MARKER)));
     stage.by_token().publish(&recognition()).await.unwrap();
@@ -230,7 +230,7 @@ async fn a_marker_that_a_stranger_planted_keeps_nobody_from_being_thanked() {
 async fn the_app_knows_its_own_comments() {
     let stage = Stage::new().await;
     let posing = |login: &str, app| Comment { app: Some(app), ..by(login, MARKER) };
-    // Another App, and somebody who signed in through this one.
+    // Another App, and a user who signed in through this App.
     stage.github.with_issue(|issue| {
         issue.comments.push(posing("other[bot]", APP_ID + 1));
         issue.comments.push(posing("somebody", APP_ID));
@@ -272,7 +272,7 @@ async fn a_comment_that_was_made_but_never_answered_is_found_when_it_is_tried_ag
     stage.github.next(Method::POST, COMMENTS, Reaction::Hang);
     let comments = stage.by_token();
     let publishing = recognition();
-    // Whoever publishes is stopped there, as a crash would stop them.
+    // Publishing is cancelled there, as by a crash.
     tokio::select! {
         _ = comments.publish(&publishing) => panic!("it was answered"),
         () = stage.github.hanging() => {}
@@ -429,7 +429,7 @@ async fn a_title_is_plain_text_and_mentions_nobody() {
 }
 
 #[tokio::test]
-async fn whoever_has_the_login_now_is_not_mentioned_for_another() {
+async fn a_login_that_has_another_owner_now_is_not_mentioned() {
     let author = |id, login: &str| Some(user(id, login));
     for (author, user_id, named) in [
         (author(1, "Octo-New"), Some(1), "@Octo-New"),
@@ -514,7 +514,7 @@ async fn where_github_sets_no_time_the_wait_doubles_and_ends_with_the_first_comm
 }
 
 #[tokio::test]
-async fn a_limit_without_sense_is_neither_forgotten_nor_waited_for_for_ever() {
+async fn an_absurd_limit_is_neither_ignored_nor_waited_for_without_end() {
     let stage = Stage::new().await;
     let comments = stage.by_token();
     let past = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")];
@@ -556,7 +556,7 @@ async fn a_classic_token_without_the_scope_is_told_apart_from_what_is_not_there(
 }
 
 #[tokio::test]
-async fn single_sign_on_is_named_and_its_address_is_not_told() {
+async fn single_sign_on_is_named_and_its_address_is_not_shown() {
     let stage = Stage::new().await;
     let headers =
         [("x-github-sso", "required; url=https://github.com/orgs/o/sso?authorization_request=SECRET")];
@@ -627,7 +627,7 @@ async fn neither_a_token_nor_a_key_is_logged_at_any_level() {
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
-    // With a single subscriber, what a test beside this one logs first decides what this one hears.
+    // With a single subscriber, the thread that logs first at a place decides for all threads whether it is enabled.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber.finish());
     let stage = Stage::new().await;
@@ -754,7 +754,7 @@ async fn a_wrong_app_id_waits_for_its_operator() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_none_is_refused_at_the_start_and_never_shown() {
+async fn a_text_that_is_no_key_is_refused_at_the_start_and_never_shown() {
     let stage = Stage::new().await;
     for key in ["hush", "-----BEGIN RSA PRIVATE KEY-----\naHVzaA==\n-----END RSA PRIVATE KEY-----", ""] {
         let commenting =
@@ -764,7 +764,7 @@ async fn a_key_that_is_none_is_refused_at_the_start_and_never_shown() {
         assert!(why.contains("no RSA private key in PEM") && !why.contains("hush"), "{why}");
         assert!(check_app_key(key).is_err());
     }
-    // As some environments keep it: in one line.
+    // In one line, as some environments store it.
     assert_eq!(check_app_key(&APP_KEY.replace('\n', "\\n")), Ok(()));
 }
 

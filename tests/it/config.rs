@@ -1,13 +1,13 @@
-//! What is configured, and what the program says when it is wrong.
+//! The configuration, and what the program prints when it is wrong.
 
 use serde_json::Value;
 
-use crate::harness::{Output, Plaudit, command, run, talk};
+use crate::support::{Output, Plaudit, command, run, talk};
 
 /// No settings.
 const NOTHING: [(&str, &str); 0] = [];
 
-/// Everything that can be wrong, wrong.
+/// Every setting that can be wrong, wrong.
 const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_LISTEN", "localhost"),
     ("PLAUDIT_STORE", "postgres:here"),
@@ -29,7 +29,7 @@ const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_LOG_FORMAT", "xml"),
 ];
 
-/// Starts the program with these settings, which are wrong, and returns the one line of its log.
+/// Starts the program with wrong settings, and returns the one line of its log.
 fn refused(settings: &[(&str, &str)]) -> String {
     let Output { code, out, err } = run(&mut command(settings));
     assert_eq!(code, Some(2), "{settings:?}: {err}");
@@ -43,7 +43,7 @@ fn refused(settings: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn all_faults_are_said_at_once_each_with_an_example_and_no_secret() {
+fn all_faults_are_reported_at_once_each_with_an_example_and_no_secret() {
     let message = refused(ALL_WRONG);
     for (name, _) in ALL_WRONG {
         let name = if *name == "PLAUDIT_DRAIN_AUDIENCE" { "PLAUDIT_DRAIN_EMAIL" } else { *name };
@@ -55,7 +55,7 @@ fn all_faults_are_said_at_once_each_with_an_example_and_no_secret() {
 }
 
 #[test]
-fn as_text_the_faults_are_words_for_a_person() {
+fn in_text_format_the_faults_are_readable() {
     let settings =
         [("PLAUDIT_LOG_FORMAT", "text"), ("PLAUDIT_MILESTONES", "0"), ("PLAUDIT_GITHUB_SECRET", "")];
     let Output { code, err, .. } = run(&mut command(&settings));
@@ -109,7 +109,7 @@ fn no_filter_hides_why_it_cannot_run() {
 }
 
 #[test]
-fn what_is_no_text_is_a_fault_beside_the_others() {
+fn a_value_that_is_not_utf8_is_reported_with_the_other_faults() {
     use std::os::unix::ffi::OsStrExt as _;
     let nonsense = std::ffi::OsStr::from_bytes(b"\xff");
     let mut plaudit = command(&[("PLAUDIT_LISTEN", "nowhere")]);
@@ -129,7 +129,7 @@ fn every_example_is_right() {
     for line in message.lines().filter_map(|line| line.split_once("; for example ")) {
         let (variable, example) = line.1.split_once('=').unwrap();
         let example = match variable {
-            // Right too, but elsewhere.
+            // Right too, but not on this machine.
             "PLAUDIT_STORE" => format!("sqlite:{}", folder.path().join("plaudit.db").display()),
             "PLAUDIT_PUBLISH" => "local".into(),
             _ => example.trim_matches('"').to_owned(),
@@ -203,7 +203,7 @@ fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag()
             assert!(!out.contains(secret), "{secret} is a flag");
         }
     }
-    // The values of a command's own flags are still what they say they are.
+    // A command's own flags still refuse wrong values.
     assert_eq!(run(command(&NOTHING).args(["watch", "--count", "0"])).code, Some(2));
     for (command_name, flags) in [("demo", 0), ("send", 3), ("watch", 4)] {
         let Output { code, out, .. } = run(command(&NOTHING).args([command_name, "--help"]));
@@ -247,7 +247,7 @@ async fn flags_go_before_variables() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_1_and_says_what_to_set() {
+fn an_address_in_use_is_exit_code_1_and_the_log_says_what_to_set() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
@@ -277,7 +277,7 @@ fn check_says_of_each_back_end_what_is_right_or_wrong() {
 }
 
 #[test]
-fn a_secret_that_is_no_text_or_can_never_be_presented_is_a_fault_and_never_no_check() {
+fn a_secret_that_is_not_utf8_or_can_never_match_is_a_fault_and_does_not_disable_the_check() {
     use std::os::unix::ffi::OsStrExt;
     let mut not_text = command(&NOTHING);
     not_text.env("PLAUDIT_API_TOKENS", std::ffi::OsStr::from_bytes(b"\xff\xfehush"));

@@ -9,9 +9,9 @@ use rand::{Rng as _, SeedableRng as _};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::harness::{Plaudit, talk};
+use crate::support::{Plaudit, talk};
 
-/// What the file itself holds.
+/// The content of the database file.
 struct Ledger {
     tallies: BTreeMap<String, u64>,
     ids: BTreeMap<String, BTreeSet<String>>,
@@ -35,7 +35,7 @@ fn ledger(path: &Path) -> Ledger {
     Ledger { tallies, ids }
 }
 
-/// Posts under load until the process is gone. Returns what was sent and what of it was acknowledged.
+/// Posts under load until the process is killed. Returns what was sent and what was acknowledged.
 async fn load_until_killed(
     plaudit: &mut Plaudit,
     round: u64,
@@ -89,7 +89,7 @@ async fn killed_at_random_moments_under_load_it_loses_nothing_acknowledged_and_c
         in_flight += lost;
         let ledger = ledger(&plaudit.database());
         for (who, id) in &acknowledged {
-            assert!(ledger.ids[who].contains(&format!("api:api:{id}")), "acknowledged and gone: {id}");
+            assert!(ledger.ids[who].contains(&format!("api:api:{id}")), "acknowledged and lost: {id}");
         }
         for (who, tally) in &ledger.tallies {
             assert_eq!(*tally, ledger.ids[who].len() as u64, "{who}'s tally in round {round}");
@@ -105,7 +105,7 @@ async fn killed_at_random_moments_under_load_it_loses_nothing_acknowledged_and_c
         assert_eq!(published, recognised, "round {round}");
     }
     assert!(in_flight > 0, "no kill ever hit a request in flight: the test shows nothing");
-    // Sending everything again counts each of it once.
+    // Sent again, everything counts once.
     let before = plaudit.tallies().await;
     for (who, id) in acknowledged.iter().take(200) {
         plaudit.post(&talk(who, id)).await.expect(200);

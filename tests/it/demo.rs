@@ -1,6 +1,6 @@
 //! The demo: the main job with nothing to set up, and nothing left behind.
 
-use crate::harness::{isolated, run};
+use crate::support::{isolated, run};
 use std::process::Command;
 
 #[test]
@@ -35,6 +35,6 @@ fn the_demo_is_not_disturbed_by_what_is_configured() {
         ("PORT", "1"),
         ("K_SERVICE", "plaudit"),
     ];
-    let output = run(crate::harness::command(&settings).arg("demo"));
+    let output = run(crate::support::command(&settings).arg("demo"));
     assert_eq!(output.code, Some(0), "{output:?}");
 }

@@ -1,23 +1,22 @@
-//! The page at /docs, in a real browser: it loads under its policy, shows every route, and what is tried is sent.
+//! The page at /docs in a real browser: it loads under its policy, shows every route, and sends what is tried.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
-use plaudit::config::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::served::{Served, TOKEN, client};
-use crate::tools::{left_out, quick_leaves_out};
+use crate::support::machine::{left_out, quick_leaves_out};
+use crate::support::{Inside, TOKEN, client};
 
 const CSS: &str = include_str!("../../src/http/docs/app.css");
 
 #[tokio::test]
 async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
-    let served = Served::start(|config, _| config.public_read = false).await;
+    let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
     for path in ["/docs", "/docs/app.js", "/docs/app.css"] {
-        let answer = client().get(format!("{}{path}", served.url)).send().await.unwrap();
+        let answer = client().get(format!("{}{path}", inside.url)).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path} is for anyone");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(
@@ -36,7 +35,7 @@ async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
             assert!(!text.contains(needs_more), "{path} contains {needs_more}");
         }
     }
-    served.end().await;
+    inside.stop().await;
 }
 
 #[test]
@@ -72,17 +71,13 @@ fn every_text_has_contrast_enough_in_both_colour_schemes() {
 #[tokio::test]
 async fn the_page_shows_every_route_and_sends_what_is_tried() {
     let Some(browser) = Browser::open().await else { return };
-    let served = Served::start(|config, _| {
-        config.api_tokens = vec![Secret::new(TOKEN)];
-        config.public_read = false;
-    })
-    .await;
-    browser.go(&format!("{}/docs", served.url)).await;
+    let inside = Inside::alone(&[("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false")]).await;
+    browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
 
     // Every route.
     let document: Value =
-        client().get(format!("{}/openapi.json", served.url)).send().await.unwrap().json().await.unwrap();
+        client().get(format!("{}/openapi.json", inside.url)).send().await.unwrap().json().await.unwrap();
     let described: BTreeSet<String> = document["paths"]
         .as_object()
         .unwrap()
@@ -104,7 +99,7 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     let read =
         browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
     let client = client();
-    let asked = client.get(format!("{}/v1/contributors?limit=5", served.url)).bearer_auth(TOKEN);
+    let asked = client.get(format!("{}/v1/contributors?limit=5", inside.url)).bearer_auth(TOKEN);
     let really: Value = asked.send().await.unwrap().json().await.unwrap();
     assert_eq!(really["items"][0]["tally"], 1);
     assert_eq!(serde_json::from_str::<Value>(read["body"].as_str().unwrap()).unwrap(), really);
@@ -115,16 +110,16 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
         .await;
     assert_eq!(one["status"], "200", "{one}");
 
-    browser.check_everything_is_its_own().await;
+    browser.check_origin_and_policy().await;
     browser.close().await;
-    served.end().await;
+    inside.stop().await;
 }
 
 #[tokio::test]
 async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
     let Some(browser) = Browser::open().await else { return };
-    let served = Served::start(|_, _| {}).await;
-    browser.go(&format!("{}/docs", served.url)).await;
+    let inside = Inside::alone(&[]).await;
+    browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
     assert_eq!(browser.run("return innerWidth").await, 360, "the browser is as narrow as a phone");
 
@@ -151,12 +146,12 @@ async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
         let expected = if scheme == "light" { "rgb(255, 255, 255)" } else { "rgb(17, 23, 21)" };
         assert_eq!(ground, expected);
     }
-    browser.check_everything_is_its_own().await;
+    browser.check_origin_and_policy().await;
     browser.close().await;
-    served.end().await;
+    inside.stop().await;
 }
 
-/// A headless Chromium, spoken to by <https://www.w3.org/TR/webdriver2/>.
+/// A headless Chromium, controlled through <https://www.w3.org/TR/webdriver2/>.
 struct Browser {
     driver: Child,
     client: reqwest::Client,
@@ -165,7 +160,7 @@ struct Browser {
 }
 
 impl Browser {
-    /// Opens one; where there is none, says so and returns nothing, unless one is required.
+    /// Opens one. Where it is not installed, prints that and returns `None`, or fails if everything is required.
     async fn open() -> Option<Self> {
         const WHAT: &str = "the page at /docs in a browser";
         if quick_leaves_out(WHAT) {
@@ -237,7 +232,7 @@ impl Browser {
         self.call("POST", "/execute/sync", &json!({"script": script, "args": []})).await
     }
 
-    /// Waits until something holds on the page, which it looks for whenever the page changes.
+    /// Waits until a condition is true; it is evaluated whenever the page changes.
     async fn until(&self, holds: &str) {
         let script = format!(
             "const done = arguments[0]; const look = () => {{ if ({holds}) {{ watch.disconnect(); done(true); }} }};
@@ -268,22 +263,22 @@ impl Browser {
         self.run(&format!("return {{status: {out}.querySelector('.status').textContent, body: {out}.querySelector('pre').textContent}}")).await
     }
 
-    /// Nothing came from elsewhere, nothing was complained of but what the page itself was refused, and
-    /// the policy is really at work: what breaks it is refused, and that is seen here.
-    async fn check_everything_is_its_own(&self) {
+    /// Fails if anything was loaded from another origin, or if the console has other lines than the 401 that a test
+    /// asks for. Then it breaks the policy, which must be refused and appear in the console.
+    async fn check_origin_and_policy(&self) {
         let elsewhere = self.run("return performance.getEntriesByType('resource').map(r => r.name).filter(name => !name.startsWith(location.origin) && !name.startsWith('data:'))").await;
         assert_eq!(elsewhere, json!([]));
-        let complaints = self.complaints().await;
-        // An answer of 401 that was asked for is a line in the console too.
-        let others: Vec<_> = complaints.iter().filter(|line| !line.contains("status of 401")).collect();
+        let console = self.console().await;
+        // The browser writes an answer of 401 to the console too.
+        let others: Vec<_> = console.iter().filter(|line| !line.contains("status of 401")).collect();
         assert!(others.is_empty(), "{others:?}");
         self.run("const script = document.createElement('script'); script.textContent = 'window.broken = true'; document.body.append(script)").await;
         assert_eq!(self.run("return window.broken === undefined").await, true);
-        let complaints = self.complaints().await;
-        assert!(complaints.iter().any(|line| line.contains("Content Security Policy")), "{complaints:?}");
+        let console = self.console().await;
+        assert!(console.iter().any(|line| line.contains("Content Security Policy")), "{console:?}");
     }
 
-    async fn complaints(&self) -> Vec<String> {
+    async fn console(&self) -> Vec<String> {
         let log = self.call("POST", "/se/log", &json!({"type": "browser"})).await;
         let worse = log
             .as_array()

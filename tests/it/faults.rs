@@ -1,4 +1,4 @@
-//! Disks and files as they should not be: a clear message at the start, 503 later, and nothing lost.
+//! Broken disks and files: a clear message at the start, 503 later, and nothing lost.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,10 +6,10 @@ use std::process::Command;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::harness::{Output, Plaudit, command, run, talk};
+use crate::support::{Output, Plaudit, command, run, talk};
 use crate::sync::Shimmed;
 
-/// Starts on what cannot be a ledger, and returns the one line of the log that says why it ended.
+/// Starts on a path that cannot be a ledger, and returns the one line of the log.
 fn refused(store: &Path) -> Value {
     let settings =
         [("PLAUDIT_STORE", format!("sqlite:{}", store.display())), ("PLAUDIT_LISTEN", "127.0.0.1:0".into())];
@@ -29,7 +29,7 @@ fn says(line: &Value, words: &str) {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_said_at_the_start() {
+fn a_folder_that_cannot_be_written_is_reported_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -87,11 +87,11 @@ async fn a_ledger_written_by_a_newer_version_is_refused_and_one_of_this_version_
 }
 
 #[tokio::test]
-async fn a_damaged_ledger_is_said_to_be_damaged() {
+async fn a_damaged_ledger_is_reported_as_damaged() {
     let mut plaudit = Plaudit::start().await;
     plaudit.post(&talk("mona", "a")).await.expect(201);
     plaudit.end().await;
-    // What still stands in the write-ahead log would hide the damage.
+    // Pages that are still in the write-ahead log would hide the damage.
     Connection::open(plaudit.database()).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let whole = std::fs::read(plaudit.database()).unwrap();
     let mut damaged = whole.clone();
@@ -105,7 +105,7 @@ async fn a_damaged_ledger_is_said_to_be_damaged() {
 }
 
 #[tokio::test]
-async fn what_the_file_should_not_hold_is_500_and_the_log_alone_says_what() {
+async fn invalid_content_of_the_file_is_500_and_only_the_log_says_what() {
     let mut plaudit = Plaudit::start().await;
     plaudit.tolerate("is none that plaudit writes");
     plaudit.post(&talk("mona", "a")).await.expect(201);
@@ -113,7 +113,7 @@ async fn what_the_file_should_not_hold_is_500_and_the_log_alone_says_what() {
     let other = Connection::open(plaudit.database()).unwrap();
     other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE contributor = 'mona'", []).unwrap();
     let problem = plaudit.get("/v1/contributions/api:api:a").await.problem(500, "internal");
-    assert!(!problem.to_string().contains("kind"), "the inside stays inside: {problem}");
+    assert!(!problem.to_string().contains("kind"), "an internal detail is shown: {problem}");
     let line = plaudit.log.wait(0, |line| line.contains("is none that plaudit writes")).await;
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&line["severity"], &line["request_id"]), (&"ERROR".into(), &problem["request_id"]));
@@ -122,7 +122,7 @@ async fn what_the_file_should_not_hold_is_500_and_the_log_alone_says_what() {
 }
 
 #[tokio::test]
-async fn a_file_that_another_holds_locked_is_said_at_the_start_and_503_later() {
+async fn a_file_that_another_process_locks_is_reported_at_the_start_and_503_later() {
     let mut plaudit = Plaudit::start().await;
     plaudit.post(&talk("mona", "a")).await.expect(201);
     let other = Connection::open(plaudit.database()).unwrap();
@@ -138,14 +138,14 @@ async fn a_file_that_another_holds_locked_is_said_at_the_start_and_503_later() {
         let problem = answer.problem(503, "unavailable");
         assert!(
             !problem["detail"].as_str().unwrap().contains("locked"),
-            "the inside stays inside: {problem}"
+            "an internal detail is shown: {problem}"
         );
     }
     let why = plaudit.log.wait(0, |line| line.contains("another process holds the file locked")).await;
     assert_eq!(serde_json::from_str::<Value>(&why).unwrap()["severity"], "WARNING");
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into(), "readers go on");
     other.execute_batch("ROLLBACK").unwrap();
-    // One that waited behind the other may have been recorded after its client was told to come again.
+    // A post that waited for the lock may have been recorded after its client got the 503.
     for post in [&one, &two] {
         let answer = plaudit.post(post).await;
         assert!([200, 201].contains(&answer.status), "{answer:?}");
@@ -165,7 +165,10 @@ async fn a_full_disk_is_503_and_loses_nothing() {
     shimmed.disk("full", true);
     for id in ["c", "d"] {
         let problem = shimmed.plaudit.post(&talk("mona", id)).await.problem(503, "unavailable");
-        assert!(!problem["detail"].as_str().unwrap().contains("disk"), "the inside stays inside: {problem}");
+        assert!(
+            !problem["detail"].as_str().unwrap().contains("disk"),
+            "an internal detail is shown: {problem}"
+        );
     }
     shimmed.plaudit.log.wait(0, |line| line.contains("the disk is full")).await;
     assert_eq!(shimmed.plaudit.tallies().await["mona"], 2, "readers go on");
@@ -182,7 +185,7 @@ async fn a_full_disk_is_503_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_file_that_may_not_grow_is_503_and_loses_nothing() {
-    // The limit that `ulimit -f` sets is the one fault of a disk that every system can be given.
+    // `ulimit -f` makes writes fail on every system, without a real full disk.
     let mut plaudit = Plaudit::start().await;
     plaudit.end().await;
     let mut shell = Command::new("sh");

@@ -1,5 +1,5 @@
-//! What Firestore and the network do at the wrong moment, and what a contribution costs: counted at a proxy
-//! in front of the emulator.
+//! Faults of Firestore and of the network, and the calls that a contribution costs, counted by a proxy in front
+//! of the emulator.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::emulators::{self, PATIENT};
-use crate::h2proxy::{Fault, Proxy};
 use crate::store::{at, count, done, recognition, who};
+use crate::support::emulators::{self, PATIENT};
+use crate::support::h2proxy::{Fault, Proxy};
 
 use Novelty::{Different, New, Same};
 
-/// For what must fail, or succeed only after a call ran out of time.
+/// Timeouts for what must fail, or succeed only after the timeout of a call.
 const BRIEF: Patience = Patience { call: Duration::from_millis(700), total: Duration::from_secs(3) };
 
-/// The same ledger twice: through a proxy, and as it is.
+/// The same ledger twice: through a proxy, and directly.
 struct Ledger {
     proxy: Proxy,
     proxied: Firestore,
@@ -31,7 +31,7 @@ async fn ledger(patience: Patience) -> Option<Ledger> {
         Firestore::open_emulator(host, &project, "(default)", patience).await.unwrap()
     };
     let direct = open(host, PATIENT).await;
-    // An emulator's first commit takes seconds.
+    // The first commit of an emulator takes seconds.
     direct.record(&[done("warm-up", "warm-up")], at(0)).await.unwrap();
     let proxy = Proxy::start(host).await;
     let proxied = open(&proxy.host, patience).await;
@@ -50,7 +50,7 @@ impl Ledger {
     }
 }
 
-fn told(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
+fn outcomes(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
     recorded.iter().map(|one| (one.novelty, one.tally)).collect()
 }
 
@@ -98,14 +98,14 @@ async fn contributions_together_share_one_commit_and_one_write_for_each_contribu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repeat_costs_a_commit_in_vain_and_two_reads() {
+async fn a_repeat_costs_a_refused_commit_and_two_reads() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
     ledger.direct.record(&[done("c", "ann")], at(0)).await.unwrap();
     ledger.proxied.record(&[done("c", "ann")], at(0)).await.unwrap();
     assert_eq!(ledger.rpcs(), ["Commit", "BatchGetDocuments", "BatchGetDocuments"]);
-    // Beside something new the tally comes with the commit.
+    // In a batch with a new contribution the commit returns the tally.
     ledger.proxied.record(&[done("c", "ann"), done("d", "ann")], at(0)).await.unwrap();
     assert_eq!(ledger.rpcs(), ["Commit", "BatchGetDocuments", "Commit"]);
 }
@@ -125,7 +125,7 @@ async fn a_recognition_costs_one_commit_of_two_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sweep_reads_nobody_who_is_owed_nothing() {
+async fn a_sweep_reads_no_contributor_who_is_owed_nothing() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
@@ -133,7 +133,7 @@ async fn a_sweep_reads_nobody_who_is_owed_nothing() {
         count(&ledger.direct, &format!("person-{i}"), 2).await;
     }
     assert_eq!(ledger.proxied.owing(&Milestones::default(), 10).await.unwrap(), []);
-    // The lowest, who is owed there, and the next higher.
+    // One query each for the lowest tally, for who is owed there, and for the next higher tally.
     assert_eq!(ledger.rpcs(), ["RunQuery", "RunQuery", "RunQuery"]);
 }
 
@@ -145,21 +145,21 @@ async fn an_answer_that_is_lost_counts_once_and_is_answered_as_new() {
     for (fault, tally) in [Fault::LoseAnswer, Fault::CutAfter, Fault::CutBefore].into_iter().zip(1..) {
         ledger.proxy.fault("Commit", fault);
         let recorded = ledger.proxied.record(&[done(&format!("c{tally}"), "ann")], at(0)).await.unwrap();
-        assert_eq!(told(&recorded), [(New, tally)]);
+        assert_eq!(outcomes(&recorded), [(New, tally)]);
         ledger.proxy.assert_all_faults_met();
         assert_eq!(ledger.tally("ann").await, tally);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_lost_among_strangers_and_old_repeats_counts_once() {
+async fn a_lost_answer_in_a_batch_with_others_and_repeats_counts_once() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
     let posted =
         |content| Contribution { content: Some(Fingerprint([content; 16])), ..done("posted", "ben") };
     ledger.direct.record(&[done("old", "ann"), posted(1)], at(0)).await.unwrap();
-    // The first commit meets the repeats, the second is applied and its answer lost.
+    // The first commit fails because of the repeats; the second is applied and its answer is lost.
     ledger.proxy.fault("Commit", Fault::HoldAnswer(released()));
     ledger.proxy.fault("Commit", Fault::LoseAnswer);
     let batch = [
@@ -172,7 +172,7 @@ async fn an_answer_that_is_lost_among_strangers_and_old_repeats_counts_once() {
     ];
     let recorded = ledger.proxied.record(&batch, at(1)).await.unwrap();
     ledger.proxy.assert_all_faults_met();
-    assert_eq!(told(&recorded), [(New, 2), (Same, 3), (New, 2), (Different, 2), (New, 3), (Same, 3)]);
+    assert_eq!(outcomes(&recorded), [(New, 2), (Same, 3), (New, 2), (Different, 2), (New, 3), (Same, 3)]);
     assert_eq!((ledger.tally("ann").await, ledger.tally("ben").await), (3, 2));
 }
 
@@ -183,7 +183,7 @@ fn released() -> CancellationToken {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_answer_tells_the_tally_of_then_whoever_came_after() {
+async fn after_a_lost_answer_the_tally_is_that_of_its_commit() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
@@ -205,8 +205,8 @@ async fn a_lost_answer_tells_the_tally_of_then_whoever_came_after() {
         recorded
     };
     let (recorded, others) = tokio::join!(recording, others);
-    assert_eq!(told(&recorded.unwrap()), [(New, 2), (New, 3)]);
-    assert_eq!(told(&others), [(New, 4), (New, 5), (New, 6)]);
+    assert_eq!(outcomes(&recorded.unwrap()), [(New, 2), (New, 3)]);
+    assert_eq!(outcomes(&others), [(New, 4), (New, 5), (New, 6)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,10 +214,10 @@ async fn an_answer_that_never_comes_counts_once() {
     let Some(ledger) = ledger(BRIEF).await else { return };
     ledger.proxy.fault("Commit", Fault::HoldAnswer(CancellationToken::new()));
     let recorded = ledger.proxied.record(&[done("c", "ann")], at(0)).await.unwrap();
-    assert_eq!(told(&recorded), [(New, 1)]);
+    assert_eq!(outcomes(&recorded), [(New, 1)]);
     ledger.proxy.fault("Commit", Fault::Hang);
     let recorded = ledger.proxied.record(&[done("d", "ann")], at(0)).await.unwrap();
-    assert_eq!(told(&recorded), [(New, 2)]);
+    assert_eq!(outcomes(&recorded), [(New, 2)]);
     ledger.proxy.assert_all_faults_met();
     assert_eq!(ledger.tally("ann").await, 2);
 }
@@ -231,7 +231,7 @@ async fn what_passes_is_tried_again() {
     for (code, tally) in [1, 2, 4, 8, 10, 13, 14].into_iter().zip(1..) {
         ledger.proxy.fault("Commit", Fault::Status(code, "try again"));
         let recorded = ledger.proxied.record(&[done(&format!("c{tally}"), "ann")], at(0)).await.unwrap();
-        assert_eq!(told(&recorded), [(New, tally)], "{code}");
+        assert_eq!(outcomes(&recorded), [(New, tally)], "{code}");
         ledger.proxy.assert_all_faults_met();
     }
     ledger.proxy.fault("BatchGetDocuments", Fault::Status(14, "try again"));
@@ -243,7 +243,7 @@ async fn what_passes_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_pass_is_not_tried_again_and_says_what_mends_it() {
+async fn a_permanent_error_is_not_tried_again_and_says_how_to_fix_it() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
@@ -289,20 +289,20 @@ async fn what_does_not_pass_is_not_tried_again_and_says_what_mends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_is_gone_says_so_and_counts_once_when_it_is_back() {
+async fn a_store_that_is_down_is_unavailable_and_counts_once_afterwards() {
     let Some(ledger) = ledger(BRIEF).await else { return };
     ledger.proxy.set_up(false);
     is_unavailable(ledger.proxied.record(&[done("c", "ann")], at(0)).await);
     is_unavailable(ledger.proxied.ping().await);
     is_unavailable(ledger.proxied.contributor(&who("ann")).await);
     ledger.proxy.set_up(true);
-    assert_eq!(told(&ledger.proxied.record(&[done("c", "ann")], at(1)).await.unwrap()), [(New, 1)]);
+    assert_eq!(outcomes(&ledger.proxied.record(&[done("c", "ann")], at(1)).await.unwrap()), [(New, 1)]);
 
     ledger.proxy.always(Some(Fault::Hang));
     is_unavailable(ledger.proxied.record(&[done("d", "ann")], at(2)).await);
     is_unavailable(ledger.proxied.ping().await);
     ledger.proxy.always(None);
-    assert_eq!(told(&ledger.proxied.record(&[done("d", "ann")], at(3)).await.unwrap()), [(New, 2)]);
+    assert_eq!(outcomes(&ledger.proxied.record(&[done("d", "ann")], at(3)).await.unwrap()), [(New, 2)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,7 +315,7 @@ async fn what_was_applied_but_never_acknowledged_is_the_same_again() {
     ledger.proxy.always(None);
     let again =
         ledger.proxied.record(&[done("c", "ann"), done("d", "ann"), done("e", "ann")], at(1)).await.unwrap();
-    assert_eq!(told(&again), [(Same, 3), (Same, 3), (New, 3)]);
+    assert_eq!(outcomes(&again), [(Same, 3), (Same, 3), (New, 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -384,8 +384,8 @@ async fn a_claim_that_fails_for_one_gives_the_others() {
     ledger.proxy.assert_all_faults_met();
 }
 
-/// A recognition is found due as a comment; before it is claimed, `meanwhile` happens. How many are claimed,
-/// and by which calls.
+/// Runs `meanwhile` after a due comment was found and before it is claimed. Returns how many are claimed, and
+/// the calls.
 async fn claimed_after(ledger: &Ledger, meanwhile: impl AsyncFnOnce(&Firestore)) -> (usize, Vec<String>) {
     count(&ledger.direct, "ann", 3).await;
     let made = [recognition("ann", 3, at(1))];
@@ -432,22 +432,22 @@ async fn of_two_claims_that_found_the_same_one_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_place_where_no_firestore_is_cannot_be_opened() {
+async fn an_address_without_a_firestore_cannot_be_opened() {
     let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let opened = Firestore::open_emulator(&nowhere, "demo-x", "(default)", BRIEF).await;
     assert!(is_unavailable(opened).contains("cannot be reached"));
 }
 
-/// The variable of the environment is a process's own, so the test starts itself again with it.
+/// An environment variable belongs to a process, so the test runs itself as another process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_emulator_that_the_environment_names_is_used_without_credentials() {
     const AGAIN: &str = "PLAUDIT_TEST_OPENS_BY_ENVIRONMENT";
     if std::env::var(AGAIN).is_ok() {
         let store = Firestore::open(&emulators::fresh_project(), "(default)").await.unwrap();
-        assert_eq!(told(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
+        assert_eq!(outcomes(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
         return;
     }
-    // Warm, so that the patience of production suffices.
+    // Warmed up, so that the timeouts of production are long enough.
     let Some(ledger) = ledger(PATIENT).await else { return };
     let name = "firestore::the_emulator_that_the_environment_names_is_used_without_credentials";
     let again = tokio::process::Command::new(std::env::current_exe().unwrap())

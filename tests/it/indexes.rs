@@ -1,5 +1,5 @@
-//! Every query the Firestore store can send is served by an index that Terraform makes. The emulator cannot
-//! tell: it answers queries whose index is missing.
+//! Every query the Firestore store can send is served by an index that Terraform makes. The emulator
+//! does not show this: it answers queries whose index is missing.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Sh
 use plaudit::store::{Settled, Store};
 use serde_json::Value;
 
-use crate::emulators::{self, PATIENT};
 use crate::store::{at, done, recognition};
+use crate::support::emulators::{self, PATIENT};
 
 /// What one field of an index is sorted by; `CONTAINS` for arrays.
 type Indexed = (String, &'static str);
@@ -27,11 +27,11 @@ fn mode(field: &Value) -> &'static str {
         (Some("ASCENDING"), None) => "ASCENDING",
         (Some("DESCENDING"), None) => "DESCENDING",
         (None, Some("CONTAINS")) => "CONTAINS",
-        _ => panic!("{field} is indexed in no way that plaudit knows"),
+        _ => panic!("{field} has an index of a kind that plaudit does not know"),
     }
 }
 
-/// The fields of a composite index, with the name at its end that Firestore adds.
+/// The fields of a composite index, and `__name__`, which Firestore adds.
 fn composites(file: &Value, collection: &str) -> Vec<Vec<Indexed>> {
     let of_collection =
         |index: &&Value| index["collectionGroup"] == collection && index["queryScope"] == "COLLECTION";
@@ -52,7 +52,7 @@ fn end_with_name(fields: &mut Vec<Indexed>) {
     }
 }
 
-/// How Firestore indexes a single field: in every way, unless the file says otherwise.
+/// The single-field indexes of a field: all kinds, unless the file overrides them.
 fn single_field(file: &Value, collection: &str, field: &str) -> Vec<&'static str> {
     let overrides = file["fieldOverrides"].as_array().unwrap();
     let of_field = |it: &&Value| it["collectionGroup"] == collection && it["fieldPath"] == field;
@@ -62,7 +62,7 @@ fn single_field(file: &Value, collection: &str, field: &str) -> Vec<&'static str
     }
 }
 
-/// What an index must have to serve a shape: these in any order, then those in this order.
+/// The fields that an index needs for a query: some in any order, then others in this order.
 fn needs(shape: &Shape) -> (BTreeSet<Indexed>, Vec<Indexed>) {
     let mut first = BTreeSet::new();
     let mut then: Vec<Indexed> = Vec::new();
@@ -93,7 +93,7 @@ fn serves(index: &[Indexed], first: &BTreeSet<Indexed>, then: &[Indexed]) -> boo
         && index[first.len()..] == *then
 }
 
-/// Whether a single-field index, which ends with the name in its own direction, or none at all, does it.
+/// Whether a single-field index, which ends with `__name__` in the same direction, or no index is enough.
 fn needs_no_composite(file: &Value, shape: &Shape, first: &BTreeSet<Indexed>, then: &[Indexed]) -> bool {
     let indexed = |(field, mode): &Indexed| single_field(file, shape.collection, field).contains(mode);
     match (first.len(), then) {
@@ -146,7 +146,7 @@ fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
     used
 }
 
-/// Fields of documents that hold all that the store ever writes.
+/// The fields of documents that contain everything that the store writes.
 async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let project = emulators::fresh_project();
     let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();

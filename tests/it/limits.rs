@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
-use plaudit::config::Flags;
 use plaudit::http::Seams;
 use plaudit::http::body::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{
+use crate::support::{
     GITHUB_SECRET, Inside, PATIENCE, Plaudit, config, github_signature, ledger, pull_request, talk,
 };
 
 const MIB: usize = 1024 * 1024;
 
-/// A head that could be GitHub's, of a body that is still to come.
+/// A request head as GitHub sends it, without the body.
 fn head(address: &str, length: &str) -> String {
     format!(
         "POST /webhooks/github HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nx-github-event: push\r\n\
@@ -30,7 +29,7 @@ fn address(url: &str) -> String {
     url.strip_prefix("http://").unwrap().to_owned()
 }
 
-/// Whatever comes until the other side closes. A reset ends it too.
+/// Everything that is received until the connection is closed or reset.
 async fn all_of(connection: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let reading = async {
@@ -42,7 +41,7 @@ async fn all_of(connection: &mut TcpStream) -> String {
             bytes.extend_from_slice(&buffer[..read]);
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("the connection is kept for ever");
+    tokio::time::timeout(PATIENCE, reading).await.expect("the connection is never closed");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -53,7 +52,7 @@ async fn status_line(connection: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes[..read]).lines().next().unwrap_or_default().to_owned()
 }
 
-/// The most memory that a process ever had resident.
+/// The peak resident memory of a process, in bytes.
 fn peak(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -65,14 +64,14 @@ async fn many_large_bodies_at_once_stay_within_the_budget() {
     let plaudit = Plaudit::start().await;
     let address = address(&plaudit.url);
     let before = peak(plaudit.pid());
-    // Twelve bodies of nearly 25 MiB, none of which ever ends: 300 MiB, and a budget of 128.
+    // Twelve unfinished bodies of nearly 25 MiB are 300 MiB, and the budget is 128 MiB.
     let length = format!("content-length: {}", 25 * MIB);
     let chunk = vec![b' '; MIB];
     let sent = (0..12).map(|_| async {
         let mut connection = TcpStream::connect(&address).await.unwrap();
         connection.write_all(head(&address, &length).as_bytes()).await.unwrap();
         for _ in 0..24 {
-            // Who is refused may find the connection closed.
+            // A refused connection may be closed already.
             if connection.write_all(&chunk).await.is_err() {
                 break;
             }
@@ -80,7 +79,7 @@ async fn many_large_bodies_at_once_stay_within_the_budget() {
         connection
     });
     let mut connections = join_all(sent).await;
-    // An ordinary delivery goes through meanwhile.
+    // Meanwhile an ordinary delivery is accepted.
     plaudit.github("pull_request", &pull_request(1, "mona")).await.expect(200);
     let mut refused = 0;
     for connection in &mut connections {
@@ -98,7 +97,7 @@ async fn many_large_bodies_at_once_stay_within_the_budget() {
     let grown = peak(plaudit.pid()) - before;
     assert!(grown < 190 * MIB, "{} MiB for a budget of 128", grown / MIB);
     drop(connections);
-    // And all of the budget is given back.
+    // The whole budget is released.
     let body = pull_request(2, "mona") + &" ".repeat(20 * MIB);
     plaudit.github("pull_request", &body).await.expect(200);
     let metrics = plaudit.get("/metrics").await.text;
@@ -146,7 +145,7 @@ async fn an_unsigned_body_is_refused_before_any_of_it_is_read() {
                 25 * MIB
             );
             connection.write_all(head.as_bytes()).await.unwrap();
-            // Not one byte of the body is sent, and the answer comes all the same.
+            // The answer comes although no byte of the body is sent.
             assert_eq!(status_line(&mut connection).await, "HTTP/1.1 401 Unauthorized");
         }
     }
@@ -154,7 +153,7 @@ async fn an_unsigned_body_is_refused_before_any_of_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_body_where_none_belongs_ends_the_connection_and_says_so() {
+async fn an_unexpected_body_closes_the_connection_and_the_answer_says_so() {
     let plaudit = Plaudit::start().await;
     let address = address(&plaudit.url);
     for (target, status) in [("PUT /healthz", "405"), ("POST /nowhere", "404")] {
@@ -205,7 +204,7 @@ fn quick() -> Limits {
 async fn quick_inside() -> (tempfile::TempDir, Inside) {
     let (folder, store) = ledger();
     let seams = Seams { limits: quick(), ..Seams::default() };
-    (folder, Inside::start(&config(&Flags::default(), &[]), store, seams).await)
+    (folder, Inside::start(&config(&[]), store, seams).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,20 +250,20 @@ async fn three_hundred_slow_heads_and_bodies_are_cut_off_while_ordinary_deliveri
     let (cut, ()) = tokio::join!(attack, ordinary);
     assert_eq!(inside.tallies().await["github:mona"], 50);
     let cut: Vec<_> = cut.into_iter().map(Result::unwrap).collect();
-    // Who still sends when the connection is closed may lose the answer with it.
+    // A client that is still sending when the connection is closed may lose the answer.
     assert!(cut.iter().all(|answer| answer.is_empty() || answer.starts_with("HTTP/1.1 408 ")), "{cut:?}");
     assert!(cut.iter().any(|answer| answer.contains("body_too_slow")));
     inside.stop().await;
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_or_stands_still_is_408_and_a_steady_one_is_taken() {
+async fn a_body_that_trickles_or_stops_is_408_and_a_steady_one_is_taken() {
     let (_folder, inside) = quick_inside().await;
     let address = inside.address();
     let mut still = TcpStream::connect(&address).await.unwrap();
     still.write_all((head(&address, "content-length: 9") + "{").as_bytes()).await.unwrap();
     assert!(all_of(&mut still).await.starts_with("HTTP/1.1 408 "));
-    // Without a length too, and through the API.
+    // The same without a length, and through the API.
     let mut still = TcpStream::connect(&address).await.unwrap();
     still.write_all((head(&address, "transfer-encoding: chunked") + "1\r\n{\r\n").as_bytes()).await.unwrap();
     assert!(all_of(&mut still).await.starts_with("HTTP/1.1 408 "));
@@ -275,7 +274,7 @@ async fn a_body_that_trickles_or_stands_still_is_408_and_a_steady_one_is_taken()
     still.write_all(post.as_bytes()).await.unwrap();
     let answer = all_of(&mut still).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("application/problem+json"), "{answer}");
-    // In pieces, with pauses shorter than the silence allowed.
+    // In pieces, with pauses shorter than the allowed silence.
     let body = pull_request(1, "mona");
     let pieces: Vec<_> = body.as_bytes().chunks(4_000).map(<[u8]>::to_vec).collect();
     let steady = futures::stream::unfold(pieces.into_iter(), |mut pieces| async {
@@ -294,7 +293,7 @@ async fn a_body_that_trickles_or_stands_still_is_408_and_a_steady_one_is_taken()
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_counts_nothing() {
+async fn an_incomplete_body_counts_nothing() {
     let plaudit = Plaudit::start().await;
     let address = address(&plaudit.url);
     let body = talk("mona", "a").to_string();
@@ -329,30 +328,25 @@ async fn a_head_without_end_is_refused() {
     plaudit.stop().await;
 }
 
-/// The budget and the recorder's bound, with a store that answers when the test lets it.
+/// The limits of the recorder's queue, with a store that blocks until the test opens its gate.
 mod bounds {
-    use super::{Arc, Duration, Flags, Inside, PATIENCE, Seams, config, join_all, talk};
-    use crate::strange::{Mood, Strange};
+    use super::{Arc, Duration, Inside, PATIENCE, Seams, config, join_all, talk};
+    use crate::support::{FakeStore, Mode, contribution};
 
-    async fn inside(store: &Arc<Strange>) -> Inside {
+    async fn inside(store: &Arc<FakeStore>) -> Inside {
         let seams = Seams::default();
-        Inside::start(
-            &config(&Flags::default(), &[]),
-            Arc::clone(store) as Arc<dyn plaudit::store::Store>,
-            seams,
-        )
-        .await
+        Inside::start(&config(&[]), Arc::clone(store) as Arc<dyn plaudit::store::Store>, seams).await
     }
 
     #[tokio::test]
     async fn beyond_what_may_wait_a_post_is_503_and_no_waiter_hangs() {
-        use plaudit::domain::{Draft, Milestones, Moment};
+        use plaudit::domain::Milestones;
         use plaudit::outbox::Outbox;
         use plaudit::record::{RecordError, Recorder};
         use plaudit::runtime::{Clock, Tasks};
         use plaudit::telemetry::Metrics;
 
-        let store = Strange::new(Mood::Blocked);
+        let store = FakeStore::new(Mode::Blocked);
         let store_too: Arc<dyn plaudit::store::Store> = store.clone();
         let (milestones, clock) = (Milestones::default(), Clock::system());
         let (metrics, tasks) = (Metrics::new().unwrap(), Tasks::default());
@@ -360,31 +354,23 @@ mod bounds {
             Outbox::new(store_too.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
         let recorder =
             Arc::new(Recorder::start(&store_too, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks));
-        let one = |i: usize| {
-            let draft = Draft {
-                contributor: format!("who-{}", i % 50),
-                kind: "talk".into(),
-                id: Some(i.to_string()),
-                ..Draft::default()
-            };
-            draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()
-        };
+        let one = |i: usize| contribution(&format!("who-{}", i % 50), &i.to_string());
         let waiting: Vec<_> = (0..10_050)
             .map(|i| {
                 let recorder = Arc::clone(&recorder);
                 tokio::spawn(async move { recorder.record(vec![one(i)]).await })
             })
             .collect();
-        // All have been polled once this task has had its turn again; those beyond the bound are done.
+        // The tasks beyond the bound end at once; the others wait.
         let mut refused = 0;
         while refused < 50 {
             tokio::task::yield_now().await;
             refused = waiting.iter().filter(|task| task.is_finished()).count();
         }
         assert!(matches!(recorder.record(vec![one(99_999)]).await, Err(RecordError::Full)));
-        // One delivery of many contributions is all or nothing, and gives back what it took.
+        // A delivery of many contributions is refused as a whole, and releases its places in the queue.
         assert!(matches!(recorder.record((0..20).map(one).collect()).await, Err(RecordError::Full)));
-        store.feel(Mood::Good);
+        store.set_mode(Mode::Good);
         store.gate.add_permits(1);
         let mut counted = 0;
         for task in waiting {
@@ -401,15 +387,15 @@ mod bounds {
     }
 
     #[tokio::test]
-    async fn while_the_store_stands_still_waiters_get_503_and_what_was_taken_counts_once() {
-        let store = Strange::new(Mood::Blocked);
+    async fn while_the_store_blocks_waiters_get_503_and_what_was_taken_counts_once() {
+        let store = FakeStore::new(Mode::Blocked);
         let inside = inside(&store).await;
         let posts: Vec<_> = (0..5).map(|i| talk("mona", &format!("n{i}"))).collect();
         let answers = tokio::time::timeout(PATIENCE, join_all(posts.iter().map(|post| inside.post(post))));
         for answer in answers.await.expect("a waiter hangs") {
             answer.problem(503, "unavailable");
         }
-        store.feel(Mood::Good);
+        store.set_mode(Mode::Good);
         store.gate.add_permits(10);
         for post in &posts {
             let answer = inside.post(post).await;
@@ -421,7 +407,7 @@ mod bounds {
 
     #[tokio::test]
     async fn what_waits_while_a_commit_is_under_way_goes_into_the_next_together() {
-        let store = Strange::new(Mood::Blocked);
+        let store = FakeStore::new(Mode::Blocked);
         let inside = inside(&store).await;
         let posts: Vec<_> = (0..40).map(|i| talk(&format!("who-{}", i % 4), &format!("n{i}"))).collect();
         let release = async {
@@ -430,7 +416,7 @@ mod bounds {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
-            store.feel(Mood::Good);
+            store.set_mode(Mode::Good);
             store.gate.add_permits(1);
         };
         let (answers, ()) = tokio::join!(join_all(posts.iter().map(|post| inside.post(post))), release);
@@ -445,8 +431,8 @@ mod bounds {
     }
 
     #[tokio::test]
-    async fn one_impossible_contribution_costs_its_neighbours_nothing() {
-        let store = Strange::new(Mood::Blocked);
+    async fn one_refused_contribution_does_not_affect_its_batch() {
+        let store = FakeStore::new(Mode::Blocked);
         let inside = inside(&store).await;
         let posts: Vec<_> = (0..30)
             .map(|i| {
@@ -459,7 +445,7 @@ mod bounds {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
-            store.feel(Mood::Good);
+            store.set_mode(Mode::Good);
             store.gate.add_permits(1);
         };
         let (answers, ()) = tokio::join!(join_all(posts.iter().map(|post| inside.post(post))), release);
@@ -479,23 +465,22 @@ mod bounds {
 
     #[tokio::test]
     async fn a_store_that_is_down_or_panics_is_503_and_the_service_lives_on() {
-        let store = Strange::new(Mood::Good);
+        let store = FakeStore::new(Mode::Good);
         let inside = inside(&store).await;
         inside.post(&talk("mona", "a")).await.expect(201);
-        for mood in [Mood::Down, Mood::Panics] {
-            store.feel(mood);
+        for (mode, status, code) in [(Mode::down(), 503, "unavailable"), (Mode::Panics, 500, "internal")] {
+            store.set_mode(mode);
             for id in ["b", "c"] {
                 let problem = inside.post(&talk("mona", id)).await.problem(503, "unavailable");
                 assert!(!problem.to_string().contains("inside"), "{problem}");
             }
-            let (status, code) = if mood == Mood::Down { (503, "unavailable") } else { (500, "internal") };
             let problem = inside.get("/v1/contributors").await.problem(status, code);
-            assert!(!problem.to_string().contains("lost its mind"), "{problem}");
+            assert!(!problem.to_string().contains("the store panics"), "{problem}");
             let drain = inside.request(http::Method::POST, "/internal/drain");
             inside.send(drain).await.problem(status, code);
             inside.get("/healthz").await.expect(200);
         }
-        store.feel(Mood::Good);
+        store.set_mode(Mode::Good);
         for id in ["b", "c"] {
             inside.post(&talk("mona", id)).await.expect(201);
         }

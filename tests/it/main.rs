@@ -1,6 +1,6 @@
-//! One integration binary: everything is tried through the library's public face or the program's front door.
+//! One integration binary: every test uses the library's public items or the program itself.
 //!
-//! A test starts a [`harness::Plaudit`], speaks to it as a host or a client would, and ends with its
+//! A test starts a [`support::Plaudit`], speaks to it as a host or a client would, and ends with its
 //! `stop`, which fails if anything is left in the outbox or the log holds what no log should.
 #![allow(
     clippy::unwrap_used,
@@ -12,14 +12,14 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
-mod emulators;
-mod fake_github;
-mod h2proxy;
-mod harness;
-mod processes;
-mod pubsub_emulator;
-mod served;
-mod strange;
+mod support;
+/// The former path of [`support`].
+#[allow(unused_imports, reason = "until nothing uses it")]
+mod harness {
+    pub(crate) use crate::support::*;
+}
+#[allow(unused_imports, reason = "until nothing uses the former paths")]
+use support::{emulators, fake_github, h2proxy, pubsub_emulator};
 
 mod api;
 mod architecture;
@@ -50,6 +50,5 @@ mod signatures;
 mod store;
 mod stream;
 mod sync;
-mod tools;
 mod watch;
 mod webhooks;

@@ -1,4 +1,4 @@
-//! Who may drain by an OIDC token: the one service account, for this service, now.
+//! The OIDC token that may drain: of the one service account, for this service, and valid now.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -9,21 +9,20 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use plaudit::config::Flags;
 use plaudit::domain::Moment;
 use plaudit::http::Seams;
 use plaudit::runtime::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::{Answer, Inside, TOKEN, config, ledger};
+use crate::support::{Answer, Inside, TOKEN, config, ledger};
 
 const AUDIENCE: &str = "https://plaudit.example.org";
 const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";
-/// An instant of these tests' own.
+/// The time of these tests, in seconds.
 const NOW: i64 = 1_795_000_000;
 
-/// Google's key server, of the tests' own.
+/// A fake of Google's key server.
 #[derive(Default)]
 struct Keys {
     rotated: AtomicBool,
@@ -59,14 +58,14 @@ impl Scene {
         let router = Router::new().route("/certs", get(certificates)).with_state(Arc::clone(&keys));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let now = Arc::new(AtomicI64::new(NOW));
-        let told = Arc::clone(&now);
-        let clock = Clock::from_fn(move || Moment::from_timestamp(told.load(Ordering::SeqCst), 0).unwrap());
-        let flags = Flags {
-            drain_audience: Some(AUDIENCE.into()),
-            drain_email: Some(EMAIL.into()),
-            ..Flags::default()
-        };
-        let config = config(&flags, &[("PLAUDIT_API_TOKENS", TOKEN)]);
+        let clock_now = Arc::clone(&now);
+        let clock =
+            Clock::from_fn(move || Moment::from_timestamp(clock_now.load(Ordering::SeqCst), 0).unwrap());
+        let config = config(&[
+            ("PLAUDIT_DRAIN_AUDIENCE", AUDIENCE),
+            ("PLAUDIT_DRAIN_EMAIL", EMAIL),
+            ("PLAUDIT_API_TOKENS", TOKEN),
+        ]);
         let (folder, store) = ledger();
         let inside = Inside::start(&config, store, Seams { google_keys, clock, ..Seams::default() }).await;
         Self { inside, keys, now, _folder: folder }
@@ -97,7 +96,7 @@ fn signing(key: &str) -> EncodingKey {
     EncodingKey::from_rsa_pem(pem).unwrap()
 }
 
-/// A token of these claims, signed with `key`, that says it is signed with `named`.
+/// A token of these claims, signed with `key`, whose header names the key `named`.
 fn token_named(claims: &Value, key: &str, named: &str) -> String {
     let header = Header { kid: Some(named.to_owned()), ..Header::new(Algorithm::RS256) };
     encode(&header, claims, &signing(key)).unwrap()
@@ -118,7 +117,7 @@ async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_
     short["iss"] = "accounts.google.com".into();
     scene.drain(&token(&short)).await.expect(200);
     assert_eq!(scene.asked(), 1);
-    // It opens the drain and nothing else.
+    // The token allows the drain and nothing else.
     let post = scene.inside.request(Method::POST, "/v1/contributions").bearer_auth(token(&claims()));
     scene.inside.send(post.json(&json!({}))).await.problem(401, "token_needed");
     scene.drain(TOKEN).await.expect(200);
@@ -126,7 +125,7 @@ async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_
 }
 
 #[tokio::test]
-async fn each_claim_that_is_wrong_lets_nobody_in() {
+async fn each_wrong_claim_is_refused() {
     let scene = Scene::set().await;
     scene.drain(&token(&claims())).await.expect(200);
     let wrong = [
@@ -161,7 +160,7 @@ async fn each_claim_that_is_wrong_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_signature_that_does_not_hold_lets_nobody_in() {
+async fn an_invalid_signature_is_refused() {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -207,13 +206,13 @@ async fn a_signature_that_does_not_hold_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn rotated_keys_are_asked_for_again_but_not_by_every_stranger() {
+async fn rotated_keys_are_fetched_again_but_not_for_every_unknown_key() {
     let scene = Scene::set().await;
     scene.drain(&token(&claims())).await.expect(200);
     scene.keys.rotated.store(true, Ordering::SeqCst);
     let second = || token_named(&claims(), "second", "second");
     for _ in 0..10 {
-        // Within the first minute no unknown key makes plaudit ask.
+        // In the first minute an unknown key does not make plaudit fetch the keys again.
         scene.drain(&second()).await.expect(401);
     }
     assert_eq!(scene.asked(), 1);
@@ -226,7 +225,7 @@ async fn rotated_keys_are_asked_for_again_but_not_by_every_stranger() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_had_are_503_and_those_at_hand_serve_on() {
+async fn without_keys_it_is_503_and_cached_keys_stay_in_use() {
     let scene = Scene::set().await;
     scene.keys.down.store(true, Ordering::SeqCst);
     scene.drain(&token(&claims())).await.problem(503, "unavailable");

@@ -1,29 +1,24 @@
-//! The description of the API: complete, the same everywhere, and its examples real answers.
+//! The description of the API: it is complete, the committed and the served one are the same, and its examples are
+//! real answers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use plaudit::config::environment;
-use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
-};
 use plaudit::hosts;
 use plaudit::http::openapi::{Example, document};
 use plaudit::http::problem::KINDS;
-use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
-};
+use plaudit::store::StoreError;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::served::{Served, TOKEN, client, now};
+use crate::support::{
+    FakeStore, GITHUB_SECRET, GITLAB_TOKEN, Inside, Mode, Signer, TOKEN, client, config, frozen, now,
+};
 
-/// Operations whose answers are no examples: the document itself, and the page's files.
+/// Operations without examples: the document itself, and the page's files.
 const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
 
 #[test]
@@ -35,7 +30,7 @@ fn every_route_is_described_and_nothing_else() {
         .flat_map(|rest| {
             let (path, handler) = rest.split_once("\", ").unwrap();
             let (method, _) = handler.split_once('(').unwrap();
-            // One handler, and one description for each host that it knows.
+            // One handler serves all hosts; each host has a description of its own.
             let hosts = hosts::KNOWN.iter().map(|(host, _, _)| path.replace("{host}", host));
             let paths = if path.contains("{host}") { hosts.collect() } else { vec![path.to_owned()] };
             paths.into_iter().map(move |path| format!("{method} {path}"))
@@ -70,10 +65,10 @@ fn every_kind_of_problem_is_given_by_some_answer() {
 
 #[tokio::test]
 async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real_answers() {
-    let told = tour().await;
+    let answers = tour().await;
     let examples: Vec<Example> =
-        told.iter().map(|told| serde_json::from_value(told.clone()).unwrap()).collect();
-    let written = serde_json::to_string_pretty(&told).unwrap() + "\n";
+        answers.iter().map(|answer| serde_json::from_value(answer.clone()).unwrap()).collect();
+    let written = serde_json::to_string_pretty(&answers).unwrap() + "\n";
     let (example_file, file) =
         (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
     let made = document(&examples);
@@ -104,8 +99,8 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
 
 #[tokio::test]
 async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
-    let served = Served::start(|config, _| config.public_read = false).await;
-    let answer = client().get(format!("{}/openapi.json", served.url)).send().await.unwrap();
+    let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
+    let answer = client().get(format!("{}/openapi.json", inside.url)).send().await.unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &"application/json".parse().unwrap())
@@ -118,12 +113,12 @@ async fn anyone_may_read_the_description_and_it_is_the_committed_one() {
     );
     let document: Value = serde_json::from_str(&text).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1."));
-    served.end().await;
+    inside.stop().await;
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
-    let served = Served::start(|_, _| {}).await;
+async fn a_path_that_is_not_utf8_is_a_problem_like_any_other() {
+    let inside = Inside::alone(&[]).await;
     for path in [
         "/v1/contributions/%FF",
         "/v1/contributors/%FF",
@@ -132,16 +127,16 @@ async fn a_path_that_is_no_text_is_a_problem_like_any_other() {
         "/docs/%FF",
         "/webhooks/%FF",
     ] {
-        let url = format!("{}{path}", served.url);
+        let url = format!("{}{path}", inside.url);
         let method = if path.starts_with("/webhooks") { Method::POST } else { Method::GET };
         let answer = client().request(method, url).send().await.unwrap();
         assert_eq!(answer.status(), 400, "{path}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
     }
-    served.end().await;
+    inside.stop().await;
 }
 
-/// Whether an example is what the document says: a status that is described, and bodies as described.
+/// Fails unless an example's status is described and its bodies keep to their schemas.
 fn holds(document: &Value, example: &Example) {
     let Example { operation: id, name, status, .. } = example;
     let found = operations(document).find(|(_, operation)| operation["operationId"] == **id);
@@ -184,7 +179,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// Fails at the first line that differs, not with two whole files.
+/// Fails unless both are equal, and shows only the first line that differs.
 fn same(left: &str, right: &str, otherwise: &str) {
     let differ = left.lines().zip(right.lines()).position(|(left, right)| left != right);
     if let Some(line) = differ {
@@ -194,68 +189,69 @@ fn same(left: &str, right: &str, otherwise: &str) {
     assert_eq!(left.len(), right.len(), "{otherwise}");
 }
 
-/// Asks for everything that there is, and writes down what was answered.
+/// Sends a request for every example, and collects the answers.
 async fn tour() -> Vec<Value> {
-    let mut told = Vec::new();
-    let served = Served::start(|config, seams| {
-        config.api_tokens = vec![plaudit::config::Secret::new(TOKEN)];
-        config.public_read = false;
-        config.hosts.gitlab_token.clear();
-        seams.limits.silence = Duration::from_millis(200);
-    })
-    .await;
-    let mut guide = Guide { served, told: &mut told, client: client() };
+    let mut answers = Vec::new();
+    let mut seams = frozen();
+    seams.limits.silence = Duration::from_millis(200);
+    let variables =
+        [("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false"), ("PLAUDIT_GITLAB_SECRET", "")];
+    let inside = Inside::alone_with(&variables, seams).await;
+    let mut guide = Guide { inside, answers: &mut answers, client: client() };
     guide.contributions().await;
     guide.lists().await;
     guide.webhooks().await;
     guide.operations().await;
     guide.refusals().await;
-    guide.served.end().await;
+    guide.inside.stop().await;
 
-    let served = Served::start(|_, _| {}).await;
-    let mut guide = Guide { served, told: &mut told, client: client() };
+    let inside = Inside::alone(&[]).await;
+    let mut guide = Guide { inside, answers: &mut answers, client: client() };
     let merge_request = std::fs::read(root().join("fixtures/gitlab/merge_request.open.json")).unwrap();
     let signed = guide.signed("gitlab", "Merge Request Hook", merge_request);
-    guide.tell("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
-    guide.served.end().await;
+    guide.record("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
+    guide.inside.stop().await;
 
     for (name, summary, error) in [
         ("refused", "The store can keep no such thing.", StoreError::Refused("inside".into())),
         ("internal", "Something is broken; the log says what.", StoreError::Broken("inside".into())),
         ("unavailable", "The store is down.", StoreError::Unavailable("inside".into())),
     ] {
-        let served = Served::over(Some(Arc::new(Wrong(error))), |_, _| {}).await;
-        let mut guide = Guide { served, told: &mut told, client: client() };
+        let inside = Inside::start(&config(&[]), FakeStore::new(Mode::Fails(error)), frozen()).await;
+        let mut guide = Guide { inside, answers: &mut answers, client: client() };
         guide.post(name, summary, json!({"contributor": "grace", "kind": "talk", "id": "talk-1"})).await;
         if name == "unavailable" {
             let ready = guide.ask(Method::GET, "/readyz");
-            guide.tell("isReady", "unavailable", "The store does not answer.", None, ready).await;
+            guide.record("isReady", "unavailable", "The store does not answer.", None, ready).await;
         }
-        guide.served.end().await;
+        guide.inside.stop().await;
     }
-    told
+    answers
 }
 
 struct Guide<'a> {
-    served: Served,
-    told: &'a mut Vec<Value>,
+    inside: Inside,
+    answers: &'a mut Vec<Value>,
     client: reqwest::Client,
 }
 
 impl Guide<'_> {
     fn ask(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.served.url)).bearer_auth(TOKEN)
+        self.client.request(method, format!("{}{path}", self.inside.url)).bearer_auth(TOKEN)
     }
 
     /// A delivery as a host would send it.
     fn signed(&self, host: &str, event: &str, body: Vec<u8>) -> RequestBuilder {
-        let (_, open, _) = hosts::KNOWN.iter().find(|(name, _, _)| *name == host).unwrap();
-        let signer = open(&self.served.config.hosts).unwrap();
-        let headers = signer.sign(event, "72d3162e-cc78-11e3-81ab-4c9367dc0958", &body, now());
-        self.client.post(format!("{}/webhooks/{host}", self.served.url)).headers(headers).body(body)
+        let signer = match host {
+            "github" => Signer::Github(GITHUB_SECRET),
+            _ => Signer::GitlabToken(GITLAB_TOKEN),
+        };
+        let delivery = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+        let headers = signer.headers(event, delivery, &body, now().timestamp());
+        self.client.post(format!("{}/webhooks/{host}", self.inside.url)).headers(headers).body(body)
     }
 
-    async fn tell(
+    async fn record(
         &mut self,
         operation: &str,
         name: &str,
@@ -282,17 +278,17 @@ impl Guide<'_> {
         if answer["request_id"].is_string() {
             answer["request_id"] = json!("019ab4f2-6a80-7000-8000-5f0c1d2e3f40");
         }
-        self.told.push(json!({"operation": operation, "name": name, "summary": summary, "request": request, "status": status, "answer": answer}));
+        self.answers.push(json!({"operation": operation, "name": name, "summary": summary, "request": request, "status": status, "answer": answer}));
     }
 
     async fn post(&mut self, name: &str, summary: &str, request: Value) {
         let asked = self.ask(Method::POST, "/v1/contributions").json(&request);
-        self.tell("createContribution", name, summary, Some(request), asked).await;
+        self.record("createContribution", name, summary, Some(request), asked).await;
     }
 
     async fn get(&mut self, operation: &str, name: &str, summary: &str, path: &str) {
         let asked = self.ask(Method::GET, path);
-        self.tell(operation, name, summary, None, asked).await;
+        self.record(operation, name, summary, None, asked).await;
     }
 
     async fn contributions(&mut self) {
@@ -305,7 +301,7 @@ impl Guide<'_> {
             .ask(Method::POST, "/v1/contributions")
             .header("idempotency-key", "\"review-of-7\"")
             .json(&minimal);
-        self.tell(
+        self.record(
             "createContribution",
             "by_key",
             "With a header `Idempotency-Key: \"review-of-7\"`, and no more than is needed.",
@@ -362,15 +358,15 @@ impl Guide<'_> {
     async fn webhooks(&mut self) {
         let fixture = |name: &str| std::fs::read(root().join("fixtures/github").join(name)).unwrap();
         let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
-        self.tell("receiveGithub", "counted", "A pull request was opened.", None, opened).await;
+        self.record("receiveGithub", "counted", "A pull request was opened.", None, opened).await;
         let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
-        self.tell("receiveGithub", "duplicate", "The same delivery again.", None, opened).await;
+        self.record("receiveGithub", "duplicate", "The same delivery again.", None, opened).await;
         let ping = self.signed("github", "ping", fixture("ping.repository.json"));
-        self.tell("receiveGithub", "ignored", "Verified, and nothing that counts.", None, ping).await;
+        self.record("receiveGithub", "ignored", "Verified, and nothing that counts.", None, ping).await;
         let nonsense = self.signed("github", "pull_request", b"{}".to_vec());
-        self.tell("receiveGithub", "malformed", "Signed, but no pull request.", None, nonsense).await;
+        self.record("receiveGithub", "malformed", "Signed, but no pull request.", None, nonsense).await;
         let forged = self.signed("github", "ping", b"{}".to_vec()).body("{ }");
-        self.tell(
+        self.record(
             "receiveGithub",
             "bad_signature",
             "Signed with another secret, or changed on the way.",
@@ -379,9 +375,9 @@ impl Guide<'_> {
         )
         .await;
         let unsigned = self.ask(Method::POST, "/webhooks/github").json(&json!({}));
-        self.tell("receiveGithub", "unsigned", "No signature at all.", None, unsigned).await;
+        self.record("receiveGithub", "unsigned", "No signature at all.", None, unsigned).await;
         let stranger = self.ask(Method::POST, "/webhooks/gitlab").json(&json!({}));
-        self.tell(
+        self.record(
             "receiveGitlab",
             "host_not_configured",
             "The operator set no secret for GitLab.",
@@ -396,7 +392,7 @@ impl Guide<'_> {
         self.get("isReady", "ok", "All is well.", "/readyz").await;
         self.get("welcome", "welcome", "This version.", "/").await;
         let drain = self.ask(Method::POST, "/internal/drain");
-        self.tell("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
+        self.record("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
         let metrics = self.ask(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         let excerpt: Vec<_> =
             metrics.lines().filter(|line| line.contains("plaudit_recognitions_total")).collect();
@@ -411,23 +407,24 @@ impl Guide<'_> {
     }
 
     async fn refusals(&mut self) {
-        let nobody = self.client.get(format!("{}/v1/contributors", self.served.url));
-        self.tell("listContributors", "token_needed", "No token, or a wrong one.", None, nobody).await;
+        let without_token = self.client.get(format!("{}/v1/contributors", self.inside.url));
+        self.record("listContributors", "token_needed", "No token, or a wrong one.", None, without_token)
+            .await;
         let text =
             self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");
-        self.tell("createContribution", "unsupported", "No JSON.", None, text).await;
+        self.record("createContribution", "unsupported", "No JSON.", None, text).await;
         let large = self.ask(Method::POST, "/v1/contributions").json(&"x".repeat(70_000));
-        self.tell("createContribution", "body_too_large", "More than 64 KiB.", None, large).await;
+        self.record("createContribution", "body_too_large", "More than 64 KiB.", None, large).await;
         let slow = self.slow_post().await;
         self.write("createContribution", "body_too_slow", "The body stopped coming.", None, 408, slow);
         self.get("NoSuchPath", "not_found", "There is no such path.", "/v2").await;
         let delete = self.ask(Method::DELETE, "/v1/contributors");
-        self.tell("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
+        self.record("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
     }
 
-    /// A post whose body never ends to arrive.
+    /// A post whose body stops arriving.
     async fn slow_post(&self) -> Value {
-        let address = self.served.url.strip_prefix("http://").unwrap();
+        let address = self.inside.url.strip_prefix("http://").unwrap();
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
         let head = format!(
             "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
@@ -455,74 +452,4 @@ async fn first_event(mut stream: Response) -> Value {
         );
     }
     json!(text)
-}
-
-/// A store that fails whatever it is asked.
-struct Wrong(StoreError);
-
-#[async_trait]
-impl Store for Wrong {
-    fn name(&self) -> &'static str {
-        "wrong"
-    }
-    fn lanes(&self) -> usize {
-        1
-    }
-    async fn record(&self, _: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognise(&self, _: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn owing(&self, _: &Milestones, _: usize) -> Result<Vec<Standing>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn claim(&self, _: Destination, _: Moment, _: Moment, _: usize) -> Result<Vec<Due>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn settle(&self, _: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
-        Err(self.0.clone())
-    }
-    async fn backlog(&self, _: &[Destination]) -> Result<Backlog, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contribution(&self, _: &ContributionId) -> Result<Option<Counted>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contributor(&self, _: &ContributorId) -> Result<Option<Contributor>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn contributions_of(
-        &self,
-        _: &ContributorId,
-        _: bool,
-        _: &Page,
-    ) -> Result<Paged<Counted>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognition(
-        &self,
-        _: &RecognitionId,
-    ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognitions(&self, _: &Page) -> Result<Paged<Recognition>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn recognitions_after(
-        &self,
-        _: Option<&str>,
-        _: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError> {
-        Err(self.0.clone())
-    }
-    async fn position_of(&self, _: &RecognitionId) -> Result<Option<String>, StoreError> {
-        Err(self.0.clone())
-    }
-    async fn ping(&self) -> Result<(), StoreError> {
-        Err(self.0.clone())
-    }
 }

@@ -1,19 +1,17 @@
-//! For who runs it: health, readiness, metrics, the drain, and the log.
+//! For operators: health, readiness, metrics, the drain, and the log.
 
 use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
-use plaudit::config::Flags;
 use plaudit::http::Seams;
 use serde_json::{Value, json};
 
-use crate::harness::{Inside, Plaudit, config, fixture, pull_request, talk};
-use crate::strange::{Mood, Strange};
+use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_request, run, talk};
 
 #[tokio::test]
-async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
-    let store = Strange::new(Mood::Good);
-    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+async fn it_is_alive_and_ready_and_many_checks_ping_the_store_once() {
+    let store = FakeStore::new(Mode::Good);
+    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
     let ready = join_all((0..50).map(|_| inside.get("/readyz"))).await;
     for answer in ready {
         assert_eq!(answer.expect(200).json(), json!({"status": "ok"}));
@@ -22,8 +20,8 @@ async fn it_lives_and_is_ready_and_asks_the_store_once_for_all_who_ask() {
     inside.get("/healthz").await.expect(200);
     inside.stop().await;
 
-    let store = Strange::new(Mood::Down);
-    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
+    let store = FakeStore::new(Mode::down());
+    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
     for _ in 0..10 {
         let problem = inside.get("/readyz").await.problem(503, "unavailable");
         assert!(!problem.to_string().contains("secret of the inside"));
@@ -112,7 +110,7 @@ async fn a_request_is_one_line_of_the_log_with_its_trace() {
         assert_eq!(line["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
         let request = &line["httpRequest"];
         assert_eq!((&request["requestMethod"], &request["status"]), (&json!("POST"), &json!(200)));
-        assert_eq!(request["requestUrl"], "/webhooks/github", "a query is nobody's business");
+        assert_eq!(request["requestUrl"], "/webhooks/github", "the query is not logged");
         assert_eq!(request["userAgent"], "GitHub-Hookshot/044aadd");
         assert!(request["latency"].as_str().unwrap().strip_suffix('s').unwrap().parse::<f64>().is_ok());
         assert!(request["remoteIp"] == "127.0.0.1");
@@ -126,7 +124,7 @@ async fn a_request_is_one_line_of_the_log_with_its_trace() {
 }
 
 #[tokio::test]
-async fn a_failure_is_logged_once_with_what_the_client_is_not_told() {
+async fn a_failure_is_logged_once_with_details_that_the_client_does_not_get() {
     let plaudit = Plaudit::start().await;
     let other = rusqlite::Connection::open(plaudit.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -142,7 +140,7 @@ async fn a_failure_is_logged_once_with_what_the_client_is_not_told() {
     plaudit.stop().await;
 }
 
-/// What would move a terminal's cursor or begin a line of its own.
+/// Text that would move a terminal's cursor or begin a new line.
 const FORGED: &str = "a\nb\r\u{1b}[31m{\"severity\":\"CRITICAL\"}\u{9b}";
 
 #[tokio::test]
@@ -157,7 +155,7 @@ async fn what_comes_from_outside_stays_in_its_line() {
             payload["pull_request"]["number"] = number.into();
             plaudit.github("pull_request", &payload.to_string()).await.expect(200);
         }
-        // A login with control characters names nobody; it must not get anywhere.
+        // A login with control characters is no account; it must not appear anywhere.
         payload["number"] = 4.into();
         payload["pull_request"]["number"] = 4.into();
         payload["pull_request"]["user"]["login"] = FORGED.into();
@@ -176,7 +174,7 @@ async fn what_comes_from_outside_stays_in_its_line() {
             } else {
                 line.starts_with(|c: char| c.is_ascii_digit())
             };
-            assert!(own, "a line that nobody wrote: {line:?}");
+            assert!(own, "a line that the program did not write: {line:?}");
         }
         plaudit.stop().await;
     }
@@ -184,11 +182,11 @@ async fn what_comes_from_outside_stays_in_its_line() {
 
 #[tokio::test]
 async fn a_panic_is_one_critical_line() {
-    // Nothing in the program panics on demand; so this asks a child of the test's own.
+    // Nothing in the program panics on demand, so a test does in a child process.
     let exe = std::env::current_exe().unwrap();
     let mut child = std::process::Command::new(exe);
     child.args(["--exact", "operations::panics_on_demand", "--ignored", "--nocapture", "--test-threads=1"]);
-    let output = crate::harness::run(&mut child);
+    let output = run(&mut child);
     let lines: Vec<Value> = output.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert_eq!(lines.len(), 1, "{output:?}");
     assert_eq!(lines[0]["severity"], "CRITICAL");
@@ -201,8 +199,8 @@ async fn a_panic_is_one_critical_line() {
 #[test]
 #[ignore = "run by `a_panic_is_one_critical_line`, in a process of its own"]
 fn panics_on_demand() {
-    let flags = Flags { log_format: Some("json".into()), ..Flags::default() };
-    plaudit::telemetry::install(&config(&flags, &[]), plaudit::runtime::Clock::system());
+    let config = config(&[("PLAUDIT_LOG_FORMAT", "json")]);
+    plaudit::telemetry::install(&config, plaudit::runtime::Clock::system());
     plaudit::telemetry::report_panics();
     panic!("line one\nline two");
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use plaudit::config::Flags;
-use plaudit::domain::{Contribution, Destination, Draft, Milestones, Moment, Recognition};
+use plaudit::domain::{Contribution, Destination, Milestones, Recognition};
 use plaudit::http::Seams;
 use plaudit::outbox::Outbox;
 use plaudit::publish::{PublishError, Publisher};
@@ -20,8 +19,7 @@ use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::harness::{Inside, Plaudit, config, ledger, talk};
-use crate::strange::{Mood, Strange};
+use crate::support::{FakeStore, Inside, Mode, Plaudit, config, contribution, ledger, talk};
 
 fn said(plaudit: &Plaudit, what: &str) -> usize {
     plaudit.log.lines().iter().filter(|line| line.contains(what)).count()
@@ -33,7 +31,7 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
     let mut events = plaudit.stream(None).await;
     let rounds = 12;
     for round in 0..rounds {
-        // Each of the three comes three times, in an order of its own, from clients that do not wait for each other.
+        // Each of the three is posted three times, in a random order, by concurrent clients.
         let mut random = rand::rngs::StdRng::seed_from_u64(round);
         let mut posts: Vec<_> =
             ["a", "b", "c"].iter().flat_map(|id| vec![talk(&format!("who-{round}"), id); 3]).collect();
@@ -51,11 +49,11 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
         });
         join_all(clients).await;
     }
-    let mut told = events.ids(usize::try_from(rounds).unwrap()).await;
-    told.sort();
+    let mut found = events.ids(usize::try_from(rounds).unwrap()).await;
+    found.sort();
     let mut expected: Vec<_> = (0..rounds).map(|round| format!("who-{round}:3")).collect();
     expected.sort();
-    assert_eq!(told, expected, "the event stream");
+    assert_eq!(found, expected, "the event stream");
     assert_eq!(plaudit.recognitions().await, expected, "the list");
     assert!(plaudit.tallies().await.values().all(|tally| *tally == 3));
     plaudit.drain().await;
@@ -63,7 +61,7 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
         assert_eq!(said(&plaudit, &format!("recognition {id} made")), 1, "the log");
         assert_eq!(said(&plaudit, &format!("recognition {id} published")), 1, "the log");
     }
-    // Nothing comes late either: the next event is the next recognition.
+    // No repeat comes late: the next event is the next recognition.
     for id in ["a", "b", "c"] {
         plaudit.post(&talk("the-last", id)).await.expect(201);
     }
@@ -95,13 +93,7 @@ async fn the_answer_to_the_third_names_the_recognition_and_the_recognition_the_t
 }
 
 fn contributions(who: &str, n: usize) -> Vec<Contribution> {
-    let draft = |i: usize| Draft {
-        contributor: who.into(),
-        kind: "talk".into(),
-        id: Some(format!("{who}-{i}")),
-        ..Draft::default()
-    };
-    (1..=n).map(|i| draft(i).check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()).collect()
+    (1..=n).map(|i| contribution(who, &format!("{who}-{i}"))).collect()
 }
 
 #[tokio::test]
@@ -121,10 +113,10 @@ async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     assert!(text.contains("plaudit_commit_contributions_count 1\n"), "it was one commit: {text}");
     let page = Page { limit: 10, after: None };
     let made = store.recognitions(&page).await.unwrap().items;
-    let mut told: Vec<_> =
+    let mut found: Vec<_> =
         made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
-    told.sort();
-    assert_eq!(told, [(3, "api:api:mona-3".into()), (4, "api:api:mona-4".into())]);
+    found.sort();
+    assert_eq!(found, [(3, "api:api:mona-3".into()), (4, "api:api:mona-4".into())]);
     tasks.end().await;
 }
 
@@ -149,7 +141,7 @@ async fn changed_milestones_recognise_what_is_then_owed_never_twice_and_never_be
         }
         assert_eq!(plaudit.recognitions().await, expected, "after {milestones}");
     }
-    // What is then owed to lisa is owed at her next contribution; 1 and 2 lie below what she holds.
+    // lisa's next contribution makes what is owed to her; 1 and 2 are below her highest recognition.
     plaudit.end().await;
     plaudit.set("PLAUDIT_MILESTONES", "1,2,3");
     plaudit.restart().await;
@@ -160,7 +152,7 @@ async fn changed_milestones_recognise_what_is_then_owed_never_twice_and_never_be
     plaudit.stop().await;
 }
 
-/// Where recognitions go in these tests: up or down, as told.
+/// A destination that is down or panics when a test wants it to.
 #[derive(Debug, Default)]
 struct Place {
     down: AtomicBool,
@@ -175,7 +167,7 @@ impl Publisher for Place {
     }
 
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
-        assert!(!self.panics.load(Ordering::SeqCst), "the publisher lost its mind");
+        assert!(!self.panics.load(Ordering::SeqCst), "the publisher panics");
         self.ping().await?;
         self.taken.lock().await.push(recognition.id.to_string());
         Ok(())
@@ -187,20 +179,13 @@ impl Publisher for Place {
     }
 }
 
-async fn metric(inside: &Inside, name: &str) -> f64 {
-    let text = inside.get("/metrics").await.expect(200).text;
-    let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 #[tokio::test]
 async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_back() {
     let (_folder, store) = ledger();
     let place = Arc::new(Place::default());
     place.down.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-    let inside =
-        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
+    let inside = Inside::publishing(&config(&[]), store, publishers, Seams::default()).await;
     for who in ["mona", "lisa"] {
         for id in ["a", "b", "c"] {
             let mut post = talk(who, id);
@@ -211,8 +196,8 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     let drained = inside.drain().await;
     assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 2}));
     assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "degraded");
-    assert!((metric(&inside, "plaudit_outbox_waiting").await - 2.0).abs() < 0.1);
-    assert!(metric(&inside, "plaudit_outbox_oldest_seconds").await > 0.0);
+    assert!((inside.metric("plaudit_outbox_waiting").await - 2.0).abs() < 0.1);
+    assert!(inside.metric("plaudit_outbox_oldest_seconds").await > 0.0);
     assert_eq!(inside.recognitions().await, ["lisa:3", "mona:3"], "the list does not wait");
     let shown = inside.get("/v1/recognitions/mona:3").await.expect(200).json();
     assert_eq!(shown["destinations"], json!([{"destination": "topic", "state": "waiting"}]));
@@ -220,7 +205,7 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     place.down.store(false, Ordering::SeqCst);
     assert_eq!(inside.drain().await["waiting"], 0);
     assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "ok");
-    assert!(metric(&inside, "plaudit_outbox_waiting").await < 0.1);
+    assert!(inside.metric("plaudit_outbox_waiting").await < 0.1);
     let taken = place.taken.lock().await.clone();
     assert_eq!(taken, ["mona:3", "lisa:3"], "oldest first, each once");
     inside.stop().await;
@@ -232,8 +217,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
     let place = Arc::new(Place::default());
     place.panics.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-    let inside =
-        Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await;
+    let inside = Inside::publishing(&config(&[]), store, publishers, Seams::default()).await;
     for id in ["a", "b", "c"] {
         inside.post(&talk("mona", id)).await.expect(201);
     }
@@ -246,7 +230,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
         assert!(tries < 600, "it is never tried again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // The background pass has survived: nobody asks for this one.
+    // The background pass still runs: this recognition is published without a drain.
     for id in ["a", "b", "c"] {
         let mut post = talk("lisa", id);
         post["source"] = "lisa".into();
@@ -265,9 +249,7 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
     let start = || {
         let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
         let store = Arc::clone(&store);
-        async {
-            Inside::publishing(&config(&Flags::default(), &[]), store, publishers, Seams::default()).await
-        }
+        async { Inside::publishing(&config(&[]), store, publishers, Seams::default()).await }
     };
     let inside = start().await;
     for id in ["a", "b", "c"] {
@@ -275,7 +257,7 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
     }
     inside.stop().await;
     assert!(place.taken.lock().await.is_empty());
-    // Started again it finds the place down still, and puts off the next try.
+    // After a restart the destination is still down, and the next try is delayed.
     let inside = start().await;
     assert_eq!(inside.drain().await["waiting"], 1);
     place.down.store(false, Ordering::SeqCst);
@@ -284,27 +266,27 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
 }
 
 #[tokio::test]
-async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_nobody() {
-    let store = Strange::new(Mood::RecordsOnly);
-    let inside = Inside::start(&config(&Flags::default(), &[]), store.clone(), Seams::default()).await;
-    // The outbox's own look, at the start, lies behind.
+async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_no_request() {
+    let store = FakeStore::new(Mode::RecordsOnly);
+    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
+    // Wait for the outbox's own look at the start.
     store.looked.acquire().await.unwrap().forget();
     for id in ["a", "b", "c"] {
         let answer = inside.post(&talk("mona", id)).await.expect(201).json();
         assert_eq!(answer["recognitions"], json!([]));
     }
     assert_eq!(inside.recognitions().await, Vec::<String>::new());
-    store.feel(Mood::Good);
+    store.set_mode(Mode::Good);
     let drained = inside.drain().await;
     assert_eq!(drained, json!({"recognized": 1, "published": 1, "waiting": 0}));
     let all = inside.all("/v1/recognitions").await;
-    let told: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
-    assert_eq!(told, [(&json!("mona:3"), &json!("api:api:c"))]);
+    let found: Vec<(&Value, &Value)> = all.iter().map(|r| (&r["id"], &r["contribution"]["id"])).collect();
+    assert_eq!(found, [(&json!("mona:3"), &json!("api:api:c"))]);
     inside.stop().await;
 }
 
 /// An outbox over a ledger in which the first milestone of `n` contributors is owed.
-async fn owing(store: &Arc<Strange>, n: usize) -> Arc<Outbox> {
+async fn owing(store: &Arc<FakeStore>, n: usize) -> Arc<Outbox> {
     let milestones = Milestones::parse("1").unwrap();
     let (clock, metrics) = (Clock::system(), Metrics::new().unwrap());
     for who in (0..n).map(|i| format!("person-{i:03}")) {
@@ -316,7 +298,7 @@ async fn owing(store: &Arc<Strange>, n: usize) -> Arc<Outbox> {
 
 #[tokio::test]
 async fn a_drain_does_not_end_while_another_still_has_in_hand_what_it_found() {
-    let store = Strange::new(Mood::HoldsRecognised);
+    let store = FakeStore::new(Mode::HoldsRecognised);
     let outbox = owing(&store, 1).await;
     let start = || {
         let outbox = Arc::clone(&outbox);
@@ -335,7 +317,7 @@ async fn a_drain_does_not_end_while_another_still_has_in_hand_what_it_found() {
 
 #[tokio::test]
 async fn one_drain_looks_to_the_end_though_another_instance_recognises_what_it_finds() {
-    let store = Strange::new(Mood::Overtaken);
+    let store = FakeStore::new(Mode::Overtaken);
     let outbox = owing(&store, 220).await;
     let drained = outbox.drain().await.unwrap();
     assert_eq!((drained.recognized, drained.waiting), (0, 220), "the other one has yet to publish them");
@@ -365,9 +347,9 @@ async fn two_instances_on_one_file_count_exactly_and_recognise_once() {
         assert!(plaudit.tallies().await.values().all(|tally| *tally == 6));
         assert_eq!(plaudit.recognitions().await, expected);
     }
-    let mut told = events.ids(5).await;
-    told.sort();
-    assert_eq!(told, expected);
+    let mut found = events.ids(5).await;
+    found.sort();
+    assert_eq!(found, expected);
     second.drain().await;
     for id in &expected {
         let made = format!("recognition {id} made");

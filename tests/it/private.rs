@@ -1,10 +1,10 @@
-//! What is private counts, and is shown to nobody without a token.
+//! Private contributions count, and are shown only with a token.
 
 use serde_json::{Value, json};
 
-use crate::harness::{Plaudit, TOKEN, fixture, pull_request};
+use crate::support::{Plaudit, TOKEN, fixture, pull_request};
 
-/// A private contribution of somebody who has two public ones: the third.
+/// Makes two public contributions and a private one, which is the third.
 async fn third_is_private() -> (Plaudit, String) {
     let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
     for number in [1, 2] {
@@ -68,7 +68,7 @@ async fn a_recognition_reached_in_private_does_not_say_by_what() {
     plaudit.drain().await;
     for line in plaudit.log.lines() {
         for secret in ["nobody's eyes", "hush-hush"] {
-            assert!(!line.contains(secret), "the log tells of what is private: {line}");
+            assert!(!line.contains(secret), "the log shows what is private: {line}");
         }
     }
     let said =

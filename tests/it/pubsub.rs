@@ -1,4 +1,4 @@
-//! The topic as a destination, on the emulator.
+//! The topic as a destination, with the emulator.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,11 @@ use plaudit::domain::{
 use plaudit::publish::pubsub::Pubsub;
 use plaudit::publish::{Message, PublishError, Publisher};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
-use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::support::gate::Gate;
+use crate::support::hold_against_schema;
+use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
 fn moment(text: &str) -> Moment {
     chrono::DateTime::parse_from_rfc3339(text).unwrap().to_utc()
@@ -49,7 +50,7 @@ fn contribution(contributor: &str, host: &str, private: bool) -> Contribution {
     }
 }
 
-/// One of every sort of recognition.
+/// One recognition of every sort.
 fn every_sort() -> Vec<Recognition> {
     let posted = Contribution {
         id: ContributionId::from_text("api:meetup:1"),
@@ -72,14 +73,6 @@ fn every_sort() -> Vec<Recognition> {
 fn read(path: &str) -> Value {
     let path = format!("{}/docs/{path}", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// Holds a message against the schema that stands in the repository.
-pub fn hold_against_schema(message: &Value) {
-    let schema = read("recognition.schema.json");
-    let schema = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
-    let faults: Vec<_> = schema.iter_errors(message).map(|fault| fault.to_string()).collect();
-    assert!(faults.is_empty(), "{message:#} {faults:#?}");
 }
 
 fn down(result: Result<(), PublishError>) -> String {
@@ -202,8 +195,8 @@ async fn a_topic_that_is_not_there_is_named_and_once_made_is_published_to() {
     let command = format!("curl -X PUT http://{host}/v1/projects/demo/topics/{}", topic.topic);
     let pinged = down(publisher.ping().await);
     let outcome = down(publisher.publish(&recognition("mona", None)).await);
-    for told in [pinged, outcome] {
-        assert!(told.contains("does not exist") && told.contains(&command), "{told}");
+    for why in [pinged, outcome] {
+        assert!(why.contains("does not exist") && why.contains(&command), "{why}");
     }
     topic.make().await;
     publisher.ping().await.unwrap();
@@ -211,7 +204,7 @@ async fn a_topic_that_is_not_there_is_named_and_once_made_is_published_to() {
     assert_eq!(topic.receive(1).await[0].attributes["ce-id"], "mona:3");
 }
 
-/// A server that answers for the topic and for its permissions as it is told.
+/// Starts a server that answers so for the topic and for its permissions, and returns its address.
 async fn answering(topic: StatusCode, permissions: (StatusCode, Value)) -> String {
     let answer = move |uri: Uri| {
         let asked = uri.path().ends_with(":testIamPermissions");
@@ -232,7 +225,7 @@ async fn answering(topic: StatusCode, permissions: (StatusCode, Value)) -> Strin
 }
 
 #[tokio::test]
-async fn the_narrow_role_may_not_look_at_the_topic_and_is_not_called_a_failure() {
+async fn a_role_that_may_publish_and_not_view_the_topic_is_no_failure() {
     let granted = (StatusCode::OK, json!({"permissions": ["pubsub.topics.publish"]}));
     let host = answering(StatusCode::FORBIDDEN, granted).await;
     let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
@@ -240,91 +233,24 @@ async fn the_narrow_role_may_not_look_at_the_topic_and_is_not_called_a_failure()
 }
 
 #[tokio::test]
-async fn who_may_look_and_not_publish_is_told_which_role_is_missing() {
+async fn with_viewing_and_without_publishing_the_missing_role_is_named() {
     for look in [StatusCode::OK, StatusCode::FORBIDDEN] {
         let host = answering(look, (StatusCode::OK, json!({}))).await;
         let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
-        let told = down(publisher.ping().await);
-        assert!(told.contains("--role=roles/pubsub.publisher"), "{told}");
-        assert_eq!(told.contains("if it exists"), look == StatusCode::FORBIDDEN, "{told}");
+        let why = down(publisher.ping().await);
+        assert!(why.contains("--role=roles/pubsub.publisher"), "{why}");
+        assert_eq!(why.contains("if it exists"), look == StatusCode::FORBIDDEN, "{why}");
     }
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_and_not_waited_for_without_end() {
+async fn an_unreachable_topic_is_reported_and_not_waited_for_without_end() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = free.local_addr().unwrap().to_string();
     drop(free);
     let publisher = Pubsub::open(PROJECT, "thanks", Some(&host)).await.unwrap();
-    for told in [down(publisher.ping().await), down(publisher.publish(&recognition("mona", None)).await)] {
-        assert!(told.contains("projects/demo/topics/thanks"), "{told}");
-    }
-}
-
-/// A way to the emulator that can be shut, opened again, and made to swallow what goes through.
-pub struct Gate {
-    pub host: String,
-    to: String,
-    /// Cuts the connections of now, and takes no new one.
-    shut: CancellationToken,
-    /// Lets the connections of now stand and carry nothing.
-    freeze: CancellationToken,
-    tasks: plaudit::runtime::Tasks,
-}
-
-impl Gate {
-    pub async fn open(to: &str) -> Self {
-        let mut gate = Self {
-            host: "127.0.0.1:0".into(),
-            to: to.to_owned(),
-            shut: CancellationToken::new(),
-            freeze: CancellationToken::new(),
-            tasks: plaudit::runtime::Tasks::default(),
-        };
-        gate.reopen().await;
-        gate
-    }
-
-    pub async fn reopen(&mut self) {
-        let listener = TcpListener::bind(&self.host).await.unwrap();
-        self.host = listener.local_addr().unwrap().to_string();
-        self.shut = CancellationToken::new();
-        let (to, shut) = (self.to.clone(), self.shut.clone());
-        self.freeze = CancellationToken::new();
-        let freeze = std::sync::Mutex::new(self.freeze.clone());
-        let tasks = plaudit::runtime::Tasks::default();
-        let accept = async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let mut far = TcpStream::connect(&to).await.unwrap();
-                let mut current = freeze.lock().unwrap();
-                if current.is_cancelled() {
-                    // Who comes after the freeze is carried.
-                    *current = CancellationToken::new();
-                }
-                let (shut, freeze) = (shut.clone(), current.clone());
-                drop(current);
-                tasks.spawn(async move {
-                    tokio::select! {
-                        () = shut.cancelled() => return,
-                        () = freeze.cancelled() => {}
-                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
-                    }
-                    shut.cancelled().await;
-                });
-            }
-        };
-        let shut = self.shut.clone();
-        self.tasks.spawn(async move {
-            tokio::select! {
-                () = shut.cancelled() => {}
-                () = accept => {}
-            }
-        });
-    }
-
-    pub async fn close(&mut self) {
-        self.shut.cancel();
-        std::mem::take(&mut self.tasks).end().await;
+    for why in [down(publisher.ping().await), down(publisher.publish(&recognition("mona", None)).await)] {
+        assert!(why.contains("projects/demo/topics/thanks"), "{why}");
     }
 }
 
@@ -337,9 +263,9 @@ async fn a_publisher_outlives_an_outage_without_a_restart() {
     publisher.publish(&recognition("before", None)).await.unwrap();
     gate.close().await;
     let during = recognition("during", None);
-    let told = futures::future::join_all((0..3).map(|_| publisher.publish(&during))).await;
-    for told in told {
-        assert!(down(told).contains("cannot be reached"));
+    let outcomes = futures::future::join_all((0..3).map(|_| publisher.publish(&during))).await;
+    for outcome in outcomes {
+        assert!(down(outcome).contains("cannot be reached"));
     }
     down(publisher.ping().await);
     gate.reopen().await;

@@ -1,10 +1,10 @@
-//! The end: what is promised when the service is told to stop.
+//! The end: what holds after SIGTERM.
 
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{PATIENCE, Plaudit, signal, talk};
+use crate::support::{PATIENCE, Plaudit, signal, talk};
 
 /// Begins a post, and returns the connection once the server waits for the rest of the body.
 async fn half_a_post(plaudit: &Plaudit, body: &str) -> TcpStream {
@@ -16,7 +16,7 @@ async fn half_a_post(plaudit: &Plaudit, body: &str) -> TcpStream {
         body.len()
     );
     connection.write_all(head.as_bytes()).await.unwrap();
-    // Only who reads the body says "continue".
+    // The server sends "100 Continue" only once it reads the body.
     let mut said = [0; 25];
     connection.read_exact(&mut said).await.unwrap();
     assert_eq!(&said, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -26,7 +26,7 @@ async fn half_a_post(plaudit: &Plaudit, body: &str) -> TcpStream {
 async fn rest(mut connection: TcpStream) -> String {
     let mut answer = String::new();
     let read = connection.read_to_string(&mut answer);
-    tokio::time::timeout(PATIENCE, read).await.expect("no end of the answer").unwrap();
+    tokio::time::timeout(PATIENCE, read).await.expect("the answer does not end").unwrap();
     answer
 }
 
@@ -38,7 +38,7 @@ async fn a_request_in_flight_ends_with_its_answer_and_no_new_connection_is_taken
     plaudit.terminate();
     plaudit.log.wait(0, |line| line.contains("told to stop")).await;
     let address = plaudit.url.strip_prefix("http://").unwrap().to_owned();
-    // The listener is closed at once, though not in the same breath as the line is written.
+    // The listener is closed soon after the line is written.
     let mut tries = 0;
     while TcpStream::connect(&address).await.is_ok() {
         tries += 1;

@@ -1,4 +1,4 @@
-//! What every store promises. A new store is a function that opens an empty one, and a line at the end.
+//! What every store guarantees. A new store needs a function that opens an empty one, and a line at the end.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,12 +12,12 @@ use plaudit::domain::{
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
 
-use crate::emulators::{self, PATIENT};
+use crate::support::emulators::{self, PATIENT};
 
 use Destination::{Comment, Local, Topic};
 use Novelty::{Different, New, Same};
 
-/// An empty store, and what must live as long as it.
+/// An empty store, and the folder that must live as long.
 pub struct Opened {
     pub store: Arc<dyn Store>,
     pub keep: Box<dyn Any + Send>,
@@ -67,7 +67,7 @@ fn told(recorded: &[Recorded]) -> Vec<(Novelty, u64)> {
     recorded.iter().map(|one| (one.novelty, one.tally)).collect()
 }
 
-/// Counts `count` contributions of one contributor, together.
+/// Records `count` contributions of one contributor together.
 pub async fn count(store: &dyn Store, by: &str, count: usize) {
     let batch: Vec<_> = (1..=count).map(|i| done(&format!("{by}/{i}"), by)).collect();
     for part in batch.chunks(100) {
@@ -203,7 +203,7 @@ async fn a_repeat_counts_nothing(store: &dyn Store) {
     assert_eq!(novelties, [New, Same, New, Different, Same, New]);
     let news: Vec<_> = recorded.iter().filter(|one| one.novelty == New).map(|one| one.tally).collect();
     assert_eq!(news, [1, 3, 1]);
-    // The present tally of a repeat's contributor, as it was before or after what came with it.
+    // A repeat is answered with a tally from before or after the rest of its batch.
     assert!(
         [1, 3, 4].iter().all(|&repeat: &usize| (2..=3).contains(&recorded[repeat].tally)),
         "{recorded:?}"
@@ -369,7 +369,7 @@ async fn who_is_owed_follows_the_milestones(store: &dyn Store) {
     assert_eq!(owing("3,10", 100).await, names(&["ann", "emil"]));
     store.recognise(&[recognition("ann", 10, at(2)), recognition("emil", 10, at(2))], &[]).await.unwrap();
     assert_eq!(owing("3,10", 100).await, names(&[]));
-    // A milestone of before that is gone, new ones between, below and above.
+    // A former milestone is removed; new ones are between, below and above.
     assert_eq!(owing("2,7,20", 100).await, names(&["ben", "cleo", "emil"]));
     assert_eq!(owing("4,9,11", 100).await, names(&["ann", "ben", "emil"]));
     assert_eq!(owing("1", 100).await, names(&["cleo"]));
@@ -385,7 +385,7 @@ async fn ten_claimers_share_what_is_due(store: &dyn Store) {
             let claimed = store.claim(Topic, at(60), at(120), 7).await.unwrap();
             mine.extend(claimed.into_iter().map(|due| due.recognition.id.to_string()));
             assert!(mine.len() <= made.len(), "what is held is given again");
-            // Others may hold what was seen; only the store knows when nothing is left.
+            // Other claimers may hold the rest, so an empty claim does not mean that nothing is due.
             if store.claim(Topic, at(60), at(60), 1).await.unwrap().is_empty() {
                 return mine;
             }
@@ -499,7 +499,7 @@ async fn contributors_are_listed_whole_in_either_order(store: &dyn Store) {
 async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store: &dyn Store) {
     let mut expected = Vec::new();
     for second in 0..6 {
-        // Two at the same moment each time, one of them private.
+        // Always two at the same moment, one of them private.
         let open = done(&format!("open-{second}"), "ann");
         let private = Contribution { private: true, ..done(&format!("private-{second}"), "ann") };
         store
@@ -568,7 +568,7 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
     }
 }
 
-/// Everything that is made since `position`, each once, and the position after it.
+/// Reads to the end from `position`, which it moves; returns the ids that were not `seen` before.
 async fn follow(
     store: &dyn Store,
     position: &mut String,

@@ -1,11 +1,11 @@
-//! The event stream: every recognition, whichever instance made it.
+//! The event stream: every recognition, of every instance.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::harness::{PATIENCE, Plaudit, talk};
+use crate::support::{PATIENCE, Plaudit, talk};
 
 async fn reach_three(plaudit: &Plaudit, who: &str) {
     for i in 0..3 {
@@ -24,7 +24,7 @@ async fn it_tells_what_is_made_from_now_on_and_resumes_after_the_last_id() {
     assert_eq!(now.ids(3).await, ["bo:3", "cy:3", "di:3"]);
     assert_eq!(plaudit.stream(Some("ada:3")).await.ids(3).await, ["bo:3", "cy:3", "di:3"]);
     assert_eq!(plaudit.stream(Some("cy:3")).await.ids(1).await, ["di:3"]);
-    // Across a restart too, and on into what is made after it.
+    // The same across a restart, and for what is made after it.
     drop(now);
     plaudit.end().await;
     plaudit.restart().await;
@@ -66,20 +66,20 @@ async fn a_recognition_that_another_process_made_on_the_same_file_arrives() {
 }
 
 #[tokio::test]
-async fn a_thousand_missed_recognitions_are_told_in_order() {
+async fn a_thousand_missed_recognitions_are_sent_in_order() {
     let plaudit = Plaudit::with(&[("PLAUDIT_MILESTONES", "1")]).await;
     plaudit.post(&talk("first", "first")).await.expect(201);
     let posts: Vec<_> = (0..250).map(|i| talk(&format!("who-{i}"), &format!("n{i}"))).collect();
     let answers = futures::future::join_all(posts.iter().map(|post| plaudit.post(post))).await;
     assert!(answers.iter().all(|answer| answer.status == 201));
-    let mut told = plaudit.stream(Some("first:1")).await.ids(250).await;
+    let mut received = plaudit.stream(Some("first:1")).await.ids(250).await;
     let mut listed: Vec<_> = plaudit.all("/v1/recognitions?limit=100").await;
     listed.reverse();
     let listed: Vec<_> = listed.iter().skip(1).map(|r| r["id"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(told, listed);
-    told.sort();
-    told.dedup();
-    assert_eq!(told.len(), 250);
+    assert_eq!(received, listed);
+    received.sort();
+    received.dedup();
+    assert_eq!(received.len(), 250);
     plaudit.stop().await;
 }
 
@@ -106,7 +106,7 @@ async fn a_comment_keeps_it_alive() {
 }
 
 #[tokio::test]
-async fn many_listeners_hear_the_same_and_those_who_leave_cost_nothing() {
+async fn all_listeners_receive_the_same_and_closed_streams_cost_nothing() {
     let plaudit = Plaudit::start().await;
     let mut listeners = Vec::new();
     for _ in 0..50 {

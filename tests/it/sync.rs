@@ -1,5 +1,5 @@
-//! A killed process keeps the page cache; a power cut does not. So a library preloaded into the program
-//! (`sync.c`) writes down in which order it writes, syncs and answers.
+//! The page cache survives a killed process, but not a power cut. So a library that is preloaded into the program
+//! (`sync.c`) logs the order in which it writes, syncs and answers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 
-use crate::harness::{Plaudit, pull_request, talk};
+use crate::support::{Plaudit, pull_request, talk};
 
 /// The preloaded library, compiled once for all tests of a run.
 fn shim() -> &'static Path {
@@ -19,14 +19,14 @@ fn shim() -> &'static Path {
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"]).arg(&fresh).arg(source);
         assert!(cc.status().expect("a C compiler").success());
-        // Two runs at once do not pull it from under each other.
+        // A rename is atomic, so that concurrent runs do not see half a file.
         let library = folder.join("sync.so");
         std::fs::rename(fresh, &library).unwrap();
         library
     })
 }
 
-/// A plaudit behind the shim, and the folder of the shim's files.
+/// A plaudit with the library, and the folder of the library's files.
 pub(crate) struct Shimmed {
     pub(crate) plaudit: Plaudit,
     files: TempDir,
@@ -47,13 +47,13 @@ impl Shimmed {
         Self { plaudit, files }
     }
 
-    /// Makes the disk full or deaf, or heals it.
+    /// Switches a fault of the disk (`full` or `deaf`) on or off.
     pub(crate) fn disk(&self, ill: &str, so: bool) {
         let file = self.files.path().join(ill);
         if so { std::fs::write(file, "").unwrap() } else { std::fs::remove_file(file).unwrap() }
     }
 
-    /// What happened since this was last asked.
+    /// The library's log since the last call.
     fn happened(&self) -> String {
         let log = self.files.path().join("log");
         let text = std::fs::read_to_string(&log).unwrap();
@@ -66,7 +66,7 @@ impl Shimmed {
 fn each_answer_was_synced_before(happened: &str) -> Result<usize, String> {
     let mut answers = 0;
     let mut before = happened.split('A');
-    // What comes after the last answer is the outbox's own bookkeeping.
+    // After the last answer only the outbox writes.
     before.next_back();
     for commit in before {
         answers += 1;
@@ -92,13 +92,13 @@ fn the_judge_of_syncs_is_no_yes_man() {
 async fn a_sync_reaches_the_disk_before_each_acknowledgement() {
     let shimmed = Shimmed::start().await;
     let plaudit = &shimmed.plaudit;
-    // With a control: an answer to a reader is seen by the shim, and has neither write nor sync before it.
+    // A control: the answer to a read is in the log, with neither a write nor a sync before it.
     shimmed.happened();
     plaudit.get("/v1/contributors").await.expect(200);
     assert_eq!(shimmed.happened(), "A");
 
     for i in 0..20 {
-        // Nobody reaches a milestone: so nothing but the contribution itself is written.
+        // No milestone is reached, so only the contribution is written.
         plaudit.post(&talk(&format!("who-{i}"), &format!("n{i}"))).await.expect(201);
     }
     assert_eq!(each_answer_was_synced_before(&shimmed.happened()), Ok(20));
@@ -106,7 +106,7 @@ async fn a_sync_reaches_the_disk_before_each_acknowledgement() {
         plaudit.github("pull_request", &pull_request(1_000 + i, &format!("login-{i}"))).await.expect(200);
     }
     assert_eq!(each_answer_was_synced_before(&shimmed.happened()), Ok(10));
-    // A repeat is acknowledged by what was synced before.
+    // A repeat needs no write of its own.
     plaudit.post(&talk("who-0", "n0")).await.expect(200);
     shimmed.plaudit.stop().await;
 }

@@ -17,10 +17,12 @@ use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::pubsub::{Gate, hold_against_schema, recognition};
-use crate::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::pubsub::recognition;
+use crate::support::gate::Gate;
+use crate::support::hold_against_schema;
+use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
-/// Standard output as the test sees it: each write a line.
+/// Standard output as a channel of lines.
 struct Out(UnboundedSender<String>);
 
 impl Write for Out {
@@ -112,7 +114,7 @@ async fn each_recognition_is_printed_once_and_acknowledged() {
     let mut printed = all(lines);
     printed.sort();
     assert_eq!(printed, ["ada:3", "edsger:3", "github:grace:3"]);
-    // Repeats that came after the third were not waited for; what was printed is acknowledged all the same.
+    // It does not wait for repeats after the third; what was printed is acknowledged.
     let left = topic.unacknowledged().await;
     assert!(left.len() <= 2 && left.iter().all(|data| *data == said("ada")), "{left:?}");
 }
@@ -237,7 +239,7 @@ async fn a_closed_pipe_ends_it_quietly_and_acknowledges_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_recognition_is_handed_back_and_keeps_nobody_waiting() {
+async fn a_message_that_is_no_recognition_is_handed_back_and_delays_nothing() {
     let Some(host) = pubsub().await else { return };
     let topic = Topic::create(&host).await;
     let foreign = ["no JSON", "{}", r#"{"id": ""}"#, r#"{"id": "x:3", "milestone": 3}"#];
@@ -257,9 +259,9 @@ async fn a_subscription_that_is_not_there_is_named_with_what_makes_it() {
     let Some(host) = pubsub().await else { return };
     let topic = Topic::named(&host);
     let ended = watch(of(&topic, 1), None, Some(host), out().0, CancellationToken::new()).await;
-    let told = format!("{:#}", ended.unwrap_err());
+    let why = format!("{:#}", ended.unwrap_err());
     let command = format!("gcloud pubsub subscriptions create {} --project=demo", topic.topic);
-    assert!(told.contains(&topic.subscription) && told.contains(&command), "{told}");
+    assert!(why.contains(&topic.subscription) && why.contains(&command), "{why}");
 }
 
 #[tokio::test]
@@ -274,7 +276,7 @@ async fn a_consumer_outlives_an_outage() {
         topic.publish(&said("before")).await;
         assert_eq!(id(&lines.recv().await.unwrap()), "before:3");
         gate.close().await;
-        // Several, since the emulator gives some of them to the stream that was cut.
+        // Several, because the emulator sends some of them to the stream that was cut.
         for _ in 0..16 {
             topic.publish(&said("during")).await;
         }
@@ -284,7 +286,7 @@ async fn a_consumer_outlives_an_outage() {
     futures::future::join(watching, outage).await.0.unwrap();
 }
 
-/// An instance whose stream answers as written, one connection after the other, and notes what it was asked.
+/// A fake instance: it answers each connection to its stream with the next of these answers, and keeps the requests.
 #[derive(Clone)]
 struct Instance {
     answers: Arc<Mutex<VecDeque<Response>>>,
@@ -362,8 +364,8 @@ async fn an_answer_that_will_not_change_ends_it_with_what_to_do() {
     for (answer, expected) in cases {
         let (instance, args) = Instance::start([answer]).await;
         let ended = watch(args, None, None, out().0, CancellationToken::new()).await;
-        let told = ended.unwrap_err().to_string();
-        assert!(told.contains(expected), "{told}");
+        let why = ended.unwrap_err().to_string();
+        assert!(why.contains(expected), "{why}");
         assert_eq!(instance.asked("authorization"), [None]);
     }
 }

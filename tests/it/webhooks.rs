@@ -1,4 +1,4 @@
-//! Deliveries, as the hosts send them.
+//! Deliveries as the hosts send them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{
+use crate::support::{
     Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, command, fixture, github_signature,
     pull_request, run, standard_signature,
 };
@@ -58,7 +58,7 @@ async fn fifty_copies_of_a_delivery_at_once_count_once() {
 async fn an_organisation_hook_and_a_repository_hook_together_count_once() {
     let plaudit = Plaudit::start().await;
     let repository = fixture("github/issues.opened.json");
-    // The organisation's hook sends the same event with the organisation beside it: other bytes, another id.
+    // The organisation's webhook sends the same event with other bytes and another delivery id.
     let mut payload: Value = serde_json::from_str(&repository).unwrap();
     payload["organization"] = json!({"login": "harbour-lights", "id": 99});
     payload["installation"] = json!({"id": 7});
@@ -152,7 +152,7 @@ async fn what_is_unsigned_or_wrongly_signed_is_401_and_nothing_is_stored() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_turned_away_serves_on_or_says_that_it_does_not() {
+async fn after_a_refusal_a_connection_stays_open_or_the_answer_says_close() {
     let plaudit = Plaudit::start().await;
     let address = plaudit.url.strip_prefix("http://").unwrap().to_owned();
     for (size, kept) in [(40_000, true), (400_000, false)] {
@@ -163,7 +163,7 @@ async fn a_connection_that_was_turned_away_serves_on_or_says_that_it_does_not() 
         );
         connection.write_all(head.as_bytes()).await.unwrap();
         if kept {
-            // The body comes in a packet of its own.
+            // The body is sent after the head.
             connection.write_all(&vec![b' '; size]).await.unwrap();
         }
         let mut answer = vec![0; 4096];
@@ -356,7 +356,7 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
     send.arg("send").arg("--to").arg(&plaudit.url).args(&files);
     let output = run(&mut send);
     assert_eq!(output.code, Some(0), "{output:?}");
-    let mut told = String::new();
+    let mut report = String::new();
     for (file, line) in files.iter().zip(output.out.lines()) {
         let rest = line.strip_prefix(&format!("{} 200 ", file.display())).unwrap_or_else(|| panic!("{line}"));
         let answer: Value = serde_json::from_str(rest).unwrap();
@@ -366,12 +366,12 @@ async fn every_fixture_that_is_sent_gets_its_verdict() {
         let who: Vec<_> =
             who.map(|c| format!("{}={}", c["contributor"].as_str().unwrap(), c["tally"])).collect();
         let name = file.strip_prefix(root.join("fixtures")).unwrap().display();
-        writeln!(told, "{name}: {verdict} {why}{}", who.join(" ")).unwrap();
+        writeln!(report, "{name}: {verdict} {why}{}", who.join(" ")).unwrap();
     }
     assert_eq!(output.out.lines().count(), files.len());
-    writeln!(told, "recognitions: {}", plaudit.recognitions().await.join(" ")).unwrap();
-    insta::assert_snapshot!("send", told);
-    // All of it again changes nothing.
+    writeln!(report, "recognitions: {}", plaudit.recognitions().await.join(" ")).unwrap();
+    insta::assert_snapshot!("send", report);
+    // Sent again, nothing changes.
     let before = plaudit.tallies().await;
     let mut send =
         command(&[("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)]);

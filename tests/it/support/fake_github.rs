@@ -1,7 +1,7 @@
-//! A GitHub of the tests' own, over real HTTP, that answers as GitHub's documentation says.
+//! A fake GitHub over real HTTP, which answers as GitHub's documentation says.
 //!
-//! It has repositories, issues and comments, tokens and an App, pages and rates. A test may lay down how the
-//! next request of a kind is met, and reads afterwards what was asked.
+//! It has repositories, issues and comments, tokens and an App, pages and rate limits. A test may set the reaction
+//! to the next request of a kind, and read the requests afterwards.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 pub const APP_ID: u64 = 777;
-pub const APP_KEY: &str = include_str!("app_key.pem");
-const APP_PUBLIC_KEY: &str = include_str!("app_key.pub.pem");
+pub const APP_KEY: &str = include_str!("../app_key.pem");
+const APP_PUBLIC_KEY: &str = include_str!("../app_key.pub.pem");
 
-/// The fake: one server, ended with the test.
+/// The server; it ends with the test.
 pub struct FakeGithub {
     pub url: String,
     shared: Arc<Shared>,
@@ -27,22 +27,22 @@ pub struct FakeGithub {
 
 struct Shared {
     world: Mutex<World>,
-    /// One permit for every request that was left hanging.
+    /// One permit for every request that hangs or is held.
     hanging: Semaphore,
-    /// One permit for every request that is held back and may go on.
+    /// One permit for every held request that may continue.
     released: Semaphore,
 }
 
-/// What this GitHub holds.
+/// The data of this GitHub.
 pub struct World {
     pub repositories: HashMap<String, Repository>,
     pub renamed: HashMap<String, String>,
-    /// Personal tokens: whose they are, and a classic one's scopes.
+    /// Personal tokens: the user, and the scopes of a classic token.
     pub tokens: HashMap<String, (User, Option<String>)>,
     /// The App's installations: the account, and its permissions.
     pub installations: BTreeMap<u64, (String, Value)>,
     pub app_permissions: Value,
-    /// Tokens of installations, until when they are taken.
+    /// Tokens of installations, and when they expire.
     pub granted: HashMap<String, Moment>,
     pub now: Moment,
     pub remaining: u64,
@@ -78,7 +78,7 @@ pub struct Comment {
     pub app: Option<u64>,
 }
 
-/// What was asked.
+/// A request that was received.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
@@ -86,15 +86,15 @@ pub struct Request {
     pub headers: HeaderMap,
 }
 
-/// How a request is met.
+/// The reaction to a request.
 pub enum Reaction {
-    /// As it would be, with this status, these headers and this body instead.
+    /// Not carried out; answered with this status, these headers and this body.
     Answer(u16, Vec<(&'static str, String)>, Value),
     /// Carried out, and never answered.
     Hang,
     /// Carried out, and the connection is cut instead of an answer.
     CutAfterwards,
-    /// Carried out once the test lets it.
+    /// Carried out after the test calls `release`.
     Hold,
 }
 
@@ -148,7 +148,7 @@ impl FakeGithub {
         self.shared.world.lock().unwrap()
     }
 
-    /// How the next request with this method, whose path ends so, is met; several are met in their order.
+    /// Sets the reaction to the next request with this method and this end of the path; several apply in their order.
     pub fn next(&self, method: Method, path_end: &str, reaction: Reaction) {
         let mut world = self.world();
         let known = world.laid_down.iter_mut().find(|(m, end, _)| *m == method && end == path_end);
@@ -158,12 +158,12 @@ impl FakeGithub {
         }
     }
 
-    /// Resolves when a request is left hanging, or held back.
+    /// Waits for a request that hangs or is held.
     pub async fn hanging(&self) {
         self.shared.hanging.acquire().await.unwrap().forget();
     }
 
-    /// Lets one that is held back go on.
+    /// Lets one held request continue.
     pub fn release(&self) {
         self.shared.released.add_permits(1);
     }
@@ -173,7 +173,7 @@ impl FakeGithub {
         self.world().repositories["o/r"].issues[&7].comments.clone()
     }
 
-    /// How often something was asked, by the path's end before any query.
+    /// The number of requests with this method and this end of the path, without the query.
     pub fn asked(&self, method: &Method, path_end: &str) -> usize {
         let asked = |request: &&Request| {
             let path = request.path.split('?').next().unwrap();
@@ -204,7 +204,7 @@ impl Drop for FakeGithub {
     }
 }
 
-/// Who asks.
+/// The account of a request.
 enum Caller {
     Account(User, Option<String>),
     App,
@@ -302,7 +302,7 @@ impl World {
     }
 
     fn answer(&mut self, caller: &Caller, method: &Method, uri: &Uri, body: &Bytes, base: &str) -> Response {
-        // As GitHub.com and as an Enterprise Server.
+        // The paths of GitHub.com and of an Enterprise Server.
         let path = uri.path().strip_prefix("/api/v3").unwrap_or(uri.path());
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match (method.as_str(), parts.as_slice(), caller) {
@@ -417,7 +417,7 @@ impl Issue {
             self.comments.iter().skip((page - 1) * size).take(size).map(Comment::shown).collect();
         let mut response = answer(StatusCode::OK, &json!(shown));
         if self.comments.len() > page * size {
-            // Another host's address: whoever follows it, instead of counting pages, is lost.
+            // The address of another host: a client that follows it, instead of counting pages, fails.
             let link = format!(
                 "<http://192.0.2.1/?page=1>; rel=\"first\", <http://192.0.2.1/?page={}>; rel=\"next\"",
                 page + 1

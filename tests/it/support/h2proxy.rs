@@ -1,4 +1,4 @@
-//! A gRPC proxy that counts what passes, and does what networks and servers do at the wrong moment.
+//! A gRPC proxy that records calls and injects faults of networks and servers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Clone)]
 pub enum Fault {
     /// Answered with this gRPC status and message, without reaching the server.
@@ -35,7 +35,7 @@ pub enum Fault {
     HoldAnswer(CancellationToken),
 }
 
-/// One call that came by.
+/// One call that passed through.
 #[derive(Clone)]
 pub struct Call {
     /// The RPC's name, such as `Commit`.
@@ -62,7 +62,7 @@ impl Call {
 
     fn commit(&self) -> firestore::gcloud_sdk::google::firestore::v1::CommitRequest {
         use firestore::gcloud_sdk::prost::Message;
-        // A gRPC message stands behind one byte of flags and four of length.
+        // A gRPC message follows one byte of flags and four of length.
         Message::decode(self.framed.slice(5..)).expect("a CommitRequest")
     }
 }
@@ -106,39 +106,39 @@ impl Proxy {
         Self { host, state, up, faulted, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
-    /// The next call of this RPC meets `fault`; faults set for the same RPC are met one after another.
+    /// Applies `fault` to the next call of this RPC; several faults for one RPC apply one after another.
     pub fn fault(&self, rpc: &'static str, fault: Fault) {
         self.fault_where(move |call| call.rpc == rpc, fault);
     }
 
-    /// The next call for which `matches` holds meets `fault`.
+    /// Applies `fault` to the next call that `matches`.
     pub fn fault_where(&self, matches: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
         self.state.lock().unwrap().faults.push_back((Box::new(matches), fault));
     }
 
-    /// From now on everything meets `fault`, or nothing does any more.
+    /// Applies `fault` to every call from now on, or to none.
     pub fn always(&self, fault: Option<Fault>) {
         let mut state = self.state.lock().unwrap();
         state.faults.clear();
         state.always = fault;
     }
 
-    /// Takes the server away, with all its connections, or gives it back.
+    /// Cuts all connections and serves no new one, or serves them again.
     pub fn set_up(&self, up: bool) {
         self.up.send_replace(up);
     }
 
-    /// Waits until as many faults as this were met, and, where the server applies the call, it has.
+    /// Waits until this many faults were applied, and the server has applied their calls where it does.
     pub async fn faults_met(&self, count: usize) {
         self.faulted.clone().wait_for(|met| *met >= count).await.unwrap();
     }
 
-    /// Every fault that was set was met.
+    /// Fails unless every fault was applied.
     pub fn assert_all_faults_met(&self) {
-        assert!(self.state.lock().unwrap().faults.is_empty(), "a fault was never met");
+        assert!(self.state.lock().unwrap().faults.is_empty(), "a fault was never applied");
     }
 
-    /// The calls since the last time this was asked.
+    /// The calls since this was last called.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state.lock().unwrap().calls)
     }
@@ -209,7 +209,7 @@ impl Way {
         let Some(fault) = fault else {
             return Ok(answer.map(BodyExt::boxed_unsync));
         };
-        // All of the answer is here: whatever was asked for is done.
+        // The whole answer is here, so the server has applied the call.
         let (head, body) = answer.into_parts();
         let body = body.collect().await?;
         self.met();

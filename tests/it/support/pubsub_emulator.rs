@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 /// The project of all tests.
 pub const PROJECT: &str = "demo";
 
-/// `HOST:PORT` of the emulator; `None`, said loudly, where there is none.
+/// `HOST:PORT` of the emulator; `None` where there is none, which is printed.
 pub async fn pubsub() -> Option<String> {
-    let find = || crate::emulators::pubsub().map(str::to_owned);
+    let find = || super::emulators::pubsub().map(str::to_owned);
     tokio::task::spawn_blocking(find).await.unwrap()
 }
 
-/// A topic with one subscription, both of this test alone; a twin of the subscription is there to look at.
+/// A topic with one subscription that no other test uses, and a second subscription to inspect the first one.
 #[allow(clippy::struct_field_names, reason = "a topic has a topic")]
 pub struct Topic {
     host: String,
@@ -29,7 +29,7 @@ pub struct Received {
 }
 
 impl Topic {
-    /// Names that no other test has; nothing is made yet.
+    /// Chooses names that no other test has; nothing is created yet.
     pub fn named(host: &str) -> Self {
         let name = format!("t-{}", uuid::Uuid::new_v4());
         Self {
@@ -63,10 +63,10 @@ impl Topic {
         self.call(reqwest::Method::POST, &name, messages).await;
     }
 
-    /// The data of what is not acknowledged on the subscription, whoever holds it now.
+    /// The data of all messages that are not acknowledged on the subscription, even if a consumer has them.
     ///
-    /// A look by pulling would find it only sometimes: the emulator goes on giving messages to streams
-    /// that were closed, ten seconds each time. So the twin is set to a snapshot, and a mark says where it ends.
+    /// Pulling would not find them all: the emulator also sends messages to streams that are closed already, and
+    /// gives them out again after ten seconds. So the twin is set to a snapshot, and a mark is the last message.
     pub async fn unacknowledged(&self) -> Vec<String> {
         let snapshot = format!("projects/{PROJECT}/snapshots/s-{}", uuid::Uuid::new_v4());
         let taken = json!({"subscription": self.subscription});
@@ -83,7 +83,7 @@ impl Topic {
         found
     }
 
-    /// The next messages, `count` of them at least, acknowledged.
+    /// Receives and acknowledges at least `count` messages.
     pub async fn receive(&self, count: usize) -> Vec<Received> {
         self.pull(&self.subscription, count).await
     }
@@ -108,7 +108,7 @@ impl Topic {
         received
     }
 
-    /// What is at hand, at most 100 messages, acknowledged; perhaps nothing.
+    /// Receives and acknowledges what is there now: at most 100 messages, perhaps none.
     pub async fn at_hand(&self) -> Vec<Received> {
         let pull = format!("{}:pull", self.subscription);
         let answer = self

@@ -1,4 +1,4 @@
-//! A ledger with a will of its own: a real one, until a test says otherwise.
+//! A store that fails, blocks or panics when a test wants it to; until then it is a real one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,50 +14,61 @@ use plaudit::store::{
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
-use crate::harness::ledger;
+use super::ledger;
 
-/// What it does instead of what it is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// As every ledger.
+/// What the store does instead of what it is asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Mode {
+    /// What it is asked.
     Good,
-    /// Takes nothing: not now.
-    Down,
-    /// Panics.
+    /// Answers everything with this error.
+    Fails(StoreError),
+    /// Panics at everything.
     Panics,
     /// Records only once the gate is open.
     Blocked,
-    /// Records, and then cannot recognise.
+    /// Records, and fails to recognise.
     RecordsOnly,
-    /// Recognises, and says so only once the gate is open.
+    /// Recognises, and answers only once the gate is open.
     HoldsRecognised,
-    /// Whatever it is to recognise, another instance has just recognised.
+    /// Another instance recognises just before it does.
     Overtaken,
 }
 
-pub(crate) struct Strange {
+impl Mode {
+    /// Answers that it is unavailable, with words that no client may see.
+    pub(crate) fn down() -> Self {
+        Self::Fails(unavailable())
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("a secret of the inside".into())
+}
+
+pub(crate) struct FakeStore {
     inner: Arc<dyn Store>,
-    mood: Mutex<Mood>,
-    /// Opens once for each permit.
+    mode: Mutex<Mode>,
+    /// Each permit lets one call through.
     pub(crate) gate: Semaphore,
-    /// A permit for each look for what is owed that has ended.
+    /// One permit for each call of `owing` that has ended.
     pub(crate) looked: Semaphore,
-    /// A permit for each that waits for the gate with what it has recognised.
+    /// One permit for each call of `recognise` that waits for the gate.
     pub(crate) held: Semaphore,
-    /// A batch with a contribution of this contributor is refused for good.
+    /// A batch with a contribution of this contributor is refused for ever.
     pub(crate) impossible: &'static str,
-    /// The sizes of all batches, as they came.
+    /// The sizes of all batches, in their order.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) pings: AtomicUsize,
     _folder: TempDir,
 }
 
-impl Strange {
-    pub(crate) fn new(mood: Mood) -> Arc<Self> {
+impl FakeStore {
+    pub(crate) fn new(mode: Mode) -> Arc<Self> {
         let (folder, inner) = ledger();
         Arc::new(Self {
             inner,
-            mood: Mutex::new(mood),
+            mode: Mutex::new(mode),
             gate: Semaphore::new(0),
             looked: Semaphore::new(0),
             held: Semaphore::new(0),
@@ -68,29 +79,30 @@ impl Strange {
         })
     }
 
-    pub(crate) fn feel(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        *self.mode.lock().unwrap() = mode;
     }
 
-    fn mood(&self) -> Mood {
-        *self.mood.lock().unwrap()
+    fn mode(&self) -> Mode {
+        self.mode.lock().unwrap().clone()
     }
 
-    fn other(&self) -> Result<(), StoreError> {
-        match self.mood() {
-            Mood::Good | Mood::Blocked | Mood::RecordsOnly | Mood::HoldsRecognised | Mood::Overtaken => {
+    /// Fails or panics where the mode says so of everything.
+    fn usable(&self) -> Result<(), StoreError> {
+        match self.mode() {
+            Mode::Fails(error) => Err(error),
+            Mode::Panics => panic!("the store panics"),
+            Mode::Good | Mode::Blocked | Mode::RecordsOnly | Mode::HoldsRecognised | Mode::Overtaken => {
                 Ok(())
             }
-            Mood::Down => Err(StoreError::Unavailable("a secret of the inside".into())),
-            Mood::Panics => panic!("the store lost its mind"),
         }
     }
 }
 
 #[async_trait]
-impl Store for Strange {
+impl Store for FakeStore {
     fn name(&self) -> &'static str {
-        "strange"
+        "fake"
     }
 
     fn lanes(&self) -> usize {
@@ -99,10 +111,10 @@ impl Store for Strange {
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
         self.batches.lock().unwrap().push(batch.len());
-        if self.mood() == Mood::Blocked {
+        if matches!(self.mode(), Mode::Blocked) {
             self.gate.acquire().await.unwrap().forget();
         }
-        self.other()?;
+        self.usable()?;
         if batch.iter().any(|c| c.contributor.as_str() == self.impossible) {
             return Err(StoreError::Refused("a secret of the inside".into()));
         }
@@ -110,14 +122,14 @@ impl Store for Strange {
     }
 
     async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Vec<bool>, StoreError> {
-        self.other()?;
-        match self.mood() {
-            Mood::RecordsOnly => return Err(StoreError::Unavailable("a secret of the inside".into())),
-            Mood::Overtaken => drop(self.inner.recognise(made, to).await?),
+        self.usable()?;
+        match self.mode() {
+            Mode::RecordsOnly => return Err(unavailable()),
+            Mode::Overtaken => drop(self.inner.recognise(made, to).await?),
             _ => {}
         }
         let news = self.inner.recognise(made, to).await?;
-        if self.mood() == Mood::HoldsRecognised {
+        if matches!(self.mode(), Mode::HoldsRecognised) {
             self.held.add_permits(1);
             self.gate.acquire().await.unwrap().forget();
         }
@@ -125,7 +137,7 @@ impl Store for Strange {
     }
 
     async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
-        self.other()?;
+        self.usable()?;
         let owing = self.inner.owing(milestones, limit).await;
         self.looked.add_permits(1);
         owing
@@ -138,37 +150,37 @@ impl Store for Strange {
         held_until: Moment,
         limit: usize,
     ) -> Result<Vec<Due>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.claim(destination, now, held_until, limit).await
     }
 
     async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.settle(settled).await
     }
 
     async fn backlog(&self, destinations: &[Destination]) -> Result<Backlog, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.backlog(destinations).await
     }
 
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.contribution(id).await
     }
 
     async fn reached(&self, who: &ContributorId, tally: u64) -> Result<Option<Contribution>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.reached(who, tally).await
     }
 
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.contributor(id).await
     }
 
     async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.contributors(order, page).await
     }
 
@@ -178,7 +190,7 @@ impl Store for Strange {
         with_private: bool,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.contributions_of(who, with_private, page).await
     }
 
@@ -186,12 +198,12 @@ impl Store for Strange {
         &self,
         id: &RecognitionId,
     ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.recognition(id).await
     }
 
     async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.recognitions(page).await
     }
 
@@ -200,18 +212,18 @@ impl Store for Strange {
         position: Option<&str>,
         limit: usize,
     ) -> Result<(Vec<Recognition>, String), StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.recognitions_after(position, limit).await
     }
 
     async fn position_of(&self, id: &RecognitionId) -> Result<Option<String>, StoreError> {
-        self.other()?;
+        self.usable()?;
         self.inner.position_of(id).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.pings.fetch_add(1, Ordering::SeqCst);
-        self.other()?;
+        self.usable()?;
         self.inner.ping().await
     }
 }

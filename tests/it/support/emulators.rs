@@ -1,4 +1,4 @@
-//! Emulators of Google's services: found, or started once for all tests of this process.
+//! Emulators of Google's services: one that runs already, or one that is started for all tests of this process.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plaudit::store::firestore::Patience;
 
-use crate::tools::{left_out, quick_leaves_out, succeeds};
+use super::machine::{left_out, quick_leaves_out, succeeds};
 
 /// The address of the Firestore emulator, or `None` where there is none.
 ///
@@ -37,23 +37,23 @@ fn find(service: &str, variable: &str, ready: &str) -> Option<Emulator> {
     }
 }
 
-/// For what must succeed, however slow the machine.
+/// Timeouts for what must succeed on a slow machine too.
 pub const PATIENT: Patience = Patience { call: Duration::from_secs(20), total: Duration::from_mins(1) };
 
-/// A project that nobody else uses.
+/// The name of a project that no other test uses.
 pub fn fresh_project() -> String {
     format!("demo-{}", uuid::Uuid::new_v4().simple())
 }
 
 struct Emulator {
     host: String,
-    /// Its standard input stays open as long as this process lives, and no longer.
+    /// Its standard input is closed when this process ends.
     _watched: Option<Child>,
 }
 
-/// Statics are not dropped, and a test may be killed: so a shell waits for its input to end, which it does
-/// with this process however that ends. Then it takes the emulator with it, whose process group is its own
-/// once it has come so far, and the shell's before.
+/// Statics are not dropped, and a test may be killed. So a shell starts the emulator and waits for the end of its
+/// input, which comes when this process ends in any way. Then it kills the emulator's process group, or its own
+/// while the emulator has none yet.
 const WATCHED: &str = r#"gcloud beta emulators "$1" start --host-port="$2" --project=demo 2>&1 </dev/null &
 exec >/dev/null
 read -r _
@@ -94,7 +94,7 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
         said += &line;
         said.push('\n');
     }
-    // Its output has to go somewhere, or it stops.
+    // Its output must be read, or it blocks.
     std::thread::spawn(move || lines.for_each(drop));
     Some(Emulator { host, _watched: Some(child) })
 }
