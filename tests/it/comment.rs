@@ -638,6 +638,8 @@ async fn neither_a_token_nor_a_key_is_logged_at_any_level() {
     let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(log.contains("hyper_util"), "the client was not listened to: {log}");
     assert!(!log.contains("hush_token") && !log.contains("ghs_") && !log.contains("BEGIN RSA"));
+    // The refused request is reported by the outbox alone.
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }
 
 #[tokio::test]
@@ -654,6 +656,43 @@ async fn a_failing_github_delays_the_thank_you() {
     stage.answers(Method::GET, "/issues/7", 200, &[], "a proxy's own words");
     assert!(later(comments.publish(&recognition()).await).contains("not as documented"));
     comments.publish(&recognition()).await.unwrap();
+}
+
+/// More than the sockets' buffers hold between two programs on one machine.
+const BUFFERED: usize = 16 << 20;
+
+#[tokio::test]
+async fn an_error_without_end_is_read_up_to_a_limit_and_its_status_decides() {
+    let stage = Stage::new().await;
+    let comments = stage.by_token();
+    for path in ["/repos/o/r", "/issues/7", "/issues/7/comments"] {
+        stage.github.next(Method::GET, path, Reaction::Endless(502, Vec::new()));
+        let why = later(comments.publish(&recognition()).await);
+        assert!(why.contains("502") && why.len() < 1_000, "{why}");
+        let written = stage.github.endless_ended().await;
+        assert!(written < BUFFERED, "{written} bytes were written");
+    }
+    let headers = vec![("retry-after", "30".to_owned())];
+    stage.github.next(Method::GET, "/issues/7", Reaction::Endless(429, headers));
+    assert_eq!(down(comments.publish(&recognition()).await).0, Some(30));
+    assert!(stage.github.endless_ended().await < BUFFERED);
+    stage.pass(TimeDelta::seconds(30));
+    comments.publish(&recognition()).await.unwrap();
+    assert_eq!(stage.github.comments().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_read_up_to_a_limit_and_tried_again() {
+    let stage = Stage::new().await;
+    let configured = stage.configured(token("good"), COMMENT_TEMPLATE);
+    let comments = Comments::with_patience(&configured, stage.clock(), Duration::from_mins(1)).unwrap();
+    stage.github.next(Method::GET, "/issues/7/comments", Reaction::Endless(200, Vec::new()));
+    let why = later(comments.publish(&recognition()).await);
+    assert!(why.contains("longer than"), "{why}");
+    let written = stage.github.endless_ended().await;
+    assert!(written < (32 << 20) + BUFFERED, "{written} bytes were written");
+    comments.publish(&recognition()).await.unwrap();
+    assert_eq!(stage.github.comments().len(), 1);
 }
 
 #[tokio::test]

@@ -2,23 +2,20 @@
 //!
 //! Nothing is tried again in here: limits and pauses are kept where recognitions wait, in the outbox.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
-use http_body_util::{BodyExt, Limited};
-use octocrab::{AuthState, GitHubError, OctoBody, Octocrab, OctocrabBuilder};
+use http_body_util::{BodyExt, LengthLimitError};
+use octocrab::{GitHubError, Octocrab};
 use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::super::PublishError;
 use super::refusal::down_until_mended;
+use super::transport::{self, LONGEST_ANSWER};
 use crate::config::Secret;
-use crate::runtime;
 
-/// The longest answer that is read: a page of a hundred of the longest comments.
-const LONGEST_ANSWER: usize = 32 << 20;
 /// How many redirects are followed.
 const REDIRECTS: usize = 3;
 
@@ -67,25 +64,7 @@ impl Api {
     /// Opens nothing yet; must be called inside the runtime.
     pub(super) fn new(base: &str, patience: Duration) -> Result<Self, String> {
         let base = Url::parse(base).map_err(|error| format!("the GitHub API's address is none: {error}"))?;
-        let client = runtime::client_for(&base)
-            .user_agent(concat!("plaudit/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| format!("no HTTP client: {error}"))?;
-        let transport = tower::service_fn(move |request: http::Request<OctoBody>| {
-            let client = client.clone();
-            async move {
-                let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
-                client.execute(request).await.map(http::Response::<reqwest::Body>::from)
-            }
-        });
-        // Not octocrab's own transport: it follows redirects to other hosts, logs every failure as an error
-        // by itself, and sends two User-Agents.
-        let crab = OctocrabBuilder::new_empty()
-            .with_service(transport)
-            .with_auth(AuthState::None)
-            .build()
-            .map_err(|never: Infallible| -> String { match never {} })?;
+        let crab = transport::client(&base).map_err(|error| format!("no HTTP client: {error}"))?;
         Ok(Self { crab, base, patience })
     }
 
@@ -130,9 +109,9 @@ impl Api {
             .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, "application/vnd.github+json");
         // octocrab adds the version of the API that it was written for, and the length and type of the body.
-        let request = self.crab.build_request(request, body).map_err(|error| transport(&error))?;
+        let request = self.crab.build_request(request, body).map_err(|error| failure_of(&error))?;
         let exchange = async {
-            let response = self.crab.send(request).await.map_err(|error| transport(&error))?;
+            let response = self.crab.send(request).await.map_err(|error| failure_of(&error))?;
             if response.status().is_redirection() {
                 let location = response.headers().get(header::LOCATION);
                 let location = location.and_then(|at| at.to_str().ok()).map(str::to_owned);
@@ -140,9 +119,7 @@ impl Api {
             }
             let response = octocrab::map_github_error(response).await.map_err(refusal)?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, LONGEST_ANSWER).collect().await;
-            let body =
-                body.map_err(|error| Failure::Unanswered(format!("GitHub's answer broke off: {error}")))?;
+            let body = body.collect().await.map_err(|error| failure_of(&error))?;
             Ok(Reply::Answer(Answer { headers: parts.headers, body: body.to_bytes() }))
         };
         let late = |_| Failure::Unanswered(format!("GitHub gave no answer within {:?}", self.patience));
@@ -190,17 +167,20 @@ impl Answer {
 fn refusal(error: octocrab::Error) -> Failure {
     match error {
         octocrab::Error::GitHub { source, .. } => Failure::Refused(source),
-        other => transport(&other),
+        other => failure_of(&other),
     }
 }
 
-fn transport(error: &octocrab::Error) -> Failure {
+fn failure_of(error: &octocrab::Error) -> Failure {
     let mut why = Vec::new();
     let mut connected = true;
     let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(error) = cause {
         if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
             connected = false;
+        }
+        if error.is::<LengthLimitError>() {
+            return Failure::Malformed(format!("GitHub's answer is longer than {LONGEST_ANSWER} bytes"));
         }
         why.push(error.to_string());
         cause = error.source();

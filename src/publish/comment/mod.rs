@@ -11,6 +11,7 @@ mod place;
 mod refusal;
 mod template;
 mod thank;
+mod transport;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

@@ -12,7 +12,7 @@ use axum::response::Response;
 use plaudit::domain::Moment;
 use plaudit::runtime::Tasks;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 pub const APP_ID: u64 = 777;
 pub const APP_KEY: &str = include_str!("../app_key.pem");
@@ -22,6 +22,7 @@ const APP_PUBLIC_KEY: &str = include_str!("../app_key.pub.pem");
 pub struct FakeGithub {
     pub url: String,
     shared: Arc<Shared>,
+    ended: tokio::sync::Mutex<mpsc::UnboundedReceiver<usize>>,
     tasks: Tasks,
 }
 
@@ -31,6 +32,8 @@ struct Shared {
     hanging: Semaphore,
     /// One permit for every held request that may continue.
     released: Semaphore,
+    /// How much was written of every endless body whose connection ended.
+    endless: mpsc::UnboundedSender<usize>,
 }
 
 /// The data of this GitHub.
@@ -96,6 +99,34 @@ pub enum Reaction {
     CutAfterwards,
     /// Carried out after the test calls `release`.
     Hold,
+    /// Not carried out: this status, these headers, and a body that goes on for as long as it is read.
+    Endless(u16, Vec<(&'static str, String)>),
+}
+
+/// Counts what was written of an endless body, and reports when it is dropped, because its connection ended.
+struct EndlessBody {
+    shared: Arc<Shared>,
+    written: usize,
+}
+
+impl EndlessBody {
+    const CHUNK: usize = 64 << 10;
+
+    fn stream(shared: Arc<Shared>) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
+        let body = Self { shared, written: 0 };
+        futures::stream::unfold(body, |mut body| async move {
+            // Lets the server's other tasks run.
+            tokio::task::yield_now().await;
+            body.written += Self::CHUNK;
+            Some((Ok(Bytes::from(vec![b'x'; Self::CHUNK])), body))
+        })
+    }
+}
+
+impl Drop for EndlessBody {
+    fn drop(&mut self) {
+        self.shared.endless.send(self.written).ok();
+    }
 }
 
 pub fn user(id: u64, login: &str) -> User {
@@ -121,17 +152,19 @@ impl FakeGithub {
             requests: Vec::new(),
             laid_down: Vec::new(),
         };
+        let (endless, ended) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             hanging: Semaphore::new(0),
             released: Semaphore::new(0),
+            endless,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (state, base) = (Arc::clone(&shared), url.clone());
         let router = axum::Router::new().fallback(move |method, uri: Uri, headers, body| {
             let (state, base) = (Arc::clone(&state), base.clone());
-            async move { state.meet(method, &uri, headers, body, &base).await }
+            async move { Arc::clone(&state).meet(method, &uri, headers, body, &base).await }
         });
         let tasks = Tasks::default();
         let stop = tasks.stopping();
@@ -141,7 +174,7 @@ impl FakeGithub {
                 () = stop.cancelled() => {}
             }
         });
-        Self { url, shared, tasks }
+        Self { url, shared, ended: tokio::sync::Mutex::new(ended), tasks }
     }
 
     pub fn world(&self) -> MutexGuard<'_, World> {
@@ -161,6 +194,11 @@ impl FakeGithub {
     /// Waits for a request that hangs or is held.
     pub async fn hanging(&self) {
         self.shared.hanging.acquire().await.unwrap().forget();
+    }
+
+    /// Resolves when the connection of an endless answer ended, with how many bytes of it were written.
+    pub async fn endless_ended(&self) -> usize {
+        self.ended.lock().await.recv().await.unwrap()
     }
 
     /// Lets one held request continue.
@@ -212,7 +250,14 @@ enum Caller {
 }
 
 impl Shared {
-    async fn meet(&self, method: Method, uri: &Uri, headers: HeaderMap, body: Bytes, base: &str) -> Response {
+    async fn meet(
+        self: Arc<Self>,
+        method: Method,
+        uri: &Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        base: &str,
+    ) -> Response {
         let path = uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string);
         let reaction = {
             let mut world = self.world.lock().unwrap();
@@ -226,6 +271,14 @@ impl Shared {
             None => self.carry_out(&method, uri, &headers, &body, base),
             Some(Reaction::Answer(status, headers, body)) => {
                 let mut response = answer(StatusCode::from_u16(status).unwrap(), &body);
+                for (name, value) in headers {
+                    response.headers_mut().insert(name, value.parse().unwrap());
+                }
+                response
+            }
+            Some(Reaction::Endless(status, headers)) => {
+                let mut response = Response::new(Body::from_stream(EndlessBody::stream(Arc::clone(&self))));
+                *response.status_mut() = StatusCode::from_u16(status).unwrap();
                 for (name, value) in headers {
                     response.headers_mut().insert(name, value.parse().unwrap());
                 }
