@@ -34,9 +34,9 @@ pub struct Commenting {
     /// As whom.
     pub credential: GithubCredential,
     /// Base URL of the GitHub API.
-    pub api: String,
+    pub api: url::Url,
     /// The comment's text, with placeholders.
-    pub template: String,
+    pub template: crate::publish::comment::Template,
 }
 
 /// As whom plaudit speaks to GitHub.
@@ -44,7 +44,7 @@ pub struct Commenting {
 #[allow(missing_docs, reason = "the names say it")]
 pub enum GithubCredential {
     Token(Secret),
-    App { id: u64, key: Secret },
+    App { id: u64, key: crate::publish::comment::AppKey },
 }
 
 /// Who may call `/internal/drain` by an OIDC token.

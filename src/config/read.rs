@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{
-    COMMENT_TEMPLATE, Commenting, DrainIdentity, Flags, GithubCredential, LogFormat, PublishTo, StoreAt,
-};
+use super::{Commenting, DrainIdentity, Flags, GithubCredential, LogFormat, PublishTo, StoreAt};
 use crate::domain::{Kind, fold_case};
 use crate::hosts::Rules;
 
@@ -127,33 +125,29 @@ impl Reader<'_> {
         let number = |text: &str| text.parse().map(Some).map_err(|_| "no number".to_owned());
         let id = self.value("PLAUDIT_GITHUB_APP_ID", flags.github_app_id.as_deref(), "12345", None, number);
         let api = |text: &str| {
-            let sound = url::Url::parse(text)
-                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            if sound {
-                Ok(text.trim_end_matches('/').to_owned())
-            } else {
-                Err("no http or https URL".to_owned())
-            }
+            url::Url::parse(text.trim_end_matches('/'))
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+                .ok_or_else(|| "no http or https URL".to_owned())
         };
         let api = self.value(
             "PLAUDIT_GITHUB_API",
             flags.github_api.as_deref(),
             "https://api.github.com",
-            "https://api.github.com".into(),
+            crate::publish::comment::public_api(),
             api,
         );
-        let template = |text: &str| crate::publish::comment::check_template(text).map(|()| text.to_owned());
         let template = self.value(
             "PLAUDIT_COMMENT_TEMPLATE",
             flags.comment_template.as_deref(),
             "\"Thank you, {contributor}!\"",
-            COMMENT_TEMPLATE.into(),
-            template,
+            crate::publish::comment::Template::default(),
+            crate::publish::comment::Template::parse,
         );
         let credential = match (token, id, key) {
             (Some(token), _, _) => Some(GithubCredential::Token(token)),
-            (None, Some(id), Some(key)) => match crate::publish::comment::check_app_key(key.expose()) {
-                Ok(()) => Some(GithubCredential::App { id, key }),
+            (None, Some(id), Some(key)) => match crate::publish::comment::AppKey::parse(key.expose()) {
+                Ok(key) => Some(GithubCredential::App { id, key }),
                 Err(wrong) => {
                     self.advise("PLAUDIT_GITHUB_APP_KEY", &wrong, APP_KEY_FILE);
                     None

@@ -136,9 +136,9 @@ impl Outbox {
                 Settled::Done
             }
             Err(PublishError::Never { reason, why }) => {
-                count(reason);
-                tracing::info!(recognition = %id, %destination, reason, why, "recognition {id} given up at {destination}");
-                Settled::GivenUp(reason.to_owned())
+                count(reason.code());
+                tracing::info!(recognition = %id, %destination, reason = reason.code(), why, "recognition {id} given up at {destination}");
+                Settled::GivenUp(reason.code().to_owned())
             }
             Err(PublishError::Later { why }) => {
                 count("later");

@@ -18,6 +18,8 @@ use crate::config::Config;
 use crate::domain::{Contribution, Destination, Moment, Recognition};
 use crate::runtime::Clock;
 
+pub use comment::GiveUpReason;
+
 /// Opens every configured destination.
 pub async fn open(config: &Config, clock: &Clock) -> Result<Vec<Arc<dyn Publisher>>, PublishError> {
     let mut publishers: Vec<Arc<dyn Publisher>> = vec![match &config.publish {
@@ -32,14 +34,14 @@ pub async fn open(config: &Config, clock: &Clock) -> Result<Vec<Arc<dyn Publishe
     Ok(publishers)
 }
 
-/// A place that takes recognitions.
+/// A destination: it takes recognitions.
 #[async_trait]
 pub trait Publisher: Send + Sync + 'static {
-    /// Which place.
+    /// Which destination this is.
     fn destination(&self) -> Destination;
 
-    /// How long a recognition is held for one drain while it is being published. Zero where two at once
-    /// do no harm.
+    /// How long one drain holds a recognition while it publishes it. Zero where publishing twice does no
+    /// harm.
     fn hold(&self) -> Duration {
         Duration::ZERO
     }
@@ -49,13 +51,13 @@ pub trait Publisher: Send + Sync + 'static {
         1
     }
 
-    /// Publishes, and returns once the other side has it for good.
+    /// Publishes, and returns once the destination has acknowledged it.
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError>;
 
-    /// Whether the other side answers and would take a recognition.
+    /// Whether the destination answers and would take a recognition.
     async fn ping(&self) -> Result<(), PublishError>;
 
-    /// For `plaudit check`: what is right with it, in words.
+    /// For `plaudit check`: what works, one fact a line.
     async fn describe(&self) -> Result<Vec<String>, PublishError> {
         self.ping().await.map(|()| vec!["it answers".to_owned()])
     }
@@ -64,39 +66,28 @@ pub trait Publisher: Send + Sync + 'static {
 /// Why a recognition was not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Not now, and no other either: the place is down or has had enough for a while.
-    #[error("not now: {why}")]
+    /// The destination takes no recognition for now: it is down, or asks for a pause.
+    #[error("unavailable: {why}")]
     Down {
         /// What is wrong, and what to do.
         why: String,
-        /// Not before so long, where the other side said so.
+        /// The shortest wait, where the destination asks for one.
         after: Option<Duration>,
     },
-    /// Not this one now; others may go through.
-    #[error("not this one now: {why}")]
+    /// This recognition cannot be published now; others perhaps can.
+    #[error("failed, to be tried again: {why}")]
     Later {
         /// What is wrong, and what to do.
         why: String,
     },
-    /// Never this one.
-    #[error("never: {reason}: {why}")]
+    /// This recognition can never be published here.
+    #[error("impossible ({reason}): {why}")]
     Never {
-        /// A short code for answers, logs and metrics.
-        reason: &'static str,
+        /// The reason that is kept with it.
+        reason: GiveUpReason,
         /// What is wrong, and what to do.
         why: String,
     },
-}
-
-impl PublishError {
-    /// Whether the same recognition may be published later.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Down { .. } | Self::Later { .. } => true,
-            Self::Never { .. } => false,
-        }
-    }
 }
 
 /// The recognition as bots, clients and logs see it: `docs/recognition.schema.json`. Fields are only ever added.

@@ -10,8 +10,8 @@ use plaudit::config::{COMMENT_TEMPLATE, Commenting, GithubCredential, Secret};
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Kind, Moment, Recognition, RecognitionId,
 };
-use plaudit::publish::comment::{Comments, check_app_key};
-use plaudit::publish::{PublishError, Publisher};
+use plaudit::publish::comment::{AppKey, Comments, Template};
+use plaudit::publish::{GiveUpReason, PublishError, Publisher};
 use plaudit::runtime::Clock;
 use serde_json::json;
 
@@ -44,7 +44,8 @@ impl Stage {
     }
 
     fn configured(&self, credential: GithubCredential, template: &str) -> Commenting {
-        Commenting { credential, api: self.github.url.clone(), template: template.to_owned() }
+        let template = Template::parse(template).unwrap();
+        Commenting { credential, api: self.github.url.parse().unwrap(), template }
     }
 
     fn open(&self, credential: GithubCredential, template: &str) -> Comments {
@@ -82,7 +83,7 @@ fn token(text: &str) -> GithubCredential {
 }
 
 fn app() -> GithubCredential {
-    GithubCredential::App { id: APP_ID, key: Secret::new(APP_KEY) }
+    GithubCredential::App { id: APP_ID, key: AppKey::parse(APP_KEY).unwrap() }
 }
 
 fn opened(id: &str) -> Contribution {
@@ -126,7 +127,7 @@ fn by(login: &str, body: &str) -> Comment {
 #[track_caller]
 fn never(result: Result<(), PublishError>) -> (&'static str, String) {
     match result {
-        Err(PublishError::Never { reason, why }) => (reason, why),
+        Err(PublishError::Never { reason, why }) => (reason.code(), why),
         other => panic!("not given up: {other:?}"),
     }
 }
@@ -255,7 +256,7 @@ async fn a_connection_cut_after_the_comment_was_made_leaves_one_comment() {
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_not_waited_for() {
     let stage = Stage::new().await;
-    let impatient = Comments::with_patience(
+    let impatient = Comments::with_timeout(
         &stage.configured(token("good"), COMMENT_TEMPLATE),
         stage.clock(),
         Duration::from_millis(50),
@@ -396,7 +397,7 @@ async fn an_issue_that_was_transferred_is_left_alone() {
 async fn an_enterprise_servers_path_is_kept_and_redirects_do_not_leave_it() {
     let stage = Stage::new().await;
     let mut commenting = stage.configured(token("good"), COMMENT_TEMPLATE);
-    commenting.api.push_str("/api/v3");
+    commenting.api.set_path("/api/v3");
     let comments = Comments::open(&commenting, stage.clock()).unwrap();
     stage.answers(Method::GET, "/repos/o/r", 301, &[("location", "/repositories/42")], "Moved Permanently");
     later(comments.publish(&recognition()).await);
@@ -685,7 +686,7 @@ async fn an_error_without_end_is_read_up_to_a_limit_and_its_status_decides() {
 async fn an_answer_without_end_is_read_up_to_a_limit_and_tried_again() {
     let stage = Stage::new().await;
     let configured = stage.configured(token("good"), COMMENT_TEMPLATE);
-    let comments = Comments::with_patience(&configured, stage.clock(), Duration::from_mins(1)).unwrap();
+    let comments = Comments::with_timeout(&configured, stage.clock(), Duration::from_mins(1)).unwrap();
     stage.github.next(Method::GET, "/issues/7/comments", Reaction::Endless(200, Vec::new()));
     let why = later(comments.publish(&recognition()).await);
     assert!(why.contains("longer than"), "{why}");
@@ -701,7 +702,7 @@ async fn a_github_that_cannot_be_reached_is_down() {
     let comments = stage.by_token();
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut commenting = stage.configured(token("good"), COMMENT_TEMPLATE);
-    commenting.api = format!("http://{nobody}");
+    commenting.api = format!("http://{nobody}").parse().unwrap();
     let lost = Comments::open(&commenting, stage.clock()).unwrap();
     assert_eq!(down(lost.publish(&recognition()).await).0, None);
     assert_eq!(down(lost.ping().await).0, None);
@@ -782,7 +783,7 @@ async fn an_app_that_was_taken_away_and_given_again_is_found() {
 #[tokio::test]
 async fn a_wrong_app_id_waits_for_its_operator() {
     let stage = Stage::new().await;
-    let wrong = GithubCredential::App { id: 1, key: Secret::new(APP_KEY) };
+    let wrong = GithubCredential::App { id: 1, key: AppKey::parse(APP_KEY).unwrap() };
     let comments = stage.open(wrong, COMMENT_TEMPLATE);
     let (after, why) = down(comments.publish(&recognition()).await);
     assert_eq!(after, Some(300));
@@ -792,19 +793,15 @@ async fn a_wrong_app_id_waits_for_its_operator() {
     assert!(down(comments.publish(&recognition()).await).1.contains("no GitHub App with the id 1"));
 }
 
-#[tokio::test]
-async fn a_text_that_is_no_key_is_refused_at_the_start_and_never_shown() {
-    let stage = Stage::new().await;
+#[test]
+fn a_text_that_is_no_key_is_refused_at_the_start_and_never_shown() {
     for key in ["hush", "-----BEGIN RSA PRIVATE KEY-----\naHVzaA==\n-----END RSA PRIVATE KEY-----", ""] {
-        let commenting =
-            stage.configured(GithubCredential::App { id: 1, key: Secret::new(key) }, COMMENT_TEMPLATE);
-        let (reason, why) = never(Comments::open(&commenting, stage.clock()).map(drop));
-        assert_eq!(reason, "misconfigured");
+        let why = AppKey::parse(key).unwrap_err();
         assert!(why.contains("no RSA private key in PEM") && !why.contains("hush"), "{why}");
-        assert!(check_app_key(key).is_err());
     }
     // In one line, as some environments store it.
-    assert_eq!(check_app_key(&APP_KEY.replace('\n', "\\n")), Ok(()));
+    let key = AppKey::parse(&APP_KEY.replace('\n', "\\n")).unwrap();
+    assert_eq!(format!("{key:?}"), "AppKey");
 }
 
 #[tokio::test]
@@ -812,7 +809,7 @@ async fn a_token_that_speaks_for_no_account_waits_for_its_operator() {
     let stage = Stage::new().await;
     stage.by_app().publish(&recognition()).await.unwrap();
     let comments = stage.open(token("ghs_0"), COMMENT_TEMPLATE);
-    assert!(down(comments.publish(&recognition()).await).1.contains("speaks for no account"));
+    assert!(down(comments.publish(&recognition()).await).1.contains("belongs to no account"));
 }
 
 // For readiness and `check`.
@@ -840,7 +837,7 @@ async fn check_says_who_a_token_is_what_it_may_do_and_what_is_left() {
         lines,
         [
             "comments are written by thanker, by a token",
-            "GitHub does not tell what a fine-grained token may do: it needs Issues and Pull requests, read and write",
+            "GitHub does not show what a fine-grained token may do: it needs Issues and Pull requests, read and write",
             "4987 of 5000 requests are left until 10:30 UTC",
         ]
     );
@@ -889,5 +886,19 @@ async fn check_says_who_the_app_is_where_it_is_installed_and_what_it_lacks() {
 async fn a_server_without_limits_says_so() {
     let stage = Stage::new().await;
     stage.answers(Method::GET, "/rate_limit", 404, &[], "Rate limiting is not enabled.");
-    assert_eq!(stage.by_token().describe().await.unwrap()[2], "this server limits no rate");
+    assert_eq!(stage.by_token().describe().await.unwrap()[2], "this server has no rate limit");
+}
+
+// The document.
+
+#[test]
+fn the_document_explains_every_reason_in_the_words_of_the_program_and_no_other() {
+    let document = include_str!("../../docs/comments.md");
+    let table = document.split("| reason | meaning |").nth(1).unwrap().split("\n\n").next().unwrap();
+    for reason in GiveUpReason::ALL {
+        let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
+        assert!(table.contains(&row), "docs/comments.md lacks the row {row}");
+    }
+    let rows = table.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(rows, GiveUpReason::ALL.len());
 }

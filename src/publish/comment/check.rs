@@ -1,4 +1,4 @@
-//! What an operator wants to know of the credential before it is needed: for `plaudit check`.
+//! Describes the credential for `plaudit check`.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,29 @@ use serde::Deserialize;
 
 use super::super::PublishError;
 use super::Comments;
-use super::credential::{Account, App, Credential, ask_who};
-use super::github::{Answer, Ask, Failure};
-use super::refusal::{may_comment, never};
+use super::credential::{Account, App, Credential, get_account};
+use super::github::{Answer, Ask};
+use super::reason::GiveUpReason;
+use super::refusal::{Failure, may_comment};
 use crate::config::Secret;
 
-/// Of so many installations it is told what is left of their rate.
+/// How many installations are described.
 const INSTALLATIONS: usize = 10;
 
 impl Comments {
-    /// Who the credential is, what it may do, and what is left of its rate, a line each.
+    /// Whose credential it is, what it may do, and what is left of its rate limit, a line each.
     ///
-    /// An error is what keeps plaudit from commenting at all.
+    /// Fails if plaudit could not comment at all.
     pub async fn describe(&self) -> Result<Vec<String>, PublishError> {
-        let told = match &self.credential {
+        let lines = match &self.credential {
             Credential::Token { token, .. } => self.describe_token(token).await,
             Credential::App(app) => self.describe_app(app).await,
         };
-        told.map_err(|failure| self.judge(failure))
+        lines.map_err(|failure| self.classify(failure))
     }
 
     async fn describe_token(&self, token: &Secret) -> Result<Vec<String>, Failure> {
-        let answer = ask_who(&self.api, token).await?;
+        let answer = get_account(&self.api, token).await?;
         let account: Account = answer.read()?;
         let login = account.login;
         let mut lines = vec![format!("comments are written by {login}, by a token")];
@@ -35,10 +36,10 @@ impl Comments {
             Some(scopes) if may_comment(scopes) => lines.push(format!("the token's scopes are [{scopes}]")),
             Some(scopes) => {
                 let why = format!("{login}'s token has the scopes [{scopes}]; it lacks public_repo");
-                return Err(Failure::Told(never("missing_permission", why)));
+                return Err(Failure::never(GiveUpReason::MissingPermission, why));
             }
             None => lines.push(
-                "GitHub does not tell what a fine-grained token may do: it needs Issues and Pull requests, \
+                "GitHub does not show what a fine-grained token may do: it needs Issues and Pull requests, \
                  read and write"
                     .to_owned(),
             ),
@@ -52,16 +53,16 @@ impl Comments {
 
     async fn describe_app(&self, app: &App) -> Result<Vec<String>, Failure> {
         let own = app.own_token()?;
-        let told: AboutApp = self.api.send(Ask::Get("/app"), &own).await?.read()?;
-        let (slug, id) = (&told.slug, app.id);
+        let about: AboutApp = self.api.send(Ask::Get("/app"), &own).await?.read()?;
+        let (slug, id) = (&about.slug, app.id);
         let mut lines = vec![format!("comments are written by {slug}[bot], the GitHub App {id}")];
-        lines.push(told.permissions.of(slug)?);
+        lines.push(about.permissions.of(slug)?);
         let path = "/app/installations?per_page=100";
         let answer: Answer = self.api.send(Ask::Get(path), &own).await?;
         let installations: Vec<AboutInstallation> = answer.read()?;
         if installations.is_empty() {
             let why = format!("the App {slug} is installed nowhere");
-            return Err(Failure::Told(never("not_installed", why)));
+            return Err(Failure::never(GiveUpReason::NotInstalled, why));
         }
         for installation in installations.iter().take(INSTALLATIONS) {
             let account = installation.account.as_ref().map_or("a deleted account", |a| a.login.as_str());
@@ -79,12 +80,13 @@ impl Comments {
         Ok(lines)
     }
 
-    /// <https://docs.github.com/en/rest/rate-limit/rate-limit>: asking this is not counted.
+    /// What is left of the rate limit. This request does not count against it:
+    /// <https://docs.github.com/en/rest/rate-limit/rate-limit>.
     async fn rate(&self, token: &Secret) -> Result<String, Failure> {
         match self.api.send(Ask::Get("/rate_limit"), token).await {
-            // Enterprise Server, unless its operators turn limits on.
-            Err(failure) if failure.refused_with(http::StatusCode::NOT_FOUND) => {
-                Ok("this server limits no rate".to_owned())
+            // Enterprise Server answers 404 unless its operators turn rate limits on.
+            Err(failure) if failure.has_status(http::StatusCode::NOT_FOUND) => {
+                Ok("this server has no rate limit".to_owned())
             }
             answer => {
                 let rate = answer?.read::<Rates>()?.resources.core;
@@ -114,13 +116,13 @@ struct AboutInstallation {
     suspended_at: Option<String>,
 }
 
-/// What an App may do, by GitHub's words: `read` or `write`.
+/// An App's permissions: `read` or `write`.
 #[derive(Default, Deserialize)]
 #[serde(transparent)]
 struct Permissions(BTreeMap<String, String>);
 
 impl Permissions {
-    /// Which of issues and pull requests it may comment on; an error if neither.
+    /// Which of issues and pull requests the App `slug` may comment on; fails if neither.
     fn of(&self, slug: &str) -> Result<String, Failure> {
         let may = |what| self.0.get(what).is_some_and(|how| how == "write");
         match (may("issues"), may("pull_requests")) {
@@ -129,7 +131,7 @@ impl Permissions {
             (false, true) => Ok("may comment on pull requests, and lacks issues=write".to_owned()),
             (false, false) => {
                 let why = format!("the App {slug} lacks issues=write and pull_requests=write");
-                Err(Failure::Told(never("missing_permission", why)))
+                Err(Failure::never(GiveUpReason::MissingPermission, why))
             }
         }
     }

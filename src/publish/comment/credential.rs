@@ -1,4 +1,4 @@
-//! As whom plaudit speaks: a token, or a GitHub App with one token for each installation.
+//! The credential for GitHub: a token, or a GitHub App with one token for each installation.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,21 +9,26 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::github::{Answer, Api, Ask, Failure};
+use super::github::{Answer, Api, Ask};
 use super::place::RepositoryName;
-use super::refusal::{down_until_mended, never};
+use super::reason::GiveUpReason;
+use super::refusal::Failure;
 use crate::config::{GithubCredential, Secret};
 use crate::domain::Moment;
 use crate::runtime::Clock;
 
-/// A token is not used when it is about to expire: one comment takes less than this.
-const SHORTLY: TimeDelta = TimeDelta::seconds(60);
-/// So many repositories' installations are remembered.
-const REMEMBERED: usize = 10_000;
+/// A token that expires within this time is replaced: one comment takes less.
+const EXPIRY_MARGIN: TimeDelta = TimeDelta::seconds(60);
+/// For how many repositories the installation is cached.
+const CACHED_INSTALLATIONS: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) enum Credential {
-    Token { token: Secret, me: OnceCell<Account> },
+    Token {
+        token: Secret,
+        /// The account that the token belongs to, once it was asked for.
+        account: OnceCell<Account>,
+    },
     App(App),
 }
 
@@ -38,12 +43,12 @@ pub(super) struct Account {
 
 pub(super) struct App {
     pub(super) id: u64,
-    key: EncodingKey,
+    key: AppKey,
     clock: Clock,
-    /// Which installation may speak in a repository.
+    /// The installation that has access to a repository.
     installations: Mutex<HashMap<RepositoryName, u64>>,
-    /// Held while a token is asked for, so that many who need it ask once.
-    grants: Mutex<HashMap<u64, Arc<Mutex<Option<Grant>>>>>,
+    /// Each installation's token; locked while one is requested, so that concurrent requests cause one.
+    tokens: Mutex<HashMap<u64, Arc<Mutex<Option<InstallationToken>>>>>,
 }
 
 impl std::fmt::Debug for App {
@@ -52,29 +57,50 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// An installation's token.
-struct Grant {
+struct InstallationToken {
     token: Secret,
-    until: Moment,
+    expires_at: Moment,
+}
+
+/// A GitHub App's private key.
+#[derive(Clone)]
+pub struct AppKey(EncodingKey);
+
+impl AppKey {
+    /// Reads the PEM file that GitHub generates; its line breaks may be written as `\n`, for variables that
+    /// hold one line.
+    /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps>
+    pub fn parse(pem: &str) -> Result<Self, String> {
+        let pem = pem.replace("\\n", "\n");
+        EncodingKey::from_rsa_pem(pem.trim().as_bytes())
+            .map(Self)
+            .map_err(|_| "the GitHub App's key is no RSA private key in PEM".to_owned())
+    }
+}
+
+impl std::fmt::Debug for AppKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppKey")
+    }
 }
 
 impl Credential {
-    pub(super) fn new(configured: &GithubCredential, clock: Clock) -> Result<Self, String> {
-        Ok(match configured {
+    pub(super) fn new(configured: &GithubCredential, clock: Clock) -> Self {
+        match configured {
             GithubCredential::Token(token) => {
-                Self::Token { token: Secret::new(token.expose().trim()), me: OnceCell::new() }
+                Self::Token { token: Secret::new(token.expose().trim()), account: OnceCell::new() }
             }
             GithubCredential::App { id, key } => Self::App(App {
                 id: *id,
-                key: read_key(key.expose())?,
+                key: key.clone(),
                 clock,
                 installations: Mutex::default(),
-                grants: Mutex::default(),
+                tokens: Mutex::default(),
             }),
-        })
+        }
     }
 
-    /// What to authorise a request about `repository` with.
+    /// The token for a request about `repository`.
     pub(super) async fn bearer(&self, api: &Api, repository: &RepositoryName) -> Result<Secret, Failure> {
         match self {
             Self::Token { token, .. } => Ok(token.clone()),
@@ -82,51 +108,38 @@ impl Credential {
         }
     }
 
-    /// Drops a token that GitHub no longer takes; whether another can be had.
-    pub(super) async fn renewable(&self, repository: &RepositoryName, refused: &Secret) -> bool {
+    /// Discards a token that GitHub rejected; false if there can be no other.
+    pub(super) async fn discard(&self, repository: &RepositoryName, rejected: &Secret) -> bool {
         match self {
             Self::Token { .. } => false,
             Self::App(app) => {
-                app.drop_grant(repository, refused).await;
+                app.discard(repository, rejected).await;
                 true
             }
         }
     }
 
-    /// The account that a token speaks for, asked for once.
-    pub(super) async fn me<'a>(
+    /// The account that a token belongs to, asked for once.
+    pub(super) async fn account<'a>(
         api: &Api,
         token: &Secret,
-        me: &'a OnceCell<Account>,
+        account: &'a OnceCell<Account>,
     ) -> Result<&'a Account, Failure> {
-        me.get_or_try_init(|| async { ask_who(api, token).await?.read() }).await
+        account.get_or_try_init(|| async { get_account(api, token).await?.read() }).await
     }
 }
 
-/// GitHub's answer to whose `token` this is.
-pub(super) async fn ask_who(api: &Api, token: &Secret) -> Result<Answer, Failure> {
+/// The [`Account`] that `token` belongs to, with the headers that describe the token.
+pub(super) async fn get_account(api: &Api, token: &Secret) -> Result<Answer, Failure> {
     let answer = api.send(Ask::Get("/user"), token).await;
     if let Err(Failure::Refused(error)) = &answer
         && error.status_code == StatusCode::FORBIDDEN
         && error.message.contains("Resource not accessible")
     {
-        let why = "the token speaks for no account; use a personal access token or a GitHub App";
-        return Err(Failure::Told(down_until_mended(why)));
+        let why = "the token belongs to no account; use a personal access token or a GitHub App";
+        return Err(Failure::down_until_fixed(why));
     }
     answer
-}
-
-/// The App's private key, as GitHub gives it; also with `\n` for its line ends, as some keep it in one line.
-/// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps>
-fn read_key(pem: &str) -> Result<EncodingKey, String> {
-    let pem = pem.replace("\\n", "\n");
-    EncodingKey::from_rsa_pem(pem.trim().as_bytes())
-        .map_err(|_| "the GitHub App's key is no RSA private key in PEM".to_owned())
-}
-
-/// Whether a text is a private key as GitHub gives one to an App; else what is wrong with it.
-pub fn check_app_key(pem: &str) -> Result<(), String> {
-    read_key(pem).map(drop)
 }
 
 #[derive(Serialize)]
@@ -148,22 +161,22 @@ struct Granted {
 }
 
 impl App {
-    /// The App's own token, for questions about itself. It begins a minute ago, for clocks that differ.
+    /// The App's own token, for requests about the App. Its start is set a minute back, for clocks that differ.
     /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
     pub(super) fn own_token(&self) -> Result<Secret, Failure> {
         let now = self.clock.now().timestamp();
         let claims = Claims { iat: now - 60, exp: now + 9 * 60, iss: self.id.to_string() };
-        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key.0)
             .map(Secret::new)
-            .map_err(|error| Failure::Told(down_until_mended(format!("the App's key cannot sign: {error}"))))
+            .map_err(|error| Failure::down_until_fixed(format!("the App's key cannot sign: {error}")))
     }
 
     async fn bearer(&self, api: &Api, repository: &RepositoryName) -> Result<Secret, Failure> {
         let known = self.installations.lock().await.get(repository).copied();
         if let Some(installation) = known {
             match self.token_of(api, installation).await {
-                // The App was taken away, and perhaps given again.
-                Err(failure) if failure.refused_with(StatusCode::NOT_FOUND) => {
+                // The App was uninstalled, and perhaps installed again under another id.
+                Err(failure) if failure.has_status(StatusCode::NOT_FOUND) => {
                     self.installations.lock().await.remove(repository);
                 }
                 answer => return answer,
@@ -173,7 +186,7 @@ impl App {
         self.token_of(api, installation).await
     }
 
-    /// Which installation may speak in `repository`: asked for once by many, and remembered.
+    /// The installation that has access to `repository`; cached. Concurrent calls cause one request.
     async fn installation(&self, api: &Api, repository: &RepositoryName) -> Result<u64, Failure> {
         let mut installations = self.installations.lock().await;
         if let Some(known) = installations.get(repository) {
@@ -182,49 +195,51 @@ impl App {
         let path = format!("/repos/{repository}/installation");
         let found = match api.send(Ask::GetRenamed(&path), &self.own_token()?).await {
             Err(Failure::Refused(error)) if error.status_code == StatusCode::NOT_FOUND => {
-                return Err(Failure::Told(if error.message.contains("Integration") {
-                    down_until_mended(format!("there is no GitHub App with the id {}", self.id))
+                return Err(if error.message.contains("Integration") {
+                    Failure::down_until_fixed(format!("there is no GitHub App with the id {}", self.id))
                 } else {
-                    never("not_installed", format!("the GitHub App is not installed in {repository}"))
-                }));
+                    let why = format!("the GitHub App is not installed in {repository}");
+                    Failure::never(GiveUpReason::NotInstalled, why)
+                });
             }
             answer => answer?.read::<Installation>()?,
         };
-        if installations.len() >= REMEMBERED {
+        if installations.len() >= CACHED_INSTALLATIONS {
             installations.clear();
         }
         installations.insert(repository.clone(), found.id);
         Ok(found.id)
     }
 
-    /// The token of an installation, asked for once by many, and kept until shortly before it expires.
+    /// An installation's token; cached until [`EXPIRY_MARGIN`] before it expires. Concurrent calls cause one
+    /// request.
     /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app>
     pub(super) async fn token_of(&self, api: &Api, installation: u64) -> Result<Secret, Failure> {
-        let place = Arc::clone(self.grants.lock().await.entry(installation).or_default());
-        let mut place = place.lock().await;
-        if let Some(grant) = place.as_ref()
-            && grant.until - self.clock.now() > SHORTLY
+        let cached = Arc::clone(self.tokens.lock().await.entry(installation).or_default());
+        let mut cached = cached.lock().await;
+        if let Some(InstallationToken { token, expires_at }) = cached.as_ref()
+            && *expires_at - self.clock.now() > EXPIRY_MARGIN
         {
-            return Ok(grant.token.clone());
+            return Ok(token.clone());
         }
         let path = format!("/app/installations/{installation}/access_tokens");
         let answer = api.send(Ask::Post(&path, &serde_json::json!({})), &self.own_token()?).await?;
         let granted: Granted = answer.read()?;
         let token = Secret::new(granted.token);
-        *place = Some(Grant { token: token.clone(), until: granted.expires_at });
+        *cached = Some(InstallationToken { token: token.clone(), expires_at: granted.expires_at });
         Ok(token)
     }
 
-    async fn drop_grant(&self, repository: &RepositoryName, refused: &Secret) {
+    async fn discard(&self, repository: &RepositoryName, rejected: &Secret) {
         let Some(installation) = self.installations.lock().await.get(repository).copied() else {
             return;
         };
-        let place = self.grants.lock().await.get(&installation).cloned();
-        if let Some(place) = place {
-            let mut place = place.lock().await;
-            // Another may have been had meanwhile.
-            if place.as_ref().is_some_and(|grant| grant.token == *refused) {
-                *place = None;
+        let cached = self.tokens.lock().await.get(&installation).cloned();
+        if let Some(cached) = cached {
+            let mut cached = cached.lock().await;
+            // A concurrent request may have replaced it.
+            if cached.as_ref().is_some_and(|cached| cached.token == *rejected) {
+                *cached = None;
             }
         }
     }

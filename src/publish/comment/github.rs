@@ -1,78 +1,59 @@
 //! One request to GitHub's REST API, and its answer.
 //!
-//! Nothing is tried again in here: limits and pauses are kept where recognitions wait, in the outbox.
+//! Nothing is retried here: the outbox keeps what waits, and the pauses that GitHub asks for.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError};
-use octocrab::{GitHubError, Octocrab};
+use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::super::PublishError;
-use super::refusal::down_until_mended;
+use super::refusal::Failure;
 use super::transport::{self, LONGEST_ANSWER};
 use crate::config::Secret;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 3;
 
-/// GitHub's API at one address. No request ever leaves for another.
+/// GitHub's API at one base URL. No request is sent to any other.
 #[derive(Debug)]
 pub(super) struct Api {
     crab: Octocrab,
     base: Url,
-    patience: Duration,
+    timeout: Duration,
 }
 
-/// What is asked. Every path begins with `/` and is made of checked parts.
+/// A request. Every path begins with `/` and consists of checked parts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ask<'a> {
     Get(&'a str),
-    /// And follow what was renamed, on the same API alone.
+    /// Follows the redirects of a renamed repository, as long as they stay below the base URL.
     GetRenamed(&'a str),
     Post(&'a str, &'a serde_json::Value),
 }
 
-/// What GitHub answered.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub(super) headers: HeaderMap,
+    headers: HeaderMap,
     body: Bytes,
 }
 
-/// Why there is no answer to use.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// There was no connection.
-    Unreachable(String),
-    /// There was a connection and no whole answer: what was asked for may have been done.
-    Unanswered(String),
-    /// The answer is not what GitHub documents.
-    Malformed(String),
-    /// What was asked for is elsewhere now.
-    Moved,
-    /// GitHub says no.
-    Refused(Box<GitHubError>),
-    /// Said already, in the words of whoever asked.
-    Told(PublishError),
+enum Reply {
+    Answer(Answer),
+    /// The `Location`, where there is one.
+    Redirect(Option<String>),
 }
 
 impl Api {
-    /// Opens nothing yet; must be called inside the runtime.
-    pub(super) fn new(base: &str, patience: Duration) -> Result<Self, String> {
-        let base = Url::parse(base).map_err(|error| format!("the GitHub API's address is none: {error}"))?;
-        let crab = transport::client(&base).map_err(|error| format!("no HTTP client: {error}"))?;
-        Ok(Self { crab, base, patience })
+    /// Opens no connection; must be called inside the runtime.
+    pub(super) fn new(base: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
+        Ok(Self { crab: transport::client(&base)?, base, timeout })
     }
 
-    pub(super) fn base(&self) -> &Url {
-        &self.base
-    }
-
-    /// Asks, once.
+    /// Sends one request.
     pub(super) async fn send(&self, ask: Ask<'_>, bearer: &Secret) -> Result<Answer, Failure> {
         let (method, path, body, redirects) = match ask {
             Ask::Get(path) => (Method::GET, path, None, 0),
@@ -83,7 +64,7 @@ impl Api {
         for _ in 0..=redirects {
             match self.request(method.clone(), &url, bearer, body).await? {
                 Reply::Answer(answer) => return Ok(answer),
-                Reply::Elsewhere(location) => {
+                Reply::Redirect(location) => {
                     url = self.within(&url, location.as_deref()).ok_or(Failure::Moved)?;
                 }
             }
@@ -98,32 +79,30 @@ impl Api {
         bearer: &Secret,
         body: Option<&serde_json::Value>,
     ) -> Result<Reply, Failure> {
-        let mut authorization =
-            http::HeaderValue::from_str(&format!("Bearer {}", bearer.expose())).map_err(|_| {
-                Failure::Told(down_until_mended("the GitHub token has characters that no token has"))
-            })?;
+        let mut authorization = http::HeaderValue::from_str(&format!("Bearer {}", bearer.expose()))
+            .map_err(|_| Failure::down_until_fixed("the GitHub token has characters that no token has"))?;
         authorization.set_sensitive(true);
         let request = http::Request::builder()
             .method(method)
             .uri(url.as_str())
             .header(header::AUTHORIZATION, authorization)
             .header(header::ACCEPT, "application/vnd.github+json");
-        // octocrab adds the version of the API that it was written for, and the length and type of the body.
-        let request = self.crab.build_request(request, body).map_err(|error| failure_of(&error))?;
+        // octocrab adds the API version that it was written for, and the body's length and type.
+        let request = self.crab.build_request(request, body).map_err(failure_of)?;
         let exchange = async {
-            let response = self.crab.send(request).await.map_err(|error| failure_of(&error))?;
+            let response = self.crab.send(request).await.map_err(failure_of)?;
             if response.status().is_redirection() {
                 let location = response.headers().get(header::LOCATION);
                 let location = location.and_then(|at| at.to_str().ok()).map(str::to_owned);
-                return Ok(Reply::Elsewhere(location));
+                return Ok(Reply::Redirect(location));
             }
-            let response = octocrab::map_github_error(response).await.map_err(refusal)?;
+            let response = octocrab::map_github_error(response).await.map_err(failure_of)?;
             let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| failure_of(&error))?;
+            let body = body.collect().await.map_err(failure_of)?;
             Ok(Reply::Answer(Answer { headers: parts.headers, body: body.to_bytes() }))
         };
-        let late = |_| Failure::Unanswered(format!("GitHub gave no answer within {:?}", self.patience));
-        tokio::time::timeout(self.patience, exchange).await.map_err(late)?
+        let late = |_| Failure::Unanswered(format!("GitHub gave no answer within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, exchange).await.map_err(late)?
     }
 
     fn url(&self, path: &str) -> Result<Url, Failure> {
@@ -131,17 +110,12 @@ impl Api {
         Url::parse(&format!("{base}{path}")).map_err(|error| Failure::Malformed(error.to_string()))
     }
 
-    /// Where a redirect leads, if that is on this API.
+    /// The target of a redirect, if it is below the base URL and has no credentials in it.
     fn within(&self, from: &Url, location: Option<&str>) -> Option<Url> {
         let to = from.join(location?).ok()?;
-        let home = to.origin() == self.base.origin() && to.path().starts_with(self.base.path());
-        (home && to.username().is_empty() && to.password().is_none()).then_some(to)
+        let same_api = to.origin() == self.base.origin() && to.path().starts_with(self.base.path());
+        (same_api && to.username().is_empty() && to.password().is_none()).then_some(to)
     }
-}
-
-enum Reply {
-    Answer(Answer),
-    Elsewhere(Option<String>),
 }
 
 impl Answer {
@@ -155,7 +129,7 @@ impl Answer {
     }
 
     /// Whether a list goes on after this page (<https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>).
-    /// Its address is not used: only that there is one.
+    /// The next page's URL is not used, only that there is one.
     pub(super) fn has_next_page(&self) -> bool {
         let next = |link: &str| link.split(';').skip(1).any(|p| p.trim().replace('"', "") == "rel=next");
         let mut links = self.headers.get_all(header::LINK).iter();
@@ -163,30 +137,23 @@ impl Answer {
     }
 }
 
-/// `body.collect()` and `map_github_error` fail alike when the connection is cut.
-fn refusal(error: octocrab::Error) -> Failure {
-    match error {
-        octocrab::Error::GitHub { source, .. } => Failure::Refused(source),
-        other => failure_of(&other),
-    }
-}
-
-fn failure_of(error: &octocrab::Error) -> Failure {
-    let mut why = Vec::new();
+/// GitHub's error answer, or the cause that octocrab and its transport wrap: the innermost error.
+fn failure_of(error: octocrab::Error) -> Failure {
+    let error = match error {
+        octocrab::Error::GitHub { source, .. } => return Failure::Refused(source),
+        other => other,
+    };
     let mut connected = true;
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    let mut why = "no answer".to_owned();
+    let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
-        if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
-            connected = false;
-        }
         if error.is::<LengthLimitError>() {
             return Failure::Malformed(format!("GitHub's answer is longer than {LONGEST_ANSWER} bytes"));
         }
-        why.push(error.to_string());
+        connected &= !error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+        why = error.to_string();
         cause = error.source();
     }
-    // The last is the cause of all; the first names the URL, which holds nothing secret.
-    let why = why.last().cloned().unwrap_or_else(|| "no answer".to_owned());
     if connected {
         Failure::Unanswered(format!("the connection to GitHub broke: {why}"))
     } else {

@@ -1,13 +1,14 @@
 //! Thanks the contributor with one comment on the pull request or issue that reached the milestone.
 //!
-//! Before anything is written, everything that speaks against it is looked up, and every comment that stands
-//! there is searched for a hidden marker that names the recognition. Only a marker of our own counts: anybody
-//! can write one into a comment of theirs. See `docs/comments.md`.
+//! Before it writes, plaudit checks the repository and the issue, and searches every comment there for a
+//! hidden marker that names the recognition. Only a marker in a comment of plaudit's own account counts:
+//! anybody can copy one into another comment. See `docs/comments.md`.
 
 mod check;
 mod credential;
 mod github;
 mod place;
+mod reason;
 mod refusal;
 mod template;
 mod thank;
@@ -18,34 +19,36 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use url::Url;
 
 use super::{PublishError, Publisher};
 use crate::config::Commenting;
 use crate::domain::{Destination, Moment, Recognition};
 use crate::runtime::Clock;
 
-use credential::{Credential, ask_who};
-use github::{Api, Ask, Failure};
+use credential::{Credential, get_account};
+use github::{Api, Ask};
 use place::Place;
-use refusal::never;
-use template::Template;
+use refusal::Failure;
 
-pub use credential::check_app_key;
-pub use template::check_template;
+pub use credential::AppKey;
+pub use reason::GiveUpReason;
+pub use template::Template;
 
 /// How long one request may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a recognition is held for one drain.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long all requests before the writing may take together.
+const PRECHECK_TIMEOUT: Duration = Duration::from_secs(14);
+/// How long one drain holds a recognition.
 const HOLD: Duration = Duration::from_secs(20);
-/// How long all may take that comes before the writing.
-const LOOKING: Duration = Duration::from_secs(14);
-/// The writing too ends before the hold does.
-const _: () = assert!(LOOKING.as_secs() + PATIENCE.as_secs() < HOLD.as_secs());
-/// The first wait at a limit for which GitHub sets no time, and the longest: each is twice the one before.
+/// The comment is written, or the request timed out, before the hold ends.
+const _: () = assert!(PRECHECK_TIMEOUT.as_secs() + REQUEST_TIMEOUT.as_secs() < HOLD.as_secs());
+/// The wait at a first rate limit for which GitHub sets no time. It doubles with each one that follows.
 const FIRST_BACKOFF: Duration = Duration::from_mins(1);
+/// How often the wait doubles at most.
 const DOUBLINGS: u32 = 6;
-/// How long an answer to "who am I" serves for readiness, which asks often.
-const FRESH: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// How long a ping's success is reused: readiness is asked for often.
+const PING_CACHE: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
 /// Comments on GitHub as a destination.
 #[derive(Debug)]
@@ -55,63 +58,69 @@ pub struct Comments {
     template: Template,
     host: String,
     clock: Clock,
-    /// Until when no request is sent, and why.
-    paused: Mutex<Option<(Moment, String)>>,
-    /// How many limits without a time came in a row.
+    pause: Mutex<Option<Pause>>,
+    /// How many rate limits without a time came in a row.
     limits: AtomicU32,
+    /// When a ping last succeeded.
     answered: Mutex<Option<Moment>>,
+}
+
+/// No request is sent before this time.
+#[derive(Clone, Debug)]
+struct Pause {
+    until: Moment,
+    why: String,
 }
 
 impl Comments {
     /// Opens no connection. Must be called inside the runtime.
     pub fn open(commenting: &Commenting, clock: Clock) -> Result<Self, PublishError> {
-        Self::with_patience(commenting, clock, PATIENCE)
+        Self::with_timeout(commenting, clock, REQUEST_TIMEOUT)
     }
 
-    /// Like [`Comments::open`], for a test that would not wait as long for one request.
-    pub fn with_patience(
+    /// Like [`Comments::open`], with another timeout for one request.
+    pub fn with_timeout(
         commenting: &Commenting,
         clock: Clock,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Self, PublishError> {
-        let wrong = |why| never("misconfigured", why);
-        let api = Api::new(&commenting.api, patience).map_err(wrong)?;
+        let api = Api::new(commenting.api.clone(), timeout).map_err(|error| PublishError::Down {
+            why: format!("the HTTP client for GitHub cannot be built: {error}"),
+            after: None,
+        })?;
         Ok(Self {
-            host: place::host_of(api.base()),
+            host: place::host_of(&commenting.api),
             api,
-            credential: Credential::new(&commenting.credential, clock.clone()).map_err(wrong)?,
-            template: Template::parse(&commenting.template).map_err(wrong)?,
+            credential: Credential::new(&commenting.credential, clock.clone()),
+            template: commenting.template.clone(),
             clock,
-            paused: Mutex::default(),
+            pause: Mutex::default(),
             limits: AtomicU32::default(),
             answered: Mutex::default(),
         })
     }
 
-    /// What a failure means, and no request for as long as GitHub asked for none.
-    fn judge(&self, failure: Failure) -> PublishError {
+    /// Classifies a failure, and pauses for as long as GitHub asks for no requests.
+    fn classify(&self, failure: Failure) -> PublishError {
         let limits = self.limits.load(Ordering::Relaxed).min(DOUBLINGS);
         let backoff = FIRST_BACKOFF * 2_u32.pow(limits);
-        let error = failure.judge(self.clock.now(), backoff);
+        let error = failure.classify(self.clock.now(), backoff);
         if let PublishError::Down { why, after: Some(after) } = &error {
             if *after == backoff {
                 self.limits.store(limits + 1, Ordering::Relaxed);
             }
             let until = self.clock.now() + *after;
-            *lock(&self.paused) = Some((until, why.clone()));
+            *lock(&self.pause) = Some(Pause { until, why: why.clone() });
         }
         error
     }
 
-    /// Ends at once while GitHub wants to be left alone.
-    fn unpaused(&self) -> Result<(), PublishError> {
-        let paused = lock(&self.paused).clone();
-        let left = |until: Moment| (until - self.clock.now()).to_std().ok().filter(|left| !left.is_zero());
-        match paused {
-            Some((until, why)) => {
-                left(until).map_or(Ok(()), |left| Err(PublishError::Down { why, after: Some(left) }))
-            }
-            None => Ok(()),
+    /// Fails during a pause, without a request.
+    fn check_pause(&self) -> Result<(), PublishError> {
+        let Some(Pause { until, why }) = lock(&self.pause).clone() else { return Ok(()) };
+        match (until - self.clock.now()).to_std() {
+            Ok(left) if !left.is_zero() => Err(PublishError::Down { why, after: Some(left) }),
+            _ => Ok(()),
         }
     }
 }
@@ -122,12 +131,12 @@ impl Publisher for Comments {
         Destination::Comment
     }
 
-    /// Longer than one comment can take, so that nobody else begins it meanwhile.
+    /// Longer than one comment can take, so that no other instance begins the same one meanwhile.
     fn hold(&self) -> Duration {
         HOLD
     }
 
-    /// GitHub asks for one request after the other:
+    /// GitHub asks for no concurrent requests:
     /// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#avoid-concurrent-requests>
     fn at_once(&self) -> usize {
         1
@@ -135,9 +144,9 @@ impl Publisher for Comments {
 
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
         let (place, contribution) = Place::of(recognition, &self.host)?;
-        self.unpaused()?;
+        self.check_pause()?;
         let thanked = self.thank(recognition, &place, contribution).await;
-        thanked.map_err(|failure| self.judge(failure))?;
+        thanked.map_err(|failure| self.classify(failure))?;
         self.limits.store(0, Ordering::Relaxed);
         Ok(())
     }
@@ -147,24 +156,41 @@ impl Publisher for Comments {
     }
 
     async fn ping(&self) -> Result<(), PublishError> {
-        self.unpaused()?;
+        self.check_pause()?;
         let now = self.clock.now();
-        if lock(&self.answered).is_some_and(|at| now - at < FRESH) {
+        if lock(&self.answered).is_some_and(|at| now - at < PING_CACHE) {
             return Ok(());
         }
         let answer = match &self.credential {
-            Credential::Token { token, .. } => ask_who(&self.api, token).await,
+            Credential::Token { token, .. } => get_account(&self.api, token).await,
             Credential::App(app) => match app.own_token() {
                 Ok(token) => self.api.send(Ask::Get("/app"), &token).await,
                 Err(failure) => Err(failure),
             },
         };
-        answer.map_err(|failure| self.judge(failure))?;
+        answer.map_err(|failure| self.classify(failure))?;
         *lock(&self.answered) = Some(now);
         Ok(())
     }
 }
 
+/// The base URL of GitHub's public API.
+#[must_use]
+#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a constant, parsed by a test below")]
+pub fn public_api() -> Url {
+    Url::parse("https://api.github.com").expect("a constant URL")
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_api_is_that_of_github() {
+        assert_eq!(place::host_of(&public_api()), "github");
+    }
 }

@@ -1,20 +1,21 @@
-//! Where a comment goes: which host, which repository, which number. Decided without a request.
+//! Where a comment goes: the repository and the number, derived from the recognition without a request.
 
 use std::fmt;
 
 use url::Url;
 
 use super::super::PublishError;
+use super::reason::GiveUpReason;
 use super::refusal::never;
 use crate::domain::{Contribution, Kind, Recognition};
 use crate::runtime;
 
-/// A repository's full name, `owner/name`, that can stand in a path as it is.
+/// A repository's full name, `owner/name`, safe to put into a URL's path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct RepositoryName(String);
 
 impl RepositoryName {
-    /// Two parts of letters, digits, `-`, `_` and `.`, neither of which is a step in a path.
+    /// Takes two parts of letters, digits, `-`, `_` and `.`; neither may be `.` or `..`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let sound = |part: &str| {
             (1..=100).contains(&part.len())
@@ -33,7 +34,7 @@ impl fmt::Display for RepositoryName {
     }
 }
 
-/// A pull request or issue that can be commented on, as far as its contribution tells.
+/// A pull request or issue to comment on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) repository: RepositoryName,
@@ -42,21 +43,22 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where the recognition's comment goes; `host` is the one that the API belongs to.
+    /// Where the recognition's comment goes, and the contribution that reached the milestone; `host` is the
+    /// host that the API belongs to.
     pub(super) fn of<'a>(
         recognition: &'a Recognition,
         host: &str,
     ) -> Result<(Self, &'a Contribution), PublishError> {
-        let nothing = |why| never("nothing_to_comment_on", why);
+        let nothing = |why| never(GiveUpReason::NothingToCommentOn, why);
         let contribution = recognition.contribution.as_ref();
         let contribution = contribution
             .ok_or_else(|| nothing("the contribution that reached the milestone is not known"))?;
         if contribution.private {
-            return Err(never("private", "the contribution is private or confidential"));
+            return Err(never(GiveUpReason::Private, "the contribution is private or confidential"));
         }
         let id = contribution.id.as_str();
         if id.starts_with("api:") {
-            return Err(nothing("the API reached the milestone"));
+            return Err(nothing("a contribution through the API reached the milestone"));
         }
         if contribution.kind != Kind::PULL_REQUEST && contribution.kind != Kind::ISSUE {
             return Err(nothing("only pull requests and issues are commented on"));
@@ -64,9 +66,9 @@ impl Place {
         let mut parts = id.rsplitn(4, ':');
         let (number, kind, repository_id, of) = (parts.next(), parts.next(), parts.next(), parts.next());
         if of != Some(host) {
-            let why =
-                format!("the contribution is on {}, the API is that of {host}", of.unwrap_or("no host"));
-            return Err(never("other_host", why));
+            let on = of.unwrap_or("no host");
+            let why = format!("the contribution is on {on}, the configured GitHub API belongs to {host}");
+            return Err(never(GiveUpReason::OtherHost, why));
         }
         let (Some(number), Some(repository_id)) = (number.and_then(digits), repository_id.and_then(digits))
         else {
@@ -76,22 +78,23 @@ impl Place {
             return Err(nothing("the contribution's id is of another kind"));
         }
         let repository = contribution.repository.as_deref().and_then(RepositoryName::parse);
-        let repository = repository
-            .ok_or_else(|| never("repository_unknown", "the repository has no name as owner/name"))?;
+        let repository = repository.ok_or_else(|| {
+            never(GiveUpReason::RepositoryUnknown, "the repository's name is not owner/name")
+        })?;
         let place = Self { repository, repository_id, number };
         Ok((place, contribution))
     }
 }
 
-/// A number as the host writes it: digits, no sign.
+/// A number of digits alone: `parse` would also take a sign.
 fn digits(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// The host, as contributors and contributions name it, that an API's address belongs to.
+/// The host that an API's base URL belongs to, as in contributors' and contributions' ids.
 ///
 /// `api.github.com` is `github`; Enterprise Server's `https://HOST/api/v3` is `HOST`; with data residency
-/// `api.SUBDOMAIN.ghe.com` is `SUBDOMAIN.ghe.com`. An API on this machine stands in for `github`.
+/// `api.SUBDOMAIN.ghe.com` is `SUBDOMAIN.ghe.com`. A loopback address is a test server for `github`.
 pub(super) fn host_of(api: &Url) -> String {
     let name = api.host_str().unwrap_or_default();
     if runtime::is_loopback(api) || name == "api.github.com" {

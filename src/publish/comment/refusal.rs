@@ -1,4 +1,4 @@
-//! What it means when GitHub says no: for this recognition, and for how long.
+//! Why a request to GitHub failed, and what that means for the recognition.
 
 use std::time::Duration;
 
@@ -6,101 +6,130 @@ use http::StatusCode;
 use octocrab::GitHubError;
 
 use super::super::PublishError;
-use super::github::Failure;
+use super::reason::GiveUpReason;
 use crate::domain::Moment;
 
-/// GitHub's limits reset every hour; no wait is believed to be longer than this.
+/// GitHub's limits reset every hour; a longer wait is cut to this.
 const LONGEST_WAIT: Duration = Duration::from_hours(2);
-/// How long to wait for an operator to mend a credential before it is tried again.
-pub(super) const MEND: Duration = Duration::from_mins(5);
+/// How long to wait for an operator to fix a credential before it is tried again.
+const CREDENTIAL_RETRY: Duration = Duration::from_mins(5);
 
-pub(super) fn down_until_mended(why: impl Into<String>) -> PublishError {
-    PublishError::Down { why: why.into(), after: Some(MEND) }
+/// Why there is no answer to use.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// No connection was made.
+    Unreachable(String),
+    /// A connection was made and no complete answer came: the request may have been carried out.
+    Unanswered(String),
+    /// The answer is not what GitHub documents.
+    Malformed(String),
+    /// GitHub redirects to another address, which is not followed.
+    Moved,
+    /// GitHub answered with an error.
+    Refused(Box<GitHubError>),
+    /// Where the request was made, its failure was classified.
+    Classified(PublishError),
 }
 
-pub(super) fn never(reason: &'static str, why: impl Into<String>) -> PublishError {
+/// A credential that does not work: every recognition waits until an operator fixes it.
+pub(super) fn down_until_fixed(why: impl Into<String>) -> PublishError {
+    PublishError::Down { why: why.into(), after: Some(CREDENTIAL_RETRY) }
+}
+
+pub(super) fn never(reason: GiveUpReason, why: impl Into<String>) -> PublishError {
     PublishError::Never { reason, why: why.into() }
 }
 
 impl Failure {
-    pub(super) fn refused_with(&self, status: StatusCode) -> bool {
+    pub(super) fn never(reason: GiveUpReason, why: impl Into<String>) -> Self {
+        Self::Classified(never(reason, why))
+    }
+
+    pub(super) fn down_until_fixed(why: impl Into<String>) -> Self {
+        Self::Classified(down_until_fixed(why))
+    }
+
+    pub(super) fn has_status(&self, status: StatusCode) -> bool {
         matches!(self, Self::Refused(error) if error.status_code == status)
     }
 
-    /// What this means for the recognition. `backoff` is the wait where GitHub sets a limit without a time.
-    pub(super) fn judge(self, now: Moment, backoff: Duration) -> PublishError {
+    /// What this means for the recognition. `backoff` is the wait at a limit for which GitHub sets no time.
+    pub(super) fn classify(self, now: Moment, backoff: Duration) -> PublishError {
         match self {
             Self::Unreachable(why) => PublishError::Down { why, after: None },
             Self::Unanswered(why) | Self::Malformed(why) => PublishError::Later { why },
             Self::Moved => PublishError::Later {
-                why: "GitHub sends us elsewhere; the repository was perhaps just renamed".to_owned(),
+                why: "GitHub redirects to another address; perhaps the repository was just renamed"
+                    .to_owned(),
             },
-            Self::Refused(error) => judge_refusal(&error, now, backoff),
-            Self::Told(error) => error,
+            Self::Refused(error) => classify_error(&error, now, backoff),
+            Self::Classified(error) => error,
         }
     }
 }
 
-fn judge_refusal(error: &GitHubError, now: Moment, backoff: Duration) -> PublishError {
-    if let Some(limit) = limited(error, now) {
+fn classify_error(error: &GitHubError, now: Moment, backoff: Duration) -> PublishError {
+    if let Some(limit) = rate_limit(error, now) {
         let wait = match limit {
-            Limit::For(time) => time,
-            Limit::Unsaid => backoff,
+            RateLimit::For(time) => time,
+            RateLimit::WithoutTime => backoff,
         };
         return PublishError::Down {
-            why: format!("GitHub's rate limit: {}", said(error)),
+            why: format!("GitHub's rate limit: {}", message_of(error)),
             after: Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT)),
         };
     }
-    let why = format!("GitHub answered {}: {}", error.status_code.as_u16(), said(error));
+    let why = format!("GitHub answered {}: {}", error.status_code.as_u16(), message_of(error));
     match error.status_code.as_u16() {
-        401 => down_until_mended(format!(
+        401 => down_until_fixed(format!(
             "the token is wrong or expired, or the App's id or key is wrong: {}",
-            said(error)
+            message_of(error)
         )),
-        403 => judge_forbidden(error, why),
-        404 => match too_narrow(error) {
-            Some(why) => never("missing_permission", why),
-            None => never("not_found", why),
+        403 => classify_forbidden(error, why),
+        404 => match missing_scope(error) {
+            Some(why) => never(GiveUpReason::MissingPermission, why),
+            None => never(GiveUpReason::NotFound, why),
         },
-        410 => never("gone", why),
-        422 => never("unprocessable", why),
+        410 => never(GiveUpReason::Gone, why),
+        422 => never(GiveUpReason::Unprocessable, why),
         503 => PublishError::Down { why, after: retry_after(error).map(|after| after.min(LONGEST_WAIT)) },
         408 | 500..=599 => PublishError::Later { why },
-        _ => never("refused", why),
+        _ => never(GiveUpReason::Refused, why),
     }
 }
 
-/// A 403 that is no limit.
-fn judge_forbidden(error: &GitHubError, why: String) -> PublishError {
+/// Classifies a 403 that is not a rate limit.
+fn classify_forbidden(error: &GitHubError, why: String) -> PublishError {
     let message = error.message.to_ascii_lowercase();
     // https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api#authenticating-with-saml-sso
     if header_of(error, "x-github-sso").is_some() || message.contains("saml") {
         let why =
-            "the organisation wants single sign-on: authorise the token for it in the account's settings";
-        return never("sso_required", why);
+            "the organisation uses single sign-on: authorise the token for it in the account's settings";
+        return never(GiveUpReason::SsoRequired, why);
     }
     // https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible
     if message.contains("resource not accessible by") {
         let missing = header_of(error, "x-accepted-github-permissions").filter(|missing| !missing.is_empty());
         let missing = missing.unwrap_or("issues=write or pull_requests=write");
-        return never("missing_permission", format!("the credential lacks {missing}: {}", said(error)));
+        let why = format!("the credential lacks {missing}: {}", message_of(error));
+        return never(GiveUpReason::MissingPermission, why);
     }
-    if let Some(why) = too_narrow(error) {
-        return never("missing_permission", why);
+    if let Some(why) = missing_scope(error) {
+        return never(GiveUpReason::MissingPermission, why);
     }
-    if message.contains("is locked") {
-        never("locked", why)
+    let reason = if message.contains("is locked") {
+        GiveUpReason::Locked
     } else if message.contains("archived") {
-        never("archived", why)
+        GiveUpReason::Archived
     } else {
-        never("forbidden", why)
-    }
+        GiveUpReason::Forbidden
+    };
+    never(reason, why)
 }
 
-/// A classic token says its scopes with every answer; GitHub may answer 404 for one that is missing.
+/// GitHub sends a classic token's scopes with every answer, and may answer 404 where a scope is missing.
 /// <https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/scopes-for-oauth-apps>
-fn too_narrow(error: &GitHubError) -> Option<String> {
+fn missing_scope(error: &GitHubError) -> Option<String> {
     let scopes = header_of(error, "x-oauth-scopes")?;
     (!may_comment(scopes)).then(|| format!("the token's scopes are [{scopes}]; it lacks public_repo"))
 }
@@ -111,38 +140,38 @@ pub(super) fn may_comment(scopes: &str) -> bool {
     scopes.any(|scope| scope == "repo" || scope == "public_repo")
 }
 
-/// How long GitHub wants to be left alone.
-enum Limit {
+/// How long GitHub asks for no requests.
+enum RateLimit {
     For(Duration),
-    Unsaid,
+    WithoutTime,
 }
 
-/// Whether this is a limit: the primary one, or a secondary one.
+/// The primary or a secondary rate limit, if the answer is one.
 /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
-fn limited(error: &GitHubError, now: Moment) -> Option<Limit> {
+fn rate_limit(error: &GitHubError, now: Moment) -> Option<RateLimit> {
     let status = error.status_code;
     let message = error.message.to_ascii_lowercase();
-    let said = retry_after(error).map(Limit::For);
+    let retry_after = retry_after(error).map(RateLimit::For);
     if status == StatusCode::UNPROCESSABLE_ENTITY {
-        // GitHub's word for comments that come too fast, among what it calls invalid.
+        // Comments that come too fast get 422, as invalid ones do; only the text differs.
         let details = error.errors.iter().flatten().map(ToString::to_string);
-        let quick = details.chain([message]).any(|text| text.contains("too quickly"));
-        return quick.then(|| said.unwrap_or(Limit::Unsaid));
+        let too_fast = details.chain([message]).any(|text| text.contains("too quickly"));
+        return too_fast.then(|| retry_after.unwrap_or(RateLimit::WithoutTime));
     }
     if status != StatusCode::FORBIDDEN && status != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
-    if said.is_some() {
-        return said;
+    if retry_after.is_some() {
+        return retry_after;
     }
     if header_of(error, "x-ratelimit-remaining") == Some("0")
         && let Some(reset) = error.rate_limit_reset_at()
     {
-        return Some(Limit::For((reset - now).to_std().unwrap_or_default()));
+        return Some(RateLimit::For((reset - now).to_std().unwrap_or_default()));
     }
     let named = ["secondary rate limit", "abuse detection", "rate limit exceeded"];
     let limited = status == StatusCode::TOO_MANY_REQUESTS || named.iter().any(|name| message.contains(name));
-    limited.then_some(Limit::Unsaid)
+    limited.then_some(RateLimit::WithoutTime)
 }
 
 fn retry_after(error: &GitHubError) -> Option<Duration> {
@@ -154,8 +183,8 @@ fn header_of<'a>(error: &'a GitHubError, name: &str) -> Option<&'a str> {
     error.headers.as_ref()?.get(name)?.to_str().ok()
 }
 
-/// GitHub's message in one line, cut: a proxy before it may answer with a whole page.
-fn said(error: &GitHubError) -> String {
+/// GitHub's message in one line of at most 300 characters: a proxy may answer with a whole page.
+fn message_of(error: &GitHubError) -> String {
     let details = error.errors.iter().flatten().map(ToString::to_string);
     let all = std::iter::once(error.message.clone()).chain(details).collect::<Vec<_>>().join("; ");
     let line = all.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -2,18 +2,19 @@
 
 use std::fmt::Write as _;
 
+use crate::config::COMMENT_TEMPLATE;
 use crate::domain::Contribution;
 
-/// GitHub refuses a longer comment; the marker has its place beside the text.
+/// The longest text: with the marker it stays below the 65,536 characters that GitHub accepts.
 const LONGEST_TEXT: usize = 60_000;
-/// The longest title that is ever filled in, in characters, as the domain keeps it.
+/// The longest title, in characters: the domain cuts longer ones.
 const LONGEST_TITLE: usize = 500;
-/// Shows nothing, and keeps GitHub from seeing a mention, a reference or a link in what stands around it.
+/// A zero-width space: invisible, and it stops GitHub from finding a mention, a reference or a link.
 const BREAK: char = '\u{200b}';
 
-/// A template that was checked: it mentions nobody but the contributor, whatever it is filled with.
+/// A checked template: it mentions the contributor and no one else, whatever the values are.
 #[derive(Clone, Debug)]
-pub(super) struct Template(Vec<Part>);
+pub struct Template(Vec<Part>);
 
 #[derive(Clone, Debug)]
 enum Part {
@@ -32,17 +33,22 @@ enum Slot {
 }
 
 impl Slot {
-    const ALL: [(&'static str, Self); 6] = [
-        ("contributor", Self::Contributor),
-        ("milestone", Self::Milestone),
-        ("tally", Self::Tally),
-        ("title", Self::Title),
-        ("kind", Self::Kind),
-        ("repository", Self::Repository),
-    ];
+    const ALL: [Self; 6] =
+        [Self::Contributor, Self::Milestone, Self::Tally, Self::Title, Self::Kind, Self::Repository];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Contributor => "contributor",
+            Self::Milestone => "milestone",
+            Self::Tally => "tally",
+            Self::Title => "title",
+            Self::Kind => "kind",
+            Self::Repository => "repository",
+        }
+    }
 }
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 #[derive(Clone, Debug)]
 pub(super) struct Values<'a> {
     pub(super) contributor: Addressed<'a>,
@@ -56,25 +62,33 @@ pub(super) struct Values<'a> {
 /// How the contributor is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addressed<'a> {
-    /// With a mention, which tells them.
+    /// With a mention, which notifies them.
     Mention(&'a str),
     /// By name alone.
     Name(&'a str),
 }
 
+impl Default for Template {
+    /// [`COMMENT_TEMPLATE`].
+    #[expect(clippy::expect_used, reason = "a constant, parsed by a test below")]
+    fn default() -> Self {
+        Self::parse(COMMENT_TEMPLATE).expect("the default template is valid")
+    }
+}
+
 impl Template {
-    /// Reads a template, or says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Parses a template; the error names the fault.
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("the comment would be empty".to_owned());
         }
         if text.contains("<!--") {
-            return Err("no HTML comments: one of them marks what plaudit wrote".to_owned());
+            return Err("it has an HTML comment; plaudit marks its own comments with one".to_owned());
         }
         let template = Self(split(text)?);
         template.mentions_only_the_contributor()?;
         if template.render(&longest_values()).chars().count() > LONGEST_TEXT {
-            return Err(format!("filled in it could be longer than {LONGEST_TEXT} characters"));
+            return Err(format!("with the longest values it would have more than {LONGEST_TEXT} characters"));
         }
         Ok(template)
     }
@@ -92,7 +106,7 @@ impl Template {
                     }
                     Addressed::Name(name) => text.push_str(&harmless(name)),
                 },
-                // Writing to a text cannot fail.
+                // Writing to a String cannot fail.
                 Part::Slot(Slot::Milestone) => drop(write!(text, "{}", values.milestone)),
                 Part::Slot(Slot::Tally) => drop(write!(text, "{}", values.tally)),
                 Part::Slot(Slot::Title) => text.push_str(&harmless(&Contribution::clip_title(values.title))),
@@ -103,15 +117,15 @@ impl Template {
         text
     }
 
-    /// Refuses an `@` that would mention somebody, and a mention of the contributor that would run on into
-    /// another name (`{contributor}x`) or would be none (`x{contributor}`).
+    /// Refuses an `@` that would mention another account, and a mention of the contributor that would become
+    /// another name (`{contributor}x`) or no mention (`x{contributor}`).
     fn mentions_only_the_contributor(&self) -> Result<(), String> {
         let mut before = None;
         let mut parts = self.0.iter().peekable();
         while let Some(part) = parts.next() {
             match part {
                 Part::Text(text) => {
-                    mentions_nobody(text, parts.peek().is_some())?;
+                    check_own_text(text, parts.peek().is_some())?;
                     before = text.chars().next_back();
                 }
                 Part::Slot(slot) => {
@@ -124,8 +138,7 @@ impl Template {
                         |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "_-/@".contains(c));
                     if *slot == Slot::Contributor && (joined(before) || joined(after)) {
                         return Err(
-                            "{contributor} is a mention: put a space or a sign of punctuation on both \
-                                    sides of it"
+                            "{contributor} becomes a mention: put a space or punctuation before and after it"
                                 .to_owned(),
                         );
                     }
@@ -137,12 +150,7 @@ impl Template {
     }
 }
 
-/// Whether a template can be used; else what is wrong with it.
-pub fn check_template(text: &str) -> Result<(), String> {
-    Template::parse(text).map(drop)
-}
-
-/// Own text and placeholders, in their order.
+/// The template's own text and its placeholders, in order.
 fn split(mut text: &str) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     while let Some(at) = text.find(['{', '}']) {
@@ -153,11 +161,11 @@ fn split(mut text: &str) -> Result<Vec<Part>, String> {
         let (name, after) = rest
             .strip_prefix('{')
             .and_then(|rest| rest.split_once('}'))
-            .ok_or("a brace that opens or closes no placeholder")?;
-        let slot = Slot::ALL.into_iter().find(|(word, _)| *word == name);
-        let (_, slot) = slot.ok_or_else(|| {
-            let known = Slot::ALL.map(|(word, _)| format!("{{{word}}}")).join(", ");
-            format!("{{{}}} is no placeholder; there are {known}", name.escape_debug())
+            .ok_or("it has a brace without a placeholder")?;
+        let slot = Slot::ALL.into_iter().find(|slot| slot.name() == name);
+        let slot = slot.ok_or_else(|| {
+            let known = Slot::ALL.map(|slot| format!("{{{}}}", slot.name())).join(", ");
+            format!("{{{}}} is no placeholder; the placeholders are {known}", name.escape_debug())
         })?;
         parts.push(Part::Slot(slot));
         text = after;
@@ -168,8 +176,8 @@ fn split(mut text: &str) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-/// Refuses `@name` in own text. An address such as `help@example.org` mentions nobody.
-fn mentions_nobody(text: &str, slot_follows: bool) -> Result<(), String> {
+/// Refuses `@name` in the template's own text. An address such as `help@example.org` is no mention.
+fn check_own_text(text: &str, slot_follows: bool) -> Result<(), String> {
     let mut before = None;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -179,7 +187,7 @@ fn mentions_nobody(text: &str, slot_follows: bool) -> Result<(), String> {
         };
         let in_a_word = before.is_some_and(|c: char| c.is_alphanumeric() || c == '_');
         if c == '@' && names && !in_a_word {
-            return Err("it mentions somebody with @; only {contributor} may be mentioned".to_owned());
+            return Err("it mentions an account with @; only {contributor} may be mentioned".to_owned());
         }
         before = Some(c);
     }
@@ -199,13 +207,13 @@ fn longest_values() -> Values<'static> {
     }
 }
 
-/// A payload's text as plain text on GitHub, in one line: no Markdown, no HTML, no mention, no reference to
-/// an issue, no link, no change of the writing direction.
+/// Escapes a payload's text so that GitHub shows it as plain text in one line: no Markdown, no HTML, no
+/// mention, no reference to an issue, no link, no change of the writing direction.
 ///
-/// A backslash takes the meaning from every sign of ASCII punctuation
-/// (<https://github.github.com/gfm/#backslash-escapes>). GitHub finds mentions, references and links in the
-/// text *after* Markdown was read, where no backslash is left: an invisible break parts those.
-pub(super) fn harmless(text: &str) -> String {
+/// A backslash escapes every character of ASCII punctuation
+/// (<https://github.github.com/gfm/#backslash-escapes>). GitHub searches for mentions, references and links
+/// *after* it has processed Markdown, where the backslashes are gone: a [`BREAK`] interrupts those.
+fn harmless(text: &str) -> String {
     let text = one_line(text);
     let mut safe = String::with_capacity(text.len() * 2);
     let mut word = String::new();
@@ -217,7 +225,7 @@ pub(super) fn harmless(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            // Mathematics begins at a dollar sign even behind a backslash; GitHub's documentation advises this.
+            // A dollar sign begins mathematics even after a backslash; GitHub's documentation advises a span.
             '$' => safe.push_str("<span>$</span>"),
             '@' | '#' => safe.extend(['\\', c, BREAK]),
             ':' if chars.peek() == Some(&'/') => safe.extend(['\\', c, BREAK]),
@@ -235,16 +243,16 @@ pub(super) fn harmless(text: &str) -> String {
     safe
 }
 
-/// Runs of white space and control characters become one space; what turns the writing direction, or shows
-/// nothing at all, is left out.
+/// Replaces each run of white space and control characters by one space, and removes characters that are
+/// invisible or change the writing direction.
 fn one_line(text: &str) -> String {
-    let unseen = |c: char| {
+    let invisible = |c: char| {
         matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'
             | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
     };
     let spaced = text
         .chars()
-        .filter(|&c| !unseen(c))
+        .filter(|&c| !invisible(c))
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect::<String>();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -315,15 +323,11 @@ mod tests {
             "{contributor}-san",
             "<!-- x",
         ] {
-            assert!(check_template(text).is_err(), "{text:?}");
+            assert!(Template::parse(text).is_err(), "{text:?}");
         }
-        assert!(check_template(&"{title}".repeat(100)).is_err());
-        for text in [
-            crate::config::COMMENT_TEMPLATE,
-            "**{contributor}**, thanks! Ask help@example.org.",
-            "{contributor}",
-        ] {
-            assert_eq!(check_template(text), Ok(()), "{text:?}");
+        assert!(Template::parse(&"{title}".repeat(100)).is_err());
+        for text in [COMMENT_TEMPLATE, "**{contributor}**, thanks! Ask help@example.org.", "{contributor}"] {
+            assert_eq!(Template::parse(text).map(drop), Ok(()), "{text:?}");
         }
     }
 

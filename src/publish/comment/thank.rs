@@ -1,20 +1,33 @@
-//! One comment: everything that speaks against it is looked up, and then it is written.
+//! Writes one comment, after GitHub was asked whether it may be written.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::credential::{Account, Credential};
-use super::github::{Answer, Ask, Failure};
+use super::github::{Answer, Ask};
 use super::place::{Place, RepositoryName};
-use super::refusal::never;
+use super::reason::GiveUpReason;
+use super::refusal::Failure;
 use super::template::{Addressed, Values};
-use super::{Comments, LOOKING, PATIENCE};
+use super::{Comments, PRECHECK_TIMEOUT, REQUEST_TIMEOUT};
 use crate::domain::{Contribution, Kind, Recognition, RecognitionId};
 use crate::runtime::stop_point;
 
+/// What GitHub says before the comment is written.
+enum Precheck {
+    /// A comment of ours has the recognition's marker.
+    AlreadyWritten,
+    Write {
+        /// The repository's present name.
+        repository: RepositoryName,
+        /// Who opened the pull request or issue; absent for a deleted account.
+        author: Option<Account>,
+    },
+}
+
 impl Comments {
-    /// Looks, and then writes, unless something speaks against it or it was written before.
+    /// Writes the comment, unless a check forbids it or it was written before.
     pub(super) async fn thank(
         &self,
         recognition: &Recognition,
@@ -23,10 +36,13 @@ impl Comments {
     ) -> Result<(), Failure> {
         let marker = marker(&recognition.id);
         let slow = |_| Failure::Unanswered("GitHub takes too long over one comment".to_owned());
-        let looking = self.look(place, &marker);
-        let Some((repository, author)) = tokio::time::timeout(LOOKING, looking).await.map_err(slow)?? else {
-            tracing::info!(recognition = %recognition.id, "the comment for {} stands already", recognition.id);
-            return Ok(());
+        let precheck = tokio::time::timeout(PRECHECK_TIMEOUT, self.precheck(place, &marker)).await;
+        let (repository, author) = match precheck.map_err(slow)?? {
+            Precheck::Write { repository, author } => (repository, author),
+            Precheck::AlreadyWritten => {
+                tracing::info!(recognition = %recognition.id, "the comment for {} was already written", recognition.id);
+                return Ok(());
+            }
         };
         let text = self.template.render(&Values {
             contributor: addressed(contribution, author.as_ref()),
@@ -40,20 +56,15 @@ impl Comments {
         let path = format!("/repos/{repository}/issues/{}/comments", place.number);
         stop_point("before-comment").await;
         let writing = self.ask(&place.repository, Ask::Post(&path, &body));
-        tokio::time::timeout(PATIENCE, writing).await.map_err(slow)??;
+        tokio::time::timeout(REQUEST_TIMEOUT, writing).await.map_err(slow)??;
         stop_point("after-comment").await;
         Ok(())
     }
 
-    /// The repository's present name and the author of the pull request or issue; nothing if it was thanked
-    /// already.
-    async fn look(
-        &self,
-        place: &Place,
-        marker: &str,
-    ) -> Result<Option<(RepositoryName, Option<Account>)>, Failure> {
-        let repository = self.visit(place).await?;
-        let author = self.greet(place, &repository).await?;
+    /// Asks for the repository, the pull request or issue, and every comment on it.
+    async fn precheck(&self, place: &Place, marker: &str) -> Result<Precheck, Failure> {
+        let repository = self.check_repository(place).await?;
+        let author = self.check_issue(place, &repository).await?;
         for page in 1_u32.. {
             let path =
                 format!("/repos/{repository}/issues/{}/comments?per_page=100&page={page}", place.number);
@@ -62,47 +73,54 @@ impl Comments {
                 if comment.body.as_deref().is_some_and(|body| body.contains(marker))
                     && self.is_ours(&comment).await?
                 {
-                    return Ok(None);
+                    return Ok(Precheck::AlreadyWritten);
                 }
             }
             if !answer.has_next_page() {
                 break;
             }
         }
-        Ok(Some((repository, author)))
+        Ok(Precheck::Write { repository, author })
     }
 
-    /// The repository is the one that was contributed to, public, and can be written to.
-    async fn visit(&self, place: &Place) -> Result<RepositoryName, Failure> {
+    /// Checks that the name still belongs to the repository that was contributed to, and that it is public
+    /// and not archived; returns its present name.
+    async fn check_repository(&self, place: &Place) -> Result<RepositoryName, Failure> {
         let path = format!("/repos/{}", place.repository);
         let found = self.ask(&place.repository, Ask::GetRenamed(&path)).await?;
         let found: Repository = found.read()?;
-        let told = |reason, why: &str| Err(Failure::Told(never(reason, why)));
         if found.id != place.repository_id {
-            return told("repository_changed", "another repository has its name now");
+            let why = "another repository has its name now";
+            return Err(Failure::never(GiveUpReason::RepositoryChanged, why));
         }
         if found.private {
-            return told("private", "the repository is private");
+            return Err(Failure::never(GiveUpReason::Private, "the repository is private"));
         }
         if found.archived {
-            return told("archived", "the repository is archived");
+            return Err(Failure::never(GiveUpReason::Archived, "the repository is archived"));
         }
-        RepositoryName::parse(&found.full_name)
-            .ok_or_else(|| Failure::Malformed("GitHub's name of the repository is none".to_owned()))
+        RepositoryName::parse(&found.full_name).ok_or_else(|| {
+            Failure::Malformed("the repository's name in GitHub's answer is not owner/name".to_owned())
+        })
     }
 
-    /// The pull request or issue is still there and open to comments; answers its author.
-    async fn greet(&self, place: &Place, repository: &RepositoryName) -> Result<Option<Account>, Failure> {
+    /// Checks that the pull request or issue is still there and not locked; returns its author.
+    async fn check_issue(
+        &self,
+        place: &Place,
+        repository: &RepositoryName,
+    ) -> Result<Option<Account>, Failure> {
         let path = format!("/repos/{repository}/issues/{}", place.number);
         let found = self.ask(&place.repository, Ask::Get(&path)).await;
         let found: Issue = match found {
             Err(Failure::Moved) => {
-                return Err(Failure::Told(never("transferred", "the issue is in another repository now")));
+                let why = "the issue was moved to another repository";
+                return Err(Failure::never(GiveUpReason::Transferred, why));
             }
             answer => answer?.read()?,
         };
         if found.locked {
-            return Err(Failure::Told(never("locked", "the conversation is locked")));
+            return Err(Failure::never(GiveUpReason::Locked, "the conversation is locked"));
         }
         Ok(found.user)
     }
@@ -110,9 +128,9 @@ impl Comments {
     /// Whether a comment was written with the configured credential.
     async fn is_ours(&self, comment: &Comment) -> Result<bool, Failure> {
         Ok(match &self.credential {
-            Credential::Token { token, me } => {
-                let me = Credential::me(&self.api, token, me).await?;
-                comment.user.as_ref().is_some_and(|user| user.id == me.id)
+            Credential::Token { token, account } => {
+                let own = Credential::account(&self.api, token, account).await?;
+                comment.user.as_ref().is_some_and(|user| user.id == own.id)
             }
             Credential::App(app) => {
                 let by_app = comment.performed_via_github_app.as_ref().is_some_and(|by| by.id == app.id);
@@ -121,12 +139,12 @@ impl Comments {
         })
     }
 
-    /// Asks with a token that may speak in `repository`; with a new one, once, where the old is no longer taken.
+    /// Sends a request about `repository`; once more with a new token, if GitHub rejects an App's token.
     async fn ask(&self, repository: &RepositoryName, ask: Ask<'_>) -> Result<Answer, Failure> {
         let bearer = self.credential.bearer(&self.api, repository).await?;
         match self.api.send(ask, &bearer).await {
-            Err(failure) if failure.refused_with(http::StatusCode::UNAUTHORIZED) => {
-                if !self.credential.renewable(repository, &bearer).await {
+            Err(failure) if failure.has_status(http::StatusCode::UNAUTHORIZED) => {
+                if !self.credential.discard(repository, &bearer).await {
                     return Err(failure);
                 }
                 let renewed = self.credential.bearer(&self.api, repository).await?;
@@ -164,17 +182,17 @@ struct ById {
     id: u64,
 }
 
-/// The hidden text by which a comment is known again. Nothing in an id can end it.
+/// An HTML comment, which GitHub does not show, that names the recognition. No id can end it early.
 fn marker(id: &RecognitionId) -> String {
-    /// What stands bare: all that ids of accounts are made of.
+    /// Not percent-encoded: the characters of account ids.
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b':').remove(b'-').remove(b'.').remove(b'_');
-    // Two hyphens in a row may not stand in a comment of HTML.
+    // An HTML comment must not contain two hyphens in a row.
     let id = utf8_percent_encode(id.as_str(), KEPT).to_string().replace("--", "-%2D");
     format!("<!-- plaudit:{id} -->")
 }
 
-/// How the contributor is named: with a mention if the author of the pull request or issue still is the
-/// account that was counted. A login can change hands.
+/// Mentions the contributor only if the account that was counted is still the author: a login can pass to
+/// another person.
 fn addressed<'a>(contribution: &'a Contribution, author: Option<&'a Account>) -> Addressed<'a> {
     let login = contribution.contributor.login();
     let same = |author: &&Account| {
@@ -186,7 +204,7 @@ fn addressed<'a>(contribution: &'a Contribution, author: Option<&'a Account>) ->
     }
 }
 
-/// A name that GitHub gives to an account of a person.
+/// Whether GitHub gives such a login to a person's account.
 fn is_login(text: &str) -> bool {
     (1..=39).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }

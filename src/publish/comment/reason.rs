@@ -1,0 +1,107 @@
+//! Why a recognition can never be commented on.
+
+use std::fmt;
+
+/// Why a recognition is given up at a destination: trying again would change nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is explained, for users too, by `GiveUpReason::meaning`")]
+pub enum GiveUpReason {
+    NothingToCommentOn,
+    Private,
+    OtherHost,
+    RepositoryUnknown,
+    RepositoryChanged,
+    Transferred,
+    Locked,
+    Archived,
+    NotFound,
+    NotInstalled,
+    Gone,
+    Unprocessable,
+    MissingPermission,
+    SsoRequired,
+    Forbidden,
+    Refused,
+}
+
+impl GiveUpReason {
+    /// Every reason.
+    pub const ALL: [Self; 16] = [
+        Self::NothingToCommentOn,
+        Self::Private,
+        Self::OtherHost,
+        Self::RepositoryUnknown,
+        Self::RepositoryChanged,
+        Self::Transferred,
+        Self::Locked,
+        Self::Archived,
+        Self::NotFound,
+        Self::NotInstalled,
+        Self::Gone,
+        Self::Unprocessable,
+        Self::MissingPermission,
+        Self::SsoRequired,
+        Self::Forbidden,
+        Self::Refused,
+    ];
+
+    /// The code in the store, answers, logs, metrics and `docs/comments.md`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NothingToCommentOn => "nothing_to_comment_on",
+            Self::Private => "private",
+            Self::OtherHost => "other_host",
+            Self::RepositoryUnknown => "repository_unknown",
+            Self::RepositoryChanged => "repository_changed",
+            Self::Transferred => "transferred",
+            Self::Locked => "locked",
+            Self::Archived => "archived",
+            Self::NotFound => "not_found",
+            Self::NotInstalled => "not_installed",
+            Self::Gone => "gone",
+            Self::Unprocessable => "unprocessable",
+            Self::MissingPermission => "missing_permission",
+            Self::SsoRequired => "sso_required",
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The code's meaning, in a sentence.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NothingToCommentOn => {
+                "a push or the API reached the milestone, or after a crash the contribution is not known"
+            }
+            Self::Private => {
+                "the contribution is private or confidential, or the repository has become private"
+            }
+            Self::OtherHost => "the contribution is on another host than `PLAUDIT_GITHUB_API`",
+            Self::RepositoryUnknown => "the contribution's repository is not named as `owner/name`",
+            Self::RepositoryChanged => "another repository has that name now",
+            Self::Transferred => "the issue was moved to another repository",
+            Self::Locked => "the conversation is locked",
+            Self::Archived => "the repository is archived",
+            Self::NotFound => "404: deleted, or not visible to the credential",
+            Self::NotInstalled => "the App is not installed in that repository",
+            Self::Gone => "410: deleted, or the repository has no issues",
+            Self::Unprocessable => "422: GitHub rejects this comment",
+            Self::MissingPermission => {
+                "the credential may not comment; the log names the permission or scope"
+            }
+            Self::SsoRequired => "the organisation uses single sign-on",
+            Self::Forbidden => {
+                "another 403; the log has GitHub's message: a blocked account, an allow list of addresses, a suspended installation"
+            }
+            Self::Refused => "any other answer that waiting does not change",
+        }
+    }
+}
+
+impl fmt::Display for GiveUpReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
