@@ -1,4 +1,4 @@
-//! Recognitions on this machine: in the log. The list and the event stream read the store themselves.
+//! Recognitions in this instance's log. The list and the event stream read the store.
 
 use async_trait::async_trait;
 
@@ -15,7 +15,7 @@ impl Publisher for Local {
         Destination::Local
     }
 
-    /// The outbox says in the log what it has published, wherever: here that is all there is to do.
+    /// Does nothing: the outbox logs every recognition that it has published.
     async fn publish(&self, _recognition: &Recognition) -> Result<(), PublishError> {
         Ok(())
     }

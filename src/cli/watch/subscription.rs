@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::{Consumer, Fate, pause};
-use crate::publish::pubsub::{credentials, emulator_endpoint, present};
+use crate::publish::pubsub::{check_credentials, credentials, emulator_endpoint};
 
 /// How many messages the server hands out ahead. They are handed back at the end, which counts as an
 /// attempt to deliver them, so no more than are soon needed.
@@ -39,7 +39,7 @@ type Received = google_cloud_pubsub::Result<(Message, Handler)>;
 
 pub(super) async fn consume(name: &str, emulator: Option<&str>, consumer: Consumer) -> anyhow::Result<()> {
     let credentials = credentials(emulator)?;
-    present(&credentials, Instant::now() + CREDENTIALS).await?;
+    check_credentials(&credentials, Instant::now() + CREDENTIALS).await?;
     let mut builder = Subscriber::builder().with_credentials(credentials);
     if let Some(host) = emulator {
         builder = builder.with_endpoint(emulator_endpoint(host));
