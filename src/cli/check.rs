@@ -1,4 +1,4 @@
-//! `plaudit check`: is everything as it should be?
+//! `plaudit check`: whether the configuration is right and every back end can be reached.
 
 use std::time::Duration;
 
@@ -13,36 +13,36 @@ use crate::{publish, store};
 /// How long a back end may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reaches every configured back end, and says of each what is right or wrong.
+/// Reaches every configured back end, and prints what is right or wrong with each.
 pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     let config = Config::read(flags, &env).map_err(Failure::wrong)?;
     say("right  configuration: every variable can be read");
     let mut wrong = 0;
-    let mut told = |what: &str, outcome: Result<String, String>| match outcome {
-        Ok(words) => say(format_args!("right  {what}: {words}")),
-        Err(words) => {
+    let mut report = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(detail) => say(format_args!("right  {what}: {detail}")),
+        Err(why) => {
             wrong += 1;
-            say(format_args!("wrong  {what}: {words}"));
+            say(format_args!("wrong  {what}: {why}"));
         }
     };
     for (name, open, set) in hosts::KNOWN {
-        let words = match open(&config.hosts) {
+        let detail = match open(&config.hosts) {
             Some(_) => format!("deliveries to /webhooks/{name} are verified"),
             None => format!("not configured; to take its webhooks set {set}"),
         };
-        told(name, Ok(words));
+        report(name, Ok(detail));
     }
     let at = match &config.store {
         StoreAt::Sqlite(path) => format!("store sqlite:{}", path.display()),
         StoreAt::Firestore { project, database } => format!("store firestore:{project}/{database}"),
     };
-    told(&at, within(reach_store(&config)).await);
+    report(&at, within(reach_store(&config)).await);
     let to = match &config.publish {
         PublishTo::Local => "publish local".to_owned(),
         PublishTo::Pubsub { project, topic } => format!("publish pubsub:{project}/{topic}"),
     };
     match publish::open(&config, &Clock::system()).await {
-        Err(error) => told(&to, Err(error.to_string())),
+        Err(error) => report(&to, Err(error.to_string())),
         Ok(publishers) => {
             for publisher in publishers {
                 let what = if publisher.destination() == crate::domain::Destination::Comment {
@@ -57,12 +57,12 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
                         .map(|lines| lines.join("; "))
                         .map_err(|error| error.to_string())
                 };
-                told(what, within(reached).await);
+                report(what, within(reached).await);
             }
         }
     }
     if wrong > 0 {
-        return Err(Failure::failed(anyhow!("{wrong} of these are wrong")));
+        return Err(Failure::failed(anyhow!("{wrong} of these checks failed")));
     }
     Ok(())
 }

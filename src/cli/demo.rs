@@ -1,4 +1,4 @@
-//! `plaudit demo`: the main job, shown on this machine.
+//! `plaudit demo`: a private instance that shows from deliveries to recognitions how plaudit works.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::http::{App, Seams};
 use crate::runtime::{Clock, client_for};
 use crate::{publish, store, telemetry};
 
-/// How long the recognition may take.
+/// How long to wait for each recognition.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Starts a private instance, sends it deliveries and posts, and shows the recognitions that follow.
 pub async fn run() -> Result<(), Failure> {
-    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let folder = tempfile::tempdir().context("a temporary folder cannot be created")?;
     let random = || uuid::Uuid::new_v4().to_string();
     let mut config = Config::read(&Flags { log: Some("warn".into()), ..Flags::default() }, &|_| None)?;
     config.store = StoreAt::Sqlite(folder.path().join("demo.db"));
@@ -38,7 +38,7 @@ pub async fn run() -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = app.serve(listener, async move { stopped.cancelled().await });
-    let interrupted = stop_signal().context("signals cannot be heard")?;
+    let interrupted = stop_signal().context("signals cannot be handled")?;
     let showing = async {
         let shown = tokio::select! {
             shown = show(&url, &config) => shown,
@@ -51,21 +51,21 @@ pub async fn run() -> Result<(), Failure> {
     drop(folder);
     shown?;
     say(
-        "\nThat was all of it: signed deliveries in, an honest ledger, a thank-you out. Nothing is left behind.",
+        "\nThat is all: signed deliveries come in, the ledger counts them, recognitions go out. The temporary ledger is deleted.",
     );
     Ok(())
 }
 
 async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
     say(format_args!(
-        "A private plaudit listens on {url}, with an empty ledger that lasts as long as this demo.\n"
+        "A private instance listens on {url}. Its ledger is empty and is deleted when the demo ends.\n"
     ));
     let client = client_for(&url.parse()?).build()?;
     let mut stream = client.get(format!("{url}/v1/recognitions/stream")).send().await?;
     for (host, event, payload) in hosts::DEMO {
         deliver(&client, url, config, (host, event, payload)).await?;
     }
-    say("\nAny other client posts through the API; the second time the same counts nothing:");
+    say("\nOther clients post to the API; the same contribution again does not count:");
     for id in ["talk-1", "talk-2", "talk-3", "talk-3"] {
         post(&client, url, id).await?;
     }
@@ -73,12 +73,12 @@ async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
     for expected in ["github", "gitlab", "plain"] {
         let message = tokio::time::timeout(PATIENCE, next(&mut stream)).await;
         let message =
-            message.with_context(|| format!("no recognition came within {} s", PATIENCE.as_secs()))??;
+            message.with_context(|| format!("no recognition arrived within {} s", PATIENCE.as_secs()))??;
         let host = message.pointer("/contributor/host").and_then(Value::as_str).unwrap_or("plain");
-        ensure!(host == expected, "expected the recognition of a {expected} contributor, and {message} came");
+        ensure!(host == expected, "expected the recognition of a {expected} contributor, got {message}");
         say(format_args!("  {message}"));
     }
-    say("\nThe ledger, most contributions first:");
+    say("\nThe contributors, most contributions first:");
     let ledger: Value = client.get(format!("{url}/v1/contributors")).send().await?.json().await?;
     for contributor in ledger.get("items").and_then(Value::as_array).into_iter().flatten() {
         let text = |name| contributor.get(name).map(ToString::to_string).unwrap_or_default();

@@ -9,20 +9,20 @@ pub mod watch;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// What reads the environment.
+/// Looks up an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Why a command did not do what was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Failure {
     /// Wrong usage or configuration: exit code 2.
     Wrong(anyhow::Error),
-    /// Wrong usage or configuration, said already: exit code 2.
-    WrongTold,
-    /// Anything else, not yet said: exit code 1.
+    /// Wrong usage or configuration, already logged: exit code 2.
+    WrongLogged,
+    /// Anything else: exit code 1.
     Failed(anyhow::Error),
-    /// Anything else, said already: exit code 1.
-    Told,
+    /// Anything else, already logged: exit code 1.
+    Logged,
 }
 
 impl Failure {
@@ -36,14 +36,14 @@ impl Failure {
         Self::Failed(error.into())
     }
 
-    /// Says what is wrong on standard error, unless that is done, and gives the exit code.
+    /// Prints the error on standard error, unless it is logged already, and returns the exit code.
     #[must_use]
     pub fn report(self) -> ExitCode {
         let (error, code) = match self {
             Self::Wrong(error) => (error, 2),
             Self::Failed(error) => (error, 1),
-            Self::WrongTold => return ExitCode::from(2),
-            Self::Told => return ExitCode::from(1),
+            Self::WrongLogged => return ExitCode::from(2),
+            Self::Logged => return ExitCode::from(1),
         };
         let _ = writeln!(std::io::stderr(), "plaudit: {error:#}");
         ExitCode::from(code)
@@ -56,7 +56,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// An http or https URL on which paths can be put.
+/// An http or https URL that paths can be appended to.
 pub(crate) fn base_url(text: &str) -> Result<String, String> {
     let sound = url::Url::parse(text)
         .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
@@ -67,7 +67,7 @@ pub(crate) fn base_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// Prints a line on standard output. Whoever stopped reading wants no more of it.
+/// Prints a line on standard output. A closed pipe is no error: its reader wants no more.
 pub(crate) fn say(line: impl std::fmt::Display) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -1,4 +1,4 @@
-//! `plaudit send`: a host, as far as a receiver can tell.
+//! `plaudit send`: signs payload files as a host does, and posts them.
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
         refused += usize::from(!status.is_success());
     }
     if refused > 0 {
-        return Err(Failure::failed(anyhow!("{refused} of {} were not taken", send.files.len())));
+        return Err(Failure::failed(anyhow!("{refused} of {} deliveries were refused", send.files.len())));
     }
     Ok(())
 }
@@ -59,15 +59,16 @@ fn read(file: &Path, send: &Send, secrets: &HostSecrets) -> anyhow::Result<(Stri
     let folder = place.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let host = send.host.as_deref().or(folder).unwrap_or_default();
     let known = hosts::KNOWN.iter().find(|(name, _, _)| *name == host);
-    let (name, open, set) =
-        known.ok_or_else(|| anyhow!("{}: which host? Say --host github or --host gitlab", file.display()))?;
+    let (name, open, set) = known.ok_or_else(|| {
+        anyhow!("{}: the host is unknown; set --host github or --host gitlab", file.display())
+    })?;
     let file_name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let event = send.event.clone().or_else(|| hosts::event_of_fixture(name, file_name));
     let event = event.ok_or_else(|| {
-        anyhow!("{}: which event? Say --event, as the host's header names it", file.display())
+        anyhow!("{}: the event is unknown; set --event to its name in the host's header", file.display())
     })?;
-    let signer =
-        open(secrets).ok_or_else(|| anyhow!("nothing to sign with: set {set}, as on the instance"))?;
+    let signer = open(secrets)
+        .ok_or_else(|| anyhow!("there is no secret to sign with; set {set} as on the instance"))?;
     let id = uuid::Uuid::new_v4().to_string();
     let headers = signer.sign(&event, &id, &body, Clock::system().now());
     Ok(((*name).to_owned(), headers, body))

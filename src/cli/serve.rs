@@ -1,4 +1,4 @@
-//! `plaudit serve`: runs the service until it is told to stop.
+//! `plaudit serve`: runs the service until SIGTERM or SIGINT.
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     telemetry::report_panics();
     serve(&config).await.map_err(|error| {
         tracing::error!(target: telemetry::FATAL, error = format!("{error:#}"), "plaudit cannot run: {error:#}");
-        Failure::Told
+        Failure::Logged
     })
 }
 
@@ -26,18 +26,18 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let seams = Seams::default();
     let publishers = publish::open(config, &seams.clock).await.context("a destination cannot be opened")?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!("{} cannot be listened on; set PLAUDIT_LISTEN to a free address", config.listen)
+        format!("cannot listen on {}; set PLAUDIT_LISTEN to a free address", config.listen)
     })?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
     let app = App::start(config, store, publishers, seams)?;
     say(format_args!("plaudit listens on http://{address}"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, "plaudit listens on http://{address}");
-    let told = async {
+    let stopping = async {
         stop.await;
-        tracing::info!("told to stop: no new connections, requests in flight end, the outbox is drained");
+        tracing::info!("stopping: no new connections, requests in flight end, the outbox is drained");
     };
-    app.serve(listener, told).await;
+    app.serve(listener, stopping).await;
     Ok(())
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// A wrong configuration: on a terminal as words, else as the one line of the log that it is.
+/// Reports a wrong configuration: as text on a terminal, else as one line of the JSON log.
 fn wrong(flags: &Flags, env: &Environment, error: InvalidConfig) -> Failure {
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let json = match flags.log_format.as_deref() {
@@ -69,5 +69,5 @@ fn wrong(flags: &Flags, env: &Environment, error: InvalidConfig) -> Failure {
         telemetry::install(&Config { log_format: LogFormat::Json, ..config }, Clock::system());
     }
     tracing::error!(target: telemetry::FATAL, faults = error.0.join("\n"), "{error}");
-    Failure::WrongTold
+    Failure::WrongLogged
 }

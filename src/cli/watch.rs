@@ -1,7 +1,7 @@
 //! `plaudit watch`: the reference consumer of recognitions.
 //!
-//! A recognition is acknowledged only after it was printed, or after the command took it with exit 0. So a
-//! crash at any instant brings it again, and repeats are dropped by their id.
+//! A recognition is acknowledged only after it was printed, or after the command ended with exit code 0. So
+//! after a crash it is delivered again, and repeats are dropped by their id.
 
 mod event_stream;
 mod subscription;
@@ -26,9 +26,9 @@ use crate::config::{Config, Flags, Secret};
 use crate::runtime::Clock;
 use crate::telemetry;
 
-/// How many ids are remembered to drop repeats.
+/// How many ids are kept to drop repeats.
 const REMEMBERED: usize = 100_000;
-/// How long a command may still run once the consumer was told to stop.
+/// How long a command may still run after SIGINT or SIGTERM.
 const LAST_COMMAND: Duration = Duration::from_secs(8);
 
 /// Consumes recognitions and prints one JSON line each.
@@ -41,8 +41,8 @@ pub struct Watch {
     /// The running instance whose event stream is read, with the first of `PLAUDIT_API_TOKENS` where set
     #[arg(long, env = "PLAUDIT_WATCH_FROM", value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = base_url)]
     pub from: String,
-    /// Run this with `sh -c` for each recognition, its JSON on standard input, instead of printing it; only
-    /// exit 0 acknowledges, anything else brings it again [default: none]
+    /// Run this with `sh -c` for each recognition, its JSON on standard input, instead of printing it; after
+    /// exit code 0 it is acknowledged, after any other delivered again [default: none]
     #[arg(long, env = "PLAUDIT_WATCH_EXEC", value_name = "COMMAND")]
     pub exec: Option<String>,
     /// End after so many different recognitions [default: never]
@@ -96,24 +96,24 @@ pub async fn watch(
     }
 }
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
-    /// Printed, or taken by the command.
+    /// Printed, or handled by the command.
     Done,
-    /// Done before.
+    /// Handled before.
     Repeat,
-    /// No recognition; nobody here can do anything with it.
+    /// Not a recognition, and why.
     Foreign(String),
-    /// The command did not take it.
+    /// The command failed.
     Failed(String),
-    /// Not known to be done, and nothing more will be: the output is closed, or the consumer was stopped.
+    /// Perhaps not handled, and no further message will be: the output is closed, or the consumer is stopping.
     Over,
 }
 
 /// What every recognition has; fields are only ever added.
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "that the fields are there is all that is asked")]
+#[allow(dead_code, reason = "only the presence of the fields is checked")]
 struct Recognition {
     id: String,
     contributor: Contributor,
@@ -121,7 +121,7 @@ struct Recognition {
 }
 
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "that the field is there is all that is asked")]
+#[allow(dead_code, reason = "only the presence of the field is checked")]
 struct Contributor {
     id: String,
 }
@@ -135,12 +135,12 @@ struct Consumer {
 }
 
 impl Consumer {
-    /// Whether as many were taken as were asked for.
+    /// Whether `--count` is reached.
     fn full(&self) -> bool {
         self.left == Some(0)
     }
 
-    /// Takes one message. Only after [`Fate::Done`] or [`Fate::Repeat`] may it be acknowledged.
+    /// Handles one message. Only after [`Fate::Done`] or [`Fate::Repeat`] may it be acknowledged.
     async fn take(&mut self, data: &[u8]) -> anyhow::Result<Fate> {
         let id = match serde_json::from_slice::<Recognition>(data) {
             Ok(recognition) if !recognition.id.is_empty() => recognition.id,
@@ -174,7 +174,7 @@ impl Consumer {
     }
 }
 
-/// JSON on one line: a line break can stand only between its tokens.
+/// JSON on one line. A line break inside a JSON string is always escaped, so replacing raw ones is safe.
 fn one_line(json: &[u8]) -> Vec<u8> {
     let space = |byte: &u8| {
         if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }
@@ -184,7 +184,7 @@ fn one_line(json: &[u8]) -> Vec<u8> {
     line
 }
 
-/// Runs the command with the line on its standard input; only exit 0 is success.
+/// Runs the command with the line on its standard input; only exit code 0 is success.
 async fn execute(command: &str, line: &[u8], stop: &CancellationToken) -> Result<(), String> {
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -195,7 +195,7 @@ async fn execute(command: &str, line: &[u8], stop: &CancellationToken) -> Result
     let input = child.stdin.take();
     let feed = async {
         if let Some(mut input) = input {
-            // A command need not read what it does not need.
+            // A command may close its standard input without reading all of it.
             let _ = input.write_all(line).await;
         }
     };
@@ -213,13 +213,13 @@ async fn execute(command: &str, line: &[u8], stop: &CancellationToken) -> Result
     }
 }
 
-/// How long to leave alone what failed `before` times in a row: half a second, doubling up to half a minute.
+/// The wait after a failure that `before` others preceded: half a second, doubling up to half a minute.
 fn pause(before: u32) -> Duration {
     (Duration::from_millis(500) * 2_u32.pow(before.min(6))).min(Duration::from_secs(30))
 }
 
-/// Prints from a thread of its own, so that a reader who does not read cannot keep the consumer from being
-/// stopped. The thread ends with the process.
+/// Prints from a separate thread, so that a blocked pipe cannot keep the consumer from stopping. The thread
+/// ends with the process.
 struct Printer(std::sync::mpsc::Sender<(Vec<u8>, oneshot::Sender<std::io::Result<()>>)>);
 
 impl Printer {
@@ -234,7 +234,7 @@ impl Printer {
         Ok(Self(lines))
     }
 
-    /// Returns once the line is out of this process.
+    /// Returns once the line is written.
     async fn print(&self, line: Vec<u8>) -> std::io::Result<()> {
         let ended = || std::io::Error::other("the printer ended");
         let (printed, answer) = oneshot::channel();
@@ -243,7 +243,7 @@ impl Printer {
     }
 }
 
-/// The ids of late, oldest forgotten first.
+/// The ids handled last; the oldest is dropped first.
 #[derive(Default)]
 struct Seen {
     ids: HashSet<String>,

@@ -36,7 +36,7 @@ async fn a_request_in_flight_ends_with_its_answer_and_no_new_connection_is_taken
     let body = talk("mona", "in flight").to_string();
     let mut connection = half_a_post(&plaudit, &body).await;
     plaudit.terminate();
-    plaudit.log.wait(0, |line| line.contains("told to stop")).await;
+    plaudit.log.wait(0, |line| line.contains("stopping: no new connections")).await;
     let address = plaudit.url.strip_prefix("http://").unwrap().to_owned();
     // The listener is closed soon after the line is written.
     let mut tries = 0;

@@ -9,18 +9,18 @@ use super::{Consumer, Fate, pause};
 use crate::config::Secret;
 use crate::runtime::client_for;
 
-/// A silence longer than this is a dead connection: a comment comes more often.
+/// A connection without data for this long is dead: the server sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_mins(1);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How often a command is offered one recognition. A stream has nobody to hand it back to.
+/// How often a command is run for one recognition. Unlike a subscription, a stream does not deliver it again.
 const OFFERS: u32 = 5;
-/// More than any recognition has, so what is longer is none.
+/// In bytes, longer than any recognition: a longer event is not one.
 const LONGEST: usize = 1 << 20;
 
 /// How a connection ended.
 enum Ended {
-    /// Nothing more is to be done.
+    /// The consumer is finished.
     Over,
     /// It was lost, and why.
     Lost(String),
@@ -60,16 +60,16 @@ pub(super) async fn consume(
     }
 }
 
-/// Where we are in the stream.
+/// The position in the stream.
 struct Place {
     url: String,
-    /// The last id that was dealt with.
+    /// The last id that was handled.
     last: Option<Vec<u8>>,
     /// How many connections were lost in a row.
     losses: u32,
 }
 
-/// Asks for the stream. The inner error is worth another try, the outer is not.
+/// Requests the stream. After the inner error it can be tried again, after the outer it cannot.
 async fn connect(
     client: &reqwest::Client,
     place: &Place,
@@ -143,7 +143,7 @@ async fn read(
     }
 }
 
-/// Offers one event to the consumer, several times if need be; says whether to go on.
+/// Gives one event to the consumer, several times if its command fails; returns whether to go on.
 async fn offer(event: &Event, consumer: &mut Consumer) -> anyhow::Result<bool> {
     let stop = consumer.stop.clone();
     for offer in 0..OFFERS {
@@ -151,12 +151,12 @@ async fn offer(event: &Event, consumer: &mut Consumer) -> anyhow::Result<bool> {
             Fate::Done | Fate::Repeat => return Ok(true),
             Fate::Over => return Ok(false),
             Fate::Foreign(why) => {
-                tracing::warn!("an event that is no recognition is passed over: {why}");
+                tracing::warn!("an event that is not a recognition is ignored: {why}");
                 return Ok(true);
             }
             Fate::Failed(why) => why,
         };
-        tracing::warn!("{why}; offered {} of {OFFERS} times", offer + 1);
+        tracing::warn!("{why}; try {} of {OFFERS}", offer + 1);
         if offer + 1 < OFFERS {
             tokio::select! {
                 () = stop.cancelled() => return Ok(false),
@@ -164,7 +164,7 @@ async fn offer(event: &Event, consumer: &mut Consumer) -> anyhow::Result<bool> {
             }
         }
     }
-    tracing::error!("a recognition is given up; a subscription would have kept it");
+    tracing::error!("a recognition is given up after {OFFERS} tries; with a subscription it would be kept");
     Ok(true)
 }
 
@@ -175,8 +175,8 @@ struct Event {
     data: Vec<u8>,
 }
 
-/// Splits bytes, however they arrive, into events as the HTML standard says; the event's type and `retry`
-/// are of no use here.
+/// Splits bytes into events as the HTML standard says, wherever the chunks are cut. The fields `event` and
+/// `retry` are not used.
 #[derive(Default)]
 struct Parser {
     line: Vec<u8>,
@@ -187,7 +187,7 @@ struct Parser {
 }
 
 impl Parser {
-    /// The events that `chunk` completes; nothing once one is too long.
+    /// The events that `chunk` completes; `None` if one is too long.
     fn push(&mut self, chunk: &[u8]) -> Option<Vec<Event>> {
         let mut events = Vec::new();
         for &byte in chunk {

@@ -17,23 +17,23 @@ use tokio::time::{Instant, timeout};
 use super::{Consumer, Fate, pause};
 use crate::publish::pubsub::{check_credentials, credentials, emulator_endpoint};
 
-/// How many messages the server hands out ahead. They are handed back at the end, which counts as an
-/// attempt to deliver them, so no more than are soon needed.
+/// How many messages are received ahead. What is not handled at the end is returned, which counts as a
+/// delivery attempt, so this is no more than is soon needed.
 const AHEAD: u64 = 100;
-/// The same where a command runs for each.
+/// The same, if a command runs for each.
 const AHEAD_OF_COMMANDS: u64 = 20;
-/// How long the server has to see that the stream is closed, before what is left is handed back: handed
-/// back too early, it would be sent down the closing stream and lie there until its lease ends.
-const HANG_UP: Duration = Duration::from_millis(200);
+/// How long to wait after closing the stream before the rest is returned: until the server has noticed the
+/// close, it would send returned messages into the closing stream, where they stay until their lease ends.
+const CLOSE_DELAY: Duration = Duration::from_millis(200);
 /// How long the last acknowledgements may take.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How long a message stays with a consumer that died. The crate asks for more time in good time, for an
-/// hour at most.
+const LAST_ACKS: Duration = Duration::from_secs(5);
+/// After this time the server delivers a message again that a dead consumer held. The crate extends the
+/// lease of a running one, for an hour at most.
 const LEASE: Duration = Duration::from_secs(10);
-/// How long the credentials may take.
+/// How long getting an access token may take.
 const CREDENTIALS: Duration = Duration::from_secs(10);
 
-/// What was not acknowledged, each until it is to be handed back; dropping a handler hands back.
+/// Messages to return, each after its wait. Dropping a handler returns its message.
 type Held = FuturesUnordered<BoxFuture<'static, Handler>>;
 type Received = google_cloud_pubsub::Result<(Message, Handler)>;
 
@@ -60,20 +60,22 @@ pub(super) async fn consume(name: &str, emulator: Option<&str>, consumer: Consum
     let shutdown = messages.shutdown_token();
     let (to, mut received) = mpsc::channel(1);
     let mut held = Held::new();
-    // Side by side rather than in turns: a pull that is dropped while it opens could take messages with it.
+    // Concurrently, not alternately: a pull that is dropped while it opens could lose messages.
     let ended = tokio::select! {
         ended = work(consumer, &mut received, &mut held) => ended,
         error = pull(messages, to) => Err(explain(name, error)),
     };
-    tokio::time::sleep(HANG_UP).await;
+    tokio::time::sleep(CLOSE_DELAY).await;
     drop((held, received));
-    if timeout(LAST_WORDS, shutdown.shutdown()).await.is_err() {
-        tracing::warn!("the last acknowledgements were not answered in time; what they were for comes again");
+    if timeout(LAST_ACKS, shutdown.shutdown()).await.is_err() {
+        tracing::warn!(
+            "the last acknowledgements were not confirmed in time; their messages will be delivered again"
+        );
     }
     ended
 }
 
-/// Pulls until the server refuses; hiccups and restarts of the other side are the crate's to overcome.
+/// Pulls until the server refuses. The crate reconnects after a broken connection or a restart.
 async fn pull(
     mut messages: MessageStream,
     to: mpsc::Sender<(Message, Handler)>,
@@ -88,7 +90,7 @@ async fn pull(
     }
 }
 
-/// Takes messages until there is nothing more to take.
+/// Handles messages until the count is reached, the output is closed or the consumer stops.
 async fn work(
     mut consumer: Consumer,
     received: &mut mpsc::Receiver<(Message, Handler)>,
@@ -117,16 +119,16 @@ async fn work(
                 held.push(std::future::ready(handler).boxed());
                 return Ok(());
             }
-            Fate::Foreign(why) => format!("no recognition: {why}"),
+            Fate::Foreign(why) => format!("it is not a recognition: {why}"),
             Fate::Failed(why) => why,
         };
         tracing::warn!(
             message = message.message_id,
             attempt = handler.delivery_attempt(),
-            "message {} is handed back: {why}",
+            "message {} is returned: {why}",
             message.message_id
         );
-        // Handed back at once, it would come again at once, and so for ever.
+        // Returned immediately, it would be delivered again immediately, without end.
         let wait = pause(failures);
         failures += 1;
         let later = async move {
@@ -138,14 +140,14 @@ async fn work(
     Ok(())
 }
 
-/// Why a subscription cannot be consumed, with what mends it.
+/// Why a subscription cannot be consumed, with the command that fixes it.
 fn explain(name: &str, error: Option<google_cloud_pubsub::Error>) -> anyhow::Error {
     let Some(error) = error else {
         return anyhow!("{name}: the stream of messages ended");
     };
     let mut parts = name.split('/').skip(1).step_by(2);
     let (project, subscription) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let mended_by = match error.status().map(|status| status.code) {
+    let fix = match error.status().map(|status| status.code) {
         Some(Code::NotFound) => format!(
             "it does not exist; create it: gcloud pubsub subscriptions create {subscription} --project={project} --topic=TOPIC"
         ),
@@ -155,7 +157,7 @@ fn explain(name: &str, error: Option<google_cloud_pubsub::Error>) -> anyhow::Err
         ),
         _ => "it cannot be consumed".to_owned(),
     };
-    anyhow::Error::new(error).context(format!("{name}: {mended_by}"))
+    anyhow::Error::new(error).context(format!("{name}: {fix}"))
 }
 
 #[cfg(test)]
@@ -164,7 +166,7 @@ mod tests {
     use google_cloud_gax::error::rpc::Status;
 
     #[test]
-    fn a_refusal_says_what_mends_it() {
+    fn a_refusal_says_what_fixes_it() {
         let told = |code| {
             let error = google_cloud_pubsub::Error::service(Status::default().set_code(code));
             explain("projects/p/subscriptions/bot", Some(error)).to_string()
