@@ -9,7 +9,7 @@ mod review;
 pub use contribution::{Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source};
 pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost, fold_case};
 pub use milestones::{InvalidMilestones, Milestones};
-pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
+pub use recognition::{Destination, GiveUp, Recognition, RecognitionId, Standing, owed};
 pub use review::{Labels, Review, Ruling, WorkId};
 
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.

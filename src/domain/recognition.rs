@@ -91,6 +91,111 @@ impl fmt::Display for Destination {
     }
 }
 
+/// Why a destination can never take a recognition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveUp {
+    NothingToCommentOn,
+    Private,
+    OtherHost,
+    RepositoryUnknown,
+    RepositoryChanged,
+    Transferred,
+    Locked,
+    Archived,
+    NotFound,
+    NotInstalled,
+    Gone,
+    Unprocessable,
+    MissingPermission,
+    SsoRequired,
+    Forbidden,
+    Refused,
+    Misconfigured,
+}
+
+impl GiveUp {
+    /// Every reason.
+    pub const ALL: [Self; 17] = [
+        Self::NothingToCommentOn,
+        Self::Private,
+        Self::OtherHost,
+        Self::RepositoryUnknown,
+        Self::RepositoryChanged,
+        Self::Transferred,
+        Self::Locked,
+        Self::Archived,
+        Self::NotFound,
+        Self::NotInstalled,
+        Self::Gone,
+        Self::Unprocessable,
+        Self::MissingPermission,
+        Self::SsoRequired,
+        Self::Forbidden,
+        Self::Refused,
+        Self::Misconfigured,
+    ];
+
+    /// The word in stores, logs, metrics and answers.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NothingToCommentOn => "nothing_to_comment_on",
+            Self::Private => "private",
+            Self::OtherHost => "other_host",
+            Self::RepositoryUnknown => "repository_unknown",
+            Self::RepositoryChanged => "repository_changed",
+            Self::Transferred => "transferred",
+            Self::Locked => "locked",
+            Self::Archived => "archived",
+            Self::NotFound => "not_found",
+            Self::NotInstalled => "not_installed",
+            Self::Gone => "gone",
+            Self::Unprocessable => "unprocessable",
+            Self::MissingPermission => "missing_permission",
+            Self::SsoRequired => "sso_required",
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+            Self::Misconfigured => "misconfigured",
+        }
+    }
+
+    /// What it means, as the documents say it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NothingToCommentOn => {
+                "a push or the API reached the milestone, or after a crash it is not known what did"
+            }
+            Self::Private => "the contribution is private or confidential, or the repository has become so",
+            Self::OtherHost => "it was contributed on another host than the one that plaudit comments on",
+            Self::RepositoryUnknown => "the contribution's repository is not named as `owner/name`",
+            Self::RepositoryChanged => "another repository has that name now",
+            Self::Transferred => "the issue was moved to another repository",
+            Self::Locked => "the conversation is locked",
+            Self::Archived => "the repository is archived",
+            Self::NotFound => "404: deleted, or not visible to the credential",
+            Self::NotInstalled => "the App is not installed in that repository",
+            Self::Gone => "410: deleted, or the repository has no issues",
+            Self::Unprocessable => "422: the host does not take this comment",
+            Self::MissingPermission => {
+                "the credential may not comment; the log names the permission or scope"
+            }
+            Self::SsoRequired => "the organisation uses single sign-on",
+            Self::Forbidden => {
+                "another 403, in the host's words: the account is blocked, an allow list of addresses, a suspended installation"
+            }
+            Self::Refused => "any other answer that waiting does not change",
+            Self::Misconfigured => "the token, the App's id or its key cannot be used",
+        }
+    }
+
+    /// The reason with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+}
+
 /// Where a contributor stands: what was counted, and the highest milestone already recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -99,10 +204,10 @@ pub struct Standing {
     /// How many contributions are counted.
     pub tally: u64,
     /// The highest milestone recognised; 0 before the first.
-    pub recognised: u64,
+    pub recognized: u64,
 }
 
-/// What is owed to a contributor: every configured milestone in (recognised, tally], ascending.
+/// What is owed to a contributor: every configured milestone in (recognized, tally], ascending.
 ///
 /// `just_counted` are the contributions that were counted last, in order, the last of which has the
 /// standing's tally: of n together the i-th has tally `after − n + i`. A milestone that none of them
@@ -130,7 +235,7 @@ pub fn owed(
             contribution,
         }
     };
-    milestones.between(standing.recognised, standing.tally).map(recognise).collect()
+    milestones.between(standing.recognized, standing.tally).map(recognise).collect()
 }
 
 #[cfg(test)]
@@ -152,8 +257,8 @@ mod tests {
             .collect()
     }
 
-    fn standing(recognised: u64, tally: u64) -> Standing {
-        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognised }
+    fn standing(recognized: u64, tally: u64) -> Standing {
+        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognized }
     }
 
     #[test]

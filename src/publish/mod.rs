@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{Contribution, Destination, Moment, Recognition};
+use crate::domain::{Contribution, Destination, GiveUp, Moment, Recognition};
 use crate::runtime::Clock;
 
 /// Opens every configured destination.
@@ -79,24 +79,12 @@ pub enum PublishError {
         why: String,
     },
     /// Never this one.
-    #[error("never: {reason}: {why}")]
+    #[error("never: {}: {why}", reason.code())]
     Never {
-        /// A short code for answers, logs and metrics.
-        reason: &'static str,
+        reason: GiveUp,
         /// What is wrong, and what to do.
         why: String,
     },
-}
-
-impl PublishError {
-    /// Whether the same recognition may be published later.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Down { .. } | Self::Later { .. } => true,
-            Self::Never { .. } => false,
-        }
-    }
 }
 
 /// The recognition as bots, clients and logs see it: `docs/recognition.schema.json`. Fields are only ever added.

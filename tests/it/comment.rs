@@ -126,7 +126,7 @@ fn by(login: &str, body: &str) -> Comment {
 #[track_caller]
 fn never(result: Result<(), PublishError>) -> (&'static str, String) {
     match result {
-        Err(PublishError::Never { reason, why }) => (reason, why),
+        Err(PublishError::Never { reason, why }) => (reason.code(), why),
         other => panic!("not given up: {other:?}"),
     }
 }

@@ -14,7 +14,7 @@ use google_cloud_pubsub::subscriber::{MessageStream, ShutdownBehavior};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::{Consumer, Fate, pause};
+use super::{BACKOFF, Consumer, Fate};
 use crate::publish::pubsub::{credentials, emulator_endpoint, present};
 
 /// How many messages the server hands out ahead. They are handed back at the end, which counts as an
@@ -127,7 +127,7 @@ async fn work(
             message.message_id
         );
         // Handed back at once, it would come again at once, and so for ever.
-        let wait = pause(failures);
+        let wait = BACKOFF.after(failures);
         failures += 1;
         let later = async move {
             tokio::time::sleep(wait).await;

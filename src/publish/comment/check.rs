@@ -10,6 +10,7 @@ use super::credential::{Account, App, Credential, ask_who};
 use super::github::{Answer, Ask, Failure};
 use super::refusal::{may_comment, never};
 use crate::config::Secret;
+use crate::domain::GiveUp;
 
 /// Of so many installations it is told what is left of their rate.
 const INSTALLATIONS: usize = 10;
@@ -35,7 +36,7 @@ impl Comments {
             Some(scopes) if may_comment(scopes) => lines.push(format!("the token's scopes are [{scopes}]")),
             Some(scopes) => {
                 let why = format!("{login}'s token has the scopes [{scopes}]; it lacks public_repo");
-                return Err(Failure::Told(never("missing_permission", why)));
+                return Err(Failure::Told(never(GiveUp::MissingPermission, why)));
             }
             None => lines.push(
                 "GitHub does not tell what a fine-grained token may do: it needs Issues and Pull requests, \
@@ -61,7 +62,7 @@ impl Comments {
         let installations: Vec<AboutInstallation> = answer.read()?;
         if installations.is_empty() {
             let why = format!("the App {slug} is installed nowhere");
-            return Err(Failure::Told(never("not_installed", why)));
+            return Err(Failure::Told(never(GiveUp::NotInstalled, why)));
         }
         for installation in installations.iter().take(INSTALLATIONS) {
             let account = installation.account.as_ref().map_or("a deleted account", |a| a.login.as_str());
@@ -129,7 +130,7 @@ impl Permissions {
             (false, true) => Ok("may comment on pull requests, and lacks issues=write".to_owned()),
             (false, false) => {
                 let why = format!("the App {slug} lacks issues=write and pull_requests=write");
-                Err(Failure::Told(never("missing_permission", why)))
+                Err(Failure::Told(never(GiveUp::MissingPermission, why)))
             }
         }
     }

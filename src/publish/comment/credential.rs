@@ -13,7 +13,7 @@ use super::github::{Answer, Api, Ask, Failure};
 use super::place::RepositoryName;
 use super::refusal::{down_until_mended, never};
 use crate::config::{GithubCredential, Secret};
-use crate::domain::Moment;
+use crate::domain::{GiveUp, Moment};
 use crate::runtime::Clock;
 
 /// A token is not used when it is about to expire: one comment takes less than this.
@@ -185,7 +185,7 @@ impl App {
                 return Err(Failure::Told(if error.message.contains("Integration") {
                     down_until_mended(format!("there is no GitHub App with the id {}", self.id))
                 } else {
-                    never("not_installed", format!("the GitHub App is not installed in {repository}"))
+                    never(GiveUp::NotInstalled, format!("the GitHub App is not installed in {repository}"))
                 }));
             }
             answer => answer?.read::<Installation>()?,

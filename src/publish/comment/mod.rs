@@ -20,7 +20,7 @@ use async_trait::async_trait;
 
 use super::{PublishError, Publisher};
 use crate::config::Commenting;
-use crate::domain::{Destination, Moment, Recognition};
+use crate::domain::{Destination, GiveUp, Moment, Recognition};
 use crate::runtime::Clock;
 
 use credential::{Credential, ask_who};
@@ -73,7 +73,7 @@ impl Comments {
         clock: Clock,
         patience: Duration,
     ) -> Result<Self, PublishError> {
-        let wrong = |why| never("misconfigured", why);
+        let wrong = |why| never(GiveUp::Misconfigured, why);
         let api = Api::new(&commenting.api, patience).map_err(wrong)?;
         Ok(Self {
             host: place::host_of(api.base()),

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::super::PublishError;
 use super::refusal::never;
-use crate::domain::{Contribution, Kind, Recognition};
+use crate::domain::{Contribution, GiveUp, Kind, Recognition};
 use crate::runtime;
 
 /// A repository's full name, `owner/name`, that can stand in a path as it is.
@@ -47,12 +47,12 @@ impl Place {
         recognition: &'a Recognition,
         host: &str,
     ) -> Result<(Self, &'a Contribution), PublishError> {
-        let nothing = |why| never("nothing_to_comment_on", why);
+        let nothing = |why| never(GiveUp::NothingToCommentOn, why);
         let contribution = recognition.contribution.as_ref();
         let contribution = contribution
             .ok_or_else(|| nothing("the contribution that reached the milestone is not known"))?;
         if contribution.private {
-            return Err(never("private", "the contribution is private or confidential"));
+            return Err(never(GiveUp::Private, "the contribution is private or confidential"));
         }
         let id = contribution.id.as_str();
         if id.starts_with("api:") {
@@ -66,7 +66,7 @@ impl Place {
         if of != Some(host) {
             let why =
                 format!("the contribution is on {}, the API is that of {host}", of.unwrap_or("no host"));
-            return Err(never("other_host", why));
+            return Err(never(GiveUp::OtherHost, why));
         }
         let (Some(number), Some(repository_id)) = (number.and_then(digits), repository_id.and_then(digits))
         else {
@@ -77,7 +77,7 @@ impl Place {
         }
         let repository = contribution.repository.as_deref().and_then(RepositoryName::parse);
         let repository = repository
-            .ok_or_else(|| never("repository_unknown", "the repository has no name as owner/name"))?;
+            .ok_or_else(|| never(GiveUp::RepositoryUnknown, "the repository has no name as owner/name"))?;
         let place = Self { repository, repository_id, number };
         Ok((place, contribution))
     }

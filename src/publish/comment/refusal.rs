@@ -7,7 +7,7 @@ use octocrab::GitHubError;
 
 use super::super::PublishError;
 use super::github::Failure;
-use crate::domain::Moment;
+use crate::domain::{GiveUp, Moment};
 
 /// GitHub's limits reset every hour; no wait is believed to be longer than this.
 const LONGEST_WAIT: Duration = Duration::from_hours(2);
@@ -18,7 +18,7 @@ pub(super) fn down_until_mended(why: impl Into<String>) -> PublishError {
     PublishError::Down { why: why.into(), after: Some(MEND) }
 }
 
-pub(super) fn never(reason: &'static str, why: impl Into<String>) -> PublishError {
+pub(super) fn never(reason: GiveUp, why: impl Into<String>) -> PublishError {
     PublishError::Never { reason, why: why.into() }
 }
 
@@ -60,14 +60,14 @@ fn judge_refusal(error: &GitHubError, now: Moment, backoff: Duration) -> Publish
         )),
         403 => judge_forbidden(error, why),
         404 => match too_narrow(error) {
-            Some(why) => never("missing_permission", why),
-            None => never("not_found", why),
+            Some(why) => never(GiveUp::MissingPermission, why),
+            None => never(GiveUp::NotFound, why),
         },
-        410 => never("gone", why),
-        422 => never("unprocessable", why),
+        410 => never(GiveUp::Gone, why),
+        422 => never(GiveUp::Unprocessable, why),
         503 => PublishError::Down { why, after: retry_after(error).map(|after| after.min(LONGEST_WAIT)) },
         408 | 500..=599 => PublishError::Later { why },
-        _ => never("refused", why),
+        _ => never(GiveUp::Refused, why),
     }
 }
 
@@ -78,23 +78,23 @@ fn judge_forbidden(error: &GitHubError, why: String) -> PublishError {
     if header_of(error, "x-github-sso").is_some() || message.contains("saml") {
         let why =
             "the organisation wants single sign-on: authorise the token for it in the account's settings";
-        return never("sso_required", why);
+        return never(GiveUp::SsoRequired, why);
     }
     // https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible
     if message.contains("resource not accessible by") {
         let missing = header_of(error, "x-accepted-github-permissions").filter(|missing| !missing.is_empty());
         let missing = missing.unwrap_or("issues=write or pull_requests=write");
-        return never("missing_permission", format!("the credential lacks {missing}: {}", said(error)));
+        return never(GiveUp::MissingPermission, format!("the credential lacks {missing}: {}", said(error)));
     }
     if let Some(why) = too_narrow(error) {
-        return never("missing_permission", why);
+        return never(GiveUp::MissingPermission, why);
     }
     if message.contains("is locked") {
-        never("locked", why)
+        never(GiveUp::Locked, why)
     } else if message.contains("archived") {
-        never("archived", why)
+        never(GiveUp::Archived, why)
     } else {
-        never("forbidden", why)
+        never(GiveUp::Forbidden, why)
     }
 }
 

@@ -10,7 +10,7 @@ use super::place::{Place, RepositoryName};
 use super::refusal::never;
 use super::template::{Addressed, Values};
 use super::{Comments, LOOKING, PATIENCE};
-use crate::domain::{Contribution, Kind, Recognition, RecognitionId};
+use crate::domain::{Contribution, GiveUp, Kind, Recognition, RecognitionId};
 use crate::runtime::stop_point;
 
 impl Comments {
@@ -79,13 +79,13 @@ impl Comments {
         let found: Repository = found.read()?;
         let told = |reason, why: &str| Err(Failure::Told(never(reason, why)));
         if found.id != place.repository_id {
-            return told("repository_changed", "another repository has its name now");
+            return told(GiveUp::RepositoryChanged, "another repository has its name now");
         }
         if found.private {
-            return told("private", "the repository is private");
+            return told(GiveUp::Private, "the repository is private");
         }
         if found.archived {
-            return told("archived", "the repository is archived");
+            return told(GiveUp::Archived, "the repository is archived");
         }
         RepositoryName::parse(&found.full_name)
             .ok_or_else(|| Failure::Malformed("GitHub's name of the repository is none".to_owned()))
@@ -97,12 +97,15 @@ impl Comments {
         let found = self.ask(&place.repository, Ask::Get(&path)).await;
         let found: Issue = match found {
             Err(Failure::Moved) => {
-                return Err(Failure::Told(never("transferred", "the issue is in another repository now")));
+                return Err(Failure::Told(never(
+                    GiveUp::Transferred,
+                    "the issue is in another repository now",
+                )));
             }
             answer => answer?.read()?,
         };
         if found.locked {
-            return Err(Failure::Told(never("locked", "the conversation is locked")));
+            return Err(Failure::Told(never(GiveUp::Locked, "the conversation is locked")));
         }
         Ok(found.user)
     }
