@@ -298,7 +298,7 @@ impl Store for Null {
         1
     }
     async fn record(&self, batch: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
-        Ok(vec![Recorded { novelty: Novelty::New, tally: 1, recognised: 0, counted_for: None }; batch.len()])
+        Ok(vec![Recorded { novelty: Novelty::New, tally: 1, recognized: 0, counted_for: None }; batch.len()])
     }
     async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
         Ok(vec![true; made.len()])

@@ -1,16 +1,14 @@
 //! The one use case: record contributions.
 //!
 //! What arrives while a commit is under way goes into the next one together (group commit, without a
-//! timer), so that the store's slowness is shared and not queued up. Contributions of one contributor
-//! always take the same lane, one commit after the other.
+//! timer), so that a slow store makes commits larger and not the queue longer. Contributions of one
+//! contributor always take the same lane, one commit after the other.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +16,7 @@ use crate::domain::{
     Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Standing, owed,
 };
 use crate::outbox::Outbox;
-use crate::runtime::{Clock, Tasks, stop_point};
+use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
 use crate::store::{Novelty, Recorded, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -28,9 +26,9 @@ const MOST_TOGETHER: usize = 100;
 const MOST_WAITING: usize = 10_000;
 /// How long a request waits for its contributions to be durable: less than the 10 s that GitHub waits.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long recognising at once may take: with the slowest commit still less than a request's patience.
+/// How long recognising within the request may take: together with the slowest commit less than [`PATIENCE`].
 const AT_ONCE: Duration = Duration::from_millis(1_900);
-/// How long a request that made a recognition waits for it to be offered to the destinations.
+/// How long a request that made a recognition waits until it is offered to the destinations.
 const OFFER: Duration = Duration::from_secs(1);
 
 /// Records contributions.
@@ -69,34 +67,26 @@ pub enum RecordError {
     Store(#[from] StoreError),
 }
 
-impl RecordError {
-    /// Whether the same may succeed later.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Full | Self::TooSlow => true,
-            Self::Store(error) => error.retryable(),
-        }
-    }
+/// What became of one contribution of a commit.
+struct Became {
+    recorded: Recorded,
+    recognitions: Vec<RecognitionId>,
 }
-
-/// What became of one contribution of a commit, and what was recognised because of it.
-type Became = (Recorded, Vec<RecognitionId>);
 
 struct Entry {
     contribution: Contribution,
     waiter: Waiter,
 }
 
-/// Who waits for what became of a contribution, and the room that it takes meanwhile.
+/// The request that waits for an outcome, and the room that its contribution takes meanwhile.
 struct Waiter {
     answer: oneshot::Sender<Result<Outcome, StoreError>>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Waiter {
-    /// Who has gone needs no answer: what is recorded is recorded all the same.
-    fn tell(self, outcome: Result<Outcome, StoreError>) {
+    /// A request that was cancelled meanwhile needs no answer; its contribution is recorded all the same.
+    fn send(self, outcome: Result<Outcome, StoreError>) {
         drop(self.answer.send(outcome));
     }
 }
@@ -114,7 +104,7 @@ impl Recorder {
     ) -> Self {
         let lane = |_| {
             let (entrance, entries) = mpsc::unbounded_channel();
-            let lane = Lane {
+            let lane = CommitLane {
                 store: Arc::clone(store),
                 outbox: Arc::clone(outbox),
                 milestones: milestones.clone(),
@@ -149,7 +139,7 @@ impl Recorder {
         let outcomes = all.await.map_err(|_| RecordError::TooSlow)?;
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
         if outcomes.iter().any(|outcome| !outcome.recognitions.is_empty()) {
-            // Where there is no processor between requests, this is when publishing gets one.
+            // Where the processor is throttled between requests (Cloud Run), publishing runs now or late.
             let _ = tokio::time::timeout(OFFER, self.outbox.offered()).await;
         }
         Ok(outcomes)
@@ -162,8 +152,8 @@ impl Recorder {
     }
 }
 
-/// One commit after the other.
-struct Lane {
+/// Commits one batch after the other.
+struct CommitLane {
     store: Arc<dyn Store>,
     outbox: Arc<Outbox>,
     milestones: Milestones,
@@ -171,8 +161,8 @@ struct Lane {
     metrics: Metrics,
 }
 
-impl Lane {
-    /// Until the service stops, and all that was taken is answered.
+impl CommitLane {
+    /// Runs until the service stops and everything that was taken is answered.
     async fn run(self, mut entries: mpsc::UnboundedReceiver<Entry>, stop: CancellationToken) {
         let mut together = Vec::new();
         loop {
@@ -190,17 +180,17 @@ impl Lane {
                 Err(StoreError::Refused(_)) if waiters.len() > 1 => {
                     self.one_by_one(contributions, waiters).await;
                 }
-                Err(error) => waiters.into_iter().for_each(|waiter| waiter.tell(Err(error.clone()))),
+                Err(error) => waiters.into_iter().for_each(|waiter| waiter.send(Err(error.clone()))),
             }
         }
     }
 
-    /// Nobody fails for a neighbour.
+    /// Commits each contribution of a refused batch alone, so that one that is refused fails no other.
     async fn one_by_one(&self, contributions: Vec<Contribution>, waiters: Vec<Waiter>) {
         for (contribution, waiter) in contributions.into_iter().zip(waiters) {
             match self.commit(std::slice::from_ref(&contribution)).await {
                 Ok(became) => answer(vec![contribution], vec![waiter], became),
-                Err(error) => waiter.tell(Err(error)),
+                Err(error) => waiter.send(Err(error)),
             }
         }
     }
@@ -208,19 +198,18 @@ impl Lane {
     async fn commit(&self, contributions: &[Contribution]) -> Result<Vec<Became>, StoreError> {
         let now = self.clock.now();
         let started = Instant::now();
-        // A panic in a store must not take the lane, and all who wait in it, along.
-        let recorded = AssertUnwindSafe(self.store.record(contributions, now)).catch_unwind().await;
-        let recorded =
-            recorded.unwrap_or_else(|_| Err(StoreError::Unavailable("the store panicked".into())))?;
+        let panicked = || Err(StoreError::Unavailable("the store panicked".into()));
+        let recorded = catch_panic(self.store.record(contributions, now)).await.unwrap_or_else(panicked)?;
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "at most a hundred")]
         self.metrics.commit_size.observe(contributions.len() as f64);
         stop_point("recorded").await;
 
         let owed = owed_to_each(contributions, &recorded, &self.milestones, now);
-        let mut became: Vec<Became> = recorded.into_iter().map(|recorded| (recorded, Vec::new())).collect();
-        for (contribution, (recorded, _)) in contributions.iter().zip(&became) {
-            if recorded.novelty == Novelty::New {
+        let mut became: Vec<Became> =
+            recorded.into_iter().map(|recorded| Became { recorded, recognitions: Vec::new() }).collect();
+        for (contribution, became) in contributions.iter().zip(&became) {
+            if became.recorded.novelty == Novelty::New {
                 self.metrics.counted(contribution);
             }
         }
@@ -230,7 +219,7 @@ impl Lane {
         Ok(became)
     }
 
-    /// Recognises at once, so that the answer can name it. What fails here stays owed, and durable as such.
+    /// Recognises within the request, so that the answer can name it. What fails here stays owed.
     async fn recognise(&self, owed: Vec<Recognition>) -> Vec<Recognition> {
         let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
         if owed.is_empty() {
@@ -254,17 +243,17 @@ fn owed_to_each(
 ) -> Vec<Recognition> {
     let mut standings: HashMap<&ContributorId, (Standing, Vec<Contribution>)> = HashMap::new();
     for (contribution, recorded) in contributions.iter().zip(recorded) {
-        let owing = milestones.between(recorded.recognised, recorded.tally).next().is_some();
-        // Of another body under a known id the tally may be somebody else's.
+        let owing = milestones.between(recorded.recognized, recorded.tally).next().is_some();
+        // With another body under a known id, the tally may be another contributor's.
         if !owing || recorded.novelty == Novelty::Different {
             continue;
         }
         let who = recorded.counted_for.as_ref().unwrap_or(&contribution.contributor);
         let (standing, _) = standings
             .entry(who)
-            .or_insert_with(|| (Standing { contributor: who.clone(), tally: 0, recognised: 0 }, Vec::new()));
+            .or_insert_with(|| (Standing { contributor: who.clone(), tally: 0, recognized: 0 }, Vec::new()));
         standing.tally = standing.tally.max(recorded.tally);
-        standing.recognised = standing.recognised.max(recorded.recognised);
+        standing.recognized = standing.recognized.max(recorded.recognized);
     }
     for (contribution, recorded) in contributions.iter().zip(recorded) {
         if recorded.novelty == Novelty::New
@@ -284,20 +273,18 @@ fn name(recognition: &Recognition, contributions: &[Contribution], became: &mut 
     let reached = recognition.contribution.as_ref().map(|contribution| &contribution.id);
     let both = || contributions.iter().zip(became.iter());
     let place = both()
-        .position(|(c, (recorded, _))| recorded.novelty == Novelty::New && Some(&c.id) == reached)
+        .position(|(c, became)| became.recorded.novelty == Novelty::New && Some(&c.id) == reached)
         .or_else(|| both().position(|(c, _)| c.contributor == recognition.contributor));
-    if let Some((_, recognitions)) = place.and_then(|place| became.get_mut(place)) {
-        recognitions.push(recognition.id.clone());
+    if let Some(became) = place.and_then(|place| became.get_mut(place)) {
+        became.recognitions.push(recognition.id.clone());
     }
 }
 
 fn answer(contributions: Vec<Contribution>, waiters: Vec<Waiter>, became: Vec<Became>) {
-    for ((contribution, waiter), (recorded, recognitions)) in
-        contributions.into_iter().zip(waiters).zip(became)
-    {
-        let Recorded { novelty, tally, counted_for, .. } = recorded;
+    for ((contribution, waiter), became) in contributions.into_iter().zip(waiters).zip(became) {
+        let Became { recorded: Recorded { novelty, tally, counted_for, .. }, recognitions } = became;
         let contributor = counted_for.unwrap_or(contribution.contributor);
         let contribution = Contribution { contributor, ..contribution };
-        waiter.tell(Ok(Outcome { contribution, novelty, tally, recognitions }));
+        waiter.send(Ok(Outcome { contribution, novelty, tally, recognitions }));
     }
 }

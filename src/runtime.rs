@@ -1,7 +1,10 @@
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::SubsecRound;
+use futures::FutureExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -79,6 +82,37 @@ impl Tasks {
     }
 }
 
+/// Runs `task`; `None` if it panicked, so that the loop around it goes on. The panic hook has logged it.
+pub async fn catch_panic<T>(task: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(task).catch_unwind().await.ok()
+}
+
+/// How long to wait after a number of failures: `first`, doubling with every further one up to `longest`.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    first: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    #[must_use]
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest }
+    }
+
+    /// The wait where `failures` came before this one.
+    #[must_use]
+    pub fn after(self, failures: u32) -> Duration {
+        self.first.saturating_mul(2_u32.saturating_pow(failures)).min(self.longest)
+    }
+
+    /// Between half and the whole of that, so that many who wait do not come back together.
+    #[must_use]
+    pub fn jittered(self, failures: u32) -> Duration {
+        self.after(failures).mul_f64(rand::random_range(0.5..=1.0))
+    }
+}
+
 /// Whether a URL is of this machine.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
@@ -112,3 +146,25 @@ pub async fn stop_point(name: &str) {
 #[cfg(not(feature = "stop-points"))]
 #[allow(clippy::unused_async, reason = "the tests' build awaits here")]
 pub async fn stop_point(_name: &str) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_failing_waits_twice_as_long_each_time_up_to_a_limit() {
+        let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let waits = [0, 1, 5, 6, u32::MAX].map(|failures| backoff.after(failures).as_millis());
+        assert_eq!(waits, [500, 1_000, 16_000, 30_000, 30_000]);
+        for _ in 0..100 {
+            let wait = backoff.jittered(1).as_millis();
+            assert!((500..=1_000).contains(&wait), "{wait}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_no_more_than_no_answer() {
+        assert_eq!(catch_panic(async { 1 }).await, Some(1));
+        assert_eq!(catch_panic::<()>(async { panic!("on purpose") }).await, None);
+    }
+}

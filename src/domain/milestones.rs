@@ -21,20 +21,15 @@ impl Milestones {
         if sound { Ok(Self(numbers)) } else { Err(InvalidMilestones) }
     }
 
-    /// Every milestone in (`recognised`, `tally`], ascending.
-    pub fn between(&self, recognised: u64, tally: u64) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().copied().filter(move |m| recognised < *m && *m <= tally)
+    /// Every milestone in (`recognized`, `tally`], ascending.
+    pub fn between(&self, recognized: u64, tally: u64) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().copied().filter(move |m| recognized < *m && *m <= tally)
     }
 
-    /// The first milestone above `recognised`.
+    /// The first milestone above `recognized`.
     #[must_use]
-    pub fn next(&self, recognised: u64) -> Option<u64> {
-        self.0.iter().copied().find(|m| *m > recognised)
-    }
-
-    /// All of them, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().copied()
+    pub fn next(&self, recognized: u64) -> Option<u64> {
+        self.0.iter().copied().find(|m| *m > recognized)
     }
 }
 
@@ -50,7 +45,7 @@ mod tests {
 
     #[test]
     fn only_ascending_whole_numbers_are_milestones() {
-        assert_eq!(Milestones::parse(" 3, 10 ,100").unwrap().iter().collect::<Vec<_>>(), [3, 10, 100]);
+        assert_eq!(Milestones::parse(" 3, 10 ,100").unwrap().0, [3, 10, 100]);
         for text in ["", "0", "3,3", "10,3", "-1", "3,", "three", "3;4", "99999999999999999999"] {
             assert!(Milestones::parse(text).is_err(), "{text:?}");
         }

@@ -2,12 +2,14 @@
 
 mod contribution;
 mod contributor;
+mod give_up;
 mod milestones;
 mod recognition;
 mod review;
 
 pub use contribution::{Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source};
 pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost, fold_case};
+pub use give_up::GiveUp;
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
 pub use review::{Labels, Review, Ruling, WorkId};

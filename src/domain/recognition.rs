@@ -99,10 +99,10 @@ pub struct Standing {
     /// How many contributions are counted.
     pub tally: u64,
     /// The highest milestone recognised; 0 before the first.
-    pub recognised: u64,
+    pub recognized: u64,
 }
 
-/// What is owed to a contributor: every configured milestone in (recognised, tally], ascending.
+/// What is owed to a contributor: every configured milestone in (recognized, tally], ascending.
 ///
 /// `just_counted` are the contributions that were counted last, in order, the last of which has the
 /// standing's tally: of n together the i-th has tally `after − n + i`. A milestone that none of them
@@ -130,7 +130,7 @@ pub fn owed(
             contribution,
         }
     };
-    milestones.between(standing.recognised, standing.tally).map(recognise).collect()
+    milestones.between(standing.recognized, standing.tally).map(recognise).collect()
 }
 
 #[cfg(test)]
@@ -152,8 +152,8 @@ mod tests {
             .collect()
     }
 
-    fn standing(recognised: u64, tally: u64) -> Standing {
-        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognised }
+    fn standing(recognized: u64, tally: u64) -> Standing {
+        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognized }
     }
 
     #[test]

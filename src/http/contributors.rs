@@ -67,7 +67,7 @@ impl ContributorView {
             url: who.url(),
             user_id: contributor.user_id,
             tally: contributor.standing.tally,
-            recognised: contributor.standing.recognised,
+            recognised: contributor.standing.recognized,
             first_at: contributor.first_at,
             last_at: contributor.last_at,
         }

@@ -143,6 +143,7 @@ impl App {
         if tokio::time::timeout(left(), self.tasks.end()).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
+        self.store.close().await;
     }
 }
 

@@ -1,19 +1,18 @@
 //! Around every request: an id, a trace, one line in the log, one measurement, and problems made readable.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
 use super::App;
 use super::access::Peer;
 use super::problem::Problem;
+use crate::runtime::catch_panic;
 
 /// The request's id, in the answer and in every line of the log about it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,9 +43,8 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         span.record("span_id", span_id);
     }
     let answered = async {
-        // A panic is in the log already; its client must not be left without an answer.
-        let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let mut response = answered.unwrap_or_else(|_| {
+        // After a panic, which is in the log already, the client must still get an answer.
+        let mut response = catch_panic(next.run(request)).await.unwrap_or_else(|| {
             Problem::new("internal", "the log says what, under this request's id").into_response()
         });
         let told = response.extensions_mut().remove::<Problem>();

@@ -140,12 +140,30 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
 }
 
+/// What a drain did.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Drained)]
+pub struct DrainedView {
+    /// Recognitions that a crash or a change of milestones had left owed, made now.
+    recognized: u64,
+    /// Recognitions that a destination took.
+    published: u64,
+    /// Recognitions that still wait for a destination.
+    waiting: u64,
+}
+
+impl DrainedView {
+    fn of(Drained { recognized, published, waiting, .. }: Drained) -> Self {
+        Self { recognized, published, waiting }
+    }
+}
+
 /// Recognises what is owed, and publishes what waits.
 ///
 /// For a scheduler: one sweep for recognitions that are owed, and one pass over the outbox.
 #[utoipa::path(
     post, path = "/internal/drain", operation_id = "drain", tag = "operations",
-    responses((status = 200, description = "What was done.", body = Drained)),
+    responses((status = 200, description = "What was done.", body = DrainedView)),
     security((), ("token" = []), ("oidc" = [])),
     extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
 )]
@@ -153,11 +171,11 @@ pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-) -> Result<Json<Drained>, Problem> {
+) -> Result<Json<DrainedView>, Problem> {
     may_drain(&app, &headers, peer).await?;
     let drained = app.outbox.drain().await?;
     app.outbox.log(drained);
-    Ok(Json(drained))
+    Ok(Json(DrainedView::of(drained)))
 }
 
 async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {

@@ -17,10 +17,10 @@ use tokio::sync::{broadcast, watch};
 
 use super::problem::Problem;
 use super::{App, Id, ListOf, ListQuery, list_query};
-use crate::domain::{Recognition, RecognitionId, fold_case};
+use crate::domain::{Destination, GiveUp, Recognition, RecognitionId, fold_case};
 use crate::publish::Message;
 use crate::runtime::Tasks;
-use crate::store::{Progress, Store};
+use crate::store::{self, Progress, Store};
 
 /// How often the store is asked for what other instances recognised, while anyone listens.
 const POLL: Duration = Duration::from_secs(1);
@@ -36,7 +36,35 @@ pub struct RecognitionView {
     #[serde(flatten)]
     message: Message,
     /// What became of it at each destination that it was due at when it was made.
-    destinations: Vec<Progress>,
+    destinations: Vec<ProgressView>,
+}
+
+/// What became of a recognition at one destination.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Progress)]
+pub struct ProgressView {
+    #[schema(schema_with = destinations)]
+    destination: Destination,
+    #[schema(schema_with = states)]
+    state: &'static str,
+    /// Why it was given up; absent otherwise.
+    #[schema(value_type = String, nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl From<Progress> for ProgressView {
+    fn from(Progress { destination, state, reason }: Progress) -> Self {
+        Self { destination, state: state.code(), reason: reason.map(GiveUp::code) }
+    }
+}
+
+fn destinations() -> utoipa::openapi::Object {
+    super::openapi::words("Where it was to go.", &Destination::ALL.map(Destination::as_str))
+}
+
+fn states() -> utoipa::openapi::Object {
+    super::openapi::words("How far it got.", &store::State::ALL.map(store::State::code))
 }
 
 /// Lists recognitions.
@@ -79,6 +107,7 @@ pub(super) async fn show(
     let found = app.store.recognition(&RecognitionId::from_text(fold_case(&id))).await?;
     let (recognition, destinations) = found.ok_or_else(|| Problem::not_found("recognition"))?;
     let message = Message::shown(&recognition, app.access.token(&headers));
+    let destinations = destinations.into_iter().map(Into::into).collect();
     Ok(Json(RecognitionView { message, destinations }))
 }
 

@@ -1,34 +1,35 @@
-//! What is due at a destination: offered, and written down what became of it.
+//! Offers what is due at a destination, and stores the outcome.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
-use super::{BATCH, Outbox, jittered};
+use super::{BATCH, Outbox};
 use crate::domain::{Destination, Recognition, RecognitionId};
 use crate::publish::{Message, PublishError, Publisher};
-use crate::runtime::stop_point;
+use crate::runtime::{Backoff, catch_panic, stop_point};
 use crate::store::{Due, Settled, StoreError};
 
-/// How many that this instance made are kept in hand until they are offered; the store keeps them all.
+/// How many recognitions that this instance made are kept in memory until they are offered; the store keeps
+/// them all.
 const MOST_FRESH: usize = 10_000;
-/// The longest that one recognition is put off.
-const LONGEST_DELAY: Duration = Duration::from_hours(1);
+/// How long one recognition is put off that a destination did not take.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1));
 
 /// A destination, and what this instance knows of it.
-pub(super) struct Lane {
+pub(super) struct DestinationLane {
     pub(super) publisher: Arc<dyn Publisher>,
     busy: Mutex<()>,
+    /// Whether the last offer found the destination down.
     pub(super) down: AtomicBool,
     /// Made by this instance and not yet offered.
     fresh: std::sync::Mutex<Vec<Recognition>>,
 }
 
-impl Lane {
+impl DestinationLane {
     pub(super) fn new(publisher: Arc<dyn Publisher>) -> Self {
         Self {
             publisher,
@@ -41,7 +42,7 @@ impl Lane {
     pub(super) fn expect(&self, made: &[Recognition]) {
         if let Ok(mut fresh) = self.fresh.lock() {
             fresh.extend_from_slice(made);
-            // While the destination is down, what waits is kept by the store alone.
+            // While the destination is down, the store alone keeps the rest.
             let surplus = fresh.len().saturating_sub(MOST_FRESH);
             fresh.drain(..surplus);
         }
@@ -64,16 +65,16 @@ impl Outbox {
         counts.into_iter().sum()
     }
 
-    async fn pass_one(&self, lane: &Lane, only_fresh: bool) -> Result<u64, StoreError> {
+    async fn pass_one(&self, lane: &DestinationLane, only_fresh: bool) -> Result<u64, StoreError> {
         let _alone = lane.busy.lock().await;
         let publisher = lane.publisher.as_ref();
         let (destination, hold) = (publisher.destination(), publisher.hold());
         let fresh = lane.fresh();
         if only_fresh && hold.is_zero() {
-            // What this instance has just made need not be looked for, and others who look for it would
-            // publish it too.
+            // What this instance has just made is known without a query, and without a hold a query would
+            // only find what other instances are publishing too.
             let due = fresh.into_iter().map(|recognition| Due { recognition, tries: 0 }).collect();
-            return Ok(self.offer_all(lane, due).await?.0);
+            return Ok(self.offer_all(lane, due).await?.taken);
         }
         // What is held while it is published must be published before the hold ends.
         let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
@@ -82,17 +83,16 @@ impl Outbox {
             let now = self.clock.now();
             let due = self.store.claim(destination, now, now + hold, limit).await?;
             let full = due.len() == limit;
-            let (more, down) = self.offer_all(lane, due).await?;
-            taken += more;
-            if down || !full {
+            let offered = self.offer_all(lane, due).await?;
+            taken += offered.taken;
+            if offered.down || !full {
                 return Ok(taken);
             }
         }
     }
 
-    /// Offers these, and writes down what became of each: how many were taken, and whether the destination
-    /// is down.
-    async fn offer_all(&self, lane: &Lane, due: Vec<Due>) -> Result<(u64, bool), StoreError> {
+    /// Offers these, and stores the outcome of each.
+    async fn offer_all(&self, lane: &DestinationLane, due: Vec<Due>) -> Result<Offered, StoreError> {
         let publisher = lane.publisher.as_ref();
         let outcomes: Vec<_> = futures::stream::iter(due)
             .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
@@ -104,25 +104,25 @@ impl Outbox {
         }
         let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
         let was_down = lane.down.swap(down, Ordering::Relaxed);
-        let mut told = was_down; // An outage is said once, not for every recognition it delays.
+        let mut logged = was_down; // An outage is logged once, not for every recognition that it delays.
         let settled: Vec<_> = outcomes
             .into_iter()
-            .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut told))
+            .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut logged))
             .collect();
         if !settled.is_empty() {
             self.store.settle(&settled).await?;
         }
         let taken = settled.iter().filter(|(_, _, became)| *became == Settled::Done).count();
-        Ok((taken as u64, down))
+        Ok(Offered { taken: taken as u64, down })
     }
 
-    /// What to write down of an outcome, if anything.
+    /// What to store of an outcome, if anything.
     fn settled(
         &self,
-        lane: &Lane,
+        lane: &DestinationLane,
         outcome: Result<(), PublishError>,
         due: &Due,
-        told: &mut bool,
+        logged: &mut bool,
     ) -> Option<(RecognitionId, Destination, Settled)> {
         let destination = lane.publisher.destination();
         let id = due.recognition.id.clone();
@@ -136,9 +136,10 @@ impl Outbox {
                 Settled::Done
             }
             Err(PublishError::Never { reason, why }) => {
-                count(reason.code());
-                tracing::info!(recognition = %id, %destination, reason = reason.code(), why, "recognition {id} given up at {destination}");
-                Settled::GivenUp(reason.code().to_owned())
+                let code = reason.code();
+                count(code);
+                tracing::info!(recognition = %id, %destination, reason = code, why, "recognition {id} given up at {destination}");
+                Settled::GivenUp(reason)
             }
             Err(PublishError::Later { why }) => {
                 count("later");
@@ -147,10 +148,10 @@ impl Outbox {
             }
             Err(PublishError::Down { why, after }) => {
                 count("later");
-                if !std::mem::replace(told, true) {
+                if !std::mem::replace(logged, true) {
                     tracing::warn!(recognition = %id, %destination, why, "{destination} is down; what is due there waits");
                 }
-                // What nobody holds need not be put off: it waits where it is.
+                // Without a hold it is still due: there is nothing to put off.
                 if lane.publisher.hold().is_zero() {
                     return None;
                 }
@@ -161,16 +162,23 @@ impl Outbox {
     }
 }
 
-/// Publishes, and takes a panic for a failure of this one recognition.
-async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(), PublishError> {
-    let outcome = AssertUnwindSafe(publisher.publish(recognition)).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(PublishError::Later { why: "the publisher panicked".into() }))
+/// What an offer came to.
+struct Offered {
+    /// How many the destination took.
+    taken: u64,
+    /// Whether it is down.
+    down: bool,
 }
 
-/// How long to put off what was tried `tries` times: twice as long each time, and never less than asked for.
+/// Publishes; a panic fails this one recognition only.
+async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(), PublishError> {
+    let panicked = || Err(PublishError::Later { why: "the publisher panicked".into() });
+    catch_panic(publisher.publish(recognition)).await.unwrap_or_else(panicked)
+}
+
+/// How long to put off what was put off `tries` times before: never less than the destination asked for.
 fn delay(tries: u32, at_least: Option<Duration>) -> Duration {
-    let grown = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(tries.min(12)));
-    jittered(grown.min(LONGEST_DELAY)).max(at_least.unwrap_or_default())
+    BACKOFF.jittered(tries).max(at_least.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -181,7 +189,7 @@ mod tests {
     fn what_fails_again_waits_longer_but_never_less_than_the_other_side_asked() {
         assert!(delay(0, None) <= Duration::from_secs(1));
         assert!((Duration::from_secs(8)..=Duration::from_secs(16)).contains(&delay(4, None)));
-        assert!(delay(40, None) <= LONGEST_DELAY);
+        assert!(delay(40, None) <= Duration::from_hours(1));
         assert_eq!(delay(0, Some(Duration::from_secs(90))), Duration::from_secs(90));
     }
 }

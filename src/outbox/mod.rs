@@ -1,43 +1,41 @@
 //! What is owed, until every destination has taken it.
 //!
-//! A recognition is durable, with the destinations it is due at, before anything is published; a
-//! destination is struck off only once it has taken it. So a crash at any instant loses nothing: whatever
-//! is left is found by the next [`drain`](crate::outbox::Outbox::drain), on whichever instance.
+//! A recognition is durable, with the destinations it is due at, before anything is published; at each
+//! destination it is due until the destination has taken it. So a crash at any instant loses nothing: what
+//! is left is found by the next [`drain`](crate::outbox::Outbox::drain), on any instance.
 
 mod lane;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
-use rand::Rng as _;
-use serde::Serialize;
+use futures::StreamExt as _;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Destination, Milestones, Moment, Recognition, Standing, owed};
 use crate::publish::Publisher;
-use crate::runtime::{Clock, stop_point};
+use crate::runtime::{Backoff, Clock, catch_panic, stop_point};
 use crate::store::{Backlog, Store, StoreError};
 use crate::telemetry::Metrics;
-use lane::Lane;
+use lane::DestinationLane;
 
-/// How often what is owed is looked for, unasked.
+/// How often the outbox drains without being asked.
 const ROUND: Duration = Duration::from_secs(30);
-/// How long to wait after a destination was found down: from, and up to.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// How often, and for how long each time, another instance that may know more is given way to; together less
-/// than a request waits for a recognition.
-const GIVE_WAY: (u32, Duration) = (5, Duration::from_millis(100));
+/// How long to wait after a destination was found down.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+/// How often to wait for another instance that may know the contribution of a milestone.
+const GIVE_WAY: u32 = 5;
+/// How long each of these waits is; all together are less than a request waits for a recognition.
+const GIVE_WAY_PAUSE: Duration = Duration::from_millis(100);
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 
 /// The recognitions that are owed to contributors and to destinations.
 pub struct Outbox {
     store: Arc<dyn Store>,
-    lanes: Vec<Lane>,
+    lanes: Vec<DestinationLane>,
     milestones: Milestones,
     clock: Clock,
     metrics: Metrics,
@@ -55,7 +53,7 @@ impl std::fmt::Debug for Outbox {
 }
 
 /// What a drain did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Recognitions that a crash or a change of milestones had left owed, made now.
     pub recognized: u64,
@@ -64,7 +62,6 @@ pub struct Drained {
     /// Recognitions that still wait for a destination.
     pub waiting: u64,
     /// When the oldest of them was made.
-    #[serde(skip)]
     pub oldest: Option<Moment>,
 }
 
@@ -80,7 +77,7 @@ impl Outbox {
     ) -> Self {
         Self {
             store,
-            lanes: publishers.into_iter().map(Lane::new).collect(),
+            lanes: publishers.into_iter().map(DestinationLane::new).collect(),
             milestones,
             clock,
             metrics,
@@ -112,7 +109,7 @@ impl Outbox {
 
     /// Whether every destination answers now.
     pub async fn answers(&self) -> bool {
-        let ping = |lane: &Lane| {
+        let ping = |lane: &DestinationLane| {
             let publisher = Arc::clone(&lane.publisher);
             async move { publisher.ping().await }
         };
@@ -158,8 +155,8 @@ impl Outbox {
 
     /// Names the contribution of each milestone that none of those just counted reached.
     ///
-    /// Such a milestone was left by a crash, or another instance is recognising it at this moment and knows
-    /// the contribution. Where the store cannot tell it, that instance is given a moment to be first.
+    /// A crash left such a milestone, or another instance is recognising it at this moment and knows the
+    /// contribution. Where the store does not know it, wait a moment so that the other instance is first.
     async fn complete(&self, mut owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
         for recognition in owed.iter_mut().filter(|r| r.contribution.is_none()) {
             let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
@@ -168,21 +165,21 @@ impl Outbox {
                 recognition.contribution = reached;
             }
         }
-        for _ in 0..GIVE_WAY.0 {
+        for _ in 0..GIVE_WAY {
             if owed.iter().all(|recognition| recognition.contribution.is_some()) {
                 break;
             }
-            tokio::time::sleep(GIVE_WAY.1).await;
+            tokio::time::sleep(GIVE_WAY_PAUSE).await;
             owed = self.still_owed(owed).await?;
         }
         Ok(owed)
     }
 
-    /// What nobody has recognised meanwhile.
+    /// What no other instance has recognised meanwhile.
     async fn still_owed(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
         let look = owed.into_iter().map(|recognition| async move {
             let found = self.store.contributor(&recognition.contributor).await?;
-            let owed = found.is_some_and(|found| found.standing.recognised < recognition.milestone);
+            let owed = found.is_some_and(|found| found.standing.recognized < recognition.milestone);
             Ok(owed.then_some(recognition))
         });
         let looked: Vec<Result<Option<Recognition>, StoreError>> =
@@ -200,10 +197,10 @@ impl Outbox {
         }
     }
 
-    /// One sweep for what is owed to contributors, and one pass over what is owed to destinations. What
-    /// waits goes out first, and again after every part of the sweep: a long one delays nobody.
+    /// One sweep for what is owed to contributors, and one pass over what is due at destinations. What
+    /// waits is offered first, and again after every part of the sweep, so that a long sweep delays nothing.
     ///
-    /// One drain after the other, so that none ends while another has still in hand what it found.
+    /// Drains run one after the other, so that none returns while another still holds what it found.
     pub async fn drain(&self) -> Result<Drained, StoreError> {
         let _alone = self.draining.lock().await;
         let mut drained = Drained { published: self.pass().await?, ..Drained::default() };
@@ -215,7 +212,7 @@ impl Outbox {
                 drained.recognized += recognized;
                 drained.published += self.pass().await?;
             }
-            // There may be more, whoever recognised these: this instance or another one.
+            // A full batch may have more behind it, whether this instance or another recognised these.
             if owing.len() < BATCH || owing == last {
                 let Backlog { waiting, oldest } = self.backlog().await?;
                 return Ok(Drained { waiting, oldest, ..drained });
@@ -224,14 +221,14 @@ impl Outbox {
         }
     }
 
-    /// How much waits; also shown in the metrics.
+    /// How much waits; sets the metrics too.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         let backlog = self.store.backlog(&self.destinations()).await?;
         self.metrics.backlog(backlog, self.age(backlog.oldest));
         Ok(backlog)
     }
 
-    /// Says how much waits, and for how long, in one line of the log.
+    /// Logs what a drain did, and how much waits for how long, in one line.
     pub fn log(&self, drained: Drained) {
         tracing::info!(
             recognized = drained.recognized,
@@ -242,10 +239,10 @@ impl Outbox {
         );
     }
 
-    /// Publishes what is made, and looks now and then for what was left; until `stop`.
+    /// Publishes what is made, and drains every [`ROUND`], until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut pause = Duration::ZERO; // At start: whatever the last run left.
-        let mut backoff = BACKOFF.0;
+        let mut pause = Duration::ZERO; // Drains at start what the last run left.
+        let mut failures = 0;
         loop {
             let swept = tokio::select! {
                 () = stop.cancelled() => return,
@@ -255,19 +252,17 @@ impl Outbox {
             let wanted = self.wanted.load(Ordering::SeqCst);
             let look =
                 async { if swept { self.round().await } else { self.pass_over(true).await.map(|_| ()) } };
-            // A panic in a store must not end the looking: nobody would notice until much was owed.
-            let outcome = AssertUnwindSafe(look).catch_unwind().await;
-            let outcome =
-                outcome.unwrap_or_else(|_| Err(StoreError::Unavailable("the store panicked".into())));
+            let panicked = || Err(StoreError::Unavailable("the store panicked".into()));
+            let outcome = catch_panic(look).await.unwrap_or_else(panicked);
             self.passed.send_replace(wanted);
             if let Err(error) = &outcome {
                 tracing::warn!(%error, "the outbox could not be read; it is tried again");
             }
             if outcome.is_ok() && self.healthy() {
-                (pause, backoff) = (ROUND, BACKOFF.0);
+                (pause, failures) = (ROUND, 0);
             } else {
-                pause = jittered(backoff);
-                backoff = (backoff * 2).min(BACKOFF.1);
+                pause = BACKOFF.jittered(failures);
+                failures = failures.saturating_add(1);
             }
         }
     }
@@ -280,8 +275,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Recognises what a crash or a change of milestones left owed to these: how many. All together, so that
-    /// giving way to another instance takes its time once.
+    /// Recognises what a crash or a change of milestones left owed to these, and answers how many. All
+    /// together, so that the wait for another instance happens once.
     async fn sweep(&self, owing: &[Standing]) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let all = owing.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now)).collect();
@@ -292,9 +287,4 @@ impl Outbox {
     fn age(&self, oldest: Option<Moment>) -> f64 {
         oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds().max(0) as f64 / 1_000.0)
     }
-}
-
-/// Between half and the whole of `pause`, so that many who wait do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
 }

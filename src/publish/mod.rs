@@ -15,10 +15,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::domain::{Contribution, Destination, Moment, Recognition};
+use crate::domain::{Contribution, Destination, GiveUp, Moment, Recognition};
 use crate::runtime::Clock;
-
-pub use comment::GiveUpReason;
 
 /// Opens every configured destination.
 pub async fn open(config: &Config, clock: &Clock) -> Result<Vec<Arc<dyn Publisher>>, PublishError> {
@@ -84,7 +82,7 @@ pub enum PublishError {
     #[error("impossible ({reason}): {why}")]
     Never {
         /// The reason that is kept with it.
-        reason: GiveUpReason,
+        reason: GiveUp,
         /// What is wrong, and what to do.
         why: String,
     },

@@ -4,18 +4,18 @@
 //! [`open`](crate::store::open). The suite in
 //! `tests/it/store.rs` holds every store to the same promises.
 
+mod cursor;
 pub mod firestore;
 pub mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
 
 use crate::config::StoreAt;
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
+    Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
+    RecognitionId, Standing,
 };
 
 /// Opens the configured store, and brings its schema up to date.
@@ -119,6 +119,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Releases what the store holds open, at the end of the process: nothing is asked of it afterwards.
+    async fn close(&self) {}
 }
 
 /// What became of one contribution of a batch.
@@ -129,7 +132,7 @@ pub struct Recorded {
     /// The contributor's tally: just after this contribution if it is new, else the present one.
     pub tally: u64,
     /// The highest milestone recognised for the contributor so far.
-    pub recognised: u64,
+    pub recognized: u64,
     /// Whom a repeat was counted for, where that is somebody else than it says now: the tally is theirs.
     pub counted_for: Option<ContributorId>,
 }
@@ -190,45 +193,65 @@ pub struct Due {
 /// What became of a recognition at a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Taken: struck off.
+    /// Taken: no longer due there.
     Done,
-    /// Can never be taken, by this reason code: struck off, and the reason kept.
-    GivenUp(String),
-    /// Put off until then.
+    /// Can never be taken: no longer due there; the reason is kept.
+    GivenUp(GiveUp),
+    /// Not to be offered again before then.
     Later(Moment),
 }
 
-/// What is known of a recognition at one destination, for who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+/// What became of a recognition at one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Where it was to go.
-    #[schema(schema_with = destinations)]
     pub destination: Destination,
     /// How far it got.
-    #[schema(schema_with = states)]
-    pub state: &'static str,
-    /// Why it was given up; absent otherwise.
-    #[schema(value_type = String, nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub state: State,
+    /// Why it was given up; `None` otherwise.
+    pub reason: Option<GiveUp>,
 }
 
-impl Progress {
+/// How far a recognition got at one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not yet taken.
+    Waiting,
+    /// Taken.
+    Done,
+    /// Can never be taken.
+    GivenUp,
+}
+
+impl State {
     /// Every state.
-    pub const STATES: [&'static str; 3] = ["waiting", "done", "given_up"];
-}
+    pub const ALL: [Self; 3] = [Self::Waiting, Self::Done, Self::GivenUp];
 
-fn destinations() -> utoipa::openapi::Object {
-    words("Where it was to go.", Destination::ALL.map(Destination::as_str))
-}
+    /// The word in stores and answers.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::GivenUp => "given_up",
+        }
+    }
 
-fn states() -> utoipa::openapi::Object {
-    words("How far it got.", Progress::STATES)
-}
+    /// What it means, as the documents say it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Waiting => "it is offered again until the destination takes it",
+            Self::Done => "the destination took it",
+            Self::GivenUp => "the destination can never take it; `reason` says why",
+        }
+    }
 
-fn words(description: &str, words: [&'static str; 3]) -> utoipa::openapi::Object {
-    let object = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
-    object.description(Some(description)).enum_values(Some(words)).build()
+    /// The state with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
 }
 
 /// How much waits in the outbox.
@@ -293,34 +316,4 @@ pub enum StoreError {
     /// What is stored is not what plaudit writes, or is not to be read by this version.
     #[error("the store is not as it should be: {0}")]
     Broken(String),
-}
-
-impl StoreError {
-    /// Whether the same request may succeed later.
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Unavailable(_) => true,
-            Self::Refused(_) | Self::BadCursor | Self::Broken(_) => false,
-        }
-    }
-}
-
-/// Cursors: a store's own position in a list, as text that a URL carries and a client does not read.
-pub(crate) mod cursor {
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use serde::Serialize;
-    use serde::de::DeserializeOwned;
-
-    use super::StoreError;
-
-    pub(crate) fn encode<T: Serialize>(position: &T) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(position).unwrap_or_default())
-    }
-
-    pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| StoreError::BadCursor)?;
-        serde_json::from_slice(&bytes).map_err(|_| StoreError::BadCursor)
-    }
 }

@@ -7,11 +7,12 @@ use axum::http::Method;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use plaudit::config::{COMMENT_TEMPLATE, Commenting, GithubCredential, Secret};
+use plaudit::domain::GiveUp;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Kind, Moment, Recognition, RecognitionId,
 };
 use plaudit::publish::comment::{AppKey, Comments, Template};
-use plaudit::publish::{GiveUpReason, PublishError, Publisher};
+use plaudit::publish::{PublishError, Publisher};
 use plaudit::runtime::Clock;
 use serde_json::json;
 
@@ -895,10 +896,10 @@ async fn a_server_without_limits_says_so() {
 fn the_document_explains_every_reason_in_the_words_of_the_program_and_no_other() {
     let document = include_str!("../../docs/comments.md");
     let table = document.split("| reason | meaning |").nth(1).unwrap().split("\n\n").next().unwrap();
-    for reason in GiveUpReason::ALL {
+    for reason in GiveUp::ALL {
         let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
         assert!(table.contains(&row), "docs/comments.md lacks the row {row}");
     }
     let rows = table.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, GiveUpReason::ALL.len());
+    assert_eq!(rows, GiveUp::ALL.len());
 }

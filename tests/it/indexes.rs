@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
-use plaudit::domain::{Contribution, Destination, Fingerprint};
+use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::{Settled, Store};
@@ -163,7 +163,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     store.recognise(std::slice::from_ref(&made), &Destination::ALL).await.unwrap();
     let waiting = recognition("github:octocat", 2, at(1));
     store.recognise(&[waiting], &Destination::ALL).await.unwrap();
-    let given_up = Settled::GivenUp("why".into());
+    let given_up = Settled::GivenUp(GiveUp::Gone);
     let settled = [
         (made.id.clone(), Destination::Comment, given_up),
         (made.id.clone(), Destination::Topic, Settled::Later(at(5))),

@@ -12,6 +12,7 @@ use plaudit::outbox::Outbox;
 use plaudit::publish::{PublishError, Publisher};
 use plaudit::record::Recorder;
 use plaudit::runtime::{Clock, Tasks};
+use plaudit::store::sqlite::Sqlite;
 use plaudit::store::{Page, Store as _};
 use plaudit::telemetry::Metrics;
 use rand::SeedableRng as _;
@@ -243,12 +244,13 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
 
 #[tokio::test]
 async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_does_not_hold_it_up() {
-    let (_folder, store) = ledger();
+    let folder = tempfile::tempdir().unwrap();
     let place = Arc::new(Place::default());
     place.down.store(true, Ordering::SeqCst);
     let start = || {
         let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-        let store = Arc::clone(&store);
+        // The end of a service closes its store.
+        let store = Arc::new(Sqlite::open(&folder.path().join("plaudit.db")).unwrap());
         async { Inside::publishing(&config(&[]), store, publishers, Seams::default()).await }
     };
     let inside = start().await;

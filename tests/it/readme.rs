@@ -2,6 +2,7 @@
 
 use clap::CommandFactory;
 use plaudit::config::Flags;
+use plaudit::domain::GiveUp;
 use plaudit::hosts::Reason;
 
 const README: &str = include_str!("../../README.md");
@@ -11,6 +12,16 @@ fn the_readme_explains_every_reason_code_in_the_words_of_the_program() {
     for reason in Reason::ALL {
         let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
         assert!(README.contains(&row), "README.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_page_on_comments_explains_every_reason_to_give_up_in_the_words_of_the_program() {
+    const COMMENTS: &str = include_str!("../../docs/comments.md");
+    for reason in GiveUp::ALL {
+        let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
+        assert!(COMMENTS.contains(&row), "docs/comments.md lacks the row {row}");
+        assert_eq!(GiveUp::from_code(reason.code()), Some(reason));
     }
 }
 

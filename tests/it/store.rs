@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Fingerprint, Kind, Milestones, Moment,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Milestones, Moment,
     Recognition, RecognitionId, Standing, owed,
 };
 use plaudit::store::firestore::Firestore;
-use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
+use plaudit::store::{
+    Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, State, Store, StoreError,
+};
 
 use crate::support::emulators::{self, PATIENT};
 
@@ -128,7 +130,7 @@ async fn a_repeat_is_answered_for_whom_it_was_counted(store: &dyn Store) {
     let first = [done("github:42:issue:1", "github:mona"), done("github:42:issue:2", "github:mona")];
     store.record(&first, at(0)).await.unwrap();
     let again = [done("github:42:issue:1", "github:mona-renamed")];
-    let expected = Recorded { novelty: Same, tally: 2, recognised: 0, counted_for: Some(who("github:mona")) };
+    let expected = Recorded { novelty: Same, tally: 2, recognized: 0, counted_for: Some(who("github:mona")) };
     assert_eq!(store.record(&again, at(1)).await.unwrap(), [expected]);
     assert_eq!(store.contributor(&who("github:mona-renamed")).await.unwrap(), None);
 }
@@ -143,12 +145,12 @@ async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
         ..done("github:42:pull_request:7", "github:octocat")
     };
     let recorded = store.record(std::slice::from_ref(&private), at(0)).await.unwrap();
-    let expected = Recorded { novelty: New, tally: 1, recognised: 0, counted_for: None };
+    let expected = Recorded { novelty: New, tally: 1, recognized: 0, counted_for: None };
     assert_eq!(recorded, [expected]);
     let counted = store.contribution(&private.id).await.unwrap().unwrap();
     assert_eq!((counted.contribution, counted.recorded_at), (private, at(0)));
     let contributor = store.contributor(&who("github:octocat")).await.unwrap().unwrap();
-    let standing = Standing { contributor: who("github:octocat"), tally: 1, recognised: 0 };
+    let standing = Standing { contributor: who("github:octocat"), tally: 1, recognized: 0 };
     assert_eq!(contributor.standing, standing);
     assert_eq!(contributor.user_id, Some(583_231));
     assert_eq!((contributor.first_at, contributor.last_at), (at(0), at(0)));
@@ -316,13 +318,13 @@ async fn a_recognition_is_made_once(store: &dyn Store) {
     assert_eq!(store.recognise(std::slice::from_ref(&first), &[Local, Topic]).await.unwrap(), [true]);
     let later = Recognition { tally: 7, contribution: None, recognized_at: at(5), ..first.clone() };
     assert_eq!(store.recognise(&[later], &[Comment]).await.unwrap(), [false]);
-    let waiting = |destination| Progress { destination, state: "waiting", reason: None };
+    let waiting = |destination| Progress { destination, state: State::Waiting, reason: None };
     let mut kept = store.recognition(&first.id).await.unwrap().unwrap();
     kept.1.sort_by_key(|one| one.destination);
     assert_eq!(kept, (first, vec![waiting(Local), waiting(Topic)]));
-    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 3);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 3);
     let recorded = store.record(&[done("next", "ann")], at(6)).await.unwrap();
-    assert_eq!((recorded[0].tally, recorded[0].recognised), (4, 3));
+    assert_eq!((recorded[0].tally, recorded[0].recognized), (4, 3));
 }
 
 async fn several_milestones_are_recognised_at_once(store: &dyn Store) {
@@ -331,11 +333,11 @@ async fn several_milestones_are_recognised_at_once(store: &dyn Store) {
     let made = [recognition("ann", 3, at(1)), recognition("ben", 3, at(1)), recognition("ann", 10, at(1))];
     assert_eq!(store.recognise(&made[..1], &[Local]).await.unwrap(), [true]);
     assert_eq!(store.recognise(&made, &[Local]).await.unwrap(), [false, true, true]);
-    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 10);
-    assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.recognised, 3);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 10);
+    assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.recognized, 3);
     // The highest milestone never falls.
     store.recognise(&[recognition("ann", 5, at(2))], &[Local]).await.unwrap();
-    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 10);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 10);
 }
 
 async fn a_recognition_made_at_once_by_many_is_made_by_one(store: &dyn Store) {
@@ -423,7 +425,7 @@ async fn what_is_settled_is_not_due(store: &dyn Store) {
     let made = recognise_all(store, &people(3), &[Topic, Comment]).await;
     let settled = [
         (made[0].id.clone(), Topic, Settled::Done),
-        (made[0].id.clone(), Comment, Settled::GivenUp("no_place".into())),
+        (made[0].id.clone(), Comment, Settled::GivenUp(GiveUp::Locked)),
         (made[1].id.clone(), Topic, Settled::Later(at(100))),
     ];
     store.claim(Topic, at(10), at(40), 10).await.unwrap();
@@ -434,18 +436,17 @@ async fn what_is_settled_is_not_due(store: &dyn Store) {
     };
     assert_eq!(due(99).await, HashMap::from([(made[2].id.clone(), 0)]));
     assert_eq!(due(100).await, HashMap::from([(made[1].id.clone(), 1), (made[2].id.clone(), 0)]));
-    let progress = |destination, state, reason: Option<&str>| Progress {
-        destination,
-        state,
-        reason: reason.map(str::to_owned),
-    };
+    let progress = |destination, state, reason| Progress { destination, state, reason };
     let (kept, mut became) = store.recognition(&made[0].id).await.unwrap().unwrap();
     became.sort_by_key(|one| one.destination);
     assert_eq!(kept, made[0]);
-    assert_eq!(became, [progress(Topic, "done", None), progress(Comment, "given_up", Some("no_place"))]);
+    assert_eq!(
+        became,
+        [progress(Topic, State::Done, None), progress(Comment, State::GivenUp, Some(GiveUp::Locked))]
+    );
     let (_, mut became) = store.recognition(&made[1].id).await.unwrap().unwrap();
     became.sort_by_key(|one| one.destination);
-    assert_eq!(became, [progress(Topic, "waiting", None), progress(Comment, "waiting", None)]);
+    assert_eq!(became, [progress(Topic, State::Waiting, None), progress(Comment, State::Waiting, None)]);
     store.settle(&[(made[1].id.clone(), Topic, Settled::Later(at(200)))]).await.unwrap();
     assert_eq!(due(200).await[&made[1].id], 2);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::{StatusCode, header};
 
-use super::{Consumer, Fate, pause};
+use super::{BACKOFF, Consumer, Fate};
 use crate::config::Secret;
 use crate::runtime::client_for;
 
@@ -50,7 +50,7 @@ pub(super) async fn consume(
         let Ended::Lost(why) = ended else {
             return Ok(());
         };
-        let wait = pause(place.losses);
+        let wait = BACKOFF.after(place.losses);
         tracing::warn!("{}: {why}; trying again in {wait:?}", place.url);
         place.losses += 1;
         tokio::select! {
@@ -160,7 +160,7 @@ async fn offer(event: &Event, consumer: &mut Consumer) -> anyhow::Result<bool> {
         if offer + 1 < OFFERS {
             tokio::select! {
                 () = stop.cancelled() => return Ok(false),
-                () = tokio::time::sleep(pause(offer)) => {}
+                () = tokio::time::sleep(BACKOFF.after(offer)) => {}
             }
         }
     }

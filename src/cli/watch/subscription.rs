@@ -14,7 +14,7 @@ use google_cloud_pubsub::subscriber::{MessageStream, ShutdownBehavior};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use super::{Consumer, Fate, pause};
+use super::{BACKOFF, Consumer, Fate};
 use crate::publish::pubsub::{check_credentials, credentials, emulator_endpoint};
 
 /// How many messages are received ahead. What is not handled at the end is returned, which counts as a
@@ -129,7 +129,7 @@ async fn work(
             message.message_id
         );
         // Returned immediately, it would be delivered again immediately, without end.
-        let wait = pause(failures);
+        let wait = BACKOFF.after(failures);
         failures += 1;
         let later = async move {
             tokio::time::sleep(wait).await;

@@ -8,9 +8,9 @@ use super::super::PublishError;
 use super::Comments;
 use super::credential::{Account, App, Credential, get_account};
 use super::github::{Answer, Ask};
-use super::reason::GiveUpReason;
 use super::refusal::{Failure, may_comment};
 use crate::config::Secret;
+use crate::domain::GiveUp;
 
 /// How many installations are described.
 const INSTALLATIONS: usize = 10;
@@ -36,7 +36,7 @@ impl Comments {
             Some(scopes) if may_comment(scopes) => lines.push(format!("the token's scopes are [{scopes}]")),
             Some(scopes) => {
                 let why = format!("{login}'s token has the scopes [{scopes}]; it lacks public_repo");
-                return Err(Failure::never(GiveUpReason::MissingPermission, why));
+                return Err(Failure::never(GiveUp::MissingPermission, why));
             }
             None => lines.push(
                 "GitHub does not show what a fine-grained token may do: it needs Issues and Pull requests, \
@@ -62,7 +62,7 @@ impl Comments {
         let installations: Vec<AboutInstallation> = answer.read()?;
         if installations.is_empty() {
             let why = format!("the App {slug} is installed nowhere");
-            return Err(Failure::never(GiveUpReason::NotInstalled, why));
+            return Err(Failure::never(GiveUp::NotInstalled, why));
         }
         for installation in installations.iter().take(INSTALLATIONS) {
             let account = installation.account.as_ref().map_or("a deleted account", |a| a.login.as_str());
@@ -131,7 +131,7 @@ impl Permissions {
             (false, true) => Ok("may comment on pull requests, and lacks issues=write".to_owned()),
             (false, false) => {
                 let why = format!("the App {slug} lacks issues=write and pull_requests=write");
-                Err(Failure::never(GiveUpReason::MissingPermission, why))
+                Err(Failure::never(GiveUp::MissingPermission, why))
             }
         }
     }

@@ -11,9 +11,9 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::github::{Answer, Api, Ask};
 use super::place::RepositoryName;
-use super::reason::GiveUpReason;
 use super::refusal::Failure;
 use crate::config::{GithubCredential, Secret};
+use crate::domain::GiveUp;
 use crate::domain::Moment;
 use crate::runtime::Clock;
 
@@ -199,7 +199,7 @@ impl App {
                     Failure::down_until_fixed(format!("there is no GitHub App with the id {}", self.id))
                 } else {
                     let why = format!("the GitHub App is not installed in {repository}");
-                    Failure::never(GiveUpReason::NotInstalled, why)
+                    Failure::never(GiveUp::NotInstalled, why)
                 });
             }
             answer => answer?.read::<Installation>()?,

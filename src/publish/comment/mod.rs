@@ -8,7 +8,6 @@ mod check;
 mod credential;
 mod github;
 mod place;
-mod reason;
 mod refusal;
 mod template;
 mod thank;
@@ -32,7 +31,6 @@ use place::Place;
 use refusal::Failure;
 
 pub use credential::AppKey;
-pub use reason::GiveUpReason;
 pub use template::Template;
 
 /// How long one request may take.

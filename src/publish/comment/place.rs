@@ -5,8 +5,8 @@ use std::fmt;
 use url::Url;
 
 use super::super::PublishError;
-use super::reason::GiveUpReason;
 use super::refusal::never;
+use crate::domain::GiveUp;
 use crate::domain::{Contribution, Kind, Recognition};
 use crate::runtime;
 
@@ -49,12 +49,12 @@ impl Place {
         recognition: &'a Recognition,
         host: &str,
     ) -> Result<(Self, &'a Contribution), PublishError> {
-        let nothing = |why| never(GiveUpReason::NothingToCommentOn, why);
+        let nothing = |why| never(GiveUp::NothingToCommentOn, why);
         let contribution = recognition.contribution.as_ref();
         let contribution = contribution
             .ok_or_else(|| nothing("the contribution that reached the milestone is not known"))?;
         if contribution.private {
-            return Err(never(GiveUpReason::Private, "the contribution is private or confidential"));
+            return Err(never(GiveUp::Private, "the contribution is private or confidential"));
         }
         let id = contribution.id.as_str();
         if id.starts_with("api:") {
@@ -68,7 +68,7 @@ impl Place {
         if of != Some(host) {
             let on = of.unwrap_or("no host");
             let why = format!("the contribution is on {on}, the configured GitHub API belongs to {host}");
-            return Err(never(GiveUpReason::OtherHost, why));
+            return Err(never(GiveUp::OtherHost, why));
         }
         let (Some(number), Some(repository_id)) = (number.and_then(digits), repository_id.and_then(digits))
         else {
@@ -78,9 +78,8 @@ impl Place {
             return Err(nothing("the contribution's id is of another kind"));
         }
         let repository = contribution.repository.as_deref().and_then(RepositoryName::parse);
-        let repository = repository.ok_or_else(|| {
-            never(GiveUpReason::RepositoryUnknown, "the repository's name is not owner/name")
-        })?;
+        let repository = repository
+            .ok_or_else(|| never(GiveUp::RepositoryUnknown, "the repository's name is not owner/name"))?;
         let place = Self { repository, repository_id, number };
         Ok((place, contribution))
     }

@@ -6,7 +6,7 @@ use http::StatusCode;
 use octocrab::GitHubError;
 
 use super::super::PublishError;
-use super::reason::GiveUpReason;
+use crate::domain::GiveUp;
 use crate::domain::Moment;
 
 /// GitHub's limits reset every hour; a longer wait is cut to this.
@@ -36,12 +36,12 @@ pub(super) fn down_until_fixed(why: impl Into<String>) -> PublishError {
     PublishError::Down { why: why.into(), after: Some(CREDENTIAL_RETRY) }
 }
 
-pub(super) fn never(reason: GiveUpReason, why: impl Into<String>) -> PublishError {
+pub(super) fn never(reason: GiveUp, why: impl Into<String>) -> PublishError {
     PublishError::Never { reason, why: why.into() }
 }
 
 impl Failure {
-    pub(super) fn never(reason: GiveUpReason, why: impl Into<String>) -> Self {
+    pub(super) fn never(reason: GiveUp, why: impl Into<String>) -> Self {
         Self::Classified(never(reason, why))
     }
 
@@ -87,14 +87,14 @@ fn classify_error(error: &GitHubError, now: Moment, backoff: Duration) -> Publis
         )),
         403 => classify_forbidden(error, why),
         404 => match missing_scope(error) {
-            Some(why) => never(GiveUpReason::MissingPermission, why),
-            None => never(GiveUpReason::NotFound, why),
+            Some(why) => never(GiveUp::MissingPermission, why),
+            None => never(GiveUp::NotFound, why),
         },
-        410 => never(GiveUpReason::Gone, why),
-        422 => never(GiveUpReason::Unprocessable, why),
+        410 => never(GiveUp::Gone, why),
+        422 => never(GiveUp::Unprocessable, why),
         503 => PublishError::Down { why, after: retry_after(error).map(|after| after.min(LONGEST_WAIT)) },
         408 | 500..=599 => PublishError::Later { why },
-        _ => never(GiveUpReason::Refused, why),
+        _ => never(GiveUp::Refused, why),
     }
 }
 
@@ -105,24 +105,24 @@ fn classify_forbidden(error: &GitHubError, why: String) -> PublishError {
     if header_of(error, "x-github-sso").is_some() || message.contains("saml") {
         let why =
             "the organisation uses single sign-on: authorise the token for it in the account's settings";
-        return never(GiveUpReason::SsoRequired, why);
+        return never(GiveUp::SsoRequired, why);
     }
     // https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible
     if message.contains("resource not accessible by") {
         let missing = header_of(error, "x-accepted-github-permissions").filter(|missing| !missing.is_empty());
         let missing = missing.unwrap_or("issues=write or pull_requests=write");
         let why = format!("the credential lacks {missing}: {}", message_of(error));
-        return never(GiveUpReason::MissingPermission, why);
+        return never(GiveUp::MissingPermission, why);
     }
     if let Some(why) = missing_scope(error) {
-        return never(GiveUpReason::MissingPermission, why);
+        return never(GiveUp::MissingPermission, why);
     }
     let reason = if message.contains("is locked") {
-        GiveUpReason::Locked
+        GiveUp::Locked
     } else if message.contains("archived") {
-        GiveUpReason::Archived
+        GiveUp::Archived
     } else {
-        GiveUpReason::Forbidden
+        GiveUp::Forbidden
     };
     never(reason, why)
 }

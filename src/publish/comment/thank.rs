@@ -7,10 +7,10 @@ use serde_json::json;
 use super::credential::{Account, Credential};
 use super::github::{Answer, Ask};
 use super::place::{Place, RepositoryName};
-use super::reason::GiveUpReason;
 use super::refusal::Failure;
 use super::template::{Addressed, Values};
 use super::{Comments, PRECHECK_TIMEOUT, REQUEST_TIMEOUT};
+use crate::domain::GiveUp;
 use crate::domain::{Contribution, Kind, Recognition, RecognitionId};
 use crate::runtime::stop_point;
 
@@ -91,13 +91,13 @@ impl Comments {
         let found: Repository = found.read()?;
         if found.id != place.repository_id {
             let why = "another repository has its name now";
-            return Err(Failure::never(GiveUpReason::RepositoryChanged, why));
+            return Err(Failure::never(GiveUp::RepositoryChanged, why));
         }
         if found.private {
-            return Err(Failure::never(GiveUpReason::Private, "the repository is private"));
+            return Err(Failure::never(GiveUp::Private, "the repository is private"));
         }
         if found.archived {
-            return Err(Failure::never(GiveUpReason::Archived, "the repository is archived"));
+            return Err(Failure::never(GiveUp::Archived, "the repository is archived"));
         }
         RepositoryName::parse(&found.full_name).ok_or_else(|| {
             Failure::Malformed("the repository's name in GitHub's answer is not owner/name".to_owned())
@@ -115,12 +115,12 @@ impl Comments {
         let found: Issue = match found {
             Err(Failure::Moved) => {
                 let why = "the issue was moved to another repository";
-                return Err(Failure::never(GiveUpReason::Transferred, why));
+                return Err(Failure::never(GiveUp::Transferred, why));
             }
             answer => answer?.read()?,
         };
         if found.locked {
-            return Err(Failure::never(GiveUpReason::Locked, "the conversation is locked"));
+            return Err(Failure::never(GiveUp::Locked, "the conversation is locked"));
         }
         Ok(found.user)
     }

@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Fingerprint, Kind, Moment, Recognition,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Moment, Recognition,
     RecognitionId, Standing,
 };
-use crate::store::{Contributor, Counted, Progress, StoreError};
+use crate::store::{Contributor, Counted, Progress, State, StoreError};
 
 /// The longest document id that Firestore takes, in bytes.
 const LONGEST_DOCUMENT_ID: usize = 1_500;
-/// Marks the document id of an identity that is too long to stand in one itself.
+/// Begins the document id of an identity that is too long for one.
 const HASHED: &str = "sha256:";
 
-/// The document id of an identity: the identity itself wherever Firestore allows it, so that ids sort and
-/// read as identities do; no two identities share one. The field `id` always keeps the identity.
+/// The document id of an identity: the identity itself wherever Firestore allows it, so that document ids
+/// sort as identities do. No two identities share one. The field `id` always keeps the identity.
 pub(super) fn document_id(identity: &str) -> String {
     let mut id = String::with_capacity(identity.len());
     for c in identity.chars() {
@@ -48,7 +48,7 @@ pub(super) fn document_id(identity: &str) -> String {
     }
 }
 
-/// Whether Firestore could have a document by this id.
+/// Whether Firestore takes this as a document's id.
 pub(super) fn is_document_id(text: &str) -> bool {
     let sound = !text.contains(|c: char| c == '/' || c.is_control());
     (1..=LONGEST_DOCUMENT_ID).contains(&text.len())
@@ -127,7 +127,7 @@ pub(super) struct ContributorFields {
     id: String,
     user_id: Option<i64>,
     tally: i64,
-    recognised: i64,
+    recognized: i64,
     first_at: i64,
     last_at: i64,
 }
@@ -138,7 +138,7 @@ impl ContributorFields {
         Ok(Standing {
             contributor: contributor(&self.id)?,
             tally: sound(self.tally)?,
-            recognised: sound(self.recognised)?,
+            recognized: sound(self.recognized)?,
         })
     }
 
@@ -285,9 +285,9 @@ pub(super) struct RecognitionFields {
     recognized_at: FirestoreTimestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     contribution: Option<ContributionFields>,
-    /// Where it still waits.
+    /// The destinations that have not taken it.
     due: Vec<String>,
-    /// `next_{destination}`: not to be tried there before then. Absent where nothing waits.
+    /// `next_{destination}`: not to be offered there before then. Absent where it is not due.
     #[serde(flatten, skip_deserializing)]
     next: BTreeMap<String, FirestoreTimestamp>,
     /// How often it was put off, by destination.
@@ -300,20 +300,35 @@ pub(super) struct RecognitionFields {
     commit: String,
 }
 
-/// What became of a recognition at a destination.
+/// What became of a recognition at a destination where it is no longer due.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Outcome {
-    pub(super) state: String,
+    state: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
+    reason: Option<String>,
 }
 
-/// The field that says from when on a recognition may be tried at a destination.
+impl Outcome {
+    pub(super) fn of(reason: Option<GiveUp>) -> Self {
+        let state = if reason.is_some() { State::GivenUp } else { State::Done };
+        Self { state: state.code().to_owned(), reason: reason.map(|reason| reason.code().to_owned()) }
+    }
+
+    fn progress(&self, destination: Destination) -> Option<Progress> {
+        let reason = match &self.reason {
+            Some(code) => Some(GiveUp::from_code(code)?),
+            None => None,
+        };
+        Some(Progress { destination, state: State::from_code(&self.state)?, reason })
+    }
+}
+
+/// The field with the time before which a recognition is not to be offered at a destination.
 pub(super) fn next_field(destination: Destination) -> String {
     format!("next_{destination}")
 }
 
-/// From when on a recognition may be tried at a destination, if it waits there.
+/// The time before which a recognition is not to be offered at a destination, if it is due there.
 pub(super) fn next_of(
     document: &FirestoreDocument,
     destination: Destination,
@@ -368,17 +383,13 @@ impl RecognitionFields {
         moment(self.recognized_at)
     }
 
-    pub(super) fn progress(&self) -> Vec<Progress> {
+    pub(super) fn progress(&self) -> Result<Vec<Progress>, StoreError> {
         let at = |destination: Destination| {
             if self.is_due(destination) {
-                return Some(Progress { destination, state: "waiting", reason: None });
+                return Some(Ok(Progress { destination, state: State::Waiting, reason: None }));
             }
             let outcome = self.outcome.get(destination.as_str())?;
-            Some(Progress {
-                destination,
-                state: if outcome.reason.is_some() { "given_up" } else { "done" },
-                reason: outcome.reason.clone(),
-            })
+            Some(outcome.progress(destination).ok_or_else(|| broken("recognition", &self.id)))
         };
         Destination::ALL.into_iter().filter_map(at).collect()
     }

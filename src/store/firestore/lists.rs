@@ -1,4 +1,4 @@
-//! Lists a page at a time, and what was made since.
+//! Lists, a page at a time, and what was made since a position.
 
 use firestore::{FirestoreDocument, FirestoreInstant, FirestoreValue, timestamp_utils};
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,8 @@ use crate::domain::{ContributorId, Recognition, RecognitionId};
 use crate::store::cursor::{decode, encode};
 use crate::store::{Contributor, Counted, Order, Page, Paged, StoreError};
 
-/// How far behind the newest recognition one may still appear, in microseconds: made by an instance whose
-/// clock is behind, or whose commit took its time. A call of the store ends well within it.
+/// How far behind the newest recognition another may still appear, in microseconds: made by an instance
+/// whose clock is behind, or whose commit was slow. A call of the store ends well within it.
 const LATE: i64 = 20_000_000;
 
 /// Most contributions first, or by id.
@@ -130,7 +130,7 @@ impl Cursor {
     }
 }
 
-/// A time out of a cursor or a position, which anyone may have written.
+/// A time from a cursor or a position, which a client may have made up.
 fn time_value(micros: i64) -> Result<FirestoreValue, StoreError> {
     let moment = codec::moment_of(micros).map_err(|_| StoreError::BadCursor)?;
     let in_range = (1..=9998).contains(&chrono::Datelike::year(&moment));
@@ -142,14 +142,14 @@ fn time_value(micros: i64) -> Result<FirestoreValue, StoreError> {
 
 /// Up to where recognitions were given.
 ///
-/// New is what stands after `at`, or was committed after `seen` by the server's clock: one that was made
-/// before others but came late is found by reading again what is younger than [`LATE`].
+/// New is what sorts after `at`, or was committed after `seen` by the server's clock: one that was made
+/// before others but committed late is found by reading again what is younger than [`LATE`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Position {
     /// The newest recognition given: its time, and its document's id.
     at: (i64, String),
-    /// What was committed until then is given, unless it stands after `at`. The server's microseconds.
+    /// What was committed until then is given, unless it sorts after `at`. The server's microseconds.
     seen: i64,
     /// In the middle of a reading that takes more than one page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +175,7 @@ impl Position {
         committed > self.seen || *place > self.at
     }
 
-    /// The position after a page, the last of which stands at `last`.
+    /// The position after a page whose last item is at `last`.
     fn after_page(&self, last: Option<(i64, String)>, read_at: i64, is_full: bool) -> Self {
         let began = self.within.as_ref().map_or(read_at, |within| within.began);
         match last {
@@ -205,7 +205,7 @@ pub(super) async fn recognitions_after(
     let mut position: Position = decode(text)?;
     loop {
         let (fresh, next) = page_after(client, &position, limit.max(1), &mut retry).await?;
-        // A page of nothing but what was given before says nothing about the pages after it.
+        // If all of a page was given before, the pages after it may still have new ones.
         if !fresh.is_empty() || next.within.is_none() {
             return Ok((fresh, encode(&next)));
         }
@@ -246,7 +246,7 @@ async fn page_after(
     Ok((fresh, next))
 }
 
-/// Where it stands now: everything that is committed counts as given.
+/// The position at which everything that is committed counts as given.
 async fn present(client: &Client, retry: &mut Retry) -> Result<Position, StoreError> {
     let found = client.query(queries::RECOGNITIONS_NEWEST.query([], None, Some(1)), retry).await?;
     let mut position = Position::start();

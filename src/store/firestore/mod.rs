@@ -2,8 +2,8 @@
 //!
 //! Three collections. `contributions/{id}` is what was counted; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`.
-//! Contributions and their tally are committed together, by one call without a read: what it makes of the
-//! tally comes back with its answer.
+//! Contributions and their tally are committed together, by one call without a read; its answer has the
+//! new tally.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl fmt::Debug for Firestore {
 
 impl Firestore {
     /// Connects as every Google client does: with the application default credentials, or to the emulator
-    /// that `FIRESTORE_EMULATOR_HOST` names. Says within seconds what is wrong if it cannot.
+    /// that `FIRESTORE_EMULATOR_HOST` names. Fails within seconds, with what is wrong.
     pub async fn open(project: &str, database: &str) -> Result<Self, StoreError> {
         Self::connect(project, database, None, Patience::default()).await
     }
@@ -147,7 +147,7 @@ impl Store for Firestore {
         let found = self.client.get_one(RECOGNITIONS, id, &mut self.client.retry()).await?;
         let read = |document| {
             let fields: codec::RecognitionFields = codec::read(&document)?;
-            let progress = fields.progress();
+            let progress = fields.progress()?;
             Ok((fields.recognition()?, progress))
         };
         found.map(read).transpose()

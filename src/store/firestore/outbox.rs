@@ -1,4 +1,4 @@
-//! Recognitions: what is owed, made once, and due until every destination has taken it.
+//! Recognitions: found as owed, made once, and due until every destination has taken them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,16 +13,18 @@ use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document
 use super::queries::{self, CONTRIBUTORS, RECOGNITIONS};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing};
+use crate::domain::{
+    ContributorId, Destination, GiveUp, Milestones, Moment, Recognition, RecognitionId, Standing,
+};
 use crate::store::{Backlog, Due, Settled, StoreError};
 
 /// How many small commits are under way at once.
 const SIDE_BY_SIDE: usize = 16;
-/// How often a recognition may change under a write that puts it off.
+/// How often a recognition may change between the read and the write of an optimistic lock.
 const ROUNDS: usize = 8;
 
 /// Makes recognitions: those of one contributor in ascending order, up to the first that fails, because a
-/// contributor's highest milestone must never pass one that does not stand.
+/// contributor's highest milestone must never be above one that was not made.
 pub(super) async fn recognise(
     client: &Client,
     made: &[Recognition],
@@ -87,7 +89,7 @@ async fn recognise_one(
 
 fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Result<(), StoreError> {
     let maximum = FirestoreFieldTransformType::Maximum(codec::integer(recognition.milestone));
-    let raised = FirestoreFieldTransform::new("recognised".to_owned(), maximum);
+    let raised = FirestoreFieldTransform::new("recognized".to_owned(), maximum);
     let stands = Some(FirestoreWritePrecondition::Exists(true));
     let id = document_id(recognition.contributor.as_str());
     let nothing = BTreeMap::<String, bool>::new();
@@ -97,8 +99,9 @@ fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Re
     Ok(())
 }
 
-/// Who is owed: for every `recognised` that occurs, from the lowest on, those whose tally has reached the
-/// milestone after it. Exact after milestones were changed too, and reads nobody who is owed nothing.
+/// Finds who is owed: for every value of `recognized` that occurs, from the lowest on, the contributors
+/// whose tally has reached the milestone after it. Exact after a change of milestones too, and reads no
+/// contributor who is owed nothing, beside one for each value.
 pub(super) async fn owing(
     client: &Client,
     milestones: &Milestones,
@@ -106,16 +109,16 @@ pub(super) async fn owing(
 ) -> Result<Vec<Standing>, StoreError> {
     let mut retry = client.retry();
     let mut owing: Vec<Standing> = Vec::new();
-    let mut lowest = queries::LOWEST_RECOGNISED.query([], None, Some(1));
+    let mut lowest = queries::LOWEST_RECOGNIZED.query([], None, Some(1));
     loop {
         let Some(document) = client.query(lowest, &mut retry).await?.documents.pop() else {
             break;
         };
-        let recognised = codec::read::<ContributorFields>(&document)?.standing()?.recognised;
-        let Some(next) = milestones.next(recognised) else {
+        let recognized = codec::read::<ContributorFields>(&document)?.standing()?.recognized;
+        let Some(next) = milestones.next(recognized) else {
             break;
         };
-        let values = [codec::integer(recognised), codec::integer(next)];
+        let values = [codec::integer(recognized), codec::integer(next)];
         let query = queries::OWED.query(values, None, Some(limit.saturating_sub(owing.len())));
         for document in client.query(query, &mut retry).await?.documents {
             owing.push(codec::read::<ContributorFields>(&document)?.standing()?);
@@ -123,12 +126,12 @@ pub(super) async fn owing(
         if owing.len() >= limit {
             break;
         }
-        lowest = queries::HIGHER_RECOGNISED.query([codec::integer(recognised)], None, Some(1));
+        lowest = queries::HIGHER_RECOGNIZED.query([codec::integer(recognized)], None, Some(1));
     }
     Ok(owing)
 }
 
-/// What is due, each held by a conditional write, so that of many claimers one has it.
+/// What is due, each held by a conditional write, so that of many claimers only one gets it.
 pub(super) async fn claim(
     client: &Client,
     destination: Destination,
@@ -160,15 +163,15 @@ pub(super) async fn claim(
             Err(error) => failed = Some(error),
         }
     }
-    // What is held must reach the caller, or nobody tries it before the hold ends.
+    // What is held must reach the caller: no other instance offers it before the hold ends.
     match failed {
         Some(error) if claimed.is_empty() => Err(error),
         _ => Ok(claimed),
     }
 }
 
-/// Holds a recognition that was found due; false where somebody else was first. What changes for another
-/// destination meanwhile does not matter.
+/// Holds a recognition that was found due; false where another instance was first. A change for another
+/// destination meanwhile only repeats the read.
 async fn hold(
     client: &Client,
     document: &FirestoreDocument,
@@ -185,16 +188,16 @@ async fn hold(
     set_next(client, id, Some(unchanged(document)?), &next, may_be_tried, retry).await
 }
 
-/// From when on a recognition may be tried again at a destination.
+/// A new value of `next_{destination}`.
 struct Next {
     destination: Destination,
     at: Moment,
-    /// Whether that is because a try failed.
+    /// Whether an offer failed, which counts as a try.
     another_try: bool,
 }
 
-/// Says from when on a recognition may be tried, as long as it is still one that `concerns`. `found` is the
-/// state in which it was seen to be one already; whatever changes meanwhile, it is looked at again.
+/// Sets `next_*` under an optimistic lock; returns false once `concerns` no longer holds. `found` is the
+/// precondition of a document that was read already; after a conflict the document is read again.
 async fn set_next(
     client: &Client,
     id: String,
@@ -237,7 +240,7 @@ fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition,
     timestamp_utils::from_timestamp(time).map(FirestoreWritePrecondition::UpdateTime).map_err(refused)
 }
 
-/// Says what became of recognitions, side by side. One that does not stand needs nothing.
+/// Stores what became of recognitions, side by side. One that does not exist is passed over.
 pub(super) async fn settle(
     client: &Client,
     settled: &[(RecognitionId, Destination, Settled)],
@@ -247,8 +250,8 @@ pub(super) async fn settle(
         let id = document_id(id.as_str());
         let mut retry = retry.clone();
         match settled {
-            Settled::Done => strike_off(client, &id, *destination, None, &mut retry).await,
-            Settled::GivenUp(reason) => strike_off(client, &id, *destination, Some(reason), &mut retry).await,
+            Settled::Done => end(client, &id, *destination, None, &mut retry).await,
+            Settled::GivenUp(reason) => end(client, &id, *destination, Some(*reason), &mut retry).await,
             Settled::Later(at) => put_off(client, id, *destination, *at, &mut retry).await,
         }
     };
@@ -257,20 +260,17 @@ pub(super) async fn settle(
     outcomes.into_iter().collect()
 }
 
-async fn strike_off(
+/// Makes a recognition no longer due at a destination: taken or, with a reason, given up.
+async fn end(
     client: &Client,
     id: &str,
     destination: Destination,
-    reason: Option<&String>,
+    reason: Option<GiveUp>,
     retry: &mut Retry,
 ) -> Result<(), StoreError> {
     let word = destination.as_str();
-    let outcome = Outcome {
-        state: if reason.is_some() { "given_up" } else { "done" }.to_owned(),
-        reason: reason.cloned(),
-    };
-    let fields = BTreeMap::from([("outcome", BTreeMap::from([(word, outcome)]))]);
-    // `next_…` stands in the mask and not among the fields: it is deleted.
+    let fields = BTreeMap::from([("outcome", BTreeMap::from([(word, Outcome::of(reason))]))]);
+    // `next_…` is in the mask and not among the fields, which deletes it.
     let mask = Some(vec![format!("outcome.{word}"), next_field(destination)]);
     let remove = FirestoreFieldTransformType::RemoveAllFromArray(vec![codec::value(word)]);
     let transforms = vec![FirestoreFieldTransform::new("due".to_owned(), remove)];
@@ -283,7 +283,7 @@ async fn strike_off(
     }
 }
 
-/// Puts a recognition off, unless it was struck off meanwhile: what was taken is never due again.
+/// Puts a recognition off, unless it is no longer due: what was taken is never due again.
 async fn put_off(
     client: &Client,
     id: String,

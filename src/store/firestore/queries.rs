@@ -1,4 +1,4 @@
-//! Every query this store can send, in one place: a test holds each against the index file, because the
+//! Every query that this store sends, in one place: a test checks each against the index file, because the
 //! emulator answers a query whose index is missing and the real Firestore does not.
 
 use firestore::gcloud_sdk::google::firestore::v1::Value;
@@ -68,11 +68,11 @@ shapes! {
     /// By id: a complete read.
     CONTRIBUTORS_BY_ID: CONTRIBUTORS [] by [NAME, Ascending];
     /// The lowest milestone recognised of all.
-    LOWEST_RECOGNISED: CONTRIBUTORS [] by ["recognised", Ascending; "tally", Ascending];
+    LOWEST_RECOGNIZED: CONTRIBUTORS [] by ["recognized", Ascending; "tally", Ascending];
     /// The next higher one.
-    HIGHER_RECOGNISED: CONTRIBUTORS ["recognised" Above] by ["recognised", Ascending; "tally", Ascending];
-    /// To whom the milestone after `recognised` is owed.
-    OWED: CONTRIBUTORS ["recognised" Equal, "tally" AtLeast] by ["tally", Ascending];
+    HIGHER_RECOGNIZED: CONTRIBUTORS ["recognized" Above] by ["recognized", Ascending; "tally", Ascending];
+    /// To whom the milestone after `recognized` is owed.
+    OWED: CONTRIBUTORS ["recognized" Equal, "tally" AtLeast] by ["tally", Ascending];
     /// A contributor's contributions, newest first.
     CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// Those that anyone may see.
@@ -85,15 +85,15 @@ shapes! {
     WAITING: RECOGNITIONS ["due" Contains] by [];
     /// The oldest that waits at a destination.
     OLDEST_WAITING: RECOGNITIONS ["due" Contains] by ["recognized_at", Ascending];
-    /// To be tried now at the log.
+    /// To be offered now at the log.
     DUE_LOCAL: RECOGNITIONS ["next_local" AtMost] by ["next_local", Ascending];
-    /// To be tried now at the topic.
+    /// To be offered now at the topic.
     DUE_TOPIC: RECOGNITIONS ["next_topic" AtMost] by ["next_topic", Ascending];
-    /// To be tried now as a comment.
+    /// To be offered now as a comment.
     DUE_COMMENT: RECOGNITIONS ["next_comment" AtMost] by ["next_comment", Ascending];
 }
 
-/// What is to be tried now at `destination`.
+/// What is to be offered now at `destination`.
 pub(super) fn due(destination: Destination) -> &'static Shape {
     match destination {
         Destination::Local => &DUE_LOCAL,

@@ -1,5 +1,5 @@
-//! Recording: one commit, no read, no transaction. Repeats are told apart only once a commit says that
-//! there are some.
+//! Recording: one commit, no read, no transaction. Only when a commit fails because a document exists are
+//! the documents read to find the repeats.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,15 +15,15 @@ use super::rpc::{Client, Fault, Retry};
 use crate::domain::{Contribution, ContributorId, Fingerprint, Moment};
 use crate::store::{Novelty, Recorded, StoreError};
 
-/// How often repeats may turn up in one batch: each time they are taken out, so more than once only if
-/// others record the same contributions at the same moment.
+/// How often one batch may meet repeats: each time they are taken out of it, so more than once only if other
+/// instances record the same contributions at the same moment.
 const ROUNDS: usize = 8;
 
 /// A tally, and the highest milestone recognised.
 #[derive(Clone, Copy, Default)]
 struct Mark {
     tally: u64,
-    recognised: u64,
+    recognized: u64,
 }
 
 /// What is known of a contribution of the batch.
@@ -32,7 +32,7 @@ enum Fate {
     KnownBefore(Known),
 }
 
-/// What a repeat is held against: what was counted first, and for whom.
+/// What a repeat is compared with: what was counted first, and for whom.
 #[derive(Clone)]
 struct Known {
     content: Option<Fingerprint>,
@@ -43,12 +43,12 @@ struct Known {
 struct Recording<'a> {
     client: &'a Client,
     now: Moment,
-    /// The same for every try, and for nothing else ever: what carries it was written by us.
+    /// A nonce, the same for every try of this batch: a document that carries it was written by this call.
     commit: String,
     /// Not yet decided, each once, in the batch's order.
     pending: Vec<&'a Contribution>,
     fates: HashMap<&'a str, Fate>,
-    /// Where contributors stand now, as far as it is known.
+    /// The contributors' tallies now, as far as they are known.
     marks: HashMap<ContributorId, Mark>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Recording<'a> {
         Err(StoreError::Unavailable("the same contributions are being recorded elsewhere".into()))
     }
 
-    /// What is pending, by contributor, in the order in which they first stand.
+    /// What is pending, by contributor, in the order of their first contribution.
     fn groups(&self) -> Vec<(&'a ContributorId, Vec<&'a Contribution>)> {
         let mut places = HashMap::new();
         let mut groups: Vec<(&ContributorId, Vec<&Contribution>)> = Vec::new();
@@ -135,12 +135,12 @@ impl<'a> Recording<'a> {
         Ok(writes)
     }
 
-    /// The first two come back with what they made: the tally, and the highest milestone recognised.
+    /// The answer has the results of the first two: the tally, and the highest milestone recognised.
     fn transforms(&self, counted: usize) -> Vec<FirestoreFieldTransform> {
         let at = codec::value(self.now.timestamp_micros());
         [
             ("tally", FirestoreFieldTransformType::Increment(codec::integer(counted as u64))),
-            ("recognised", FirestoreFieldTransformType::Maximum(codec::integer(0))),
+            ("recognized", FirestoreFieldTransformType::Maximum(codec::integer(0))),
             ("first_at", FirestoreFieldTransformType::Minimum(at.clone())),
             ("last_at", FirestoreFieldTransformType::Maximum(at)),
         ]
@@ -158,7 +158,7 @@ impl<'a> Recording<'a> {
         let mut marks = results.map(mark_of);
         for (contributor, group) in groups {
             let mark = marks.next().flatten().ok_or_else(|| {
-                StoreError::Broken(format!("the commit did not tell the tally of {contributor}"))
+                StoreError::Broken(format!("the commit was answered without the tally of {contributor}"))
             })?;
             self.counted_for(contributor, group, mark);
         }
@@ -208,8 +208,8 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// What is pending was applied at `since`. The contributors as they stood at that very instant tell
-    /// what the answer would have told, whoever came after.
+    /// What is pending was applied at `since`, and the answer was lost. The contributors' documents as they
+    /// were at that instant have what the answer would have had, whatever was committed since.
     async fn answer_was_lost(
         &mut self,
         since: FirestoreInstant,
@@ -223,7 +223,7 @@ impl<'a> Recording<'a> {
         }
         for ((contributor, group), id) in groups.iter().zip(&ids) {
             let mark = marks.get(id).copied().ok_or_else(|| {
-                StoreError::Broken(format!("contributions of {contributor} stand without their tally"))
+                StoreError::Broken(format!("contributions of {contributor} are there without their tally"))
             })?;
             self.counted_for(contributor, group, mark);
         }
@@ -258,7 +258,7 @@ impl<'a> Recording<'a> {
         Ok(answers)
     }
 
-    /// A repeat is answered with where its contributor stands now.
+    /// A repeat is answered with its contributor's present tally.
     async fn read_missing_marks(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
         let known = self.fates.values().filter_map(|fate| match fate {
             Fate::KnownBefore(known) => Some(&known.contributor),
@@ -282,7 +282,7 @@ impl<'a> Recording<'a> {
 }
 
 fn recorded(novelty: Novelty, mark: Mark, counted_for: Option<ContributorId>) -> Recorded {
-    Recorded { novelty, tally: mark.tally, recognised: mark.recognised, counted_for }
+    Recorded { novelty, tally: mark.tally, recognized: mark.recognized, counted_for }
 }
 
 fn known_of(fields: &ContributionFields) -> Result<Known, StoreError> {
@@ -291,13 +291,13 @@ fn known_of(fields: &ContributionFields) -> Result<Known, StoreError> {
 
 fn read_mark(document: &firestore::FirestoreDocument) -> Result<Mark, StoreError> {
     let standing = codec::read::<ContributorFields>(document)?.standing()?;
-    Ok(Mark { tally: standing.tally, recognised: standing.recognised })
+    Ok(Mark { tally: standing.tally, recognized: standing.recognized })
 }
 
 fn mark_of(result: &FirestoreWriteResult) -> Option<Mark> {
     let mut made = result.transform_results.iter();
     let mut next = || u64::try_from(codec::as_integer(made.next()?)?).ok();
-    Some(Mark { tally: next()?, recognised: next()? })
+    Some(Mark { tally: next()?, recognized: next()? })
 }
 
 pub(super) fn refused(error: impl std::fmt::Display) -> StoreError {

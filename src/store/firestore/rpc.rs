@@ -1,4 +1,4 @@
-//! Calls: each bounded, what may pass tried again, and what went wrong said in words that help.
+//! Calls: each with a timeout, transient failures tried again, and every failure explained with what to do.
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,10 +17,14 @@ use tracing::Span;
 
 use super::codec;
 use super::queries::CONTRIBUTORS;
+use crate::runtime::Backoff;
 use crate::store::StoreError;
 
 /// The name of the count in an aggregation's answer.
 const COUNT: &str = "count";
+
+/// How long the store waits before another try of a call.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// How long the store tries. A request gives up after 8 seconds, so the store must have answered by then.
 #[derive(Clone, Copy, Debug)]
@@ -40,23 +44,25 @@ impl Default for Patience {
 /// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// A document that was to be created stands already.
+    /// A document that was to be created exists.
     Exists,
-    /// A document is not, or no longer, as the write demanded.
+    /// A document's update time is not the one in the write's precondition.
     Changed,
-    /// A document that was to be changed does not stand.
+    /// A document that was to be changed does not exist.
     Missing(String),
     /// The same may succeed in a moment, or has succeeded and the answer was lost.
     Passing(String),
-    /// Nothing to be done about it here.
+    /// Trying again does not help.
     Final(StoreError),
 }
 
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Exists => Self::Broken("a document stands where none was expected".into()),
-            Fault::Changed => Self::Unavailable("a document kept changing under the write".into()),
+            Fault::Exists => Self::Broken("a document exists where none was expected".into()),
+            Fault::Changed => {
+                Self::Unavailable("a document kept changing between the read and the write".into())
+            }
             Fault::Missing(which) => Self::Broken(format!("a document is missing: {which}")),
             Fault::Passing(why) => Self::Unavailable(why),
             Fault::Final(error) => error,
@@ -68,21 +74,19 @@ impl From<Fault> for StoreError {
 #[derive(Clone, Debug)]
 pub(super) struct Retry {
     until: Instant,
-    pause: Duration,
     tries: u32,
 }
 
 impl Retry {
-    /// Whether an earlier try may have been applied without our knowing.
+    /// Whether an earlier try may have been applied and its answer lost.
     pub(super) fn has_tried(&self) -> bool {
         self.tries > 0
     }
 
-    /// Waits a little before the next try, each time longer and never in step with others.
+    /// Waits before the next try; `why` is the error once the patience is used up.
     pub(super) async fn pause(&mut self, why: String) -> Result<(), StoreError> {
+        let pause = BACKOFF.jittered(self.tries);
         self.tries += 1;
-        let pause = self.pause.mul_f64(rand::random_range(0.5..1.0));
-        self.pause = (self.pause * 2).min(Duration::from_secs(1));
         if Instant::now() + pause >= self.until {
             return Err(StoreError::Unavailable(why));
         }
@@ -91,7 +95,7 @@ impl Retry {
     }
 }
 
-/// The connection, and what its faults mean.
+/// The connection to one database.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
     db: FirestoreDb,
@@ -100,7 +104,7 @@ pub(super) struct Client {
     database: String,
 }
 
-/// Documents, and the instant at which they were so.
+/// Documents, and the instant at which they were read.
 pub(super) struct Found {
     pub(super) documents: Vec<FirestoreDocument>,
     pub(super) read_at: Option<FirestoreInstant>,
@@ -118,7 +122,7 @@ impl Client {
         let mut options = FirestoreDbOptions::new(project.to_owned());
         database.clone_into(&mut options.database_id);
         options.request_timeout = Some(patience.call);
-        // Tried again here, within one deadline, not there.
+        // Retried here, within one deadline for the whole method.
         options.max_retries = 0;
         let connecting = async {
             match emulator {
@@ -143,10 +147,10 @@ impl Client {
 
     /// Patience for one method.
     pub(super) fn retry(&self) -> Retry {
-        Retry { until: Instant::now() + self.patience.total, pause: Duration::from_millis(50), tries: 0 }
+        Retry { until: Instant::now() + self.patience.total, tries: 0 }
     }
 
-    /// The path under which documents stand.
+    /// The path of the database's documents.
     pub(super) fn documents(&self) -> &str {
         self.db.get_documents_path()
     }
@@ -166,7 +170,7 @@ impl Client {
         self.persist(retry, commit).await
     }
 
-    /// Those of the documents that stand; as they were at `at`, if given.
+    /// Those of the documents that exist; as they were at `at`, if given.
     pub(super) async fn get(
         &self,
         collection: &str,
@@ -230,7 +234,7 @@ impl Client {
         }
     }
 
-    /// How much a query would find.
+    /// How many documents a query would find.
     pub(super) async fn count(
         &self,
         query: FirestoreQueryParams,
@@ -252,20 +256,19 @@ impl Client {
         Ok(())
     }
 
-    /// Whether the database answers at all; the first answer may take its time.
+    /// Whether the database answers at all; retried, because the first answer may be slow.
     pub(super) async fn greet(&self) -> Result<(), StoreError> {
         self.persist(&mut self.retry(), || self.glance()).await?;
         Ok(())
     }
 
-    /// Reads a document that never stands: of a database that is missing, unlike of a document, a batch of
-    /// reads fails.
+    /// Reads a document that never exists: the read succeeds, unless the database itself is missing.
     async fn glance(&self) -> FirestoreResult<()> {
         let nothing = self.db.fluent().select().by_id_in(CONTRIBUTORS).batch_with_errors(["%ping"]).await?;
         nothing.try_for_each(async |_| Ok(())).await
     }
 
-    /// Tries again what may pass, while patience lasts.
+    /// Retries transient failures, while patience lasts.
     async fn persist<T, F: Future<Output = FirestoreResult<T>>>(
         &self,
         retry: &mut Retry,
@@ -345,7 +348,7 @@ impl Client {
         }
     }
 
-    /// A query has no precondition of its own: what it lacks is an index.
+    /// A query has no precondition; one that Firestore reports means that an index is missing.
     fn of_query(&self, fault: Fault) -> StoreError {
         match fault {
             Fault::Changed => StoreError::Unavailable(format!(

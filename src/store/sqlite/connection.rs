@@ -1,20 +1,25 @@
-//! The file: one connection that writes, on a thread of its own, and some that read beside it.
+//! Connections to the file: one writes, on a thread of its own; some read beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::error::failure;
 use super::schema;
 use crate::store::StoreError;
 
 /// How long a writer waits for another process that is writing to the same file.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long the last checkpoint waits for readers, of this process or another. Less than what the end of
+/// the process may take.
+const LAST_CHECKPOINT: Duration = Duration::from_millis(500);
 /// How many jobs may wait for the writer.
 const QUEUE: usize = 1_024;
-/// How many readers are kept open.
+/// How many idle readers are kept open.
 const READERS: usize = 4;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -22,34 +27,89 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// A ledger in one file.
 #[derive(Debug)]
 pub struct Sqlite {
-    writer: mpsc::SyncSender<Job>,
+    writer: Mutex<Option<Writer>>,
     readers: Arc<Readers>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    jobs: mpsc::SyncSender<Job>,
+    thread: JoinHandle<()>,
 }
 
 #[derive(Debug)]
 struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    /// `None` once the ledger is closed.
+    idle: Mutex<Option<Vec<Connection>>>,
+}
+
+impl Readers {
+    fn take(&self) -> Result<Connection, StoreError> {
+        let idle =
+            self.idle.lock().ok().and_then(|mut idle| idle.as_mut().map(Vec::pop)).ok_or_else(closed)?;
+        idle.map_or_else(|| connect(&self.path), Ok)
+    }
+
+    fn put_back(&self, connection: Connection) {
+        if let Ok(mut idle) = self.idle.lock()
+            && let Some(idle) = idle.as_mut().filter(|idle| idle.len() < READERS)
+        {
+            idle.push(connection);
+        }
+    }
+
+    fn close(&self) {
+        if let Ok(mut idle) = self.idle.lock() {
+            *idle = None;
+        }
+    }
 }
 
 impl Sqlite {
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let told = |error: StoreError| match error {
+        let with_path = |error: StoreError| match error {
             StoreError::Unavailable(why) => StoreError::Unavailable(format!("{}: {why}", path.display())),
             StoreError::Broken(why) => StoreError::Broken(format!("{}: {why}", path.display())),
             other => other,
         };
-        let mut connection = connect(path).map_err(told)?;
-        schema::migrate(&mut connection).map_err(told)?;
-        writable(&mut connection).map_err(told)?;
-        let (writer, jobs) = mpsc::sync_channel::<Job>(QUEUE);
-        std::thread::Builder::new()
+        let mut connection = connect(path).map_err(with_path)?;
+        schema::migrate(&mut connection).map_err(with_path)?;
+        writable(&mut connection).map_err(with_path)?;
+        let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
+        let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || jobs.into_iter().for_each(|job| job(&mut connection)))
+            .spawn(move || {
+                for job in queue {
+                    job(&mut connection);
+                }
+                empty_log(&connection);
+            })
             .map_err(|e| StoreError::Unavailable(format!("no thread for the writer: {e}")))?;
-        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::default() });
-        Ok(Self { writer, readers })
+        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Some(Vec::new())) });
+        Ok(Self { writer: Mutex::new(Some(Writer { jobs, thread })), readers })
+    }
+
+    /// Closes the idle readers, lets the writer finish its queue and move the write-ahead log into the file,
+    /// and waits for its end. Blocks; later calls do nothing.
+    fn shut(readers: &Readers, writer: Option<Writer>) {
+        readers.close();
+        if let Some(Writer { jobs, thread }) = writer {
+            drop(jobs);
+            // A writer that panicked has nothing left to close.
+            let _ = thread.join();
+        }
+    }
+
+    fn take_writer(&self) -> Option<Writer> {
+        self.writer.lock().ok().and_then(|mut writer| writer.take())
+    }
+
+    pub(super) async fn shut_down(&self) {
+        let (readers, writer) = (Arc::clone(&self.readers), self.take_writer());
+        // An error would be a panic in there, and there is nothing left to do.
+        let _ = tokio::task::spawn_blocking(move || Self::shut(&readers, writer)).await;
     }
 
     /// Runs `job` in one transaction on the writer's thread, and returns when it is durable.
@@ -69,7 +129,9 @@ impl Sqlite {
                 .map_err(|e| failure(&e));
             let _ = done.send(outcome);
         });
-        self.writer.try_send(job).map_err(|e| match e {
+        let jobs =
+            self.writer.lock().ok().and_then(|writer| writer.as_ref().map(|writer| writer.jobs.clone()));
+        jobs.ok_or_else(closed)?.try_send(job).map_err(|e| match e {
             mpsc::TrySendError::Full(_) => StoreError::Unavailable("too much waits for the disk".into()),
             mpsc::TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has ended".into()),
         })?;
@@ -83,20 +145,25 @@ impl Sqlite {
     ) -> Result<T, StoreError> {
         let readers = Arc::clone(&self.readers);
         let run = move || {
-            let idle = readers.idle.lock().ok().and_then(|mut idle| idle.pop());
-            let connection = idle.map_or_else(|| connect(&readers.path), Ok)?;
+            let connection = readers.take()?;
             let outcome = job(&connection).map_err(|e| failure(&e));
-            if let Ok(mut idle) = readers.idle.lock()
-                && idle.len() < READERS
-            {
-                idle.push(connection);
-            }
+            readers.put_back(connection);
             outcome
         };
         tokio::task::spawn_blocking(run)
             .await
             .map_err(|e| StoreError::Unavailable(format!("the reader ended: {e}")))?
     }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        Self::shut(&self.readers, self.take_writer());
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the ledger is closed".into())
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -144,25 +211,19 @@ fn writable(connection: &mut Connection) -> Result<(), StoreError> {
     probe().map_err(|e| failure(&e))
 }
 
-pub(super) fn failure(error: &rusqlite::Error) -> StoreError {
-    let Some(code) = error.sqlite_error_code() else {
-        return StoreError::Broken(error.to_string());
+/// Moves the write-ahead log into the file, so that a copy of the one file is the whole ledger. If that
+/// fails, the log stays beside the file, and the next start reads both.
+fn empty_log(connection: &Connection) {
+    let emptied = connection
+        .busy_timeout(LAST_CHECKPOINT)
+        .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)));
+    let why = match emptied {
+        Ok(0_i64) => return,
+        Ok(_) => "another reader or writer has the file open".to_owned(),
+        Err(error) => error.to_string(),
     };
-    match code {
-        ErrorCode::DiskFull => StoreError::Unavailable(format!("the disk is full: {error}")),
-        ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => {
-            StoreError::Unavailable(format!("the file or its folder cannot be opened for writing: {error}"))
-        }
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            StoreError::Unavailable(format!("another process holds the file locked: {error}"))
-        }
-        ErrorCode::NotADatabase => StoreError::Broken(format!("the file is no SQLite database: {error}")),
-        ErrorCode::DatabaseCorrupt => {
-            StoreError::Broken(format!("the file is damaged; restore a copy: {error}"))
-        }
-        ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch => {
-            StoreError::Refused(error.to_string())
-        }
-        _ => StoreError::Unavailable(error.to_string()),
-    }
+    tracing::warn!(
+        why,
+        "part of the ledger is still in the file with the ending -wal; a copy needs both files"
+    );
 }

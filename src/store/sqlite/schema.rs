@@ -2,14 +2,15 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::connection::failure;
+use super::error::failure;
 use crate::store::StoreError;
 
 /// Marks a file as plaudit's own (`PRAGMA application_id`): the letters "plau".
 const APPLICATION: i64 = 0x706c_6175;
 
 /// Each step brings the file from the version of its place to the next. Steps are only ever added.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE contributors (
         id TEXT PRIMARY KEY,
         tally INTEGER NOT NULL,
@@ -56,7 +57,11 @@ const STEPS: &[&str] = &["
         PRIMARY KEY (recognition, destination)
     ) WITHOUT ROWID;
     CREATE INDEX outbox_due ON outbox (destination, next_try) WHERE state = 'waiting';
-"];
+",
+    "
+    ALTER TABLE contributors RENAME COLUMN recognised TO recognized;
+",
+];
 
 /// Brings the file up to date, or says why it is not plaudit's to touch.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

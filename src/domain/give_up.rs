@@ -1,11 +1,9 @@
-//! Why a recognition can never be commented on.
-
 use std::fmt;
 
 /// Why a recognition is given up at a destination: trying again would change nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is explained, for users too, by `GiveUpReason::meaning`")]
-pub enum GiveUpReason {
+#[allow(missing_docs, reason = "each is explained, for users too, by `GiveUp::meaning`")]
+pub enum GiveUp {
     NothingToCommentOn,
     Private,
     OtherHost,
@@ -24,7 +22,7 @@ pub enum GiveUpReason {
     Refused,
 }
 
-impl GiveUpReason {
+impl GiveUp {
     /// Every reason.
     pub const ALL: [Self; 16] = [
         Self::NothingToCommentOn,
@@ -68,6 +66,12 @@ impl GiveUpReason {
         }
     }
 
+    /// The reason with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The code's meaning, in a sentence.
     #[must_use]
     pub fn meaning(self) -> &'static str {
@@ -100,7 +104,7 @@ impl GiveUpReason {
     }
 }
 
-impl fmt::Display for GiveUpReason {
+impl fmt::Display for GiveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
     }

@@ -1,0 +1,175 @@
+//! The one file of a SQLite ledger: that of an earlier version is read, and a copy of it is the whole ledger.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Moment, RecognitionId};
+use plaudit::store::sqlite::Sqlite;
+use plaudit::store::{Contributor, Counted, Order, Page, Progress, State, Store};
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+use crate::harness::{Plaudit, fixture, pull_request, talk};
+
+/// A copy of the ledger that plaudit 0.1.0 wrote: the fixtures of both hosts and four posts, of which some
+/// recognitions are published, some wait for a topic that was down, and some comments were given up.
+fn written_by_0_1_0() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plaudit.db");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/ledgers/0.1.0.db");
+    std::fs::copy(kept, &path).unwrap();
+    (folder, path)
+}
+
+const EVERYTHING: Page = Page { limit: 100, after: None };
+
+async fn contributors(store: &dyn Store) -> Vec<Contributor> {
+    store.contributors(Order::Id, &EVERYTHING).await.unwrap().items
+}
+
+async fn contributions(store: &dyn Store) -> Vec<Counted> {
+    let mut all = Vec::new();
+    for one in contributors(store).await {
+        let of = store.contributions_of(&one.standing.contributor, true, &EVERYTHING).await.unwrap();
+        assert_eq!(of.items.len() as u64, one.standing.tally, "{one:?}");
+        all.extend(of.items);
+    }
+    all
+}
+
+#[tokio::test]
+async fn the_ledger_of_0_1_0_is_read_whole() {
+    let (_folder, path) = written_by_0_1_0();
+    let store = Sqlite::open(&path).unwrap();
+    let found: Vec<_> = contributors(&store)
+        .await
+        .into_iter()
+        .map(|one| {
+            (one.standing.contributor.to_string(), one.standing.tally, one.standing.recognized, one.user_id)
+        })
+        .collect();
+    let expected = [
+        ("ada", 2, 2, None),
+        ("git.seawall.example:tomasz-wrenfield", 2, 2, Some(9)),
+        ("github.harbour.example:ada-quillfeather", 2, 2, Some(41)),
+        ("github:ada-quillfeather", 5, 3, Some(204_811_973)),
+        ("github:bo-marlinspike", 7, 3, Some(204_811_974)),
+        ("github:ines-tidewell", 11, 3, Some(5_000_000_123)),
+        ("github:octocat", 2, 2, None),
+        ("github:olu-brightwater", 1, 0, None),
+        ("gitlab:tomasz-wrenfield", 4, 3, Some(31_400_101)),
+        ("gitlab:ulla-oresund", 9, 3, Some(31_400_102)),
+    ]
+    .map(|(id, tally, recognized, user)| (id.to_owned(), tally, recognized, user));
+    assert_eq!(found, expected);
+
+    let all = contributions(&store).await;
+    let of_kind = |kind| all.iter().filter(|one| one.contribution.kind.as_str() == kind).count();
+    let counts = ["push", "pull_request", "issue", "review", "talk"].map(of_kind);
+    assert_eq!((counts, all.len()), ([25, 7, 10, 2, 1], 45));
+    assert_eq!(all.iter().filter(|one| one.contribution.private).count(), 7);
+    let posted = store.contribution(&ContributionId::from_text("api:api:talk-17")).await.unwrap().unwrap();
+    assert_eq!(posted.contribution.title.as_deref(), Some("Why ledgers are honest"));
+    assert_eq!(posted.contribution.url.as_deref(), Some("https://example.org/talks/17"));
+}
+
+#[tokio::test]
+async fn the_outbox_of_0_1_0_is_read_whole() {
+    let (_folder, path) = written_by_0_1_0();
+    let store = Sqlite::open(&path).unwrap();
+    let recognitions = store.recognitions(&EVERYTHING).await.unwrap().items;
+    assert_eq!(recognitions.len(), 14);
+    assert!(recognitions.iter().all(|one| one.contribution.is_some() && one.tally == one.milestone));
+    let progress = async |id| store.recognition(&RecognitionId::from_text(id)).await.unwrap().unwrap().1;
+    let at = |destination, state, reason| Progress { destination, state, reason };
+    assert_eq!(progress("ada:2").await, [at(Destination::Local, State::Done, None)]);
+    assert_eq!(
+        progress("github:ines-tidewell:3").await,
+        [
+            at(Destination::Comment, State::GivenUp, Some(GiveUp::NotFound)),
+            at(Destination::Topic, State::Waiting, None)
+        ]
+    );
+    assert_eq!(
+        progress("github:bo-marlinspike:3").await[0],
+        at(Destination::Comment, State::GivenUp, Some(GiveUp::NothingToCommentOn))
+    );
+    assert_eq!(store.backlog(&Destination::ALL).await.unwrap().waiting, 8);
+    let later = recognitions[0].recognized_at + chrono::Duration::hours(1);
+    assert_eq!(store.claim(Destination::Topic, later, later, 100).await.unwrap().len(), 8);
+}
+
+/// Opens a copy of `file`, without what is beside it, and finds each contribution of `ids` there.
+async fn holds(file: &Path, ids: &[String]) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.db");
+    std::fs::copy(file, &copy).unwrap();
+    let store = Sqlite::open(&copy).unwrap();
+    for id in ids {
+        let found = store.contribution(&ContributionId::from_text(id)).await.unwrap();
+        assert!(found.is_some(), "{id} is not in {}", file.display());
+    }
+    let third = RecognitionId::of(&ContributorId::parse("mona").unwrap(), 3);
+    assert!(store.recognition(&third).await.unwrap().is_some());
+}
+
+/// Starts the program, and has it count posts and deliveries, whose ids are returned.
+async fn delivered() -> (Plaudit, Vec<String>) {
+    let plaudit = Plaudit::start().await;
+    for id in ["1", "2", "3"] {
+        plaudit.post(&talk("mona", id)).await.expect(201);
+    }
+    let mut ids = ["1", "2", "3"].map(|id| format!("api:api:{id}")).to_vec();
+    let pull_request = plaudit.github("pull_request", &pull_request(7, "octocat")).await;
+    let issue = plaudit.gitlab("Issue Hook", &fixture("gitlab/issue.open.json")).await;
+    for answer in [pull_request, issue] {
+        let answer = answer.expect(200).json();
+        assert_eq!(answer["verdict"], "recorded", "{answer}");
+        ids.push(answer["contributions"][0]["id"].as_str().unwrap().to_owned());
+    }
+    // Readers are open when it ends.
+    assert_eq!(plaudit.tallies().await["mona"], 3);
+    (plaudit, ids)
+}
+
+#[tokio::test]
+async fn after_a_clean_end_the_one_file_is_the_whole_ledger() {
+    let (mut plaudit, ids) = delivered().await;
+    plaudit.end().await;
+    holds(&plaudit.database(), &ids).await;
+    let beside = ["-wal", "-shm"].map(|ending| format!("{}{ending}", plaudit.database().display()));
+    assert!(beside.iter().all(|file| !Path::new(file).exists()), "{beside:?}");
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await["mona"], 3);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_ledger_is_the_whole_ledger() {
+    let (plaudit, ids) = delivered().await;
+    let backup = plaudit.folder().path().join("backup.db");
+    {
+        // What `sqlite3 plaudit.db ".backup backup.db"` does.
+        let from =
+            Connection::open_with_flags(plaudit.database(), OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        let mut to = Connection::open(&backup).unwrap();
+        let step =
+            Backup::new(&from, &mut to).unwrap().run_to_completion(100, std::time::Duration::ZERO, None);
+        step.unwrap();
+    }
+    holds(&backup, &ids).await;
+    plaudit.post(&talk("mona", "4")).await.expect(201);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_closed_twice_refuses_what_comes_after() {
+    let (_folder, path) = written_by_0_1_0();
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path).unwrap());
+    store.ping().await.unwrap();
+    store.close().await;
+    store.close().await;
+    assert!(store.ping().await.is_err());
+    assert!(store.record(&[], Moment::UNIX_EPOCH).await.is_err());
+}
