@@ -1,8 +1,8 @@
 //! What the README says is so: its tables against the program.
 
 use clap::CommandFactory;
-use plaudit::config::Flags;
 use plaudit::hosts::Reason;
+use plaudit::settings::Flags;
 
 const README: &str = include_str!("../../README.md");
 

@@ -10,7 +10,7 @@ use super::credential::{Account, App, Credential, get_account};
 use super::github::{Answer, Ask};
 use super::reason::GiveUpReason;
 use super::refusal::{Failure, may_comment};
-use crate::config::Secret;
+use crate::settings::Secret;
 
 /// How many installations are described.
 const INSTALLATIONS: usize = 10;

@@ -10,6 +10,7 @@ mod github;
 mod place;
 mod reason;
 mod refusal;
+mod settings;
 mod template;
 mod thank;
 mod transport;
@@ -22,7 +23,6 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::{PublishError, Publisher};
-use crate::config::Commenting;
 use crate::domain::{Destination, Moment, Recognition};
 use crate::runtime::Clock;
 
@@ -33,7 +33,8 @@ use refusal::Failure;
 
 pub use credential::AppKey;
 pub use reason::GiveUpReason;
-pub use template::Template;
+pub use settings::{Commenting, GithubCredential, SETTINGS, settings};
+pub use template::{DEFAULT_TEXT, Template};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
