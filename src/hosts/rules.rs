@@ -183,6 +183,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kinds_in_the_texts_are_the_kinds_of_the_hosts() {
+        let kinds = Kind::OF_HOSTS.map(|kind| kind.as_str().to_owned()).join(",");
+        assert_eq!(COUNT.example, kinds);
+        assert!(COUNT.help.ends_with(&format!("[default: {kinds}]")));
+    }
+
+    #[test]
+    fn labels_and_accounts_are_compared_in_lower_case() {
+        let env = |name: &str| match name {
+            "PLAUDIT_REJECT_LABELS" => Some("Spam, WONTFIX,".to_owned()),
+            "PLAUDIT_PEOPLE" => Some("GitHub:Mona-Bot".to_owned()),
+            _ => None,
+        };
+        let flags = crate::settings::Flags::default();
+        let rules = Rules::read(&mut Settings::new(&flags, &env));
+        assert_eq!(rules.reject_labels, ["spam", "wontfix"]);
+        assert_eq!(rules.people, ["github:mona-bot"]);
+    }
+
+    #[test]
     fn a_star_stands_for_any_text() {
         for (pattern, text, matches) in [
             ("github:*-robot", "github:my-robot", true),
