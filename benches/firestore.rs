@@ -111,7 +111,8 @@ impl Ledger {
         let project = emulators::fresh_project();
         let store = Firestore::open_emulator(host, &project, "(default)", emulators::PATIENT).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
-        let (clock, metrics, tasks) = (Clock::system(), Metrics::new().unwrap(), Tasks::default());
+        let (clock, metrics, tasks) =
+            (Clock::system(), Metrics::new(&["github", "gitlab"]).unwrap(), Tasks::default());
         // Counting is measured, not recognising.
         let milestones = Milestones::parse("1000000").unwrap();
         let publishers = vec![Arc::new(Local) as Arc<dyn Publisher>];

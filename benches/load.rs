@@ -23,11 +23,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use plaudit::config::{Config, Flags, Secret};
+use plaudit::config::Config;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
     Standing,
 };
+use plaudit::settings::Flags;
 use plaudit::store::{
     Backlog, Contributor, Counted, Due, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store,
     StoreError,
@@ -66,12 +67,12 @@ async fn bare() {
 
 /// plaudit itself, over a store that forgets everything.
 async fn null() {
-    let mut config = Config::read(&Flags::default(), &|_| None).unwrap();
-    config.hosts.github = vec![Secret::new(SECRET)];
-    plaudit::telemetry::install(&config, plaudit::runtime::Clock::system());
+    let secret = |name: &str| (name == "PLAUDIT_GITHUB_SECRET").then(|| SECRET.to_owned());
+    let config = Config::read(&Flags::default(), &secret).unwrap();
+    plaudit::telemetry::install(config.log, plaudit::runtime::Clock::system());
     let publishers = vec![Arc::new(plaudit::publish::local::Local) as Arc<dyn plaudit::publish::Publisher>];
-    let app = plaudit::http::App::start(&config, Arc::new(Null), publishers, plaudit::http::Seams::default())
-        .unwrap();
+    let seams = plaudit::http::Seams::default();
+    let app = plaudit::http::App::start(config.service, Arc::new(Null), publishers, seams).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("listens on http://{}", listener.local_addr().unwrap());
     app.serve(listener, std::future::pending()).await;

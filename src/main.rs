@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use plaudit::cli::{self, Failure};
-use plaudit::config::{Flags, environment};
+use plaudit::settings::{Flags, environment};
 
 /// One honest ledger of who contributed, and a thank-you at the right moment.
 ///
 /// Without a command, it serves. Secrets come from the environment or files, never from flags:
 /// PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS,
-/// PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY, each also as …_FILE.
+/// PLAUDIT_GITHUB_TOKEN, PLAUDIT_GITHUB_APP_KEY and, for the commands that are clients, PLAUDIT_TOKEN, each also
+/// as …_FILE.
 #[derive(Parser)]
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 #[command(version, args_conflicts_with_subcommands = true)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::{Environment, Failure, say};
-use crate::config::{Config, Flags, PublishTo, StoreAt};
-use crate::hosts;
+use crate::config::Config;
+use crate::hosts::Opened;
 use crate::runtime::Clock;
+use crate::settings::Flags;
 use crate::{publish, store};
 
 /// How long a back end may take to answer.
@@ -25,23 +26,16 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
             say(format_args!("wrong  {what}: {why}"));
         }
     };
-    for (name, open, set) in hosts::KNOWN {
-        let detail = match open(&config.hosts) {
-            Some(_) => format!("deliveries to /webhooks/{name} are verified"),
-            None => format!("not configured; to take its webhooks set {set}"),
+    for Opened { known, host } in &config.service.hosts {
+        let detail = match host {
+            Some(_) => format!("deliveries to /webhooks/{} are verified", known.name),
+            None => format!("not configured; to take its webhooks set {}", known.set),
         };
-        report(name, Ok(detail));
+        report(known.name, Ok(detail));
     }
-    let at = match &config.store {
-        StoreAt::Sqlite(path) => format!("store sqlite:{}", path.display()),
-        StoreAt::Firestore { project, database } => format!("store firestore:{project}/{database}"),
-    };
-    report(&at, within(reach_store(&config)).await);
-    let to = match &config.publish {
-        PublishTo::Local => "publish local".to_owned(),
-        PublishTo::Pubsub { project, topic } => format!("publish pubsub:{project}/{topic}"),
-    };
-    match publish::open(&config, &Clock::system()).await {
+    report(&format!("store {}", config.store), within(reach_store(&config.store)).await);
+    let to = format!("publish {}", config.publish.to);
+    match publish::open(&config.publish, &Clock::system()).await {
         Err(error) => report(&to, Err(error.to_string())),
         Ok(publishers) => {
             for publisher in publishers {
@@ -67,8 +61,8 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn reach_store(config: &Config) -> Result<String, String> {
-    let store = store::open(&config.store).await.map_err(|error| error.to_string())?;
+async fn reach_store(at: &store::At) -> Result<String, String> {
+    let store = store::open(at).await.map_err(|error| error.to_string())?;
     store.ping().await.map_err(|error| error.to_string())?;
     Ok("it answers".into())
 }

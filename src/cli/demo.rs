@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Failure, say};
 use crate::cli::serve::stop_signal;
-use crate::config::{Config, Flags, Secret, StoreAt};
-use crate::hosts;
+use crate::config::Config;
+use crate::hosts::{DEMO, Opened};
 use crate::http::{App, Seams};
 use crate::runtime::{Clock, client_for};
+use crate::settings::Flags;
 use crate::{publish, store, telemetry};
 
 /// How long to wait for each recognition.
@@ -21,27 +22,31 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Starts a private instance, sends it deliveries and posts, and shows the recognitions that follow.
 pub async fn run() -> Result<(), Failure> {
     let folder = tempfile::tempdir().context("a temporary folder cannot be created")?;
-    let random = || uuid::Uuid::new_v4().to_string();
-    let mut config = Config::read(&Flags { log: Some("warn".into()), ..Flags::default() }, &|_| None)?;
-    config.store = StoreAt::Sqlite(folder.path().join("demo.db"));
-    config.listen = ([127, 0, 0, 1], 0).into();
-    config.hosts.github = vec![Secret::new(random())];
-    config.hosts.gitlab_token = vec![Secret::new(random())];
-    telemetry::install(&config, Clock::system());
+    let random = uuid::Uuid::new_v4().to_string();
+    let env = |name: &str| match name {
+        "PLAUDIT_LISTEN" => Some("127.0.0.1:0".to_owned()),
+        "PLAUDIT_GITHUB_SECRET" | "PLAUDIT_GITLAB_SECRET" => Some(random.clone()),
+        "PLAUDIT_LOG" => Some("warn".to_owned()),
+        _ => None,
+    };
+    let Config { listen, publish, service, log, .. } = Config::read(&Flags::default(), &env)?;
+    telemetry::install(log, Clock::system());
 
-    let store = store::open(&config.store).await?;
+    let store = store::At::Sqlite(folder.path().join("demo.db"));
+    let store = store::open(&store).await?;
     let seams = Seams::default();
-    let publishers = publish::open(&config, &seams.clock).await?;
-    let listener = TcpListener::bind(config.listen).await.context("no free port on the loopback address")?;
+    let publishers = publish::open(&publish, &seams.clock).await?;
+    let listener = TcpListener::bind(listen).await.context("no free port on the loopback address")?;
     let url = format!("http://{}", listener.local_addr()?);
-    let app = App::start(&config, store, publishers, seams)?;
+    let hosts = service.hosts.clone();
+    let app = App::start(service, store, publishers, seams)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = app.serve(listener, async move { stopped.cancelled().await });
     let interrupted = stop_signal().context("signals cannot be handled")?;
     let showing = async {
         let shown = tokio::select! {
-            shown = show(&url, &config) => shown,
+            shown = show(&url, &hosts) => shown,
             () = interrupted => Err(anyhow!("interrupted")),
         };
         stop.cancel();
@@ -56,14 +61,14 @@ pub async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
+async fn show(url: &str, hosts: &[Opened]) -> anyhow::Result<()> {
     say(format_args!(
         "A private instance listens on {url}. Its ledger is empty and is deleted when the demo ends.\n"
     ));
     let client = client_for(&url.parse()?).build()?;
     let mut stream = client.get(format!("{url}/v1/recognitions/stream")).send().await?;
-    for (host, event, payload) in hosts::DEMO {
-        deliver(&client, url, config, (host, event, payload)).await?;
+    for (host, event, payload) in DEMO {
+        deliver(&client, url, hosts, (host, event, payload)).await?;
     }
     say("\nOther clients post to the API; the same contribution again does not count:");
     for id in ["talk-1", "talk-2", "talk-3", "talk-3"] {
@@ -90,12 +95,12 @@ async fn show(url: &str, config: &Config) -> anyhow::Result<()> {
 async fn deliver(
     client: &reqwest::Client,
     url: &str,
-    config: &Config,
+    hosts: &[Opened],
     (host, event, payload): (&str, &str, &'static str),
 ) -> anyhow::Result<()> {
-    let known = hosts::KNOWN.iter().find(|(name, _, _)| *name == host);
-    let signer =
-        known.and_then(|(_, open, _)| open(&config.hosts)).ok_or_else(|| anyhow!("no such host: {host}"))?;
+    let signer = hosts.iter().find(|opened| opened.known.name == host);
+    let signer = signer.and_then(|opened| opened.host.as_ref());
+    let signer = signer.ok_or_else(|| anyhow!("no such host: {host}"))?;
     let id = uuid::Uuid::new_v4().to_string();
     let headers = signer.sign(event, &id, payload.as_bytes(), Clock::system().now());
     let answer = client.post(format!("{url}/webhooks/{host}")).headers(headers).body(payload).send().await?;

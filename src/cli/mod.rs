@@ -9,6 +9,9 @@ pub mod watch;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::http::access::is_presentable;
+use crate::settings::{Secret, SecretSetting, Setting, Settings};
+
 /// Looks up an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -65,6 +68,35 @@ pub(crate) fn base_url(text: &str) -> Result<String, String> {
     } else {
         Err("an http or https URL, for example http://127.0.0.1:8080".into())
     }
+}
+
+/// The instance that a client speaks to unless another is named.
+pub(crate) const INSTANCE: &str = "http://127.0.0.1:8080";
+
+const URL: Setting = Setting {
+    variable: "PLAUDIT_URL",
+    flag: "from",
+    value: "URL",
+    example: INSTANCE,
+    help: "The instance to speak to",
+};
+
+/// The instance that a client speaks to.
+pub(crate) fn url(settings: &mut Settings<'_>) -> String {
+    settings.value(&URL, INSTANCE.to_owned(), base_url)
+}
+
+/// What a client presents to an instance.
+const TOKEN: SecretSetting =
+    SecretSetting { variable: "PLAUDIT_TOKEN", example: "PLAUDIT_TOKEN_FILE=/run/secrets/plaudit-token" };
+
+/// The token that a client presents, where one is set.
+pub(crate) fn token(settings: &mut Settings<'_>) -> Option<Secret> {
+    let token = settings.secret(&TOKEN)?;
+    if !is_presentable(&token) {
+        settings.wrong(&TOKEN, "a token is of visible ASCII characters, with no white space at its ends");
+    }
+    Some(token)
 }
 
 /// Prints a line on standard output. A closed pipe is no error: its reader wants no more.

@@ -7,9 +7,9 @@ use clap::Args;
 use http::HeaderMap;
 
 use super::{Environment, Failure, base_url, say};
-use crate::config::{Config, HostSecrets};
-use crate::hosts;
+use crate::hosts::{self, Opened};
 use crate::runtime::{Clock, client_for};
+use crate::settings::{Flags, Settings};
 
 /// The arguments of `plaudit send`.
 #[derive(Args, Debug)]
@@ -30,10 +30,13 @@ pub struct Send {
 
 /// Sends every file; fails if any is not answered with 200.
 pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
-    let (secrets, _) = Config::read_secrets(&env).map_err(Failure::wrong)?;
+    let flags = Flags::default();
+    let mut settings = Settings::new(&flags, &env);
+    let hosts = hosts::open(&mut settings);
+    let hosts = settings.finish(hosts).map_err(Failure::wrong)?;
     let mut deliveries = Vec::new();
     for file in &send.files {
-        deliveries.push(read(file, &send, &secrets).map_err(Failure::wrong)?);
+        deliveries.push(read(file, &send, &hosts).map_err(Failure::wrong)?);
     }
     let client = client_for(&send.to.parse()?).build()?;
     let mut refused = 0;
@@ -53,23 +56,23 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read(file: &Path, send: &Send, secrets: &HostSecrets) -> anyhow::Result<(String, HeaderMap, Vec<u8>)> {
+fn read(file: &Path, send: &Send, hosts: &[Opened]) -> anyhow::Result<(&'static str, HeaderMap, Vec<u8>)> {
     let body = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let place = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let folder = place.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let host = send.host.as_deref().or(folder).unwrap_or_default();
-    let known = hosts::KNOWN.iter().find(|(name, _, _)| *name == host);
-    let (name, open, set) = known.ok_or_else(|| {
+    let opened = hosts.iter().find(|opened| opened.known.name == host);
+    let Opened { known, host } = opened.ok_or_else(|| {
         anyhow!("{}: the host is unknown; set --host github or --host gitlab", file.display())
     })?;
     let file_name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let event = send.event.clone().or_else(|| hosts::event_of_fixture(name, file_name));
+    let event = send.event.clone().or_else(|| hosts::event_of_fixture(known.name, file_name));
     let event = event.ok_or_else(|| {
         anyhow!("{}: the event is unknown; set --event to its name in the host's header", file.display())
     })?;
-    let signer = open(secrets)
-        .ok_or_else(|| anyhow!("there is no secret to sign with; set {set} as on the instance"))?;
+    let nothing = || anyhow!("there is no secret to sign with; set {} as on the instance", known.set);
+    let signer = host.as_ref().ok_or_else(nothing)?;
     let id = uuid::Uuid::new_v4().to_string();
     let headers = signer.sign(&event, &id, &body, Clock::system().now());
-    Ok(((*name).to_owned(), headers, body))
+    Ok((known.name, headers, body))
 }

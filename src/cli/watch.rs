@@ -21,10 +21,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Environment, Failure, base_url};
-use crate::config::{Config, Flags, Secret};
+use super::{Environment, Failure, INSTANCE, base_url, token, url};
+use crate::publish::pubsub;
 use crate::runtime::{Backoff, Clock};
-use crate::telemetry;
+use crate::settings::{Flags, Secret, Settings};
+use crate::telemetry::{self, Logging};
 
 /// How many ids are kept to drop repeats.
 const REMEMBERED: usize = 100_000;
@@ -35,14 +36,17 @@ const LAST_COMMAND: Duration = Duration::from_secs(8);
 
 /// Consumes recognitions and prints one JSON line each.
 #[derive(Args, Clone, Debug)]
+#[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "these are the words of --help")]
 pub struct Watch {
-    /// The Pub/Sub subscription to consume; without it, the event stream of --from. With
+    /// The Pub/Sub subscription to consume instead of the event stream of --from. With
     /// `PUBSUB_EMULATOR_HOST` set, that emulator's [default: none]
     #[arg(long, env = "PLAUDIT_WATCH_SUBSCRIPTION", value_name = "projects/P/subscriptions/S", value_parser = subscription_name, conflicts_with = "from")]
     pub subscription: Option<String>,
-    /// The running instance whose event stream is read, with the first of `PLAUDIT_API_TOKENS` where set
-    #[arg(long, env = "PLAUDIT_WATCH_FROM", value_name = "URL", default_value = "http://127.0.0.1:8080", value_parser = base_url)]
-    pub from: String,
+    /// The running instance whose event stream is read, with the token in `PLAUDIT_TOKEN` where set
+    /// [env: PLAUDIT_URL=] [default: http://127.0.0.1:8080]
+    // To clap the variable would be given like the flag, and would conflict with --subscription.
+    #[arg(long, value_name = "URL", value_parser = base_url)]
+    pub from: Option<String>,
     /// Run this with `sh -c` for each recognition, its JSON on standard input, instead of printing it; after
     /// exit code 0 it is acknowledged, after any other delivered again [default: none]
     #[arg(long, env = "PLAUDIT_WATCH_EXEC", value_name = "COMMAND")]
@@ -53,13 +57,16 @@ pub struct Watch {
 }
 
 /// Watches until the count is reached, standard output is closed, or SIGINT or SIGTERM comes.
-pub async fn command(args: Watch, env: &Environment) -> Result<(), Failure> {
-    let (_, tokens) = Config::read_secrets(&env).map_err(Failure::wrong)?;
-    let flags = Flags { log: env("PLAUDIT_LOG"), log_format: env("PLAUDIT_LOG_FORMAT"), ..Flags::default() };
-    let log = Config::read(&flags, &|_| None).map_err(Failure::wrong)?;
-    telemetry::install(&log, Clock::system());
-    let emulator = env("PUBSUB_EMULATOR_HOST").filter(|host| !host.is_empty());
-    run(args, tokens.into_iter().next(), emulator).await.map_err(Failure::Failed)
+pub async fn command(mut args: Watch, env: &Environment) -> Result<(), Failure> {
+    let flags = Flags::default();
+    let mut settings = Settings::new(&flags, &env);
+    let (token, log) = (token(&mut settings), Logging::read(&mut settings));
+    let emulator = pubsub::emulator(&settings);
+    let from = url(&mut settings);
+    let (token, log, from) = settings.finish((token, log, from)).map_err(Failure::wrong)?;
+    args.from.get_or_insert(from);
+    telemetry::install(log, Clock::system());
+    run(args, token, emulator).await.map_err(Failure::Failed)
 }
 
 async fn run(args: Watch, token: Option<Secret>, pubsub_emulator: Option<String>) -> anyhow::Result<()> {
@@ -94,7 +101,9 @@ pub async fn watch(
     };
     match &args.subscription {
         Some(name) => subscription::consume(name, pubsub_emulator.as_deref(), consumer).await,
-        None => event_stream::consume(&args.from, token.as_ref(), consumer).await,
+        None => {
+            event_stream::consume(args.from.as_deref().unwrap_or(INSTANCE), token.as_ref(), consumer).await
+        }
     }
 }
 

@@ -11,16 +11,23 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::headers::{self, Form};
 use super::signature::{self, Keys, Proof, SIGNATURE_256};
 use super::{Claim, Delivery, Host, Malformed, Reading, Rejection, Rules};
-use crate::config::HostSecrets;
 use crate::domain::Moment;
+use crate::settings::{Secret, SecretSetting, Settings};
 
 /// The host's word.
 pub const NAME: &str = "github";
 
+/// What GitHub signs deliveries with; several during a rotation.
+const SECRET: SecretSetting = SecretSetting {
+    variable: "PLAUDIT_GITHUB_SECRET",
+    example: "PLAUDIT_GITHUB_SECRET=\"a long random text\"",
+};
+
 /// GitHub, if there is a secret by which to know it.
 #[must_use]
-pub fn open(secrets: &HostSecrets) -> Option<Arc<dyn Host>> {
-    let keys = Keys::new(secrets.github.iter().map(|secret| secret.expose().as_bytes()))?;
+pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
+    let secrets = settings.secret_list(&SECRET);
+    let keys = Keys::new(secrets.iter().map(Secret::expose))?;
     Some(Arc::new(GitHub { keys }))
 }
 

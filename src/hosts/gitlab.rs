@@ -12,26 +12,49 @@ use sha2::{Digest, Sha256};
 use super::headers::{self, Form};
 use super::signature::{self, Keys, Proof, Tokens};
 use super::{Claim, Delivery, Host, Malformed, Reading, Rejection, Rules};
-use crate::config::{HostSecrets, Secret, signing_key};
 use crate::domain::Moment;
+use crate::settings::{Secret, SecretSetting, Settings};
 
 /// The host's word.
 pub const NAME: &str = "gitlab";
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 
+/// What GitLab signs deliveries with.
+const SIGNING: SecretSetting = SecretSetting {
+    variable: "PLAUDIT_GITLAB_SIGNING_TOKEN",
+    // A signing token that is in use nowhere.
+    example: "PLAUDIT_GITLAB_SIGNING_TOKEN=whsec_YW4gZXhhbXBsZSwgYW5kIG5vIHNlY3JldA==",
+};
+/// What GitLab sends as it is.
+const PLAIN: SecretSetting = SecretSetting {
+    variable: "PLAUDIT_GITLAB_SECRET",
+    example: "PLAUDIT_GITLAB_SECRET=\"a long random text\"",
+};
+
 /// GitLab, if there is a token by which to know it.
 #[must_use]
-pub fn open(secrets: &HostSecrets) -> Option<Arc<dyn Host>> {
-    let trust = if secrets.gitlab_signing.is_empty() {
-        let tokens = || secrets.gitlab_token.iter().map(Secret::expose);
-        let first = tokens().find(|token| !token.trim().is_empty())?;
-        Trust::Token { first: HeaderValue::from_str(first).ok(), tokens: Tokens::new(tokens())? }
-    } else {
-        let keys = secrets.gitlab_signing.iter().map(Secret::expose);
-        Trust::Signed(Keys::new(keys.filter_map(signing_key))?)
+pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
+    let wrong = "no signing token: whsec_ and then base64, as GitLab shows it once";
+    let signing = settings.secrets(&SIGNING, wrong, |token| signature::standard_key(token.expose()));
+    let wrong = "a header cannot carry white space at its ends, nor control characters";
+    let plain = settings.secrets(&PLAIN, wrong, header_value);
+    let trust = match Keys::new(&signing) {
+        Some(keys) => Trust::Signed(keys),
+        None => Trust::Token {
+            tokens: Tokens::new(plain.iter().map(|(token, _)| token.expose()))?,
+            first: plain.into_iter().next().map(|(_, value)| value),
+        },
     };
     Some(Arc::new(GitLab { trust }))
+}
+
+/// A token and the header that carries it: one that no header can carry never comes.
+fn header_value(token: Secret) -> Option<(Secret, HeaderValue)> {
+    let text = token.expose();
+    let sendable = text.trim() == text && !text.contains(char::is_control);
+    let value = HeaderValue::from_bytes(text.as_bytes()).ok().filter(|_| sendable)?;
+    Some((token, value))
 }
 
 struct GitLab {

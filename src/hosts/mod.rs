@@ -3,6 +3,7 @@
 //! A new host is a file here that implements `Host`, and a line in `KNOWN`.
 
 mod headers;
+pub mod rules;
 mod signature;
 mod payload;
 mod push;
@@ -11,6 +12,7 @@ mod gitlab;
 mod fixtures;
 
 pub use fixtures::{DEMO, event_of_fixture};
+pub use rules::{PullRequests, Rules};
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,17 +20,50 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::config::HostSecrets;
-use crate::domain::{Contribution, ContributorId, Kind, Moment};
+use crate::domain::{Contribution, Moment};
+use crate::settings::Settings;
 
-/// Every host plaudit knows: its word in the route, how to open it, and what to set so that it opens.
-pub const KNOWN: &[(&str, Open, &str)] = &[
-    (github::NAME, github::open, "PLAUDIT_GITHUB_SECRET"),
-    (gitlab::NAME, gitlab::open, "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET"),
+/// Every host plaudit knows.
+pub const KNOWN: &[Known] = &[
+    Known { name: github::NAME, open: github::open, set: "PLAUDIT_GITHUB_SECRET" },
+    Known {
+        name: gitlab::NAME,
+        open: gitlab::open,
+        set: "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
+    },
 ];
 
-/// Makes a host from its secrets; `None` where there are none, and then nothing of it is believed.
-pub type Open = fn(&HostSecrets) -> Option<Arc<dyn Host>>;
+/// A host plaudit knows.
+#[derive(Debug)]
+pub struct Known {
+    /// Its word in routes, logs and metrics.
+    pub name: &'static str,
+    /// Opens it with its secrets; `None` where none is set, and then all its deliveries are refused.
+    pub open: fn(&mut Settings<'_>) -> Option<Arc<dyn Host>>,
+    /// What to set so that it opens.
+    pub set: &'static str,
+}
+
+/// A host plaudit knows, open if its secrets are set.
+#[derive(Clone)]
+pub struct Opened {
+    pub known: &'static Known,
+    pub host: Option<Arc<dyn Host>>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("name", &self.known.name)
+            .field("open", &self.host.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens every host whose secrets are set.
+pub fn open(settings: &mut Settings<'_>) -> Vec<Opened> {
+    KNOWN.iter().map(|known| Opened { known, host: (known.open)(settings) }).collect()
+}
 
 /// One kind of host.
 ///
@@ -211,76 +246,6 @@ impl Reason {
             Self::IgnoredContributor => {
                 ("ignored_contributor", "everyone it names is left out by PLAUDIT_IGNORE")
             }
-        }
-    }
-}
-
-/// What counts, by configuration.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The kinds of the hosts that count.
-    pub count: Vec<Kind>,
-    /// Whether pushes to every branch count, not to the default branch alone.
-    pub all_branches: bool,
-    /// Whether `Co-authored-by` trailers are credited too.
-    pub co_authors: bool,
-    /// Contributors never counted; `*` stands for any text.
-    pub ignore: Vec<String>,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self { count: Kind::OF_HOSTS.to_vec(), all_branches: false, co_authors: false, ignore: Vec::new() }
-    }
-}
-
-impl Rules {
-    /// Whether `kind` counts.
-    #[must_use]
-    pub fn counts(&self, kind: &Kind) -> bool {
-        self.count.contains(kind)
-    }
-
-    /// Whether `contributor` is never counted.
-    #[must_use]
-    pub fn ignores(&self, contributor: &ContributorId) -> bool {
-        self.ignore.iter().any(|pattern| matches_glob(pattern, contributor.as_str()))
-    }
-}
-
-/// Whether `text` is what `pattern` says, in which `*` stands for any text. Linear in time and memory.
-fn matches_glob(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = rest.get(at + part.len()..).unwrap_or_default();
-    }
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_text() {
-        for (pattern, text, matches) in [
-            ("github:*-robot", "github:my-robot", true),
-            ("github:*-robot", "github:my-robot-2", false),
-            ("github:mona", "github:mona", true),
-            ("github:mona", "github:monalisa", false),
-            ("*", "", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches_glob(pattern, text), matches, "{pattern} {text}");
         }
     }
 }

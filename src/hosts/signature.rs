@@ -139,6 +139,12 @@ pub(super) fn standard(headers: &HeaderMap, now: Moment) -> Result<Proof, Reject
     Ok(Proof::Message { prefix, codes })
 }
 
+/// The key in a signing token of the Standard Webhooks: `whsec_` and base64 of at least 16 bytes.
+pub(super) fn standard_key(token: &str) -> Option<Vec<u8>> {
+    let key = STANDARD.decode(token.strip_prefix("whsec_")?).ok()?;
+    (key.len() >= 16).then_some(key)
+}
+
 /// Writes the `webhook-signature` that [`standard`] reads.
 pub(super) fn standard_value(keys: &Keys, id: &str, timestamp: i64, body: &[u8]) -> String {
     let code = keys.sign(&format!("{id}.{timestamp}."), body);

@@ -7,14 +7,34 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
-use crate::config::Config;
+use crate::settings::{Secret, SecretSetting, Setting, Settings};
+
+/// The settings of this section.
+pub const SETTINGS: &[Setting] = &[OPEN_API, PUBLIC_READ];
+
+const OPEN_API: Setting = Setting {
+    variable: "PLAUDIT_OPEN_API",
+    flag: "open-api",
+    value: "BOOL",
+    example: "true",
+    help: "Whether anyone may post contributions without a token [default: false]",
+};
+const PUBLIC_READ: Setting = Setting {
+    variable: "PLAUDIT_PUBLIC_READ",
+    flag: "public-read",
+    value: "BOOL",
+    example: "false",
+    help: "Whether anyone may read; else reading and /metrics need a token [default: true on loopback, else false]",
+};
+const TOKENS: SecretSetting =
+    SecretSetting { variable: "PLAUDIT_API_TOKENS", example: "PLAUDIT_API_TOKENS=a-long-random-text" };
 
 /// The address at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
 /// Decides who may do what.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Access {
     tokens: Vec<[u8; 32]>,
     open_api: bool,
@@ -22,13 +42,16 @@ pub struct Access {
 }
 
 impl Access {
-    /// By configuration.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
+    /// On loopback, reading is open unless configured otherwise.
+    pub fn configured(settings: &mut Settings<'_>, on_loopback: bool) -> Self {
+        // A token that cannot stand in a header could never be presented.
+        let wrong = "a token is of visible ASCII characters, with no white space at its ends";
         Self {
-            tokens: config.api_tokens.iter().map(|token| Sha256::digest(token.expose()).into()).collect(),
-            open_api: config.open_api,
-            public_read: config.public_read,
+            tokens: settings.secrets(&TOKENS, wrong, |token| {
+                is_presentable(&token).then(|| Sha256::digest(token.expose()).into())
+            }),
+            open_api: settings.boolean(&OPEN_API, false),
+            public_read: settings.boolean(&PUBLIC_READ, on_loopback),
         }
     }
 
@@ -123,6 +146,13 @@ const FORWARDERS: [&str; 10] = [
     "ngrok-",
     "x-vercel-",
 ];
+
+/// Whether a header can carry a bearer token.
+#[must_use]
+pub fn is_presentable(token: &Secret) -> bool {
+    let text = token.expose();
+    text.trim() == text && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+}
 
 /// The token in `Authorization: Bearer …`.
 #[must_use]

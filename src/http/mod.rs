@@ -11,6 +11,7 @@ pub mod openapi;
 mod operations;
 pub mod problem;
 mod recognitions;
+mod sections;
 mod server;
 mod webhooks;
 
@@ -26,8 +27,8 @@ use http::request::Parts;
 use self::access::Access;
 use self::body::{Budget, Limits};
 use self::problem::Problem;
-use crate::config::Config;
-use crate::hosts::{self, Host};
+pub use self::sections::Sections;
+use crate::hosts;
 use crate::outbox::Outbox;
 use crate::publish::Publisher;
 use crate::record::Recorder;
@@ -35,13 +36,10 @@ use crate::runtime::{Clock, Tasks};
 use crate::store::{Page, Paged, Store};
 use crate::telemetry::Metrics;
 
-/// A host's word, the host itself if it is configured, and what to set so that it is.
-type Opened = (&'static str, Option<Arc<dyn Host>>, &'static str);
-
 /// Everything a request may need.
 pub struct App {
     access: Access,
-    hosts: Vec<Opened>,
+    hosts: Vec<hosts::Opened>,
     rules: hosts::Rules,
     limits: Limits,
     budget: Budget,
@@ -82,14 +80,15 @@ impl Default for Seams {
 impl App {
     /// Starts the service's inside: lanes, outbox, stream. Nothing listens yet.
     pub fn start(
-        config: &Config,
+        sections: Sections,
         store: Arc<dyn Store>,
         publishers: Vec<Arc<dyn Publisher>>,
         seams: Seams,
     ) -> anyhow::Result<Arc<Self>> {
         let Seams { limits, google_keys, clock } = seams;
-        let (tasks, metrics) = (Tasks::default(), Metrics::new()?);
-        let milestones = config.milestones.clone();
+        let Sections { hosts, access, milestones, rules, drain } = sections;
+        let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
+        let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
             Arc::clone(&store),
             publishers,
@@ -99,14 +98,11 @@ impl App {
         ));
         tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
         let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
-        let opened =
-            |&(name, open, set): &(&'static str, hosts::Open, &'static str)| (name, open(&config.hosts), set);
-        let oidc =
-            config.drain.clone().map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
+        let oidc = drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
         Ok(Arc::new(Self {
-            access: Access::new(config),
-            hosts: hosts::KNOWN.iter().map(opened).collect(),
-            rules: config.rules.clone(),
+            access,
+            hosts,
+            rules,
             budget: Budget::new(limits.budget),
             limits,
             recorder,

@@ -11,9 +11,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use crate::config::DrainIdentity;
 use crate::domain::Moment;
 use crate::runtime::Clock;
+use crate::settings::{Setting, Settings};
 
 /// Google's public keys as a JWK set.
 pub const GOOGLE_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
@@ -26,10 +26,49 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How far clocks may be apart.
 const LEEWAY: i64 = 60;
 
+/// The settings of this section.
+pub const SETTINGS: &[Setting] = &[AUDIENCE, EMAIL];
+
+const AUDIENCE: Setting = Setting {
+    variable: "PLAUDIT_DRAIN_AUDIENCE",
+    flag: "drain-audience",
+    value: "TEXT",
+    example: "https://plaudit.example.org",
+    help: "The OIDC audience that may call /internal/drain [default: none; an API token only]",
+};
+const EMAIL: Setting = Setting {
+    variable: "PLAUDIT_DRAIN_EMAIL",
+    flag: "drain-email",
+    value: "EMAIL",
+    example: "scheduler@my-project.iam.gserviceaccount.com",
+    help: "The service account that may call /internal/drain [default: none]",
+};
+
+/// The identity that may call `/internal/drain` with an OIDC token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub audience: String,
+    pub email: String,
+}
+
+impl Identity {
+    /// `None` where none is configured, or only half of one, which is a fault.
+    pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
+        let (missing, given) = match (settings.words(&AUDIENCE), settings.words(&EMAIL)) {
+            (Some(audience), Some(email)) => return Some(Self { audience, email }),
+            (None, None) => return None,
+            (Some(_), None) => (EMAIL, AUDIENCE),
+            (None, Some(_)) => (AUDIENCE, EMAIL),
+        };
+        settings.fault(missing.variable, &format!("missing beside {}", given.variable), missing.example);
+        None
+    }
+}
+
 /// Checks OIDC tokens.
 #[derive(Debug)]
 pub struct Verifier {
-    identity: DrainIdentity,
+    identity: Identity,
     keys_url: String,
     client: reqwest::Client,
     keys: Mutex<Option<Keys>>,
@@ -65,7 +104,7 @@ struct Claims {
 
 impl Verifier {
     /// Checks tokens for this identity by the keys found at `keys_url`.
-    pub fn new(identity: DrainIdentity, keys_url: String, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub fn new(identity: Identity, keys_url: String, clock: Clock) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
         Ok(Self { identity, keys_url, client, keys: Mutex::default(), clock })
     }

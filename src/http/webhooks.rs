@@ -13,7 +13,7 @@ use super::openapi;
 use super::problem::Problem;
 use super::{App, Id};
 use crate::domain::RecognitionId;
-use crate::hosts::{Host, Reading, Reason};
+use crate::hosts::{Host, Opened, Reading, Reason};
 use crate::record::Outcome;
 use crate::store::Novelty;
 
@@ -138,16 +138,16 @@ pub(super) mod described {
 }
 
 pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
-    let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
-        let known: Vec<_> = app.hosts.iter().map(|(known, _, _)| *known).collect();
+    let Some(Opened { known, host }) = app.hosts.iter().find(|opened| opened.known.name == name) else {
+        let known: Vec<_> = app.hosts.iter().map(|opened| opened.known.name).collect();
         let unknown = Problem::new("not_found", format!("no such host; there are {}", known.join(" and ")));
         return body::turned_away(unknown, request).await.into_response();
     };
-    let mut told = Told { host: name, verdict: "rejected", ..Told::default() };
+    let mut told = Told { host: known.name, verdict: "rejected", ..Told::default() };
     let answer = if let Some(host) = host {
         deliver(&app, host.as_ref(), request, &mut told).await
     } else {
-        let why = format!("plaudit believes nothing of {name} until the operator sets {set}");
+        let why = format!("plaudit believes nothing of {} until the operator sets {}", known.name, known.set);
         Err(body::turned_away(Problem::new("host_not_configured", why), request).await)
     };
     let reason = match &answer {

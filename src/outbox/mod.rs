@@ -224,7 +224,7 @@ impl Outbox {
     /// How much waits; sets the metrics too.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         let backlog = self.store.backlog(&self.destinations()).await?;
-        self.metrics.backlog(backlog, self.age(backlog.oldest));
+        self.metrics.backlog(backlog.waiting, self.age(backlog.oldest));
         Ok(backlog)
     }
 

@@ -7,6 +7,7 @@
 pub mod comment;
 pub mod local;
 pub mod pubsub;
+pub mod to;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +15,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::config::Config;
 use crate::domain::{Contribution, Destination, GiveUp, Moment, Recognition};
 use crate::runtime::Clock;
 
+pub use to::{Destinations, To};
+
 /// Opens every configured destination.
-pub async fn open(config: &Config, clock: &Clock) -> Result<Vec<Arc<dyn Publisher>>, PublishError> {
-    let mut publishers: Vec<Arc<dyn Publisher>> = vec![match &config.publish {
-        crate::config::PublishTo::Local => Arc::new(local::Local),
-        crate::config::PublishTo::Pubsub { project, topic } => {
-            Arc::new(pubsub::Pubsub::open(project, topic, config.pubsub_emulator.as_deref()).await?)
+pub async fn open(configured: &Destinations, clock: &Clock) -> Result<Vec<Arc<dyn Publisher>>, PublishError> {
+    let mut publishers: Vec<Arc<dyn Publisher>> = vec![match &configured.to {
+        To::Local => Arc::new(local::Local),
+        To::Pubsub { project, topic, emulator } => {
+            Arc::new(pubsub::Pubsub::open(project, topic, emulator.as_deref()).await?)
         }
     }];
-    if let Some(comment) = &config.comment {
+    if let Some(comment) = &configured.comment {
         publishers.push(Arc::new(comment::Comments::open(comment, clock.clone())?));
     }
     Ok(publishers)

@@ -4,6 +4,7 @@
 //! [`open`](crate::store::open). The suite in
 //! `tests/it/store.rs` holds every store to the same promises.
 
+pub mod at;
 mod cursor;
 pub mod firestore;
 pub mod sqlite;
@@ -12,19 +13,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::config::StoreAt;
+pub use at::At;
+
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
     RecognitionId, Standing,
 };
 
 /// Opens the configured store, and brings its schema up to date.
-pub async fn open(at: &StoreAt) -> Result<Arc<dyn Store>, StoreError> {
+pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match at {
-        StoreAt::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
-        StoreAt::Firestore { project, database } => {
-            Arc::new(firestore::Firestore::open(project, database).await?)
-        }
+        At::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
+        At::Firestore { project, database } => Arc::new(firestore::Firestore::open(project, database).await?),
     })
 }
 

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{Config, LogFormat};
 use crate::runtime::Clock;
+use crate::settings::{Setting, Settings};
 
 /// The target of a line that says why the process ends: no filter hides it.
 pub const FATAL: &str = "plaudit::fatal";
@@ -25,16 +26,66 @@ pub const FATAL: &str = "plaudit::fatal";
 /// Fields by which logs are often searched; Cloud Logging indexes them as labels.
 const LABELS: [&str; 4] = ["host", "verdict", "reason", "destination"];
 
+/// The settings of this section.
+pub const SETTINGS: &[Setting] = &[FILTER, FORMAT];
+
+const FILTER: Setting = Setting {
+    variable: "PLAUDIT_LOG",
+    flag: "log",
+    value: "FILTER",
+    example: "info,plaudit=debug",
+    help: "What to log, as tracing-subscriber's EnvFilter reads it [default: info]",
+};
+const FORMAT: Setting = Setting {
+    variable: "PLAUDIT_LOG_FORMAT",
+    flag: "log-format",
+    value: "FORMAT",
+    example: "json",
+    help: "How to log: json (Cloud Logging's fields) or text [default: json, unless standard error is a terminal]",
+};
+
+/// How to log.
+#[derive(Debug)]
+pub struct Logging {
+    filter: EnvFilter,
+    pub format: LogFormat,
+    /// The Google Cloud project, where one is known: for the trace field.
+    pub project: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+impl Logging {
+    pub fn read(settings: &mut Settings<'_>) -> Self {
+        let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let default = if terminal { LogFormat::Text } else { LogFormat::Json };
+        Self {
+            filter: settings.value(&FILTER, EnvFilter::new("info"), |text| {
+                EnvFilter::try_new(text).map_err(|_| "no filter that tracing-subscriber reads".into())
+            }),
+            format: settings.value(&FORMAT, default, |text| match text {
+                "json" => Ok(LogFormat::Json),
+                "text" => Ok(LogFormat::Text),
+                _ => Err("neither json nor text".into()),
+            }),
+            project: settings.foreign("GOOGLE_CLOUD_PROJECT"),
+        }
+    }
+}
+
 /// Logs to standard error from now on.
-pub fn install(config: &Config, clock: Clock) {
-    let layer = Lines { format: config.log_format, project: config.project.clone(), clock };
-    let filter = tracing_subscriber::EnvFilter::try_new(&config.log).unwrap_or_default();
+pub fn install(logging: Logging, clock: Clock) {
+    let Logging { filter, format, project } = logging;
     let filter = match format!("{FATAL}=error").parse() {
         Ok(always) => filter.add_directive(always),
         Err(_) => filter,
     };
     // A second installation, as in tests, leaves the first in place.
-    let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(Lines { format, project, clock }).try_init();
 }
 
 /// Makes a panic one line of the log like any other, severe enough for Error Reporting.

@@ -3,8 +3,9 @@ use prometheus::{
 };
 
 use crate::domain::{Contribution, Kind};
-use crate::hosts::KNOWN;
-use crate::store::Backlog;
+
+/// The label of all kinds that clients make up.
+const OTHER: &str = "other";
 
 /// What is counted and measured, as Prometheus reads it at `/metrics`.
 #[derive(Clone, Debug)]
@@ -23,8 +24,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Fresh metrics, all at zero.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    /// Fresh metrics, all at zero, for these hosts.
+    pub fn new(host_names: &[&str]) -> Result<Self, prometheus::Error> {
         let counters =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let seconds =
@@ -95,13 +96,13 @@ impl Metrics {
             metrics.registry.register(collector)?;
         }
         // Shown from the start, so that a rate can be taken of the very first.
-        for kind in ["push", "pull_request", "issue", "other"] {
+        for kind in Kind::OF_HOSTS.iter().map(Kind::as_str).chain([OTHER]) {
             metrics.contributions.with_label_values(&[kind]);
         }
-        for (host, verdict) in
-            KNOWN.iter().flat_map(|(host, _, _)| ["recorded", "duplicate"].map(|v| (host, v)))
-        {
-            metrics.deliveries.with_label_values(&[*host, verdict, ""]);
+        for host in host_names {
+            for verdict in ["recorded", "duplicate"] {
+                metrics.deliveries.with_label_values(&[host, verdict, ""]);
+            }
         }
         Ok(metrics)
     }
@@ -109,14 +110,14 @@ impl Metrics {
     /// Counts a contribution. A client's own kinds are one label: they could be any number.
     pub fn counted(&self, contribution: &Contribution) {
         let of_host = Kind::OF_HOSTS.contains(&contribution.kind);
-        let kind = if of_host { contribution.kind.as_str() } else { "other" };
+        let kind = if of_host { contribution.kind.as_str() } else { OTHER };
         self.contributions.with_label_values(&[kind]).inc();
     }
 
     /// Shows how much waits in the outbox, and for how long.
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; these numbers are small")]
-    pub fn backlog(&self, backlog: Backlog, oldest_seconds: f64) {
-        self.outbox_waiting.set(backlog.waiting as f64);
+    pub fn backlog(&self, waiting: u64, oldest_seconds: f64) {
+        self.outbox_waiting.set(waiting as f64);
         self.outbox_oldest.set(oldest_seconds);
     }
 

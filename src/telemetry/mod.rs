@@ -1,7 +1,7 @@
 //! What an operator sees.
 
-mod logs;
+pub mod logs;
 mod metrics;
 
-pub use logs::{FATAL, install, report_panics};
+pub use logs::{FATAL, LogFormat, Logging, install, report_panics};
 pub use metrics::Metrics;

@@ -45,7 +45,7 @@ fn one_comment(github: &FakeGithub) {
 fn commenting(environment: &Environment, github: &FakeGithub) -> Environment {
     environment
         .with("PLAUDIT_COMMENT", "true")
-        .with("PLAUDIT_GITHUB_TOKEN", "good")
+        .with("PLAUDIT_GITHUB_TOKEN", "good-token")
         .with("PLAUDIT_GITHUB_API", &*github.url)
 }
 

@@ -6,14 +6,16 @@ use std::time::Duration;
 use axum::http::Method;
 use chrono::TimeDelta;
 use futures::future::join_all;
-use plaudit::config::{COMMENT_TEMPLATE, Commenting, GithubCredential, Secret};
 use plaudit::domain::GiveUp;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Kind, Moment, Recognition, RecognitionId,
 };
-use plaudit::publish::comment::{AppKey, Comments, Template};
+use plaudit::publish::comment::{
+    AppKey, Commenting, Comments, DEFAULT_TEXT as COMMENT_TEMPLATE, GithubCredential, Template,
+};
 use plaudit::publish::{PublishError, Publisher};
 use plaudit::runtime::Clock;
+use plaudit::settings::Secret;
 use serde_json::json;
 
 use crate::support::fake_github::{APP_ID, APP_KEY, Comment, FakeGithub, Issue, Reaction, Repository, user};

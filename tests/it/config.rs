@@ -20,6 +20,8 @@ const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_PUBLIC_READ", "1"),
     ("PLAUDIT_MILESTONES", "10,3"),
     ("PLAUDIT_COUNT", "push,star"),
+    ("PLAUDIT_PULL_REQUESTS", "closed"),
+    ("PLAUDIT_FORKS", "2"),
     ("PLAUDIT_BRANCHES", "main"),
     ("PLAUDIT_CO_AUTHORS", "ja"),
     ("PLAUDIT_COMMENT", "true"),
@@ -73,11 +75,13 @@ fn a_secret_that_checks_nothing_is_refused() {
         path.display().to_string()
     };
     for variable in ["PLAUDIT_GITHUB_SECRET", "PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS"] {
-        for value in ["", " ", ",", "a,", ",a", "a, ,b", "\t"] {
+        for value in ["", " ", ",", "hush-hush,", ",hush-hush", "hush-hush-1, ,hush-hush-2", "\t"] {
             assert!(refused(&[(variable, value)]).contains(variable), "{variable}={value:?}");
         }
         let variable = format!("{variable}_FILE");
-        for (name, text) in [("empty", ""), ("blank", " \n"), ("gap", "a\n\nb\n"), ("line", "\n")] {
+        for (name, text) in
+            [("empty", ""), ("blank", " \n"), ("gap", "hush-hush-1\n\nhush-hush-2\n"), ("line", "\n")]
+        {
             let message = refused(&[(variable.as_str(), file(name, text).as_str())]);
             assert!(message.contains("PLAUDIT_"), "{variable} {name}");
         }
@@ -92,8 +96,32 @@ fn a_secret_that_checks_nothing_is_refused() {
 #[test]
 fn a_secret_that_no_header_can_carry_is_refused() {
     for variable in ["PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS"] {
-        for value in [" lead", "trail ", "a\u{7}b"] {
+        for value in [" leading-space", "trailing-space ", "a-bell\u{7}in-it"] {
             assert!(refused(&[(variable, value)]).contains(variable), "{variable}={value:?}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_guessed_or_never_matches_is_refused() {
+    for variable in [
+        "PLAUDIT_GITHUB_SECRET",
+        "PLAUDIT_GITLAB_SIGNING_TOKEN",
+        "PLAUDIT_GITLAB_SECRET",
+        "PLAUDIT_API_TOKENS",
+        "PLAUDIT_GITHUB_TOKEN",
+        "PLAUDIT_GITHUB_APP_KEY",
+    ] {
+        for (value, why) in [
+            ("hush-hu", "shorter than 8 characters"),
+            ("\"hush-hush\"", "in quotes"),
+            ("'hush-hush'", "in quotes"),
+            ("hush-hush\r", "carriage return"),
+        ] {
+            let message = refused(&[(variable, value)]);
+            let line = message.lines().find(|line| line.trim().starts_with(&format!("{variable}:")));
+            assert!(line.is_some_and(|line| line.contains(why)), "{variable}={value:?}: {message}");
+            assert!(!message.contains("hush"), "{message}");
         }
     }
 }
@@ -178,9 +206,13 @@ fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag()
             "PUBLIC_READ",
             "MILESTONES",
             "COUNT",
+            "PULL_REQUESTS",
+            "REJECT_LABELS",
+            "FORKS",
             "BRANCHES",
             "CO_AUTHORS",
             "IGNORE",
+            "PEOPLE",
             "COMMENT",
             "GITHUB_APP_ID",
             "GITHUB_API",
@@ -283,8 +315,8 @@ fn a_secret_that_is_not_utf8_or_can_never_match_is_a_fault_and_does_not_disable_
     not_text.env("PLAUDIT_API_TOKENS", std::ffi::OsStr::from_bytes(b"\xff\xfehush"));
     for mut refused in [
         not_text,
-        command(&[("PLAUDIT_API_TOKENS", "geh\u{e9}im")]),
-        command(&[("PLAUDIT_API_TOKENS", "pad ")]),
+        command(&[("PLAUDIT_API_TOKENS", "geh\u{e9}im-geh\u{e9}im")]),
+        command(&[("PLAUDIT_API_TOKENS", "padded-token ")]),
     ] {
         let Output { code, err, .. } = run(&mut refused);
         assert_eq!(code, Some(2), "{err}");

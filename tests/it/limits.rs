@@ -349,7 +349,7 @@ mod bounds {
         let store = FakeStore::new(Mode::Blocked);
         let store_too: Arc<dyn plaudit::store::Store> = store.clone();
         let (milestones, clock) = (Milestones::default(), Clock::system());
-        let (metrics, tasks) = (Metrics::new().unwrap(), Tasks::default());
+        let (metrics, tasks) = (Metrics::new(&["github", "gitlab"]).unwrap(), Tasks::default());
         let outbox =
             Outbox::new(store_too.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
         let recorder =

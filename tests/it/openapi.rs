@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use plaudit::config::environment;
 use plaudit::hosts;
 use plaudit::http::openapi::{Example, document};
 use plaudit::http::problem::KINDS;
+use plaudit::settings::environment;
 use plaudit::store::StoreError;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn every_route_is_described_and_nothing_else() {
             let (path, handler) = rest.split_once("\", ").unwrap();
             let (method, _) = handler.split_once('(').unwrap();
             // One handler serves all hosts; each host has a description of its own.
-            let hosts = hosts::KNOWN.iter().map(|(host, _, _)| path.replace("{host}", host));
+            let hosts = hosts::KNOWN.iter().map(|host| path.replace("{host}", host.name));
             let paths = if path.contains("{host}") { hosts.collect() } else { vec![path.to_owned()] };
             paths.into_iter().map(move |path| format!("{method} {path}"))
         })

@@ -200,7 +200,7 @@ async fn a_panic_is_one_critical_line() {
 #[ignore = "run by `a_panic_is_one_critical_line`, in a process of its own"]
 fn panics_on_demand() {
     let config = config(&[("PLAUDIT_LOG_FORMAT", "json")]);
-    plaudit::telemetry::install(&config, plaudit::runtime::Clock::system());
+    plaudit::telemetry::install(config.log, plaudit::runtime::Clock::system());
     plaudit::telemetry::report_panics();
     panic!("line one\nline two");
 }

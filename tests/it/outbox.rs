@@ -101,7 +101,8 @@ fn contributions(who: &str, n: usize) -> Vec<Contribution> {
 async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     let (_folder, store) = ledger();
     let milestones = Milestones::parse("3,4").unwrap();
-    let (clock, metrics, tasks) = (Clock::system(), Metrics::new().unwrap(), Tasks::default());
+    let (clock, metrics, tasks) =
+        (Clock::system(), Metrics::new(&["github", "gitlab"]).unwrap(), Tasks::default());
     let outbox =
         Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
     let recorder = Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks);
@@ -290,7 +291,7 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_no_request() {
 /// An outbox over a ledger in which the first milestone of `n` contributors is owed.
 async fn owing(store: &Arc<FakeStore>, n: usize) -> Arc<Outbox> {
     let milestones = Milestones::parse("1").unwrap();
-    let (clock, metrics) = (Clock::system(), Metrics::new().unwrap());
+    let (clock, metrics) = (Clock::system(), Metrics::new(&["github", "gitlab"]).unwrap());
     for who in (0..n).map(|i| format!("person-{i:03}")) {
         store.record(&contributions(&who, 1), clock.now()).await.unwrap();
     }

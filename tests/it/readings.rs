@@ -5,9 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use plaudit::config::{HostSecrets, Secret};
 use plaudit::domain::{Contribution, Kind, Moment};
-use plaudit::hosts::{DEMO, Host, KNOWN, Malformed, Reading, Reason, Rules, event_of_fixture};
+use plaudit::hosts::{DEMO, Host, Malformed, Reading, Reason, Rules, event_of_fixture};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -17,13 +16,9 @@ mod shapes;
 
 /// A host that trusts a secret of the tests.
 pub(crate) fn host(name: &str) -> Arc<dyn Host> {
-    let secrets = HostSecrets {
-        github: vec![Secret::new(GITHUB_SECRET)],
-        gitlab_signing: vec![Secret::new(GITLAB_SIGNING)],
-        gitlab_token: Vec::new(),
-    };
-    let (_, open, _) = KNOWN.iter().find(|(known, _, _)| *known == name).unwrap();
-    open(&secrets).unwrap()
+    let secrets =
+        [("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SIGNING_TOKEN", GITLAB_SIGNING)];
+    crate::support::host(name, &secrets).unwrap().unwrap()
 }
 
 /// Sends `body` as the host itself would, and reads it.

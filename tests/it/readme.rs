@@ -1,9 +1,9 @@
 //! What the README says is so: its tables against the program.
 
 use clap::CommandFactory;
-use plaudit::config::Flags;
 use plaudit::domain::GiveUp;
 use plaudit::hosts::Reason;
+use plaudit::settings::Flags;
 
 const README: &str = include_str!("../../README.md");
 

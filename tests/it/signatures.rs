@@ -4,36 +4,25 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use plaudit::config::{HostSecrets, Secret};
 use plaudit::domain::Moment;
-use plaudit::hosts::{Host, KNOWN, Reading, Reason, Rejection, Rules};
+use plaudit::hosts::{Host, Reading, Reason, Rejection, Rules};
 use proptest::prelude::*;
 
-use crate::support::{GITHUB_SECRET as SECRET, Signer, now};
+use crate::support::{self, GITHUB_SECRET as SECRET, Signer, now};
 
 const SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const HELLO: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
 
-fn open(name: &str, secrets: &HostSecrets) -> Option<Arc<dyn Host>> {
-    let (_, open, _) = KNOWN.iter().find(|(known, _, _)| *known == name).unwrap();
-    open(secrets)
-}
-
-fn secrets(texts: &[&str]) -> Vec<Secret> {
-    texts.iter().map(|text| Secret::new(*text)).collect()
-}
-
-fn github(texts: &[&str]) -> Arc<dyn Host> {
-    open("github", &HostSecrets { github: secrets(texts), ..HostSecrets::default() }).unwrap()
+fn github(secrets: &[&str]) -> Arc<dyn Host> {
+    support::host("github", &[("PLAUDIT_GITHUB_SECRET", &secrets.join(","))]).unwrap().unwrap()
 }
 
 fn gitlab(signing: &[&str], plain: &[&str]) -> Arc<dyn Host> {
-    let secrets = HostSecrets {
-        gitlab_signing: secrets(signing),
-        gitlab_token: secrets(plain),
-        ..HostSecrets::default()
-    };
-    open("gitlab", &secrets).unwrap()
+    let (signing, plain) = (signing.join(","), plain.join(","));
+    let both =
+        [("PLAUDIT_GITLAB_SIGNING_TOKEN", signing.as_str()), ("PLAUDIT_GITLAB_SECRET", plain.as_str())];
+    let set: Vec<_> = both.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+    support::host("gitlab", &set).unwrap().unwrap()
 }
 
 /// Hosts that trust one secret each, and signers with the same secret.
@@ -296,9 +285,17 @@ fn during_a_rotation_every_secret_is_accepted_and_the_first_one_signs() {
     const OLD: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let proofs = ["x-hub-signature-256", "webhook-signature", "x-gitlab-token"];
     for (both, new, old) in [
-        (github(&["new", "old"]), Signer::Github("new"), Signer::Github("old")),
+        (
+            github(&["the new one", "the old one"]),
+            Signer::Github("the new one"),
+            Signer::Github("the old one"),
+        ),
         (gitlab(&[SIGNING, OLD], &[]), Signer::Gitlab(SIGNING), Signer::Gitlab(OLD)),
-        (gitlab(&[], &["new", "old"]), Signer::GitlabToken("new"), Signer::GitlabToken("old")),
+        (
+            gitlab(&[], &["the new one", "the old one"]),
+            Signer::GitlabToken("the new one"),
+            Signer::GitlabToken("the old one"),
+        ),
     ] {
         for signer in [new, old] {
             try_all(&both, &sign(signer, "Push Hook", b"{}"), b"{}", now()).unwrap();
@@ -359,16 +356,16 @@ fn one_hosts_signature_is_invalid_on_anothers_route() {
 #[test]
 fn a_host_without_a_secret_or_with_an_empty_one_is_not_open() {
     for text in ["", " "] {
-        let blank = HostSecrets { gitlab_token: secrets(&[text]), ..HostSecrets::default() };
-        assert!(open("gitlab", &blank).is_none());
+        support::host("gitlab", &[("PLAUDIT_GITLAB_SECRET", text)]).map(drop).unwrap_err();
     }
-    assert!(open("github", &HostSecrets::default()).is_none());
-    assert!(open("gitlab", &HostSecrets::default()).is_none());
-    let empty = HostSecrets { github: secrets(&[""]), ..HostSecrets::default() };
-    assert!(open("github", &empty).is_none());
-    let partly = HostSecrets { github: secrets(&["", "hush"]), ..HostSecrets::default() };
+    assert!(support::host("github", &[]).unwrap().is_none());
+    assert!(support::host("gitlab", &[]).unwrap().is_none());
+    for partly in ["", ",a long secret"] {
+        support::host("github", &[("PLAUDIT_GITHUB_SECRET", partly)]).map(drop).unwrap_err();
+    }
+    // What an empty secret would sign.
     let headers = github_headers("sha256=2bbcfa9524f3218c7a34b30e6936f8b1a4516cb097f1a85a1c7d98b5977ec769");
-    let result = try_all(&open("github", &partly).unwrap(), &headers, b"Hello, World!", now());
+    let result = try_all(&github(&[SECRET]), &headers, b"Hello, World!", now());
     assert_eq!(refused_at(result), ("verify", "bad_signature"));
 }
 

@@ -9,18 +9,18 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use plaudit::cli::watch::{Watch, watch};
-use plaudit::config::Secret;
 use plaudit::publish::{Message, Publisher, pubsub::Pubsub};
+use plaudit::settings::Secret;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::pubsub::recognition;
 use crate::support::gate::Gate;
-use crate::support::hold_against_schema;
 use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
+use crate::support::{Output, command, hold_against_schema, run};
 
 /// Standard output as a channel of lines.
 struct Out(UnboundedSender<String>);
@@ -43,7 +43,7 @@ fn out() -> (Out, UnboundedReceiver<String>) {
 }
 
 fn args() -> Watch {
-    Watch { subscription: None, from: String::new(), exec: None, count: None }
+    Watch { subscription: None, from: None, exec: None, count: None }
 }
 
 fn of(topic: &Topic, count: u64) -> Watch {
@@ -78,7 +78,8 @@ struct Line {
 #[test]
 fn the_flags_are_read_and_wrong_ones_refused() {
     let read = |flags: &[&str]| Line::try_parse_from([&["plaudit"], flags].concat()).map(|line| line.watch);
-    assert_eq!(read(&[]).unwrap().from, "http://127.0.0.1:8080");
+    assert_eq!(read(&["--from", "http://127.0.0.1:8081/"]).unwrap().from.unwrap(), "http://127.0.0.1:8081");
+    assert!(Line::command().render_help().to_string().contains("[default: http://127.0.0.1:8080]"));
     let whole = ["--subscription", "projects/p/subscriptions/s", "--exec", "cat", "--count", "3"];
     assert_eq!(read(&whole).unwrap().count, NonZeroU64::new(3));
     let both = ["--subscription", "projects/p/subscriptions/s", "--from", "http://x"];
@@ -306,7 +307,7 @@ impl Instance {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let from = format!("http://{}", listener.local_addr().unwrap());
         plaudit::runtime::Tasks::default().spawn(axum::serve(listener, router).into_future());
-        (instance, Watch { from, ..args() })
+        (instance, Watch { from: Some(from), ..args() })
     }
 
     fn asked(&self, name: &str) -> Vec<Option<Vec<u8>>> {
@@ -340,6 +341,16 @@ async fn a_stream_is_resumed_where_it_was_lost_and_repeats_are_dropped() {
 }
 
 #[tokio::test]
+async fn the_instance_and_the_token_come_from_the_environment() {
+    let (instance, args) = Instance::start([stream(&event("ada"))]).await;
+    let settings = [("PLAUDIT_URL", args.from.unwrap()), ("PLAUDIT_TOKEN", "hush-hush".to_owned())];
+    let watching = move || run(command(&settings).args(["watch", "--count", "1"]));
+    let Output { code, out, err } = tokio::task::spawn_blocking(watching).await.unwrap();
+    assert_eq!((code, id(&format!("{out}\n")).as_str()), (Some(0), "ada:3"), "{err}");
+    assert_eq!(instance.asked("authorization"), [Some(b"Bearer hush-hush".to_vec())]);
+}
+
+#[tokio::test]
 async fn a_command_is_offered_a_recognition_of_a_stream_again() {
     let (_, args) = Instance::start([stream(&event("ada"))]).await;
     let place = tempfile::tempdir().unwrap();
@@ -356,7 +367,7 @@ async fn a_command_is_offered_a_recognition_of_a_stream_again() {
 async fn an_answer_that_will_not_change_ends_it_with_what_to_do() {
     let page = ([(header::CONTENT_TYPE, "text/html")], "<html>").into_response();
     let cases = [
-        (StatusCode::UNAUTHORIZED.into_response(), "PLAUDIT_API_TOKENS"),
+        (StatusCode::UNAUTHORIZED.into_response(), "PLAUDIT_TOKEN"),
         (StatusCode::NOT_FOUND.into_response(), "the address of a running plaudit"),
         (StatusCode::FOUND.into_response(), "the address of a running plaudit"),
         (page, "is no event stream"),

@@ -394,7 +394,7 @@ async fn send_says_what_it_lacks_and_what_was_refused() {
     };
     let output = send(&[], &[]);
     assert_eq!((output.code, output.err.contains("PLAUDIT_GITHUB_SECRET")), (Some(2), true), "{output:?}");
-    let output = send(&[("PLAUDIT_GITHUB_SECRET", "another")], &[]);
+    let output = send(&[("PLAUDIT_GITHUB_SECRET", "another-secret")], &[]);
     assert_eq!((output.code, output.out.contains(" 401 ")), (Some(1), true), "{output:?}");
     let output = send(&[("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET)], &["--host", "sourcehut"]);
     assert_eq!((output.code, output.err.contains("--host github")), (Some(2), true), "{output:?}");

@@ -6,8 +6,8 @@ use anyhow::{Context, bail};
 use http::{StatusCode, header};
 
 use super::{BACKOFF, Consumer, Fate};
-use crate::config::Secret;
 use crate::runtime::client_for;
+use crate::settings::Secret;
 
 /// A connection without data for this long is dead: the server sends a comment every 15 seconds.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -94,9 +94,7 @@ async fn connect(
         return Ok(Err(format!("it answers {status}")));
     }
     if status == StatusCode::UNAUTHORIZED {
-        bail!(
-            "{url} answers {status}; set PLAUDIT_API_TOKENS or PLAUDIT_API_TOKENS_FILE to a token that it accepts"
-        );
+        bail!("{url} answers {status}; set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to a token that it accepts");
     }
     if status != StatusCode::OK {
         bail!("{url} answers {status}; --from takes the address of a running plaudit");

@@ -9,8 +9,8 @@ use super::Comments;
 use super::credential::{Account, App, Credential, get_account};
 use super::github::{Answer, Ask};
 use super::refusal::{Failure, may_comment};
-use crate::config::Secret;
 use crate::domain::GiveUp;
+use crate::settings::Secret;
 
 /// How many installations are described.
 const INSTALLATIONS: usize = 10;

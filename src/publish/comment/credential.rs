@@ -12,10 +12,11 @@ use tokio::sync::{Mutex, OnceCell};
 use super::github::{Answer, Api, Ask};
 use super::place::RepositoryName;
 use super::refusal::Failure;
-use crate::config::{GithubCredential, Secret};
+use super::settings::GithubCredential;
 use crate::domain::GiveUp;
 use crate::domain::Moment;
 use crate::runtime::Clock;
+use crate::settings::Secret;
 
 /// A token that expires within this time is replaced: one comment takes less.
 const EXPIRY_MARGIN: TimeDelta = TimeDelta::seconds(60);

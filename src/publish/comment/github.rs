@@ -13,7 +13,7 @@ use url::Url;
 
 use super::refusal::Failure;
 use super::transport::{self, LONGEST_ANSWER};
-use crate::config::Secret;
+use crate::settings::Secret;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 3;

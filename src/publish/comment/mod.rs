@@ -9,6 +9,7 @@ mod credential;
 mod github;
 mod place;
 mod refusal;
+mod settings;
 mod template;
 mod thank;
 mod transport;
@@ -21,7 +22,6 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::{PublishError, Publisher};
-use crate::config::Commenting;
 use crate::domain::{Destination, Moment, Recognition};
 use crate::runtime::Clock;
 
@@ -31,7 +31,8 @@ use place::Place;
 use refusal::Failure;
 
 pub use credential::AppKey;
-pub use template::Template;
+pub use settings::{Commenting, GithubCredential, SETTINGS, settings};
+pub use template::{DEFAULT_TEXT, Template};
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);

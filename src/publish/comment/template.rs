@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::config::COMMENT_TEMPLATE;
 use crate::domain::Contribution;
 
+/// The default text of a comment.
+pub const DEFAULT_TEXT: &str = "Thank you, {contributor}! This is your contribution number {milestone} here.";
 /// The longest text: with the marker it stays below the 65,536 characters that GitHub accepts.
 const LONGEST_TEXT: usize = 60_000;
 /// The longest title, in characters: the domain cuts longer ones.
@@ -69,10 +70,10 @@ pub(super) enum Addressed<'a> {
 }
 
 impl Default for Template {
-    /// [`COMMENT_TEMPLATE`].
+    /// [`DEFAULT_TEXT`].
     #[expect(clippy::expect_used, reason = "a constant, parsed by a test below")]
     fn default() -> Self {
-        Self::parse(COMMENT_TEMPLATE).expect("the default template is valid")
+        Self::parse(DEFAULT_TEXT).expect("the default template is valid")
     }
 }
 
@@ -326,7 +327,7 @@ mod tests {
             assert!(Template::parse(text).is_err(), "{text:?}");
         }
         assert!(Template::parse(&"{title}".repeat(100)).is_err());
-        for text in [COMMENT_TEMPLATE, "**{contributor}**, thanks! Ask help@example.org.", "{contributor}"] {
+        for text in [DEFAULT_TEXT, "**{contributor}**, thanks! Ask help@example.org.", "{contributor}"] {
             assert_eq!(Template::parse(text).map(drop), Ok(()), "{text:?}");
         }
     }

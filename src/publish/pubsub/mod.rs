@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Message, PublishError, Publisher};
 use crate::domain::{Destination, Recognition};
+use crate::settings::Settings;
 
 use connection::{Connections, Failure};
 use inquiry::Inquiry;
@@ -32,6 +33,12 @@ const _: () = assert!(RETRY_LIMIT.as_millis() < ATTEMPT_TIMEOUT.as_millis());
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many recognitions are published concurrently, and so at most in one request.
 const AT_ONCE: u32 = 100;
+
+/// The emulator to publish to instead of Google's Pub/Sub, if one is set.
+#[must_use]
+pub fn emulator(settings: &Settings<'_>) -> Option<String> {
+    settings.foreign("PUBSUB_EMULATOR_HOST")
+}
 
 /// The endpoint of the emulator that `PUBSUB_EMULATOR_HOST` names.
 #[must_use]

@@ -143,7 +143,8 @@ impl FakeGithub {
         let world = World {
             repositories: HashMap::from([("o/r".to_owned(), repository)]),
             renamed: HashMap::new(),
-            tokens: HashMap::from([("good".to_owned(), (user(9, "thanker"), None))]),
+            // A configuration takes no secret as short as `good`.
+            tokens: ["good", "good-token"].map(|token| (token.to_owned(), (user(9, "thanker"), None))).into(),
             installations: BTreeMap::from([(100, ("o".to_owned(), permissions.clone()))]),
             app_permissions: permissions,
             granted: HashMap::new(),

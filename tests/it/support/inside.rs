@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use plaudit::config::{Config, Flags};
+use plaudit::config::Config;
+use plaudit::hosts::{Host, KNOWN};
 use plaudit::http::{App, Seams};
 use plaudit::publish::Publisher;
 use plaudit::publish::local::Local;
 use plaudit::runtime::Clock;
+use plaudit::settings::{Flags, InvalidConfig, Settings};
 use plaudit::store::Store;
 use plaudit::store::sqlite::Sqlite;
 use tempfile::TempDir;
@@ -56,7 +58,7 @@ impl Inside {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
-        let app = App::start(config, store, publishers, seams).unwrap();
+        let app = App::start(config.service.clone(), store, publishers, seams).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let serving = tokio::spawn(app.serve(listener, async move { stopped.cancelled().await }));
@@ -87,14 +89,18 @@ pub(crate) fn config(variables: &[(&str, &str)]) -> Config {
         let mut all = variables.iter().chain(&secrets).filter(|(known, _)| *known == name);
         all.next().map(|(_, value)| (*value).to_owned()).filter(|value| !value.is_empty())
     };
-    let flags = Flags {
-        public_read: given("PLAUDIT_PUBLIC_READ"),
-        drain_audience: given("PLAUDIT_DRAIN_AUDIENCE"),
-        drain_email: given("PLAUDIT_DRAIN_EMAIL"),
-        log_format: given("PLAUDIT_LOG_FORMAT"),
-        ..Flags::default()
-    };
-    Config::read(&flags, &given).unwrap()
+    Config::read(&Flags::default(), &given).unwrap()
+}
+
+/// A host with these secrets; `None` where none of them is its own.
+pub(crate) fn host(name: &str, secrets: &[(&str, &str)]) -> Result<Option<Arc<dyn Host>>, InvalidConfig> {
+    let env =
+        |name: &str| secrets.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+    let flags = Flags::default();
+    let mut settings = Settings::new(&flags, &env);
+    let known = KNOWN.iter().find(|known| known.name == name).unwrap();
+    let host = (known.open)(&mut settings);
+    settings.finish(host)
 }
 
 /// A ledger in a file of its own, and the folder that must live as long.

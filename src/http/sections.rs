@@ -1,0 +1,15 @@
+use super::access::Access;
+use super::oidc::Identity;
+use crate::domain::Milestones;
+use crate::hosts::{Opened, Rules};
+
+/// The sections of the configuration that the service keeps.
+#[derive(Clone, Debug)]
+pub struct Sections {
+    pub hosts: Vec<Opened>,
+    pub access: Access,
+    pub milestones: Milestones,
+    pub rules: Rules,
+    /// The identity that may drain the outbox with an OIDC token.
+    pub drain: Option<Identity>,
+}

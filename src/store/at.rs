@@ -1,0 +1,68 @@
+//! Where the ledger is kept, as configured.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::settings::{Setting, Settings, is_google_project};
+
+/// The settings of this section.
+pub const SETTINGS: &[Setting] = &[STORE];
+
+const STORE: Setting = Setting {
+    variable: "PLAUDIT_STORE",
+    flag: "store",
+    value: "STORE",
+    example: "sqlite:plaudit.db",
+    help: "Where the ledger is kept: sqlite:PATH or firestore:PROJECT[/DATABASE] [default: sqlite:plaudit.db]",
+};
+
+/// Where the ledger is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    Sqlite(PathBuf),
+    Firestore { project: String, database: String },
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Firestore { project, database } => write!(f, "firestore:{project}/{database}"),
+        }
+    }
+}
+
+impl At {
+    pub fn read(settings: &mut Settings<'_>) -> Self {
+        let at = settings.value(&STORE, Self::Sqlite("plaudit.db".into()), Self::parse);
+        if settings.foreign("K_SERVICE").is_some() && matches!(at, Self::Sqlite(_)) {
+            let wrong = "Cloud Run's disk is memory: the ledger would be lost with the instance";
+            settings.fault(STORE.variable, wrong, "firestore:my-project");
+        }
+        at
+    }
+
+    /// The Google Cloud project that it is in.
+    #[must_use]
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Firestore { project, .. } => Some(project),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "neither sqlite:PATH nor firestore:PROJECT[/DATABASE]".to_owned();
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return if path.is_empty() { Err(wrong()) } else { Ok(Self::Sqlite(path.into())) };
+        }
+        let rest = text.strip_prefix("firestore:").ok_or_else(wrong)?;
+        let (project, database) = rest.split_once('/').unwrap_or((rest, "(default)"));
+        let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let sound_database = database == "(default)" || (!database.is_empty() && database.chars().all(named));
+        if !is_google_project(project) || !sound_database {
+            return Err(wrong());
+        }
+        Ok(Self::Firestore { project: project.to_owned(), database: database.to_owned() })
+    }
+}
