@@ -70,8 +70,9 @@ async fn null() {
     config.hosts.github = vec![Secret::new(SECRET)];
     plaudit::telemetry::install(&config, plaudit::runtime::Clock::system());
     let publishers = vec![Arc::new(plaudit::publish::local::Local) as Arc<dyn plaudit::publish::Publisher>];
-    let app = plaudit::http::App::start(&config, Arc::new(Null), publishers, plaudit::http::Seams::default())
-        .unwrap();
+    let app =
+        plaudit::http::App::start(&config, Arc::new(Null), publishers, plaudit::http::Overrides::default())
+            .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("listens on http://{}", listener.local_addr().unwrap());
     app.serve(listener, std::future::pending()).await;

@@ -15,6 +15,8 @@ pub mod http;
 pub mod hosts;
 /// What it means: contributors, contributions, milestones, recognitions. Pure.
 pub mod domain;
+/// Recognitions as they happen, as a stream for each listener.
+pub mod feed;
 /// The one use case: record contributions, together where they arrive together.
 pub mod record;
 /// Where it is durable: one file per store.

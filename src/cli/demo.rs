@@ -11,7 +11,7 @@ use super::{Failure, say};
 use crate::cli::serve::stop_signal;
 use crate::config::{Config, Flags, Secret, StoreAt};
 use crate::hosts;
-use crate::http::{App, Seams};
+use crate::http::{App, Overrides};
 use crate::runtime::{Clock, client_for};
 use crate::{publish, store, telemetry};
 
@@ -30,11 +30,11 @@ pub async fn run() -> Result<(), Failure> {
     telemetry::install(&config, Clock::system());
 
     let store = store::open(&config.store).await?;
-    let seams = Seams::default();
-    let publishers = publish::open(&config, &seams.clock).await?;
+    let overrides = Overrides::default();
+    let publishers = publish::open(&config, &overrides.clock).await?;
     let listener = TcpListener::bind(config.listen).await.context("no free port on the loopback address")?;
     let url = format!("http://{}", listener.local_addr()?);
-    let app = App::start(&config, store, publishers, seams)?;
+    let app = App::start(&config, store, publishers, overrides)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = app.serve(listener, async move { stopped.cancelled().await });

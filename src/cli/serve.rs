@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Environment, Failure, say};
 use crate::config::{Config, Flags, InvalidConfig, LogFormat};
-use crate::http::{App, Seams};
+use crate::http::{App, Overrides};
 use crate::runtime::Clock;
 use crate::{publish, store, telemetry};
 
@@ -23,14 +23,15 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let store = store::open(&config.store).await.context("the store cannot be opened")?;
-    let seams = Seams::default();
-    let publishers = publish::open(config, &seams.clock).await.context("a destination cannot be opened")?;
+    let overrides = Overrides::default();
+    let publishers =
+        publish::open(config, &overrides.clock).await.context("a destination cannot be opened")?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}; set PLAUDIT_LISTEN to a free address", config.listen)
     })?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
-    let app = App::start(config, store, publishers, seams)?;
+    let app = App::start(config, store, publishers, overrides)?;
     say(format_args!("plaudit listens on http://{address}"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, "plaudit listens on http://{address}");
     let stopping = async {

@@ -10,10 +10,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::access::Peer;
+use super::app::App;
 use super::body::{self, Limits, MOST_API};
+use super::list::Id;
 use super::observe::Told;
 use super::problem::{FieldError, Problem};
-use super::{App, Id};
 use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
 use crate::record::Outcome;
 use crate::store::{Counted, Novelty};

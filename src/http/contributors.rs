@@ -9,9 +9,10 @@ use axum::response::IntoResponse;
 use http::HeaderMap;
 use serde::Serialize;
 
+use super::app::App;
 use super::contributions::CountedView;
+use super::list::{self, Id, ListOf, ListQuery, list_query};
 use super::problem::Problem;
-use super::{App, Id, ListOf, ListQuery, list_query};
 use crate::domain::{ContributorId, Moment};
 use crate::store::{Contributor, Order};
 
@@ -101,7 +102,7 @@ pub(super) async fn list(
         Some(_) => return Err(Problem::field("order", "tally or id")),
     };
     let paged = app.store.contributors(order, &query.page()?).await?;
-    Ok(super::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
+    Ok(list::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
 }
 
 /// Shows one contributor.
@@ -148,7 +149,7 @@ pub(super) async fn contributions(
     let paged = app.store.contributions_of(&who, app.access.token(&headers), &page).await?;
     let segment = percent_encoding::utf8_percent_encode(who.as_str(), percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/v1/contributors/{segment}/contributions");
-    Ok(super::list(paged, &path, &query, |counted| CountedView::of(&counted)))
+    Ok(list::list(paged, &path, &query, |counted| CountedView::of(&counted)))
 }
 
 async fn find(app: &App, id: &str) -> Result<Contributor, Problem> {

@@ -4,10 +4,10 @@
 //! at: swagger-ui, Redoc, Scalar and `RapiDoc` weigh from 0.8 to 3 MB, and set styles from their scripts,
 //! which a Content-Security-Policy allows only with `unsafe-inline`: on the very page where a token is typed in.
 
-use super::Id;
 use axum::response::{IntoResponse, Response};
 use http::header;
 
+use super::list::Id;
 use super::problem::Problem;
 
 /// Nothing but this instance's own files, no inline code or style, in nobody's frame.

@@ -11,8 +11,8 @@ use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
-use super::App;
 use super::access::Peer;
+use super::app::App;
 use super::problem::Problem;
 
 /// The request's id, in the answer and in every line of the log about it.

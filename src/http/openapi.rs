@@ -13,8 +13,6 @@ use http::header;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
-use utoipa::openapi::schema::{SchemaType, Type};
-use utoipa::openapi::{Object, ObjectBuilder};
 
 use super::problem::{KINDS, Problem, urn};
 use super::{contributions, contributors, docs, operations, recognitions, webhooks};
@@ -247,18 +245,4 @@ fn merge(value: &mut Value, key: &str, more: Value) {
     let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) else { return };
     let inner = object.entry(key).or_insert_with(|| json!({}));
     inner.as_object_mut().into_iter().for_each(|inner| inner.extend(more.clone()));
-}
-
-/// The schema of a text that is one of these.
-pub(super) fn words<W: AsRef<str>>(description: &str, words: &[W]) -> Object {
-    let words: Vec<String> = words.iter().map(|word| word.as_ref().to_owned()).collect();
-    let object = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
-    object.description(Some(description)).enum_values(Some(words)).build()
-}
-
-/// The schema of a text that is one of these, or null.
-pub(super) fn words_or_null(description: &str, words: &[&str]) -> Object {
-    let words = words.iter().copied().map(Value::from).chain([Value::Null]);
-    let object = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
-    object.description(Some(description)).enum_values(Some(words)).build()
 }

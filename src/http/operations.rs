@@ -1,26 +1,19 @@
 //! For who runs plaudit: health, metrics, and the drain.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
-use super::App;
 use super::access::{Peer, bearer};
+use super::app::App;
 use super::problem::Problem;
+use super::ready::ANSWER;
+use super::schema;
 use crate::outbox::Drained;
-use crate::store::StoreError;
-
-/// How long an answer of the store counts as fresh.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long the store may take to answer.
-const ANSWER: Duration = Duration::from_secs(3);
 
 /// What this is, and where to go on.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
@@ -58,7 +51,7 @@ pub struct Health {
 
 fn states() -> utoipa::openapi::Object {
     let description = "`degraded` while a destination is down and recognitions wait for it.";
-    super::openapi::words(description, &["ok", "degraded"])
+    schema::words(description, ["ok", "degraded"])
 }
 
 /// Says that the process lives.
@@ -68,43 +61,6 @@ fn states() -> utoipa::openapi::Object {
 )]
 pub(super) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
-}
-
-/// When it was last asked whether the store and the destinations answer, and what they said.
-#[derive(Debug, Default)]
-pub(super) struct Ready(Mutex<Option<(Instant, Answers)>>);
-
-#[derive(Clone, Debug)]
-struct Answers {
-    /// Or why it does not.
-    store: Result<(), StoreError>,
-    destinations: bool,
-}
-
-impl Ready {
-    /// Who answers; all are asked at most every 5 s, once for everybody who asks meanwhile.
-    async fn ask(&self, app: &App) -> Answers {
-        let mut last = self.0.lock().await;
-        // A destination that was down is asked again at once: it may be back.
-        if let Some((at, answers)) = &*last
-            && at.elapsed() < FRESH
-        {
-            let destinations = answers.destinations || self.destinations(app).await;
-            return Answers { destinations, ..answers.clone() };
-        }
-        let store = async {
-            let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
-            tokio::time::timeout(ANSWER, app.store.ping()).await.unwrap_or_else(late)
-        };
-        let (store, destinations) = tokio::join!(store, self.destinations(app));
-        let answers = Answers { store, destinations };
-        *last = Some((Instant::now(), answers.clone()));
-        answers
-    }
-
-    async fn destinations(&self, app: &App) -> bool {
-        tokio::time::timeout(ANSWER, app.outbox.answers()).await.unwrap_or(false)
-    }
 }
 
 /// Says whether the store answers.
@@ -117,7 +73,7 @@ impl Ready {
     extensions(("x-problems" = json!(["unavailable"]))),
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
-    let answers = app.ready.ask(&app).await;
+    let answers = app.ready.ask().await;
     if let Err(error) = answers.store {
         return Err(Problem::new("unavailable", "the store does not answer").hiding(&error));
     }
@@ -140,12 +96,30 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
 }
 
+/// What a drain did.
+#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Drained)]
+pub struct DrainedView {
+    /// Recognitions that a crash or a change of milestones had left owed, made now.
+    recognized: u64,
+    /// Recognitions that a destination took.
+    published: u64,
+    /// Recognitions that still wait for a destination.
+    waiting: u64,
+}
+
+impl DrainedView {
+    fn of(Drained { recognized, published, waiting, .. }: Drained) -> Self {
+        Self { recognized, published, waiting }
+    }
+}
+
 /// Recognises what is owed, and publishes what waits.
 ///
 /// For a scheduler: one sweep for recognitions that are owed, and one pass over the outbox.
 #[utoipa::path(
     post, path = "/internal/drain", operation_id = "drain", tag = "operations",
-    responses((status = 200, description = "What was done.", body = Drained)),
+    responses((status = 200, description = "What was done.", body = DrainedView)),
     security((), ("token" = []), ("oidc" = [])),
     extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
 )]
@@ -153,11 +127,11 @@ pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-) -> Result<Json<Drained>, Problem> {
+) -> Result<Json<DrainedView>, Problem> {
     may_drain(&app, &headers, peer).await?;
     let drained = app.outbox.drain().await?;
     app.outbox.log(drained);
-    Ok(Json(drained))
+    Ok(Json(DrainedView::of(drained)))
 }
 
 async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {

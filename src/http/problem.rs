@@ -68,7 +68,7 @@ pub const KINDS: &[(&str, u16, &str)] = &[
 
 fn types() -> utoipa::openapi::Object {
     let description = "A name for the kind of problem, stable between versions.";
-    super::openapi::words(description, &KINDS.iter().map(|(code, _, _)| urn(code)).collect::<Vec<_>>())
+    super::schema::words(description, KINDS.iter().map(|(code, _, _)| urn(code)))
 }
 
 /// The `type` of a kind in [`KINDS`].

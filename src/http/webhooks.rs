@@ -7,11 +7,12 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::app::{App, Opened};
 use super::body;
+use super::list::Id;
 use super::observe::Told;
-use super::openapi;
 use super::problem::Problem;
-use super::{App, Id};
+use super::schema;
 use crate::domain::RecognitionId;
 use crate::hosts::{Host, Reading, Reason};
 use crate::record::Outcome;
@@ -53,14 +54,14 @@ pub struct DeliveredContribution {
 }
 
 fn verdicts() -> utoipa::openapi::Object {
-    openapi::words("What became of it as a whole.", &["recorded", "duplicate", "ignored"])
+    schema::words("What became of it as a whole.", ["recorded", "duplicate", "ignored"])
 }
 
 fn reasons() -> utoipa::openapi::Object {
     let meaning = |reason: &Reason| format!("`{}`: {}", reason.code(), reason.meaning());
     let meanings: Vec<_> = Reason::ALL.iter().map(meaning).collect();
     let description = format!("Why it was ignored; null otherwise. {}.", meanings.join("; "));
-    openapi::words_or_null(&description, &Reason::ALL.map(Reason::code))
+    schema::words_or_null(&description, Reason::ALL.map(Reason::code))
 }
 
 impl DeliveredContribution {
@@ -138,8 +139,8 @@ pub(super) mod described {
 }
 
 pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
-    let Some((name, host, set)) = app.hosts.iter().find(|(known, _, _)| *known == name) else {
-        let known: Vec<_> = app.hosts.iter().map(|(known, _, _)| *known).collect();
+    let Some(Opened { name, host, set }) = app.hosts.iter().find(|known| known.name == name) else {
+        let known: Vec<_> = app.hosts.iter().map(|known| known.name).collect();
         let unknown = Problem::new("not_found", format!("no such host; there are {}", known.join(" and ")));
         return body::turned_away(unknown, request).await.into_response();
     };

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 use rand::Rng as _;
-use serde::Serialize;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +54,7 @@ impl std::fmt::Debug for Outbox {
 }
 
 /// What a drain did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Recognitions that a crash or a change of milestones had left owed, made now.
     pub recognized: u64,
@@ -64,7 +63,6 @@ pub struct Drained {
     /// Recognitions that still wait for a destination.
     pub waiting: u64,
     /// When the oldest of them was made.
-    #[serde(skip)]
     pub oldest: Option<Moment>,
 }
 

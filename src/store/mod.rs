@@ -10,7 +10,6 @@ pub mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Serialize;
 
 use crate::config::StoreAt;
 use crate::domain::{
@@ -119,6 +118,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Releases what the store holds open, at the end of the process: nothing is asked of it afterwards.
+    async fn close(&self) {}
 }
 
 /// What became of one contribution of a batch.
@@ -198,37 +200,57 @@ pub enum Settled {
     Later(Moment),
 }
 
-/// What is known of a recognition at one destination, for who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+/// What became of a recognition at one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Where it was to go.
-    #[schema(schema_with = destinations)]
     pub destination: Destination,
     /// How far it got.
-    #[schema(schema_with = states)]
-    pub state: &'static str,
-    /// Why it was given up; absent otherwise.
-    #[schema(value_type = String, nullable = false)]
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: ProgressState,
+    /// The code of the reason why it was given up; `None` otherwise.
     pub reason: Option<String>,
 }
 
-impl Progress {
+/// How far a recognition got at one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressState {
+    /// Not yet taken.
+    Waiting,
+    /// Taken.
+    Done,
+    /// Can never be taken.
+    GivenUp,
+}
+
+impl ProgressState {
     /// Every state.
-    pub const STATES: [&'static str; 3] = ["waiting", "done", "given_up"];
-}
+    pub const ALL: [Self; 3] = [Self::Waiting, Self::Done, Self::GivenUp];
 
-fn destinations() -> utoipa::openapi::Object {
-    words("Where it was to go.", Destination::ALL.map(Destination::as_str))
-}
+    /// The word in stores and answers.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::GivenUp => "given_up",
+        }
+    }
 
-fn states() -> utoipa::openapi::Object {
-    words("How far it got.", Progress::STATES)
-}
+    /// What it means, as the documents say it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Waiting => "it is offered again until the destination takes it",
+            Self::Done => "the destination took it",
+            Self::GivenUp => "the destination can never take it; `reason` says why",
+        }
+    }
 
-fn words(description: &str, words: [&'static str; 3]) -> utoipa::openapi::Object {
-    let object = utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::Type::String);
-    object.description(Some(description)).enum_values(Some(words)).build()
+    /// The state with this code.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.code() == code)
+    }
 }
 
 /// How much waits in the outbox.

@@ -60,7 +60,7 @@ fn known_to(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_reader_of_uses_reads_every_form() {
-    let text = "use crate::store::{self, Page};\nuse crate::{hosts, publish::local, http::{App, Seams}};\ncrate::domain::owed(x)";
+    let text = "use crate::store::{self, Page};\nuse crate::{hosts, publish::local, http::{App, Overrides}};\ncrate::domain::owed(x)";
     let known: Vec<_> = known_to(text).into_iter().collect();
     assert_eq!(known, ["domain", "hosts", "http", "publish", "store"]);
 }
@@ -78,9 +78,21 @@ fn nobody_knows_more_than_the_map_says() {
         ("telemetry", &["config", "domain", "hosts", "runtime", "store"]),
         ("outbox", &["domain", "publish", "runtime", "store", "telemetry"]),
         ("record", &["domain", "outbox", "runtime", "store", "telemetry"]),
+        ("feed", &["domain", "runtime", "store"]),
         (
             "http",
-            &["config", "domain", "hosts", "outbox", "publish", "record", "runtime", "store", "telemetry"],
+            &[
+                "config",
+                "domain",
+                "feed",
+                "hosts",
+                "outbox",
+                "publish",
+                "record",
+                "runtime",
+                "store",
+                "telemetry",
+            ],
         ),
     ];
     for (file, text) in sources() {
@@ -92,6 +104,51 @@ fn nobody_knows_more_than_the_map_says() {
             map.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is on no map"));
         for known in known_to(&text) {
             assert!(known == name || allowed.contains(&known.as_str()), "{file} knows {known}");
+        }
+    }
+}
+
+/// The files of `src/http/`, from the ground: each knows only files before it.
+const HTTP: [&str; 17] = [
+    "schema",
+    "problem",
+    "body",
+    "access",
+    "oidc",
+    "ready",
+    "list",
+    "app",
+    "observe",
+    "server",
+    "contributions",
+    "contributors",
+    "recognitions",
+    "webhooks",
+    "operations",
+    "docs",
+    "openapi",
+];
+
+/// The sibling files that a text names, in `use super::{a, b}` and `super::a::f()` alike.
+fn siblings(text: &str) -> impl Iterator<Item = String> {
+    let named = known_to(&text.replace("crate::", "").replace("super::", "crate::"));
+    named.into_iter().filter(|name| name.starts_with(char::is_lowercase))
+}
+
+#[test]
+fn in_http_no_file_knows_a_later_one() {
+    for (file, text) in sources() {
+        let Some(name) = file.strip_prefix("http/").and_then(|name| name.strip_suffix(".rs")) else {
+            continue;
+        };
+        if name == "mod" {
+            continue;
+        }
+        let place = |name: &str| HTTP.iter().position(|known| *known == name);
+        let own = place(name).unwrap_or_else(|| panic!("{file} has no place in the order"));
+        for known in siblings(&text) {
+            let Some(other) = place(&known) else { panic!("{file} names super::{known}, which is no file") };
+            assert!(other < own, "{file} knows {known}, which comes later");
         }
     }
 }
@@ -128,6 +185,7 @@ fn each_foreign_library_is_known_in_one_place() {
         ("axum", &["http/"]),
         ("hyper", &["http/"]),
         ("prometheus", &["telemetry/"]),
+        ("utoipa", &["http/", "publish/message"]),
         ("hmac", &["hosts/signature"]),
     ] {
         for (file, text) in sources() {

@@ -3,14 +3,24 @@
 use clap::CommandFactory;
 use plaudit::config::Flags;
 use plaudit::hosts::Reason;
+use plaudit::store::ProgressState;
 
 const README: &str = include_str!("../../README.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 #[test]
 fn the_readme_explains_every_reason_code_in_the_words_of_the_program() {
     for reason in Reason::ALL {
         let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
         assert!(README.contains(&row), "README.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_operators_page_explains_every_state_of_a_recognition_in_the_words_of_the_program() {
+    for state in ProgressState::ALL {
+        let words = format!("`{}`: {}", state.code(), state.meaning());
+        assert!(OPERATIONS.contains(&words), "docs/operations.md lacks {words}");
     }
 }
 

@@ -10,7 +10,9 @@ use plaudit::domain::{
     Recognition, RecognitionId, Standing, owed,
 };
 use plaudit::store::firestore::Firestore;
-use plaudit::store::{Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError};
+use plaudit::store::{
+    Backlog, Novelty, Order, Page, Paged, Progress, ProgressState, Recorded, Settled, Store, StoreError,
+};
 
 use crate::support::emulators::{self, PATIENT};
 
@@ -316,7 +318,7 @@ async fn a_recognition_is_made_once(store: &dyn Store) {
     assert_eq!(store.recognise(std::slice::from_ref(&first), &[Local, Topic]).await.unwrap(), [true]);
     let later = Recognition { tally: 7, contribution: None, recognized_at: at(5), ..first.clone() };
     assert_eq!(store.recognise(&[later], &[Comment]).await.unwrap(), [false]);
-    let waiting = |destination| Progress { destination, state: "waiting", reason: None };
+    let waiting = |destination| Progress { destination, state: ProgressState::Waiting, reason: None };
     let mut kept = store.recognition(&first.id).await.unwrap().unwrap();
     kept.1.sort_by_key(|one| one.destination);
     assert_eq!(kept, (first, vec![waiting(Local), waiting(Topic)]));
@@ -442,10 +444,19 @@ async fn what_is_settled_is_not_due(store: &dyn Store) {
     let (kept, mut became) = store.recognition(&made[0].id).await.unwrap().unwrap();
     became.sort_by_key(|one| one.destination);
     assert_eq!(kept, made[0]);
-    assert_eq!(became, [progress(Topic, "done", None), progress(Comment, "given_up", Some("no_place"))]);
+    assert_eq!(
+        became,
+        [
+            progress(Topic, ProgressState::Done, None),
+            progress(Comment, ProgressState::GivenUp, Some("no_place"))
+        ]
+    );
     let (_, mut became) = store.recognition(&made[1].id).await.unwrap().unwrap();
     became.sort_by_key(|one| one.destination);
-    assert_eq!(became, [progress(Topic, "waiting", None), progress(Comment, "waiting", None)]);
+    assert_eq!(
+        became,
+        [progress(Topic, ProgressState::Waiting, None), progress(Comment, ProgressState::Waiting, None)]
+    );
     store.settle(&[(made[1].id.clone(), Topic, Settled::Later(at(200)))]).await.unwrap();
     assert_eq!(due(200).await[&made[1].id], 2);
 }

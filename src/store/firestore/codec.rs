@@ -12,7 +12,7 @@ use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, Kind, Moment, Recognition,
     RecognitionId, Standing,
 };
-use crate::store::{Contributor, Counted, Progress, StoreError};
+use crate::store::{Contributor, Counted, Progress, ProgressState, StoreError};
 
 /// The longest document id that Firestore takes, in bytes.
 const LONGEST_DOCUMENT_ID: usize = 1_500;
@@ -371,12 +371,12 @@ impl RecognitionFields {
     pub(super) fn progress(&self) -> Vec<Progress> {
         let at = |destination: Destination| {
             if self.is_due(destination) {
-                return Some(Progress { destination, state: "waiting", reason: None });
+                return Some(Progress { destination, state: ProgressState::Waiting, reason: None });
             }
             let outcome = self.outcome.get(destination.as_str())?;
             Some(Progress {
                 destination,
-                state: if outcome.reason.is_some() { "given_up" } else { "done" },
+                state: if outcome.reason.is_some() { ProgressState::GivenUp } else { ProgressState::Done },
                 reason: outcome.reason.clone(),
             })
         };

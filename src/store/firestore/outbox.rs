@@ -14,7 +14,7 @@ use super::queries::{self, CONTRIBUTORS, RECOGNITIONS};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
 use crate::domain::{ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing};
-use crate::store::{Backlog, Due, Settled, StoreError};
+use crate::store::{Backlog, Due, ProgressState, Settled, StoreError};
 
 /// How many small commits are under way at once.
 const SIDE_BY_SIDE: usize = 16;
@@ -266,7 +266,7 @@ async fn strike_off(
 ) -> Result<(), StoreError> {
     let word = destination.as_str();
     let outcome = Outcome {
-        state: if reason.is_some() { "given_up" } else { "done" }.to_owned(),
+        state: if reason.is_some() { ProgressState::GivenUp } else { ProgressState::Done }.code().to_owned(),
         reason: reason.cloned(),
     };
     let fields = BTreeMap::from([("outcome", BTreeMap::from([(word, outcome)]))]);

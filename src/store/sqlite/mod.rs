@@ -13,8 +13,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
-    cursor,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, ProgressState, Recorded, Settled,
+    Store, StoreError, cursor,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -242,10 +242,7 @@ impl Store for Sqlite {
                 Ok(Progress {
                     destination: Destination::from_word(&destination)
                         .ok_or_else(|| strange("destination"))?,
-                    state: Progress::STATES
-                        .into_iter()
-                        .find(|s| *s == state)
-                        .ok_or_else(|| strange("state"))?,
+                    state: ProgressState::from_code(&state).ok_or_else(|| strange("state"))?,
                     reason: row.get(2)?,
                 })
             })?;

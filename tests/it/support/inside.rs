@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plaudit::config::{Config, Flags};
-use plaudit::http::{App, Seams};
+use plaudit::http::{App, Overrides};
 use plaudit::publish::Publisher;
 use plaudit::publish::local::Local;
 use plaudit::runtime::Clock;
@@ -32,7 +32,7 @@ impl std::ops::Deref for Inside {
 }
 
 impl Inside {
-    pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, seams: Seams) -> Self {
+    pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, seams: Overrides) -> Self {
         Self::publishing(config, store, vec![Arc::new(Local)], seams).await
     }
 
@@ -42,7 +42,7 @@ impl Inside {
     }
 
     /// Starts one over an empty store of its own.
-    pub(crate) async fn alone_with(variables: &[(&str, &str)], seams: Seams) -> Self {
+    pub(crate) async fn alone_with(variables: &[(&str, &str)], seams: Overrides) -> Self {
         let (folder, store) = ledger();
         let inside = Self::start(&config(variables), store, seams).await;
         Self { folder: Some(folder), ..inside }
@@ -52,7 +52,7 @@ impl Inside {
         config: &Config,
         store: Arc<dyn Store>,
         publishers: Vec<Arc<dyn Publisher>>,
-        seams: Seams,
+        seams: Overrides,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
@@ -76,8 +76,8 @@ impl Inside {
 }
 
 /// A clock that always says [`now`].
-pub(crate) fn frozen() -> Seams {
-    Seams { clock: Clock::from_fn(now), ..Seams::default() }
+pub(crate) fn frozen() -> Overrides {
+    Overrides { clock: Clock::from_fn(now), ..Overrides::default() }
 }
 
 /// A configuration of these variables, with the secrets of the tests; an empty value unsets a variable.
