@@ -262,9 +262,9 @@ fn owed_to_each(
         let who = recorded.counted_for.as_ref().unwrap_or(&contribution.contributor);
         let (standing, _) = standings
             .entry(who)
-            .or_insert_with(|| (Standing { contributor: who.clone(), tally: 0, recognised: 0 }, Vec::new()));
+            .or_insert_with(|| (Standing { contributor: who.clone(), tally: 0, recognized: 0 }, Vec::new()));
         standing.tally = standing.tally.max(recorded.tally);
-        standing.recognised = standing.recognised.max(recorded.recognised);
+        standing.recognized = standing.recognized.max(recorded.recognised);
     }
     for (contribution, recorded) in contributions.iter().zip(recorded) {
         if recorded.novelty == Novelty::New

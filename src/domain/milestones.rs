@@ -21,15 +21,15 @@ impl Milestones {
         if sound { Ok(Self(numbers)) } else { Err(InvalidMilestones) }
     }
 
-    /// Every milestone in (`recognised`, `tally`], ascending.
-    pub fn between(&self, recognised: u64, tally: u64) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().copied().filter(move |m| recognised < *m && *m <= tally)
+    /// Every milestone in (`recognized`, `tally`], ascending.
+    pub fn between(&self, recognized: u64, tally: u64) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().copied().filter(move |m| recognized < *m && *m <= tally)
     }
 
-    /// The first milestone above `recognised`.
+    /// The first milestone above `recognized`.
     #[must_use]
-    pub fn next(&self, recognised: u64) -> Option<u64> {
-        self.0.iter().copied().find(|m| *m > recognised)
+    pub fn next(&self, recognized: u64) -> Option<u64> {
+        self.0.iter().copied().find(|m| *m > recognized)
     }
 
     /// All of them, ascending.

@@ -91,18 +91,18 @@ impl fmt::Display for Destination {
     }
 }
 
-/// Where a contributor stands: what was counted, and the highest milestone already recognised.
+/// Where a contributor stands: what was counted, and the highest milestone already recognized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Who.
     pub contributor: ContributorId,
     /// How many contributions are counted.
     pub tally: u64,
-    /// The highest milestone recognised; 0 before the first.
-    pub recognised: u64,
+    /// The highest milestone recognized; 0 before the first.
+    pub recognized: u64,
 }
 
-/// What is owed to a contributor: every configured milestone in (recognised, tally], ascending.
+/// What is owed to a contributor: every configured milestone in (recognized, tally], ascending.
 ///
 /// `just_counted` are the contributions that were counted last, in order, the last of which has the
 /// standing's tally: of n together the i-th has tally `after − n + i`. A milestone that none of them
@@ -130,7 +130,7 @@ pub fn owed(
             contribution,
         }
     };
-    milestones.between(standing.recognised, standing.tally).map(recognise).collect()
+    milestones.between(standing.recognized, standing.tally).map(recognise).collect()
 }
 
 #[cfg(test)]
@@ -152,8 +152,8 @@ mod tests {
             .collect()
     }
 
-    fn standing(recognised: u64, tally: u64) -> Standing {
-        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognised }
+    fn standing(recognized: u64, tally: u64) -> Standing {
+        Standing { contributor: ContributorId::parse("mona").unwrap(), tally, recognized }
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_owed_at_or_below_what_is_recognised() {
+    fn nothing_is_owed_at_or_below_what_is_recognized() {
         let milestones = Milestones::parse("3,10").unwrap();
         assert_eq!(owed(&standing(3, 9), &[], &milestones, Moment::UNIX_EPOCH), []);
         assert_eq!(owed(&standing(10, 12), &[], &milestones, Moment::UNIX_EPOCH), []);

@@ -12,7 +12,7 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +100,8 @@ pub async fn read(
     let mut too_large = announced.is_some_and(|announced| announced > limits.most);
     let too_much = announced.is_some_and(|announced| announced > limits.most + PASSED_BY);
     let waits = headers.contains_key(header::EXPECT);
-    let refused = || Problem::new("body_too_large", format!("at most {} bytes are taken", limits.most));
+    let refused =
+        || Problem::new(ProblemKind::BodyTooLarge, format!("at most {} bytes are taken", limits.most));
     if too_much || (too_large && waits) {
         return Err(refused().closing());
     }
@@ -121,7 +122,8 @@ pub async fn read(
             // Doubling, but never past the cap: what is charged is what is allocated.
             let room = grown.max(bytes.capacity()).min(limits.most - bytes.len());
             if !charge.more(room) {
-                let full = Problem::new("unavailable", "too many large bodies at once; send it again");
+                let full =
+                    Problem::new(ProblemKind::Unavailable, "too many large bodies at once; send it again");
                 return Err(full.closing());
             }
             bytes.reserve(room);
@@ -148,14 +150,17 @@ async fn next(
     so_far: usize,
     limits: &Limits,
 ) -> Result<Option<Bytes>, Problem> {
-    let slow =
-        || Problem::new("body_too_slow", "the body must keep arriving; send it again at once").closing();
+    let slow = || {
+        Problem::new(ProblemKind::BodyTooSlow, "the body must keep arriving; send it again at once").closing()
+    };
     loop {
         let until = (started + limits.whole).min(Instant::now() + limits.silence);
         let frame = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| slow())?;
         let frame = match frame {
             None => return Ok(None),
-            Some(Err(_)) => return Err(Problem::new("malformed", "the body ended before it was whole")),
+            Some(Err(_)) => {
+                return Err(Problem::new(ProblemKind::Malformed, "the body ended before it was whole"));
+            }
             Some(Ok(frame)) => frame,
         };
         let taken = started.elapsed();

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 
 use super::list::Id;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 
 /// Nothing but this instance's own files, no inline code or style, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -41,7 +41,7 @@ enum Asset {
     params(("asset" = inline(Asset), Path, description = "The file.")),
     responses((status = 200, description = "The file.",
         content((String = "text/javascript"), (String = "text/css")))),
-    extensions(("x-problems" = json!(["malformed", "not_found"]))),
+    extensions(("x-problems" = json!([ProblemKind::Malformed, ProblemKind::NotFound]))),
 )]
 pub(super) async fn asset(Id(name): Id) -> Result<Response, Problem> {
     match name.as_str() {

@@ -4,31 +4,32 @@ use axum::extract::{FromRequestParts, Path, Query};
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 use crate::store::{Page, Paged};
 
-/// The last part of a path that names one thing, decoded; a problem like any other where it cannot be.
+/// The percent-decoded id in a path; a problem where it is not UTF-8.
 pub(super) struct Id(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let malformed = |_| Problem::new("malformed", "the id in the path must be UTF-8, percent-encoded");
+        let malformed =
+            |_| Problem::new(ProblemKind::Malformed, "the id in the path must be UTF-8, percent-encoded");
         Path::from_request_parts(parts, state).await.map(|Path(id)| Self(id)).map_err(malformed)
     }
 }
 
-/// How a list is asked for.
+/// The parameters of a list.
 #[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// At most so many items, 1 to 100; 20 unless told.
+    /// At most so many items, 1 to 100; 20 by default.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 100)]
     limit: Option<String>,
-    /// Where to go on: from the last answer's `next`, never made by hand.
+    /// Where the page begins: from the last answer's `next`; clients do not make one.
     cursor: Option<String>,
-    /// Contributors only: described there.
+    /// For contributors only, which describe it.
     #[param(ignore)]
     pub(super) order: Option<String>,
 }
@@ -43,7 +44,7 @@ impl ListQuery {
     }
 }
 
-/// A page of a list, and where the next one is.
+/// A page of a list.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ListOf<T> {
     /// The items.
@@ -53,7 +54,7 @@ pub struct ListOf<T> {
     pub next: Option<String>,
 }
 
-/// A page as it is answered: the next page's URL in the body and in a `Link` header.
+/// The answer with a page: the next page's URL is in the body and in a `Link` header.
 pub(super) fn list<T, V: serde::Serialize>(
     paged: Paged<T>,
     path: &str,
@@ -76,9 +77,11 @@ pub(super) fn list<T, V: serde::Serialize>(
     (headers, axum::Json(ListOf { items: paged.items.into_iter().map(view).collect(), next }))
 }
 
-/// The query of a list, or what is wrong with it.
+/// The parameters of a list, or a problem.
 pub(super) fn list_query(
     query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<ListQuery, Problem> {
-    query.map(|Query(query)| query).map_err(|_| Problem::new("malformed", "each parameter may be given once"))
+    query
+        .map(|Query(query)| query)
+        .map_err(|_| Problem::new(ProblemKind::Malformed, "each parameter may be given once"))
 }

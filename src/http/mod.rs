@@ -16,6 +16,7 @@ mod ready;
 mod recognitions;
 mod schema;
 mod server;
+pub mod verdict;
 mod webhooks;
 
 pub use app::{App, Overrides};
@@ -27,7 +28,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
 
-use self::problem::Problem;
+use self::problem::{Problem, ProblemKind};
 
 impl App {
     /// Serves on `listener` until `stop`: then takes no new connection, ends the requests in flight, and
@@ -58,10 +59,16 @@ impl App {
 /// Every route.
 fn router(app: Arc<App>) -> Router {
     let nothing = |request: Request| {
-        body::turned_away(Problem::new("not_found", "no such path; GET /docs lists them all"), request)
+        body::turned_away(
+            Problem::new(ProblemKind::NotFound, "no such path; GET /docs lists them all"),
+            request,
+        )
     };
     let method = |request: Request| {
-        body::turned_away(Problem::new("method_not_allowed", "see the header Allow, or GET /docs"), request)
+        body::turned_away(
+            Problem::new(ProblemKind::MethodNotAllowed, "see the header Allow, or GET /docs"),
+            request,
+        )
     };
     Router::new()
         .route("/", get(operations::welcome))

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::response::IntoResponse;
-use http::header;
+use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
-use super::problem::{KINDS, Problem, urn};
+use super::problem::{Problem, ProblemKind};
 use super::{contributions, contributors, docs, operations, recognitions, webhooks};
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
@@ -123,16 +123,17 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     let codes = operation.remove("x-problems");
     let codes: Vec<&str> =
         codes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
-    let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
-    for (code, status, _) in KINDS.iter().filter(|(code, _, _)| codes.contains(code)) {
-        by_status.entry(*status).or_default().push(code);
+    let mut by_status = BTreeMap::<StatusCode, Vec<ProblemKind>>::new();
+    for kind in ProblemKind::ALL.into_iter().filter(|kind| codes.contains(&kind.code())) {
+        by_status.entry(kind.status()).or_default().push(kind);
     }
     let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut own: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
     own.sort_by_key(|example| example.status);
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
-        responses
-            .extend(by_status.iter().map(|(status, codes)| (status.to_string(), failure(*status, codes))));
+        responses.extend(
+            by_status.iter().map(|(status, kinds)| (status.as_str().to_owned(), failure(*status, kinds))),
+        );
         for (status, response) in responses {
             let with_id = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
             merge(response, "headers", with_id);
@@ -153,21 +154,18 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     }
 }
 
-/// An answer that is a problem of one of these kinds.
-fn failure(status: u16, codes: &[&str]) -> Value {
-    let titles = KINDS
-        .iter()
-        .filter(|(code, _, _)| codes.contains(code))
-        .map(|(code, _, title)| format!("`{code}`: {title}."));
-    let types: Vec<_> = codes.iter().map(|code| urn(code)).collect();
+/// An answer that is a problem of one of these kinds, which all have this status.
+fn failure(status: StatusCode, kinds: &[ProblemKind]) -> Value {
+    let titles: Vec<_> = kinds.iter().map(|kind| format!("`{}`: {}.", kind.code(), kind.title())).collect();
+    let types: Vec<_> = kinds.iter().map(|kind| kind.urn()).collect();
     let mut response = json!({
-        "description": titles.collect::<Vec<_>>().join(" "),
+        "description": titles.join(" "),
         "content": {"application/problem+json": {"schema": {
             "$ref": "#/components/schemas/Problem",
-            "properties": {"type": {"enum": types}, "status": {"const": status}},
+            "properties": {"type": {"enum": types}, "status": {"const": status.as_u16()}},
         }}},
     });
-    let header = match status {
+    let header = match status.as_u16() {
         401 => "WWW-Authenticate",
         405 => "Allow",
         503 => "Retry-After",
@@ -179,9 +177,9 @@ fn failure(status: u16, codes: &[&str]) -> Value {
 
 /// Answers to what no operation describes: another path, another method.
 fn of_no_operation(examples: &[Example]) -> Value {
-    let answers = [("NoSuchPath", 404, "not_found"), ("NoSuchMethod", 405, "method_not_allowed")];
-    let answer = |(name, status, code): (&str, _, _)| {
-        let mut response = failure(status, &[code]);
+    let answers = [("NoSuchPath", ProblemKind::NotFound), ("NoSuchMethod", ProblemKind::MethodNotAllowed)];
+    let answer = |(name, kind): (&str, ProblemKind)| {
+        let mut response = failure(kind.status(), &[kind]);
         show(&mut response, examples.iter().filter(|e| e.operation == name).map(|e| (e, &e.answer)));
         (name.to_owned(), response)
     };

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::access::{Peer, bearer};
 use super::app::App;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 use super::ready::ANSWER;
 use super::schema;
 use crate::outbox::Drained;
@@ -70,12 +70,12 @@ pub(super) async fn alive() -> Json<Health> {
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "operations",
     responses((status = 200, description = "The store answers.", body = Health)),
-    extensions(("x-problems" = json!(["unavailable"]))),
+    extensions(("x-problems" = json!([ProblemKind::Unavailable]))),
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
     let answers = app.ready.ask().await;
     if let Err(error) = answers.store {
-        return Err(Problem::new("unavailable", "the store does not answer").hiding(&error));
+        return Err(Problem::new(ProblemKind::Unavailable, "the store does not answer").because(&error));
     }
     let well = answers.destinations && app.outbox.healthy();
     Ok(Json(Health { status: if well { "ok" } else { "degraded" } }))
@@ -86,7 +86,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, P
     get, path = "/metrics", operation_id = "readMetrics", tag = "operations",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["token_needed"]))),
+    extensions(("x-problems" = json!([ProblemKind::TokenNeeded]))),
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
@@ -121,7 +121,9 @@ impl DrainedView {
     post, path = "/internal/drain", operation_id = "drain", tag = "operations",
     responses((status = 200, description = "What was done.", body = DrainedView)),
     security((), ("token" = []), ("oidc" = [])),
-    extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::TokenNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
@@ -148,7 +150,7 @@ async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Pro
         }
         super::oidc::OidcError::NoKeys(why) => {
             tracing::warn!(why, "a drain could not be let in: Google's keys cannot be had");
-            Problem::new("unavailable", "the keys to check this token cannot be had now")
+            Problem::new(ProblemKind::Unavailable, "the keys to check this token cannot be had now")
         }
     })
 }

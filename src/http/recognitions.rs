@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::list::{self, Id, ListOf, ListQuery, list_query};
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::domain::{Destination, Recognition, RecognitionId, fold_case};
 use crate::publish::Message;
@@ -72,7 +72,10 @@ fn states() -> utoipa::openapi::Object {
     responses((status = 200, description = "A page of recognitions.", body = ListOf<Message>,
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["malformed", "invalid_fields", "token_needed", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::Internal,
+        ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -92,7 +95,10 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "`{contributor}:{milestone}`, percent-encoded.", example = "github:octocat:3")),
     responses((status = 200, description = "The recognition.", body = RecognitionView)),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["malformed", "token_needed", "not_found", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -118,7 +124,9 @@ pub(super) async fn show(
     params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have: what was made since then comes first. An unknown one starts now.")),
     responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::TokenNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;

@@ -180,7 +180,7 @@ impl Outbox {
     async fn still_owed(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
         let look = owed.into_iter().map(|recognition| async move {
             let found = self.store.contributor(&recognition.contributor).await?;
-            let owed = found.is_some_and(|found| found.standing.recognised < recognition.milestone);
+            let owed = found.is_some_and(|found| found.standing.recognized < recognition.milestone);
             Ok(owed.then_some(recognition))
         });
         let looked: Vec<Result<Option<Recognition>, StoreError>> =

@@ -339,7 +339,7 @@ async fn a_recognition_that_fails_stops_the_higher_ones_of_its_contributor_alone
     assert!(ledger.proxied.recognise(&made, &destinations).await.is_err());
     ledger.proxy.assert_all_faults_met();
     let recognised =
-        async |name| ledger.direct.contributor(&who(name)).await.unwrap().unwrap().standing.recognised;
+        async |name| ledger.direct.contributor(&who(name)).await.unwrap().unwrap().standing.recognized;
     assert_eq!((recognised("ann").await, recognised("ben").await), (3, 3));
     assert_eq!(ledger.direct.recognition(&made[2].id).await.unwrap(), None);
     let owing = ledger.direct.owing(&Milestones::parse("3,10,50").unwrap(), 10).await.unwrap();
@@ -359,7 +359,7 @@ async fn a_recognition_whose_answer_is_lost_is_new() {
     assert_eq!(ledger.proxied.recognise(&made, &[Destination::Topic]).await.unwrap(), [true]);
     assert_eq!(ledger.proxied.recognise(&made, &[Destination::Topic]).await.unwrap(), [false]);
     ledger.proxy.assert_all_faults_met();
-    assert_eq!(ledger.direct.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 3);
+    assert_eq!(ledger.direct.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

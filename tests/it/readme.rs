@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 use plaudit::config::Flags;
 use plaudit::hosts::Reason;
+use plaudit::http::verdict::Verdict;
 use plaudit::store::ProgressState;
 
 const README: &str = include_str!("../../README.md");
@@ -12,6 +13,14 @@ const OPERATIONS: &str = include_str!("../../docs/operations.md");
 fn the_readme_explains_every_reason_code_in_the_words_of_the_program() {
     for reason in Reason::ALL {
         let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
+        assert!(README.contains(&row), "README.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_readme_explains_every_verdict_in_the_words_of_the_program() {
+    for verdict in Verdict::ALL {
+        let row = format!("| `{}` | {} |", verdict.code(), verdict.meaning());
         assert!(README.contains(&row), "README.md lacks the row {row}");
     }
 }

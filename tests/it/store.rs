@@ -150,7 +150,7 @@ async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
     let counted = store.contribution(&private.id).await.unwrap().unwrap();
     assert_eq!((counted.contribution, counted.recorded_at), (private, at(0)));
     let contributor = store.contributor(&who("github:octocat")).await.unwrap().unwrap();
-    let standing = Standing { contributor: who("github:octocat"), tally: 1, recognised: 0 };
+    let standing = Standing { contributor: who("github:octocat"), tally: 1, recognized: 0 };
     assert_eq!(contributor.standing, standing);
     assert_eq!(contributor.user_id, Some(583_231));
     assert_eq!((contributor.first_at, contributor.last_at), (at(0), at(0)));
@@ -322,7 +322,7 @@ async fn a_recognition_is_made_once(store: &dyn Store) {
     let mut kept = store.recognition(&first.id).await.unwrap().unwrap();
     kept.1.sort_by_key(|one| one.destination);
     assert_eq!(kept, (first, vec![waiting(Local), waiting(Topic)]));
-    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 3);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 3);
     let recorded = store.record(&[done("next", "ann")], at(6)).await.unwrap();
     assert_eq!((recorded[0].tally, recorded[0].recognised), (4, 3));
 }
@@ -333,11 +333,11 @@ async fn several_milestones_are_recognised_at_once(store: &dyn Store) {
     let made = [recognition("ann", 3, at(1)), recognition("ben", 3, at(1)), recognition("ann", 10, at(1))];
     assert_eq!(store.recognise(&made[..1], &[Local]).await.unwrap(), [true]);
     assert_eq!(store.recognise(&made, &[Local]).await.unwrap(), [false, true, true]);
-    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 10);
-    assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.recognised, 3);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 10);
+    assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.recognized, 3);
     // The highest milestone never falls.
     store.recognise(&[recognition("ann", 5, at(2))], &[Local]).await.unwrap();
-    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognised, 10);
+    assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 10);
 }
 
 async fn a_recognition_made_at_once_by_many_is_made_by_one(store: &dyn Store) {

@@ -138,7 +138,7 @@ impl ContributorFields {
         Ok(Standing {
             contributor: contributor(&self.id)?,
             tally: sound(self.tally)?,
-            recognised: sound(self.recognised)?,
+            recognized: sound(self.recognised)?,
         })
     }
 

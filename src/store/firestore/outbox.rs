@@ -111,7 +111,7 @@ pub(super) async fn owing(
         let Some(document) = client.query(lowest, &mut retry).await?.documents.pop() else {
             break;
         };
-        let recognised = codec::read::<ContributorFields>(&document)?.standing()?.recognised;
+        let recognised = codec::read::<ContributorFields>(&document)?.standing()?.recognized;
         let Some(next) = milestones.next(recognised) else {
             break;
         };

@@ -291,7 +291,7 @@ fn known_of(fields: &ContributionFields) -> Result<Known, StoreError> {
 
 fn read_mark(document: &firestore::FirestoreDocument) -> Result<Mark, StoreError> {
     let standing = codec::read::<ContributorFields>(document)?.standing()?;
-    Ok(Mark { tally: standing.tally, recognised: standing.recognised })
+    Ok(Mark { tally: standing.tally, recognised: standing.recognized })
 }
 
 fn mark_of(result: &FirestoreWriteResult) -> Option<Mark> {

@@ -63,7 +63,7 @@ impl Store for Sqlite {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([], contributor)?;
             let standings = rows.map(|row| row.map(|contributor| contributor.standing));
-            let owes = |s: &Standing| milestones.next(s.recognised).is_some_and(|next| next <= s.tally);
+            let owes = |s: &Standing| milestones.next(s.recognized).is_some_and(|next| next <= s.tally);
             standings.filter(|row| row.as_ref().map_or(true, owes)).take(limit).collect()
         })
         .await

@@ -67,7 +67,7 @@ pub(super) fn contributor(row: &Row<'_>) -> rusqlite::Result<Contributor> {
         standing: Standing {
             contributor: contributor_id(&row.get::<_, String>(0)?)?,
             tally: unsigned(row.get(1)?),
-            recognised: unsigned(row.get(2)?),
+            recognized: unsigned(row.get(2)?),
         },
         user_id: row.get::<_, Option<i64>>(3)?.map(unsigned),
         first_at: moment(row.get(4)?)?,
