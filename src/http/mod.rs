@@ -27,19 +27,56 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 
 use self::problem::{Problem, ProblemKind};
+use crate::record;
+
+/// How long after the signal to stop the requests in flight must have ended.
+const REQUESTS_END: Duration = Duration::from_millis(9_100);
+/// How long after the signal to stop the drain and all tasks must have ended.
+const TASKS_END: Duration = Duration::from_millis(9_250);
+/// How long after the signal to stop the store must be closed: Cloud Run kills the process after 10 s.
+const STORE_END: Duration = Duration::from_millis(9_400);
+const _: () = assert!(
+    record::LONGEST.as_millis() < REQUESTS_END.as_millis()
+        && REQUESTS_END.as_millis() < TASKS_END.as_millis()
+        && TASKS_END.as_millis() < STORE_END.as_millis()
+        && STORE_END.as_millis() < 9_500,
+    "a request that begins just before the signal to stop must have time to end"
+);
 
 impl App {
-    /// Serves on `listener` until `stop`: then takes no new connection, ends the requests in flight, and
-    /// drains the outbox, all within 8 seconds.
-    pub async fn serve(self: Arc<Self>, listener: tokio::net::TcpListener, stop: impl Future<Output = ()>) {
-        const FAREWELL: Duration = Duration::from_secs(8);
-        let head = self.limits.head;
-        let stopped_at =
-            server::run(listener, router(Arc::clone(&self)), head, &self.tasks, stop, FAREWELL).await;
-        let left = || FAREWELL.saturating_sub(stopped_at.elapsed());
-        match tokio::time::timeout(left(), self.outbox.drain()).await {
+    /// Serves on `listener` until `stop`. Then takes no new connection, lets the requests in flight end,
+    /// drains the outbox meanwhile, ends all tasks and closes the store.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let router = router(Arc::clone(&self));
+        let connections = server::accept(listener, router, self.limits.head, &self.tasks, stop).await;
+        let stopped_at = Instant::now();
+        self.tasks.stop_streams();
+        let requests = async {
+            if timeout_at(stopped_at + REQUESTS_END, connections.shutdown()).await.is_err() {
+                tracing::warn!("some requests in flight did not end in time");
+            }
+        };
+        self.drain_beside(requests, stopped_at + TASKS_END).await;
+        if timeout_at(stopped_at + TASKS_END, self.tasks.end()).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        if timeout_at(stopped_at + STORE_END, self.store.close()).await.is_err() {
+            tracing::warn!("the store could not be closed in time; it recovers at the next start");
+        }
+    }
+
+    /// Drains the outbox while `requests` end, and again if they made recognitions after it was read.
+    async fn drain_beside(&self, requests: impl Future<Output = ()>, until: Instant) {
+        let made = self.outbox.made();
+        let (mut drained, ()) = tokio::join!(timeout_at(until, self.outbox.drain()), requests);
+        if made.has_changed().unwrap_or_default() {
+            drained = timeout_at(until, self.outbox.drain()).await;
+        }
+        match drained {
             Ok(Ok(drained)) => {
                 tracing::info!(outbox_waiting = drained.waiting, "stopped; the outbox is drained");
             }
@@ -49,9 +86,6 @@ impl App {
             Err(_) => {
                 tracing::warn!("stopped; the outbox took too long, the rest is left for the next start");
             }
-        }
-        if tokio::time::timeout(left(), self.tasks.end()).await.is_err() {
-            tracing::warn!("some tasks did not end in time");
         }
     }
 }

@@ -27,9 +27,10 @@ use lane::Lane;
 const ROUND: Duration = Duration::from_secs(30);
 /// How long to wait after a destination was found down: from, and up to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
-/// How often, and for how long each time, another instance that may know more is given way to; together less
-/// than a request waits for a recognition.
+/// How often, and for how long each time, another instance that may know more is given way to.
 const GIVE_WAY: (u32, Duration) = (5, Duration::from_millis(100));
+/// How long giving way takes together.
+pub const GIVING_WAY: Duration = GIVE_WAY.1.saturating_mul(GIVE_WAY.0);
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 

@@ -8,6 +8,7 @@ pub mod firestore;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -16,6 +17,9 @@ use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
     Standing,
 };
+
+/// The longest that a store tries to write before it fails as unavailable.
+pub const SLOWEST_WRITE: Duration = Duration::from_secs(6);
 
 /// Opens the configured store, and brings its schema up to date.
 pub async fn open(at: &StoreAt) -> Result<Arc<dyn Store>, StoreError> {

@@ -12,6 +12,7 @@ use crate::store::StoreError;
 
 /// How long a writer waits for another process that is writing to the same file.
 const BUSY: Duration = Duration::from_secs(5);
+const _: () = assert!(BUSY.as_millis() < crate::store::SLOWEST_WRITE.as_millis());
 /// How many jobs may wait for the writer.
 const QUEUE: usize = 1_024;
 /// How many readers are kept open.
