@@ -1,4 +1,4 @@
-//! What a client sees.
+//! The HTTP interface: routes, and how the service ends.
 
 pub mod access;
 mod app;

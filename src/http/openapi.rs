@@ -1,9 +1,9 @@
-//! What a program can know of all this: OpenAPI 3.1, made from the code.
+//! The description of the API: OpenAPI 3.1, made from the code.
 //!
-//! Operations stand beside their handlers, schemas on the types that are answered. This file puts them
-//! together, and writes out what every operation has in common. A copy stands in `docs/openapi.json`, for
-//! who reads the repository; `tests/it/openapi.rs` holds the two together, and the examples, which are real
-//! answers. To write both anew: `PLAUDIT_BLESS=1 cargo test --test it openapi`.
+//! Operations are described at their handlers, schemas at the types of the answers. This file collects them
+//! and adds what every operation has in common. `docs/openapi.json` is a copy for readers of the repository;
+//! `tests/it/openapi.rs` fails where it differs, or where an example is not a real answer. To write both
+//! anew: `PLAUDIT_BLESS=1 cargo test --test it openapi`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -44,34 +44,34 @@ use super::{contributions, contributors, docs, operations, recognitions, webhook
     components(schemas(Problem)),
     servers((url = "/", description = "This instance")),
     tags(
-        (name = "contributions", description = "What was done: posted by any client, or sent by a host."),
-        (name = "contributors", description = "Who did it, and how many times."),
+        (name = "contributions", description = "Posted by any client, or sent by a host."),
+        (name = "contributors", description = "Who contributed, and how often."),
         (name = "recognitions", description = "Whose tally reached a milestone."),
         (name = "webhooks", description = "Where GitHub and GitLab send their deliveries."),
-        (name = "operations", description = "For who runs plaudit."),
-        (name = "description", description = "What all this is."),
+        (name = "operations", description = "For operators of plaudit."),
+        (name = "description", description = "The API and its documentation."),
     ),
 )]
 struct Described;
 
-/// A request, and the real answer to it.
+/// A request, and the real answer to it, as an example.
 #[derive(Debug, Deserialize)]
 pub struct Example {
     /// The operation's id.
     pub operation: String,
-    /// In a word or two.
+    /// Its name in the document.
     pub name: String,
-    /// In a sentence.
+    /// One sentence for readers.
     pub summary: String,
     /// The body of the request, where there is one.
     pub request: Option<Value>,
     /// The status of the answer.
     pub status: u16,
-    /// The body of the answer: JSON, or a text where it is none.
+    /// The body of the answer: JSON, or a string where it is not JSON.
     pub answer: Value,
 }
 
-/// The examples that came with this version.
+/// The examples of this version.
 const EXAMPLES: &str = include_str!("openapi/examples.json");
 
 static DOCUMENT: LazyLock<String> =
@@ -107,7 +107,7 @@ pub(super) async fn serve() -> impl IntoResponse {
     (headers, DOCUMENT.as_str())
 }
 
-/// Lets the items of a list be those of the component that they are: utoipa writes generic types out in full.
+/// Makes the items of a list a reference to their component: utoipa writes generic types out in full.
 fn refer(schemas: &mut Map<String, Value>) {
     for (name, list) in schemas {
         if let (Some(of), Some(items)) =
@@ -118,7 +118,7 @@ fn refer(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Writes out in one operation what its annotation says in short, and puts its examples in.
+/// Replaces an operation's `x-problems` by the answers with these problems, and adds its examples.
 fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     let codes = operation.remove("x-problems");
     let codes: Vec<&str> =
@@ -141,7 +141,7 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
             show(response, answers.map(|example| (*example, &example.answer)));
         }
     }
-    // What may be left out of a request's head cannot be null there.
+    // A header or query parameter that is optional cannot be null.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(kind) = parameter.pointer_mut("/schema/type")
             && let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned()
@@ -175,7 +175,7 @@ fn failure(status: StatusCode, kinds: &[ProblemKind]) -> Value {
     response
 }
 
-/// Answers to what no operation describes: another path, another method.
+/// The answers to requests that no operation describes: an unknown path, a wrong method.
 fn of_no_operation(examples: &[Example]) -> Value {
     let answers = [("NoSuchPath", ProblemKind::NotFound), ("NoSuchMethod", ProblemKind::MethodNotAllowed)];
     let answer = |(name, kind): (&str, ProblemKind)| {
@@ -192,7 +192,7 @@ fn headers() -> Value {
             "description": "The request's id, as in the log.", "required": true,
             "schema": {"type": "string", "format": "uuid"},
         },
-        "WWW-Authenticate": {"description": "How to prove who asks.", "required": true, "schema": {"type": "string"}},
+        "WWW-Authenticate": {"description": "How to authenticate.", "required": true, "schema": {"type": "string"}},
         "Allow": {"description": "The methods of this path.", "required": true, "schema": {"type": "string"}},
         "Retry-After": {
             "description": "In how many seconds to send it again.", "required": true,
@@ -221,12 +221,12 @@ fn security_schemes() -> Value {
         },
         "gitlabToken": {
             "type": "apiKey", "in": "header", "name": "X-Gitlab-Token",
-            "description": "The webhook's secret token, where no signing token is set.",
+            "description": "The webhook's secret token; used only while no signing token is set.",
         },
     })
 }
 
-/// Puts examples into the content of a request or an answer: its first media type is what they are of.
+/// Adds examples to the first media type of a request or an answer.
 fn show<'a>(described: &mut Value, examples: impl Iterator<Item = (&'a Example, &'a Value)>) {
     let content = described.get_mut("content").and_then(Value::as_object_mut);
     let Some(media) = content.and_then(|content| content.values_mut().next()) else { return };
@@ -238,7 +238,7 @@ fn show<'a>(described: &mut Value, examples: impl Iterator<Item = (&'a Example, 
     }
 }
 
-/// Adds to the object under `key`, making it where there is none.
+/// Adds to the object under `key`, which is created if absent.
 fn merge(value: &mut Value, key: &str, more: Value) {
     let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) else { return };
     let inner = object.entry(key).or_insert_with(|| json!({}));

@@ -1,4 +1,4 @@
-//! For who runs plaudit: health, metrics, and the drain.
+//! For operators: health, metrics, and the drain.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::ready::ANSWER;
 use super::schema;
 use crate::outbox::Drained;
 
-/// What this is, and where to go on.
+/// What this is, and where its documentation is.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Welcome {
     /// `plaudit`.
@@ -24,15 +24,15 @@ pub struct Welcome {
     /// Its version.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// Where people read on.
+    /// Documentation for people.
     #[schema(example = "/docs")]
     docs: &'static str,
-    /// Where programs read on.
+    /// Documentation for programs.
     #[schema(example = "/openapi.json")]
     openapi: &'static str,
 }
 
-/// Says what this is, and where to go on.
+/// Says what this is, and where its documentation is.
 #[utoipa::path(
     get, path = "/", operation_id = "welcome", tag = "description",
     responses((status = 200, description = "What this is.", body = Welcome)),
@@ -42,7 +42,7 @@ pub(super) async fn welcome() -> Json<Welcome> {
     Json(Welcome { service: "plaudit", version, docs: "/docs", openapi: "/openapi.json" })
 }
 
-/// How it stands.
+/// Whether it works.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {
     #[schema(schema_with = states)]
@@ -54,10 +54,10 @@ fn states() -> utoipa::openapi::Object {
     schema::words(description, ["ok", "degraded"])
 }
 
-/// Says that the process lives.
+/// Says that the process runs.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "isAlive", tag = "operations",
-    responses((status = 200, description = "It lives.", body = Health)),
+    responses((status = 200, description = "It runs.", body = Health)),
 )]
 pub(super) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
@@ -90,7 +90,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, P
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
-    // What waits is read afresh; if the store is down, the last known number is better than none.
+    // Refreshes the gauges of what waits; while the store is down, they keep their last values.
     let _ = tokio::time::timeout(ANSWER, app.outbox.backlog()).await;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
@@ -145,12 +145,12 @@ async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Pro
     let (Some(verifier), Some(token)) = (&app.oidc, bearer(headers)) else { return Err(needed()) };
     verifier.verify(token).await.map_err(|error| match error {
         super::oidc::OidcError::Refused(why) => {
-            tracing::warn!(why, "a drain was refused: its OIDC token does not hold");
+            tracing::warn!(why, "a drain was refused: its OIDC token is wrong");
             needed()
         }
         super::oidc::OidcError::NoKeys(why) => {
-            tracing::warn!(why, "a drain could not be let in: Google's keys cannot be had");
-            Problem::new(ProblemKind::Unavailable, "the keys to check this token cannot be had now")
+            tracing::warn!(why, "a drain was refused: Google's keys could not be fetched");
+            Problem::new(ProblemKind::Unavailable, "the keys that verify this token could not be fetched")
         }
     })
 }

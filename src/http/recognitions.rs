@@ -113,7 +113,7 @@ pub(super) async fn show(
     Ok(Json(RecognitionView { message, destinations }))
 }
 
-/// Tells of recognitions as they happen.
+/// Streams recognitions as they happen.
 ///
 /// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html) that never end by
 /// themselves: `event: recognition`, `id:` the recognition's id, `data:` a `Recognition` as JSON, whichever

@@ -101,8 +101,8 @@ pub(super) mod described {
 
     /// Takes a delivery from GitHub.
     ///
-    /// The body is a payload as GitHub documents it, signed with the secret in `PLAUDIT_GITHUB_SECRET`. Which
-    /// deliveries count, and for whom, is written in the README; every verified one is answered with 200.
+    /// The body is a payload as GitHub documents it, signed with the secret in `PLAUDIT_GITHUB_SECRET`. The
+    /// README says which deliveries count, and for whom; every verified one is answered with 200.
     #[utoipa::path(
         post, path = "/webhooks/github", operation_id = "receiveGithub", tag = "webhooks",
         params(
@@ -122,9 +122,9 @@ pub(super) mod described {
 
     /// Takes a delivery from GitLab.
     ///
-    /// Proved by a signature (`webhook-id`, `webhook-timestamp`, `webhook-signature`) where
-    /// `PLAUDIT_GITLAB_SIGNING_TOKEN` is set, else by the plain token in `PLAUDIT_GITLAB_SECRET`. Which
-    /// deliveries count, and for whom, is written in the README; every verified one is answered with 200.
+    /// Authenticated by a signature (`webhook-id`, `webhook-timestamp`, `webhook-signature`) where
+    /// `PLAUDIT_GITLAB_SIGNING_TOKEN` is set, else by the plain token in `PLAUDIT_GITLAB_SECRET`. The
+    /// README says which deliveries count, and for whom; every verified one is answered with 200.
     #[utoipa::path(
         post, path = "/webhooks/gitlab", operation_id = "receiveGitlab", tag = "webhooks",
         params(

@@ -11,7 +11,7 @@ pub struct Message {
     /// `{contributor}:{milestone}`.
     #[schema(example = "github:octocat:3")]
     pub id: String,
-    /// Who is thanked.
+    /// The contributor.
     pub contributor: MessageContributor,
     /// The tally that earned it.
     #[schema(example = 3)]
@@ -27,7 +27,7 @@ pub struct Message {
     pub contribution: Option<MessageContribution>,
 }
 
-/// Who is thanked.
+/// The contributor who is recognized.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = RecognizedContributor)]
 pub struct MessageContributor {
@@ -70,7 +70,7 @@ pub struct MessageContribution {
 }
 
 impl Message {
-    /// The message for the world: a private contribution is left out.
+    /// The message for the public: a private contribution is left out.
     #[must_use]
     pub fn public(recognition: &Recognition) -> Self {
         Self::shown(recognition, false)
