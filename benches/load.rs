@@ -71,8 +71,8 @@ async fn null() {
     let config = Config::read(&Flags::default(), &secret).unwrap();
     plaudit::telemetry::install(config.log, plaudit::runtime::Clock::system());
     let publishers = vec![Arc::new(plaudit::publish::local::Local) as Arc<dyn plaudit::publish::Publisher>];
-    let seams = plaudit::http::Seams::default();
-    let app = plaudit::http::App::start(config.service, Arc::new(Null), publishers, seams).unwrap();
+    let overrides = plaudit::http::Overrides::default();
+    let app = plaudit::http::App::start(config.service, Arc::new(Null), publishers, overrides).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("listens on http://{}", listener.local_addr().unwrap());
     app.serve(listener, std::future::pending()).await;

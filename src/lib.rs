@@ -13,6 +13,8 @@ pub mod cli;
 pub mod config;
 /// What a client sees: routes, limits, problems.
 pub mod http;
+/// Recognitions as they happen, as a stream for each listener.
+pub mod feed;
 /// The one use case: record contributions, together where they arrive together.
 pub mod record;
 /// What is owed, until every destination has taken it.

@@ -15,21 +15,30 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::{
     Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Standing, owed,
 };
-use crate::outbox::Outbox;
+use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
-use crate::store::{Novelty, Recorded, Store, StoreError};
+use crate::store::{Novelty, Recorded, SLOWEST_WRITE, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// The most contributions in one commit.
 const MOST_TOGETHER: usize = 100;
 /// The most contributions that wait, all lanes together.
 const MOST_WAITING: usize = 10_000;
-/// How long a request waits for its contributions to be durable: less than the 10 s that GitHub waits.
+/// How long a request waits for its contributions to be durable.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// How long recognising within the request may take: together with the slowest commit less than [`PATIENCE`].
+/// How long recognising within the request may take.
 const AT_ONCE: Duration = Duration::from_millis(1_900);
 /// How long a request that made a recognition waits until it is offered to the destinations.
 const OFFER: Duration = Duration::from_secs(1);
+/// The longest that [`Recorder::record`] takes.
+pub const LONGEST: Duration = PATIENCE.saturating_add(OFFER);
+const _: () = assert!(
+    SLOWEST_WRITE.as_millis() + AT_ONCE.as_millis() < PATIENCE.as_millis(),
+    "a request must wait longer than the slowest commit and its recognitions take"
+);
+const _: () =
+    assert!(GIVING_WAY.as_millis() < AT_ONCE.as_millis(), "giving way must leave time to recognise");
+const _: () = assert!(LONGEST.as_secs() < 10, "a host waits 10 s for an answer");
 
 /// Records contributions.
 #[derive(Debug)]

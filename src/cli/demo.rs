@@ -11,7 +11,7 @@ use super::{Failure, say};
 use crate::cli::serve::stop_signal;
 use crate::config::Config;
 use crate::hosts::{DEMO, Opened};
-use crate::http::{App, Seams};
+use crate::http::{App, Overrides};
 use crate::runtime::{Clock, client_for};
 use crate::settings::Flags;
 use crate::{publish, store, telemetry};
@@ -34,12 +34,12 @@ pub async fn run() -> Result<(), Failure> {
 
     let store = store::At::Sqlite(folder.path().join("demo.db"));
     let store = store::open(&store).await?;
-    let seams = Seams::default();
-    let publishers = publish::open(&publish, &seams.clock).await?;
+    let overrides = Overrides::default();
+    let publishers = publish::open(&publish, &overrides.clock).await?;
     let listener = TcpListener::bind(listen).await.context("no free port on the loopback address")?;
     let url = format!("http://{}", listener.local_addr()?);
     let hosts = service.hosts.clone();
-    let app = App::start(service, store, publishers, seams)?;
+    let app = App::start(service, store, publishers, overrides)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let serving = app.serve(listener, async move { stopped.cancelled().await });

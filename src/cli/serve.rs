@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Environment, Failure, say};
 use crate::config::Config;
-use crate::http::{App, Seams, Sections};
+use crate::http::{App, Overrides, Sections};
 use crate::runtime::Clock;
 use crate::settings::{Flags, InvalidConfig, Settings};
 use crate::telemetry::{LogFormat, Logging};
@@ -33,14 +33,15 @@ async fn serve(
     service: Sections,
 ) -> anyhow::Result<()> {
     let store = store::open(store).await.context("the store cannot be opened")?;
-    let seams = Seams::default();
-    let publishers = publish::open(publish, &seams.clock).await.context("a destination cannot be opened")?;
+    let overrides = Overrides::default();
+    let publishers =
+        publish::open(publish, &overrides.clock).await.context("a destination cannot be opened")?;
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}; set PLAUDIT_LISTEN to a free address"))?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
-    let app = App::start(service, store, publishers, seams)?;
+    let app = App::start(service, store, publishers, overrides)?;
     say(format_args!("plaudit listens on http://{address}"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, "plaudit listens on http://{address}");
     let stopping = async {

@@ -82,7 +82,9 @@ impl GiveUp {
             Self::Private => {
                 "the contribution is private or confidential, or the repository has become private"
             }
-            Self::OtherHost => "the contribution is on another host than `PLAUDIT_GITHUB_API`",
+            Self::OtherHost => {
+                "the contribution is on another host than the one that comments are written to"
+            }
             Self::RepositoryUnknown => "the contribution's repository is not named as `owner/name`",
             Self::RepositoryChanged => "another repository has that name now",
             Self::Transferred => "the issue was moved to another repository",
@@ -91,13 +93,13 @@ impl GiveUp {
             Self::NotFound => "404: deleted, or not visible to the credential",
             Self::NotInstalled => "the App is not installed in that repository",
             Self::Gone => "410: deleted, or the repository has no issues",
-            Self::Unprocessable => "422: GitHub rejects this comment",
+            Self::Unprocessable => "422: the host rejects this comment",
             Self::MissingPermission => {
                 "the credential may not comment; the log names the permission or scope"
             }
             Self::SsoRequired => "the organisation uses single sign-on",
             Self::Forbidden => {
-                "another 403; the log has GitHub's message: a blocked account, an allow list of addresses, a suspended installation"
+                "another 403; the log has the host's message: a blocked account, an allow list of addresses, a suspended installation"
             }
             Self::Refused => "any other answer that waiting does not change",
         }

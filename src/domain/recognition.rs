@@ -91,7 +91,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// Where a contributor stands: what was counted, and the highest milestone already recognised.
+/// Where a contributor stands: what was counted, and the highest milestone already recognized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Who.
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_owed_at_or_below_what_is_recognised() {
+    fn nothing_is_owed_at_or_below_what_is_recognized() {
         let milestones = Milestones::parse("3,10").unwrap();
         assert_eq!(owed(&standing(3, 9), &[], &milestones, Moment::UNIX_EPOCH), []);
         assert_eq!(owed(&standing(10, 12), &[], &milestones, Moment::UNIX_EPOCH), []);

@@ -1,5 +1,4 @@
-//! Reading a body from a stranger: no more bytes than allowed, no slower than allowed, and over all
-//! requests together no more memory than there is.
+//! Reading a body under limits: its size, its speed, and the memory that all bodies take together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,28 +11,28 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 
-/// What a body may cost.
+/// The limits of a body, and of a request's head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The most bytes of one body.
     pub most: usize,
-    /// How long a head may take to arrive.
+    /// The timeout of a head.
     pub head: Duration,
-    /// How long a body may take to arrive.
+    /// The timeout of a whole body.
     pub whole: Duration,
-    /// How long no byte may arrive.
+    /// The longest time without a byte of the body.
     pub silence: Duration,
-    /// The least bytes a second, once `silence` has passed.
+    /// The lowest rate in bytes a second, measured once `silence` has passed since the start.
     pub rate: f64,
-    /// The bytes of all bodies together.
+    /// The memory of all bodies together, in bytes.
     pub budget: usize,
 }
 
 /// GitHub's cap: <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>.
 pub const MOST_WEBHOOK: usize = 25 * 1024 * 1024;
-/// Far more than any sensible contribution.
+/// Far more than a contribution with every field at its longest.
 pub const MOST_API: usize = 64 * 1024;
 
 impl Default for Limits {
@@ -49,7 +48,7 @@ impl Default for Limits {
     }
 }
 
-/// The memory that all bodies together may take. It is charged as bytes arrive, not as they are announced.
+/// The memory that all bodies together may take. It is charged as bytes arrive, not by `Content-Length`.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<AtomicUsize>);
 
@@ -65,7 +64,7 @@ impl Budget {
     }
 }
 
-/// What a body took from the budget, given back when this is dropped.
+/// What a body took from the budget; dropping it gives it back.
 #[derive(Debug)]
 pub struct Charge {
     budget: Budget,
@@ -100,14 +99,14 @@ pub async fn read(
     let mut too_large = announced.is_some_and(|announced| announced > limits.most);
     let too_much = announced.is_some_and(|announced| announced > limits.most + PASSED_BY);
     let waits = headers.contains_key(header::EXPECT);
-    let refused = || Problem::new("body_too_large", format!("at most {} bytes are taken", limits.most));
+    let refused = || Problem::new(ProblemKind::BodyTooLarge, format!("the limit is {} bytes", limits.most));
     if too_much || (too_large && waits) {
         return Err(refused().closing());
     }
     let mut discarded = 0;
     while let Some(frame) = next(&mut body, started, bytes.len() + discarded, limits).await? {
         if too_large || bytes.len() + frame.len() > limits.most {
-            // The rest is let pass, a while, so that the client comes to read the answer.
+            // More is read and discarded, up to `PASSED_BY`, so that the client reads the answer.
             too_large = true;
             discarded += frame.len();
             (bytes, charge) = (BytesMut::new(), Charge { budget: budget.clone(), bytes: 0 });
@@ -118,10 +117,10 @@ pub async fn read(
         }
         let grown = (bytes.len() + frame.len()).saturating_sub(bytes.capacity());
         if grown > 0 {
-            // Doubling, but never past the cap: what is charged is what is allocated.
+            // Doubles the capacity up to the limit: what is charged is what is allocated.
             let room = grown.max(bytes.capacity()).min(limits.most - bytes.len());
             if !charge.more(room) {
-                let full = Problem::new("unavailable", "too many large bodies at once; send it again");
+                let full = Problem::new(ProblemKind::Unavailable, "too many large bodies at once; try again");
                 return Err(full.closing());
             }
             bytes.reserve(room);
@@ -138,28 +137,36 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// How much more than allowed is let pass, so that a client that sends before it listens reads why not.
+/// How much of a body that is too large is discarded before the connection is closed: many clients read the
+/// answer only once they have sent everything.
 const PASSED_BY: usize = 32 * 1024 * 1024;
 
-/// The next bytes, if they come soon enough.
+/// The next bytes, if they arrive in time.
 async fn next(
     body: &mut Body,
     started: Instant,
     so_far: usize,
     limits: &Limits,
 ) -> Result<Option<Bytes>, Problem> {
-    let slow =
-        || Problem::new("body_too_slow", "the body must keep arriving; send it again at once").closing();
+    let slow = || {
+        Problem::new(
+            ProblemKind::BodyTooSlow,
+            "the body must keep arriving; send the request again without pauses",
+        )
+        .closing()
+    };
     loop {
         let until = (started + limits.whole).min(Instant::now() + limits.silence);
         let frame = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| slow())?;
         let frame = match frame {
             None => return Ok(None),
-            Some(Err(_)) => return Err(Problem::new("malformed", "the body ended before it was whole")),
+            Some(Err(_)) => {
+                return Err(Problem::new(ProblemKind::Malformed, "the body ended early"));
+            }
             Some(Ok(frame)) => frame,
         };
         let taken = started.elapsed();
-        #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact")]
+        #[allow(clippy::cast_precision_loss, reason = "the rate need not be exact")]
         let too_slow = taken > limits.silence && (so_far as f64) < limits.rate * taken.as_secs_f64();
         if too_slow {
             return Err(slow());
@@ -170,32 +177,34 @@ async fn next(
     }
 }
 
-/// The most that is read of a body that nobody wants, and how long for.
-const UNWANTED: (usize, Duration) = (256 * 1024, Duration::from_millis(250));
+/// The largest body that is read and discarded when a request is refused.
+const DISCARDED: usize = 256 * 1024;
+/// The timeout of discarding it.
+const DISCARDING: Duration = Duration::from_millis(250);
 
-/// Turns a whole request away.
+/// Refuses a request whose body is unread: see [`refuse`].
 pub async fn turned_away(problem: Problem, request: Request) -> Problem {
     let (head, body) = request.into_parts();
     refuse(problem, body, &head.headers).await
 }
 
-/// Turns a request away before its body is read. What comes at once of a small body is dropped, so that the
-/// connection can serve the next request; else the answer says that it cannot.
+/// Refuses a request before its body is read. A small body that arrives at once is discarded, so that the
+/// connection can be used again; after any other the connection is closed.
 pub async fn refuse(problem: Problem, mut body: Body, headers: &HeaderMap) -> Problem {
     let announced = announced(headers);
-    // Who expects to be told to go on has sent nothing yet, and reading would tell so.
-    if headers.contains_key(header::EXPECT) || announced.is_some_and(|bytes| bytes > UNWANTED.0) {
+    // With `Expect: 100-continue` the body has not been sent; polling it would make hyper send the 100.
+    if headers.contains_key(header::EXPECT) || announced.is_some_and(|bytes| bytes > DISCARDED) {
         return problem.closing();
     }
-    let drop_all = async {
-        let mut left = UNWANTED.0;
+    let discard = async {
+        let mut left = DISCARDED;
         while let Some(frame) = body.frame().await {
             let size = frame.ok()?.data_ref().map_or(0, Bytes::len);
             left = left.checked_sub(size)?;
         }
         Some(())
     };
-    match tokio::time::timeout(UNWANTED.1, drop_all).await {
+    match tokio::time::timeout(DISCARDING, discard).await {
         Ok(Some(())) => problem,
         _ => problem.closing(),
     }

@@ -1,4 +1,4 @@
-//! Contributions that any client posts, and reading them.
+//! Contributions: posting one, and reading one.
 
 use std::sync::Arc;
 
@@ -10,10 +10,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::access::Peer;
+use super::app::App;
 use super::body::{self, Limits, MOST_API};
-use super::observe::Told;
-use super::problem::{FieldError, Problem};
-use super::{App, Id};
+use super::list::Id;
+use super::observe::{RequestLog, joined};
+use super::problem::{FieldError, Problem, ProblemKind};
+use super::verdict::Verdict;
 use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
 use crate::record::Outcome;
 use crate::store::{Counted, Novelty};
@@ -28,7 +30,7 @@ pub struct ContributionView {
     /// Who did it.
     #[schema(example = "github:octocat")]
     contributor: String,
-    /// What sort of thing.
+    /// Its kind.
     #[schema(example = "talk")]
     kind: String,
     /// The repository's name.
@@ -107,17 +109,17 @@ pub struct NewContribution {
         pattern = r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?:)?[^\s:/\x00-\x1f\x7f-\x9f](?:[^:/\x00-\x1f\x7f-\x9f]*[^\s:/\x00-\x1f\x7f-\x9f])?$"
     )]
     contributor: String,
-    /// What sort of thing it is.
+    /// Its kind.
     #[schema(example = "talk", pattern = "^[a-z][a-z0-9_-]{0,39}$")]
     kind: String,
     /// Your own id for it: the same id again counts nothing. Not together with `Idempotency-Key`. At most
     /// 1,000 bytes.
     #[schema(example = "talk-17", min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     id: Option<String>,
-    /// Whose ids these are; `api` unless told. Two sources may use the same id.
+    /// Whose ids these are; `api` by default. Two sources may use the same id.
     #[schema(example = "meetup", pattern = "^[a-z][a-z0-9_-]{0,39}$")]
     source: Option<String>,
-    /// When it was done; now, unless told.
+    /// When it was done; now by default.
     #[schema(example = "2026-11-24T10:00:00Z", format = DateTime)]
     occurred_at: Option<String>,
     /// Its title.
@@ -149,8 +151,9 @@ pub struct NewContribution {
     ),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        "malformed", "invalid_fields", "refused", "token_needed", "body_too_slow", "body_too_large",
-        "unsupported", "conflict", "internal", "unavailable"
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::Refused, ProblemKind::TokenNeeded,
+        ProblemKind::BodyTooSlow, ProblemKind::BodyTooLarge, ProblemKind::Unsupported, ProblemKind::Conflict,
+        ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn create(
@@ -166,15 +169,20 @@ pub(super) async fn create(
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
     let contribution = draft(&bytes, &head.headers, app.clock.now())?;
     if app.rules.ignores(&contribution.contributor) {
-        return Err(Problem::field("contributor", "never counted here: left out by PLAUDIT_IGNORE"));
+        return Err(Problem::field("contributor", "not counted: left out by PLAUDIT_IGNORE"));
     }
-    let mut told = Told { contributions: contribution.id.to_string(), ..Told::default() };
-    let outcome = app.recorder.record(vec![contribution]).await?.pop();
-    let Some(outcome) = outcome else { return Err(Problem::new("internal", "nothing was recorded")) };
-    told.verdict = if outcome.novelty == Novelty::New { "recorded" } else { "duplicate" };
-    told.recognitions = outcome.recognitions.iter().map(RecognitionId::as_str).collect::<Vec<_>>().join(" ");
+    let contributions = contribution.id.to_string();
+    let outcomes = app.recorder.record(vec![contribution]).await?;
+    let log = RequestLog {
+        verdict: Some(Verdict::of(&outcomes)),
+        contributions,
+        recognitions: joined(outcomes.iter().flat_map(|o| &o.recognitions).map(RecognitionId::as_str)),
+        ..RequestLog::default()
+    };
+    let outcome = outcomes.into_iter().next();
+    let outcome = outcome.ok_or_else(|| Problem::new(ProblemKind::Internal, "nothing was recorded"))?;
     let mut response = answer(&app, outcome).await?;
-    response.extensions_mut().insert(told);
+    response.extensions_mut().insert(log);
     Ok(response)
 }
 
@@ -182,15 +190,15 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
     let (status, contribution) = match outcome.novelty {
         Novelty::New => (StatusCode::CREATED, outcome.contribution),
         Novelty::Same => {
-            // As it was counted: a time that the client left out is that of the first post.
+            // As it was stored: where the client left `occurred_at` out, it is that of the first post.
             let counted = app.store.contribution(&outcome.contribution.id).await?;
             (StatusCode::OK, counted.map_or(outcome.contribution, |counted| counted.contribution))
         }
         Novelty::Different => {
             let id = &outcome.contribution.id;
             return Err(Problem::new(
-                "conflict",
-                format!("{id} was counted with another body; take another id or key"),
+                ProblemKind::Conflict,
+                format!("{id} was counted with another body; use another id or key"),
             ));
         }
     };
@@ -204,13 +212,16 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
 
 /// Shows one contribution.
 ///
-/// One from a private repository, or a confidential one, is there only for who has a token.
+/// One from a private repository, or a confidential one, is shown only with a token.
 #[utoipa::path(
     get, path = "/v1/contributions/{id}", operation_id = "getContribution", tag = "contributions",
     params(("id" = String, Path, description = "Its identity, percent-encoded.", example = "api:api:talk-17")),
     responses((status = 200, description = "The contribution.", body = CountedView)),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["malformed", "token_needed", "not_found", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -226,20 +237,24 @@ pub(super) async fn show(
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     let value = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
     if value(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Problem::new("unsupported", "send the body as it is, without a content encoding"));
+        return Err(Problem::new(
+            ProblemKind::Unsupported,
+            "send the body as it is, without a content encoding",
+        ));
     }
     let media = value(header::CONTENT_TYPE).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim();
     if media == "application/json" {
         return Ok(());
     }
-    Err(Problem::new("unsupported", "send JSON, with the header `Content-Type: application/json`"))
+    Err(Problem::new(ProblemKind::Unsupported, "send JSON, with the header `Content-Type: application/json`"))
 }
 
 /// The contribution that a body and its `Idempotency-Key` describe, or every fault of theirs at once.
 fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution, Problem> {
-    let fields: Map<String, Value> = serde_json::from_slice(bytes)
-        .map_err(|error| Problem::new("malformed", format!("the body is no JSON object: {error}")))?;
+    let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
+        Problem::new(ProblemKind::Malformed, format!("the body is not a JSON object: {error}"))
+    })?;
     let mut fields = Fields { fields, faults: Vec::new() };
     let draft = Draft {
         contributor: fields.required("contributor"),
@@ -258,7 +273,7 @@ fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution,
         Ok(_) => Err(Problem::fields(faults)),
         Err(InvalidDraft(wrong)) => {
             for (field, detail) in wrong {
-                // A field that is missing or no text is named once.
+                // A field that is missing or not a string is named once.
                 if !faults.iter().any(|fault| fault.field == field) {
                     faults.push(FieldError { field: field.into(), detail });
                 }
@@ -279,7 +294,7 @@ impl Fields {
             Value::String(text) => Some(text),
             Value::Null => None,
             _ => {
-                self.faults.push(FieldError { field: field.into(), detail: "a text".into() });
+                self.faults.push(FieldError { field: field.into(), detail: "a string".into() });
                 None
             }
         }
@@ -294,7 +309,7 @@ impl Fields {
         text.unwrap_or_default()
     }
 
-    /// The faults, with a word for every field that there is none of: a slip of the pen loses nothing silently.
+    /// The faults, and one for every unknown field, so that a misspelt name loses nothing silently.
     fn rest(self) -> Vec<FieldError> {
         let unknown = |field: &String| FieldError {
             field: field.chars().take(100).collect(),
@@ -311,7 +326,7 @@ fn idempotency_key(headers: &HeaderMap, faults: &mut Vec<FieldError>) -> Option<
     let value = given.next()?;
     let text = std::str::from_utf8(value.as_bytes()).ok().filter(|_| given.next().is_none());
     let Some(text) = text.map(str::trim) else {
-        faults.push(FieldError { field: "Idempotency-Key".into(), detail: "one key, as text".into() });
+        faults.push(FieldError { field: "Idempotency-Key".into(), detail: "one key, in UTF-8".into() });
         return None;
     };
     let unquoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));

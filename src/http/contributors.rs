@@ -1,4 +1,4 @@
-//! Who contributed, and what.
+//! Contributors, and the contributions of one.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use axum::response::IntoResponse;
 use http::HeaderMap;
 use serde::Serialize;
 
+use super::app::App;
 use super::contributions::CountedView;
-use super::problem::Problem;
-use super::{App, Id, ListOf, ListQuery, list_query};
+use super::list::{self, Id, ListOf, ListQuery, list_query};
+use super::problem::{Problem, ProblemKind};
 use crate::domain::{ContributorId, Moment};
 use crate::store::{Contributor, Order};
 
@@ -37,9 +38,9 @@ pub struct ContributorView {
     /// How many contributions are counted.
     #[schema(example = 3)]
     tally: u64,
-    /// The highest milestone recognised; 0 before the first.
+    /// The highest milestone recognized; 0 before the first.
     #[schema(example = 3)]
-    recognised: u64,
+    recognized: u64,
     /// When the first contribution was counted.
     #[schema(value_type = String, format = DateTime)]
     first_at: Moment,
@@ -67,7 +68,7 @@ impl ContributorView {
             url: who.url(),
             user_id: contributor.user_id,
             tally: contributor.standing.tally,
-            recognised: contributor.standing.recognized,
+            recognized: contributor.standing.recognized,
             first_at: contributor.first_at,
             last_at: contributor.last_at,
         }
@@ -81,12 +82,15 @@ impl ContributorView {
     get, path = "/v1/contributors", operation_id = "listContributors", tag = "contributors",
     params(
         ListQuery,
-        ("order" = inline(Option<Ordering>), Query, description = "`tally`, most contributions first, or `id`, for a complete read while tallies move; `tally` unless told."),
+        ("order" = inline(Option<Ordering>), Query, description = "`tally`, most contributions first, or `id`, for a complete read while tallies move; `tally` by default."),
     ),
     responses((status = 200, description = "A page of contributors.", body = ListOf<ContributorView>,
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["malformed", "invalid_fields", "token_needed", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::Internal,
+        ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -101,7 +105,7 @@ pub(super) async fn list(
         Some(_) => return Err(Problem::field("order", "tally or id")),
     };
     let paged = app.store.contributors(order, &query.page()?).await?;
-    Ok(super::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
+    Ok(list::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
 }
 
 /// Shows one contributor.
@@ -110,7 +114,10 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat")),
     responses((status = 200, description = "The contributor.", body = ContributorView)),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["malformed", "token_needed", "not_found", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
@@ -123,7 +130,7 @@ pub(super) async fn show(
 
 /// Lists a contributor's contributions.
 ///
-/// Newest first. Those from private repositories, and confidential ones, are there only for who has a token.
+/// Newest first. Those from private repositories, and confidential ones, are shown only with a token.
 #[utoipa::path(
     get, path = "/v1/contributors/{id}/contributions", operation_id = "listContributionsOf", tag = "contributors",
     params(
@@ -133,7 +140,10 @@ pub(super) async fn show(
     responses((status = 200, description = "A page of contributions.", body = ListOf<CountedView>,
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["malformed", "invalid_fields", "token_needed", "not_found", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::NotFound,
+        ProblemKind::Internal, ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn contributions(
     State(app): State<Arc<App>>,
@@ -148,7 +158,7 @@ pub(super) async fn contributions(
     let paged = app.store.contributions_of(&who, app.access.token(&headers), &page).await?;
     let segment = percent_encoding::utf8_percent_encode(who.as_str(), percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/v1/contributors/{segment}/contributions");
-    Ok(super::list(paged, &path, &query, |counted| CountedView::of(&counted)))
+    Ok(list::list(paged, &path, &query, |counted| CountedView::of(&counted)))
 }
 
 async fn find(app: &App, id: &str) -> Result<Contributor, Problem> {

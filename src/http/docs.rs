@@ -1,22 +1,22 @@
-//! What a person can know of all this: a page to read the API and try it.
+//! A page that shows the API, where a person can try it.
 //!
-//! The page is plaudit's own, three small files that draw `/openapi.json`. The known viewers were looked
-//! at: swagger-ui, Redoc, Scalar and `RapiDoc` weigh from 0.8 to 3 MB, and set styles from their scripts,
+//! The page is plaudit's own, three small files that render `/openapi.json`. The known viewers do not fit:
+//! swagger-ui, Redoc, Scalar and `RapiDoc` weigh from 0.8 to 3 MB, and set styles from their scripts,
 //! which a Content-Security-Policy allows only with `unsafe-inline`: on the very page where a token is typed in.
 
-use super::Id;
 use axum::response::{IntoResponse, Response};
 use http::header;
 
-use super::problem::Problem;
+use super::list::Id;
+use super::problem::{Problem, ProblemKind};
 
-/// Nothing but this instance's own files, no inline code or style, in nobody's frame.
+/// Only this instance's own files, no inline code or style, and no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Shows a page to read this API and try it.
 ///
-/// For people, in a browser. It loads nothing from elsewhere, and keeps a token only as long as it is open.
+/// For people, in a browser. It loads nothing from elsewhere, and keeps a token only while it is open.
 #[utoipa::path(
     get, path = "/docs", operation_id = "readDocs", tag = "description",
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")),
@@ -41,7 +41,7 @@ enum Asset {
     params(("asset" = inline(Asset), Path, description = "The file.")),
     responses((status = 200, description = "The file.",
         content((String = "text/javascript"), (String = "text/css")))),
-    extensions(("x-problems" = json!(["malformed", "not_found"]))),
+    extensions(("x-problems" = json!([ProblemKind::Malformed, ProblemKind::NotFound]))),
 )]
 pub(super) async fn asset(Id(name): Id) -> Result<Response, Problem> {
     match name.as_str() {
@@ -56,7 +56,7 @@ fn file(kind: &'static str, text: &'static str) -> Response {
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
-        // It belongs to the running version: asked for afresh, and small.
+        // The files belong to the running version and are small, so browsers revalidate them.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, text).into_response()

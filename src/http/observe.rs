@@ -1,4 +1,5 @@
-//! Around every request: an id, a trace, one line in the log, one measurement, and problems made readable.
+//! Middleware around every request: its id, its trace, its line in the log, its duration, and the rendering
+//! of problems.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,28 +10,34 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::Instrument as _;
 
-use super::App;
 use super::access::Peer;
-use super::problem::Problem;
+use super::app::App;
+use super::problem::{Problem, ProblemKind};
+use super::verdict::Verdict;
 use crate::runtime::catch_panic;
 
-/// The request's id, in the answer and in every line of the log about it.
+/// The header with the request's id, which every line of the log about the request has too.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What a handler wants said of its request in the log: names and values.
+/// What a handler adds to its request's line in the log: an extension of the response.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct RequestLog {
     pub delivery: String,
     pub event: String,
     pub host: &'static str,
-    pub verdict: &'static str,
+    pub verdict: Option<Verdict>,
     pub reason: Option<&'static str>,
     pub contributions: String,
     pub recognitions: String,
 }
 
+/// Ids as one value of the log.
+pub(super) fn joined<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    ids.collect::<Vec<_>>().join(" ")
+}
+
 pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    // A target in absolute form names the host, whatever the header says (RFC 9112, 3.2.2).
+    // The host of a target in absolute form wins over the header (RFC 9112, 3.2.2).
     if let Some(host) = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
         request.headers_mut().insert(http::header::HOST, host);
     }
@@ -43,16 +50,17 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         span.record("span_id", span_id);
     }
     let answered = async {
-        // After a panic, which is in the log already, the client must still get an answer.
+        // After a panic, which the panic hook has logged, the client still gets an answer.
         let mut response = catch_panic(next.run(request)).await.unwrap_or_else(|| {
-            Problem::new("internal", "the log says what, under this request's id").into_response()
+            Problem::new(ProblemKind::Internal, "the log has the cause, under this request's id")
+                .into_response()
         });
-        let told = response.extensions_mut().remove::<Problem>();
-        if let Some(problem) = told.or_else(|| Problem::of_status(response.status())) {
+        let problem = response.extensions_mut().remove::<Problem>();
+        if let Some(problem) = problem.or_else(|| Problem::of_status(response.status())) {
             let allow = response.headers().get(http::header::ALLOW).cloned();
-            let told = response.extensions_mut().remove::<Told>();
+            let log = response.extensions_mut().remove::<RequestLog>();
             response = problem.render(&id);
-            told.map(|told| response.extensions_mut().insert(told));
+            log.map(|log| response.extensions_mut().insert(log));
             allow.map(|allow| response.headers_mut().insert(http::header::ALLOW, allow));
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -73,7 +81,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     response
 }
 
-/// What is kept of a request for its line in the log.
+/// What the log's line needs of the request, which the handler consumes.
 struct Line {
     method: String,
     path: String,
@@ -91,7 +99,7 @@ impl Line {
         let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
         Self {
             method: request.method().to_string(),
-            // The path alone: a query may carry what is nobody's business.
+            // Without the query, which may hold secrets.
             path: request.uri().path().chars().take(300).collect(),
             route: request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned(),
             agent: text(http::header::USER_AGENT).chars().take(200).collect(),
@@ -100,30 +108,30 @@ impl Line {
     }
 
     fn log(&self, response: &Response, seconds: f64) {
-        let told = response.extensions().get::<Told>().cloned().unwrap_or_default();
+        let log = response.extensions().get::<RequestLog>().cloned().unwrap_or_default();
         let problem = response.extensions().get::<Problem>();
-        let reason =
-            told.reason.map(str::to_owned).or_else(|| problem.map(|problem| problem.code().to_owned()));
-        let inside = problem.and_then(Problem::inside);
+        let reason = log.reason.or_else(|| problem.map(|problem| problem.kind.code()));
+        let cause = problem.and_then(Problem::cause);
         let status = response.status().as_u16();
-        let message = if told.delivery.is_empty() && told.host.is_empty() {
+        let verdict = log.verdict.map(Verdict::code);
+        let message = if log.host.is_empty() {
             format!("{} {} {status}", self.method, self.route)
         } else {
-            let words = [told.host, &told.event, &told.delivery, told.verdict];
+            let words = [log.host, &log.event, &log.delivery, verdict.unwrap_or_default()];
             words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
         };
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     route = self.route,
-                    host = filled(told.host),
-                    delivery = filled(&told.delivery),
-                    event = filled(&told.event),
-                    verdict = filled(told.verdict),
+                    host = filled(log.host),
+                    delivery = filled(&log.delivery),
+                    event = filled(&log.event),
+                    verdict,
                     reason,
-                    contribution = filled(&told.contributions),
-                    recognition = filled(&told.recognitions),
-                    why = inside,
+                    contribution = filled(&log.contributions),
+                    recognition = filled(&log.recognitions),
+                    why = cause,
                     http_method = self.method,
                     http_url = self.path,
                     http_status = status,

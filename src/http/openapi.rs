@@ -1,22 +1,20 @@
-//! What a program can know of all this: OpenAPI 3.1, made from the code.
+//! The description of the API: OpenAPI 3.1, made from the code.
 //!
-//! Operations stand beside their handlers, schemas on the types that are answered. This file puts them
-//! together, and writes out what every operation has in common. A copy stands in `docs/openapi.json`, for
-//! who reads the repository; `tests/it/openapi.rs` holds the two together, and the examples, which are real
-//! answers. To write both anew: `PLAUDIT_BLESS=1 cargo test --test it openapi`.
+//! Operations are described at their handlers, schemas at the types of the answers. This file collects them
+//! and adds what every operation has in common. `docs/openapi.json` is a copy for readers of the repository;
+//! `tests/it/openapi.rs` fails where it differs, or where an example is not a real answer. To write both
+//! anew: `PLAUDIT_BLESS=1 cargo test --test it openapi`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::response::IntoResponse;
-use http::header;
+use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
-use utoipa::openapi::schema::{SchemaType, Type};
-use utoipa::openapi::{Object, ObjectBuilder};
 
-use super::problem::{KINDS, Problem, urn};
+use super::problem::{Problem, ProblemKind};
 use super::{contributions, contributors, docs, operations, recognitions, webhooks};
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
@@ -46,34 +44,34 @@ use super::{contributions, contributors, docs, operations, recognitions, webhook
     components(schemas(Problem)),
     servers((url = "/", description = "This instance")),
     tags(
-        (name = "contributions", description = "What was done: posted by any client, or sent by a host."),
-        (name = "contributors", description = "Who did it, and how many times."),
+        (name = "contributions", description = "Posted by any client, or sent by a host."),
+        (name = "contributors", description = "Who contributed, and how often."),
         (name = "recognitions", description = "Whose tally reached a milestone."),
         (name = "webhooks", description = "Where GitHub and GitLab send their deliveries."),
-        (name = "operations", description = "For who runs plaudit."),
-        (name = "description", description = "What all this is."),
+        (name = "operations", description = "For operators of plaudit."),
+        (name = "description", description = "The API and its documentation."),
     ),
 )]
 struct Described;
 
-/// A request, and the real answer to it.
+/// A request, and the real answer to it, as an example.
 #[derive(Debug, Deserialize)]
 pub struct Example {
     /// The operation's id.
     pub operation: String,
-    /// In a word or two.
+    /// Its name in the document.
     pub name: String,
-    /// In a sentence.
+    /// One sentence for readers.
     pub summary: String,
     /// The body of the request, where there is one.
     pub request: Option<Value>,
     /// The status of the answer.
     pub status: u16,
-    /// The body of the answer: JSON, or a text where it is none.
+    /// The body of the answer: JSON, or a string where it is not JSON.
     pub answer: Value,
 }
 
-/// The examples that came with this version.
+/// The examples of this version.
 const EXAMPLES: &str = include_str!("openapi/examples.json");
 
 static DOCUMENT: LazyLock<String> =
@@ -109,7 +107,7 @@ pub(super) async fn serve() -> impl IntoResponse {
     (headers, DOCUMENT.as_str())
 }
 
-/// Lets the items of a list be those of the component that they are: utoipa writes generic types out in full.
+/// Makes the items of a list a reference to their component: utoipa writes generic types out in full.
 fn refer(schemas: &mut Map<String, Value>) {
     for (name, list) in schemas {
         if let (Some(of), Some(items)) =
@@ -120,21 +118,22 @@ fn refer(schemas: &mut Map<String, Value>) {
     }
 }
 
-/// Writes out in one operation what its annotation says in short, and puts its examples in.
+/// Replaces an operation's `x-problems` by the answers with these problems, and adds its examples.
 fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     let codes = operation.remove("x-problems");
     let codes: Vec<&str> =
         codes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
-    let mut by_status = BTreeMap::<u16, Vec<&str>>::new();
-    for (code, status, _) in KINDS.iter().filter(|(code, _, _)| codes.contains(code)) {
-        by_status.entry(*status).or_default().push(code);
+    let mut by_status = BTreeMap::<StatusCode, Vec<ProblemKind>>::new();
+    for kind in ProblemKind::ALL.into_iter().filter(|kind| codes.contains(&kind.code())) {
+        by_status.entry(kind.status()).or_default().push(kind);
     }
     let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut own: Vec<&Example> = examples.iter().filter(|example| example.operation == id).collect();
     own.sort_by_key(|example| example.status);
     if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
-        responses
-            .extend(by_status.iter().map(|(status, codes)| (status.to_string(), failure(*status, codes))));
+        responses.extend(
+            by_status.iter().map(|(status, kinds)| (status.as_str().to_owned(), failure(*status, kinds))),
+        );
         for (status, response) in responses {
             let with_id = json!({"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}});
             merge(response, "headers", with_id);
@@ -142,7 +141,7 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
             show(response, answers.map(|example| (*example, &example.answer)));
         }
     }
-    // What may be left out of a request's head cannot be null there.
+    // A header or query parameter that is optional cannot be null.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(kind) = parameter.pointer_mut("/schema/type")
             && let Some(first) = kind.as_array().and_then(|kinds| kinds.first()).cloned()
@@ -155,21 +154,18 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
     }
 }
 
-/// An answer that is a problem of one of these kinds.
-fn failure(status: u16, codes: &[&str]) -> Value {
-    let titles = KINDS
-        .iter()
-        .filter(|(code, _, _)| codes.contains(code))
-        .map(|(code, _, title)| format!("`{code}`: {title}."));
-    let types: Vec<_> = codes.iter().map(|code| urn(code)).collect();
+/// An answer that is a problem of one of these kinds, which all have this status.
+fn failure(status: StatusCode, kinds: &[ProblemKind]) -> Value {
+    let titles: Vec<_> = kinds.iter().map(|kind| format!("`{}`: {}.", kind.code(), kind.title())).collect();
+    let types: Vec<_> = kinds.iter().map(|kind| kind.urn()).collect();
     let mut response = json!({
-        "description": titles.collect::<Vec<_>>().join(" "),
+        "description": titles.join(" "),
         "content": {"application/problem+json": {"schema": {
             "$ref": "#/components/schemas/Problem",
-            "properties": {"type": {"enum": types}, "status": {"const": status}},
+            "properties": {"type": {"enum": types}, "status": {"const": status.as_u16()}},
         }}},
     });
-    let header = match status {
+    let header = match status.as_u16() {
         401 => "WWW-Authenticate",
         405 => "Allow",
         503 => "Retry-After",
@@ -179,11 +175,11 @@ fn failure(status: u16, codes: &[&str]) -> Value {
     response
 }
 
-/// Answers to what no operation describes: another path, another method.
+/// The answers to requests that no operation describes: an unknown path, a wrong method.
 fn of_no_operation(examples: &[Example]) -> Value {
-    let answers = [("NoSuchPath", 404, "not_found"), ("NoSuchMethod", 405, "method_not_allowed")];
-    let answer = |(name, status, code): (&str, _, _)| {
-        let mut response = failure(status, &[code]);
+    let answers = [("NoSuchPath", ProblemKind::NotFound), ("NoSuchMethod", ProblemKind::MethodNotAllowed)];
+    let answer = |(name, kind): (&str, ProblemKind)| {
+        let mut response = failure(kind.status(), &[kind]);
         show(&mut response, examples.iter().filter(|e| e.operation == name).map(|e| (e, &e.answer)));
         (name.to_owned(), response)
     };
@@ -196,7 +192,7 @@ fn headers() -> Value {
             "description": "The request's id, as in the log.", "required": true,
             "schema": {"type": "string", "format": "uuid"},
         },
-        "WWW-Authenticate": {"description": "How to prove who asks.", "required": true, "schema": {"type": "string"}},
+        "WWW-Authenticate": {"description": "How to authenticate.", "required": true, "schema": {"type": "string"}},
         "Allow": {"description": "The methods of this path.", "required": true, "schema": {"type": "string"}},
         "Retry-After": {
             "description": "In how many seconds to send it again.", "required": true,
@@ -225,12 +221,12 @@ fn security_schemes() -> Value {
         },
         "gitlabToken": {
             "type": "apiKey", "in": "header", "name": "X-Gitlab-Token",
-            "description": "The webhook's secret token, where no signing token is set.",
+            "description": "The webhook's secret token; used only while no signing token is set.",
         },
     })
 }
 
-/// Puts examples into the content of a request or an answer: its first media type is what they are of.
+/// Adds examples to the first media type of a request or an answer.
 fn show<'a>(described: &mut Value, examples: impl Iterator<Item = (&'a Example, &'a Value)>) {
     let content = described.get_mut("content").and_then(Value::as_object_mut);
     let Some(media) = content.and_then(|content| content.values_mut().next()) else { return };
@@ -242,23 +238,9 @@ fn show<'a>(described: &mut Value, examples: impl Iterator<Item = (&'a Example, 
     }
 }
 
-/// Adds to the object under `key`, making it where there is none.
+/// Adds to the object under `key`, which is created if absent.
 fn merge(value: &mut Value, key: &str, more: Value) {
     let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) else { return };
     let inner = object.entry(key).or_insert_with(|| json!({}));
     inner.as_object_mut().into_iter().for_each(|inner| inner.extend(more.clone()));
-}
-
-/// The schema of a text that is one of these.
-pub(super) fn words<W: AsRef<str>>(description: &str, words: &[W]) -> Object {
-    let words: Vec<String> = words.iter().map(|word| word.as_ref().to_owned()).collect();
-    let object = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
-    object.description(Some(description)).enum_values(Some(words)).build()
-}
-
-/// The schema of a text that is one of these, or null.
-pub(super) fn words_or_null(description: &str, words: &[&str]) -> Object {
-    let words = words.iter().copied().map(Value::from).chain([Value::Null]);
-    let object = ObjectBuilder::new().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
-    object.description(Some(description)).enum_values(Some(words)).build()
 }

@@ -1,28 +1,21 @@
-//! For who runs plaudit: health, metrics, and the drain.
+//! For operators: health, metrics, and the drain.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
-use super::App;
 use super::access::{Peer, bearer};
-use super::problem::Problem;
+use super::app::App;
+use super::problem::{Problem, ProblemKind};
+use super::ready::ANSWER;
+use super::schema;
 use crate::outbox::Drained;
-use crate::store::StoreError;
 
-/// How long an answer of the store counts as fresh.
-const FRESH: Duration = Duration::from_secs(5);
-/// How long the store may take to answer.
-const ANSWER: Duration = Duration::from_secs(3);
-
-/// What this is, and where to go on.
+/// What this is, and where its documentation is.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Welcome {
     /// `plaudit`.
@@ -31,15 +24,15 @@ pub struct Welcome {
     /// Its version.
     #[schema(example = "0.1.0")]
     version: &'static str,
-    /// Where people read on.
+    /// Documentation for people.
     #[schema(example = "/docs")]
     docs: &'static str,
-    /// Where programs read on.
+    /// Documentation for programs.
     #[schema(example = "/openapi.json")]
     openapi: &'static str,
 }
 
-/// Says what this is, and where to go on.
+/// Says what this is, and where its documentation is.
 #[utoipa::path(
     get, path = "/", operation_id = "welcome", tag = "description",
     responses((status = 200, description = "What this is.", body = Welcome)),
@@ -49,7 +42,7 @@ pub(super) async fn welcome() -> Json<Welcome> {
     Json(Welcome { service: "plaudit", version, docs: "/docs", openapi: "/openapi.json" })
 }
 
-/// How it stands.
+/// Whether it works.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {
     #[schema(schema_with = states)]
@@ -58,53 +51,16 @@ pub struct Health {
 
 fn states() -> utoipa::openapi::Object {
     let description = "`degraded` while a destination is down and recognitions wait for it.";
-    super::openapi::words(description, &["ok", "degraded"])
+    schema::words(description, ["ok", "degraded"])
 }
 
-/// Says that the process lives.
+/// Says that the process runs.
 #[utoipa::path(
     get, path = "/healthz", operation_id = "isAlive", tag = "operations",
-    responses((status = 200, description = "It lives.", body = Health)),
+    responses((status = 200, description = "It runs.", body = Health)),
 )]
 pub(super) async fn alive() -> Json<Health> {
     Json(Health { status: "ok" })
-}
-
-/// When it was last asked whether the store and the destinations answer, and what they said.
-#[derive(Debug, Default)]
-pub(super) struct Ready(Mutex<Option<(Instant, Answers)>>);
-
-#[derive(Clone, Debug)]
-struct Answers {
-    /// Or why it does not.
-    store: Result<(), StoreError>,
-    destinations: bool,
-}
-
-impl Ready {
-    /// Who answers; all are asked at most every 5 s, once for everybody who asks meanwhile.
-    async fn ask(&self, app: &App) -> Answers {
-        let mut last = self.0.lock().await;
-        // A destination that was down is asked again at once: it may be back.
-        if let Some((at, answers)) = &*last
-            && at.elapsed() < FRESH
-        {
-            let destinations = answers.destinations || self.destinations(app).await;
-            return Answers { destinations, ..answers.clone() };
-        }
-        let store = async {
-            let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
-            tokio::time::timeout(ANSWER, app.store.ping()).await.unwrap_or_else(late)
-        };
-        let (store, destinations) = tokio::join!(store, self.destinations(app));
-        let answers = Answers { store, destinations };
-        *last = Some((Instant::now(), answers.clone()));
-        answers
-    }
-
-    async fn destinations(&self, app: &App) -> bool {
-        tokio::time::timeout(ANSWER, app.outbox.answers()).await.unwrap_or(false)
-    }
 }
 
 /// Says whether the store answers.
@@ -114,12 +70,12 @@ impl Ready {
 #[utoipa::path(
     get, path = "/readyz", operation_id = "isReady", tag = "operations",
     responses((status = 200, description = "The store answers.", body = Health)),
-    extensions(("x-problems" = json!(["unavailable"]))),
+    extensions(("x-problems" = json!([ProblemKind::Unavailable]))),
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
-    let answers = app.ready.ask(&app).await;
+    let answers = app.ready.ask().await;
     if let Err(error) = answers.store {
-        return Err(Problem::new("unavailable", "the store does not answer").hiding(&error));
+        return Err(Problem::new(ProblemKind::Unavailable, "the store does not answer").because(&error));
     }
     let well = answers.destinations && app.outbox.healthy();
     Ok(Json(Health { status: if well { "ok" } else { "degraded" } }))
@@ -130,11 +86,11 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, P
     get, path = "/metrics", operation_id = "readMetrics", tag = "operations",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!(["token_needed"]))),
+    extensions(("x-problems" = json!([ProblemKind::TokenNeeded]))),
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
-    // What waits is read afresh; if the store is down, the last known number is better than none.
+    // Refreshes the gauges of what waits; while the store is down, they keep their last values.
     let _ = tokio::time::timeout(ANSWER, app.outbox.backlog()).await;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
@@ -165,7 +121,9 @@ impl DrainedView {
     post, path = "/internal/drain", operation_id = "drain", tag = "operations",
     responses((status = 200, description = "What was done.", body = DrainedView)),
     security((), ("token" = []), ("oidc" = [])),
-    extensions(("x-problems" = json!(["token_needed", "internal", "unavailable"]))),
+    extensions(("x-problems" = json!([
+        ProblemKind::TokenNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+    ]))),
 )]
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
@@ -187,12 +145,12 @@ async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Pro
     let (Some(verifier), Some(token)) = (&app.oidc, bearer(headers)) else { return Err(needed()) };
     verifier.verify(token).await.map_err(|error| match error {
         super::oidc::OidcError::Refused(why) => {
-            tracing::warn!(why, "a drain was refused: its OIDC token does not hold");
+            tracing::warn!(why, "a drain was refused: its OIDC token is wrong");
             needed()
         }
         super::oidc::OidcError::NoKeys(why) => {
-            tracing::warn!(why, "a drain could not be let in: Google's keys cannot be had");
-            Problem::new("unavailable", "the keys to check this token cannot be had now")
+            tracing::warn!(why, "a drain was refused: Google's keys could not be fetched");
+            Problem::new(ProblemKind::Unavailable, "the keys that verify this token could not be fetched")
         }
     })
 }

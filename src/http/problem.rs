@@ -1,8 +1,8 @@
-//! How failure is told: the one file that speaks HTTP failure (RFC 9457).
+//! Failures as HTTP answers (RFC 9457); no other file knows their statuses.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::domain::InvalidDraft;
 use crate::hosts::{Malformed, Rejection};
@@ -11,22 +11,22 @@ use crate::store::StoreError;
 
 /// A failure as a client sees it. The request's id is filled in on the way out.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(description = "What failed, and what to mend: RFC 9457.")]
+#[schema(description = "What failed, and what to fix (RFC 9457).")]
 pub struct Problem {
     /// A name for the kind of problem, stable between versions.
-    #[serde(rename = "type")]
+    #[serde(rename = "type", serialize_with = "serialize_urn")]
     #[schema(schema_with = types)]
-    pub kind: String,
-    /// The kind in words.
+    pub kind: ProblemKind,
+    /// The kind in a few words.
     pub title: &'static str,
     /// The HTTP status.
     #[schema(example = 401, minimum = 400, maximum = 599)]
     pub status: u16,
-    /// What to mend, for this request.
+    /// What is wrong with this request, and what to fix.
     pub detail: String,
     /// The request's id, as in the header `X-Request-Id` and in the log.
     pub request_id: String,
-    /// Each wrong field, where fields are what is wrong.
+    /// Each wrong field; absent where the problem is another one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
     #[serde(skip)]
@@ -34,7 +34,7 @@ pub struct Problem {
     #[serde(skip)]
     closing: bool,
     #[serde(skip)]
-    inside: Option<String>,
+    cause: Option<String>,
 }
 
 /// What is wrong with one field.
@@ -47,53 +47,160 @@ pub struct FieldError {
     pub detail: String,
 }
 
-/// Every kind of problem: its code, its status and its title.
-pub const KINDS: &[(&str, u16, &str)] = &[
-    ("malformed", 400, "The request is not well-formed"),
-    ("invalid_fields", 400, "Some fields are wrong"),
-    ("refused", 400, "The store cannot keep this"),
-    ("unsigned", 401, "The request is not signed"),
-    ("bad_signature", 401, "The signature does not hold"),
-    ("token_needed", 401, "A token is needed"),
-    ("not_found", 404, "There is nothing here"),
-    ("host_not_configured", 404, "This host is not configured"),
-    ("method_not_allowed", 405, "This method is not for this path"),
-    ("body_too_slow", 408, "The body arrived too slowly"),
-    ("body_too_large", 413, "The body is too large"),
-    ("unsupported", 415, "This content type or encoding is not taken"),
-    ("conflict", 422, "The same id came with another body"),
-    ("internal", 500, "Something went wrong"),
-    ("unavailable", 503, "Not now"),
-];
+/// Every kind of problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// The request, or its body, cannot be parsed.
+    Malformed,
+    /// Fields or parameters with a wrong value.
+    InvalidFields,
+    /// The store can never keep this content.
+    Refused,
+    /// A delivery without a signature.
+    Unsigned,
+    /// A delivery with a wrong signature.
+    BadSignature,
+    /// No token, or a wrong one.
+    TokenNeeded,
+    /// No such path or item, or one that is not public.
+    NotFound,
+    /// A delivery of a host whose secret is not set.
+    HostNotConfigured,
+    /// A path without this method.
+    MethodNotAllowed,
+    /// A body that stopped, or was too slow.
+    BodyTooSlow,
+    /// A body over the limit.
+    BodyTooLarge,
+    /// A content type or encoding that is not supported.
+    Unsupported,
+    /// An id that was used for another body.
+    Conflict,
+    /// A fault of plaudit or its store; the log has the cause.
+    Internal,
+    /// The same request may succeed later.
+    Unavailable,
+}
+
+impl ProblemKind {
+    /// Every kind, by status.
+    pub const ALL: [Self; 15] = [
+        Self::Malformed,
+        Self::InvalidFields,
+        Self::Refused,
+        Self::Unsigned,
+        Self::BadSignature,
+        Self::TokenNeeded,
+        Self::NotFound,
+        Self::HostNotConfigured,
+        Self::MethodNotAllowed,
+        Self::BodyTooSlow,
+        Self::BodyTooLarge,
+        Self::Unsupported,
+        Self::Conflict,
+        Self::Internal,
+        Self::Unavailable,
+    ];
+
+    /// The code, as in logs, metrics and the end of the `type`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::InvalidFields => "invalid_fields",
+            Self::Refused => "refused",
+            Self::Unsigned => "unsigned",
+            Self::BadSignature => "bad_signature",
+            Self::TokenNeeded => "token_needed",
+            Self::NotFound => "not_found",
+            Self::HostNotConfigured => "host_not_configured",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Unsupported => "unsupported",
+            Self::Conflict => "conflict",
+            Self::Internal => "internal",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed | Self::InvalidFields | Self::Refused => StatusCode::BAD_REQUEST,
+            Self::Unsigned | Self::BadSignature | Self::TokenNeeded => StatusCode::UNAUTHORIZED,
+            Self::NotFound | Self::HostNotConfigured => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What it means, in a few words.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Malformed => "The request is not well-formed",
+            Self::InvalidFields => "Some fields are wrong",
+            Self::Refused => "The store cannot keep this",
+            Self::Unsigned => "The request is not signed",
+            Self::BadSignature => "The signature is wrong",
+            Self::TokenNeeded => "A token is needed",
+            Self::NotFound => "Not found",
+            Self::HostNotConfigured => "This host is not configured",
+            Self::MethodNotAllowed => "This path does not support this method",
+            Self::BodyTooSlow => "The body arrived too slowly",
+            Self::BodyTooLarge => "The body is too large",
+            Self::Unsupported => "This content type or encoding is not supported",
+            Self::Conflict => "The same id came with another body",
+            Self::Internal => "Internal error",
+            Self::Unavailable => "Temporarily unavailable",
+        }
+    }
+
+    /// The `type` of its problems (RFC 9457), stable between versions.
+    #[must_use]
+    pub fn urn(self) -> String {
+        format!("urn:plaudit:problem:{}", self.code())
+    }
+}
+
+/// As its code: the operations name their problems by it (`x-problems`).
+impl Serialize for ProblemKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn serialize_urn<S: Serializer>(kind: &ProblemKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&kind.urn())
+}
 
 fn types() -> utoipa::openapi::Object {
     let description = "A name for the kind of problem, stable between versions.";
-    super::openapi::words(description, &KINDS.iter().map(|(code, _, _)| urn(code)).collect::<Vec<_>>())
-}
-
-/// The `type` of a kind in [`KINDS`].
-pub(super) fn urn(code: &str) -> String {
-    format!("urn:plaudit:problem:{code}")
+    super::schema::words(description, ProblemKind::ALL.map(ProblemKind::urn))
 }
 
 impl Problem {
-    /// A problem of a kind in [`KINDS`].
+    /// A problem of this kind.
     #[must_use]
-    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        let (status, title) = KINDS
-            .iter()
-            .find(|(kind, _, _)| *kind == code)
-            .map_or((500, "Something went wrong"), |(_, status, title)| (*status, *title));
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
-            kind: urn(code),
-            title,
-            status,
+            kind,
+            title: kind.title(),
+            status: kind.status().as_u16(),
             detail: detail.into(),
             request_id: String::new(),
             errors: Vec::new(),
-            retry_after: (status == 503).then_some(1),
+            retry_after: (kind == ProblemKind::Unavailable).then_some(1),
             closing: false,
-            inside: None,
+            cause: None,
         }
     }
 
@@ -101,7 +208,7 @@ impl Problem {
     #[must_use]
     pub fn token_needed(what: &str, set: &str) -> Self {
         Self::new(
-            "token_needed",
+            ProblemKind::TokenNeeded,
             format!(
                 "{what} needs a header `Authorization: Bearer TOKEN` with one of the tokens in PLAUDIT_API_TOKENS{set}"
             ),
@@ -112,7 +219,7 @@ impl Problem {
     #[must_use]
     pub fn fields(errors: Vec<FieldError>) -> Self {
         let named: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.field, error.detail)).collect();
-        Self { errors, ..Self::new("invalid_fields", named.join("; ")) }
+        Self { errors, ..Self::new(ProblemKind::InvalidFields, named.join("; ")) }
     }
 
     /// One parameter that is wrong.
@@ -121,51 +228,43 @@ impl Problem {
         Self::fields(vec![FieldError { field: field.into(), detail: detail.into() }])
     }
 
-    /// There is nothing here.
+    /// No such item, or one that is not public.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
-        Self::new("not_found", format!("there is no such {what}, or it is not public"))
+        Self::new(ProblemKind::NotFound, format!("there is no such {what}, or it is not public"))
     }
 
-    /// For a failure that the router told by its status alone, such as a path that is no text.
+    /// For a failure that axum answers with a status alone, such as a path that is not UTF-8.
     #[must_use]
     pub fn of_status(status: StatusCode) -> Option<Self> {
-        let (code, _, _) = KINDS.iter().find(|(_, known, _)| *known == status.as_u16())?;
-        Some(Self::new(code, "the path or its parameters cannot be read"))
+        let kind = ProblemKind::ALL.into_iter().find(|kind| kind.status() == status)?;
+        Some(Self::new(kind, "the path or its parameters cannot be parsed"))
     }
 
-    /// The same, after which the connection ends: a part of the request was not read.
+    /// The same, and the connection is closed after it: a part of the request was not read.
     #[must_use]
     pub fn closing(self) -> Self {
         Self { closing: true, ..self }
     }
 
-    /// What the log says of it and the client is not told.
+    /// The cause, for the log alone.
     #[must_use]
-    pub fn inside(&self) -> Option<&str> {
-        self.inside.as_deref()
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
-    /// The kind's code, as in [`KINDS`].
+    /// The same, with a cause that only the log shows.
     #[must_use]
-    pub fn code(&self) -> &str {
-        self.kind.rsplit(':').next().unwrap_or_default()
-    }
-
-    /// The same, with what only the log says.
-    #[must_use]
-    pub fn hiding(mut self, inside: &dyn std::fmt::Display) -> Self {
-        self.inside = Some(inside.to_string());
-        self
+    pub fn because(self, cause: &dyn std::fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..self }
     }
 
     /// The answer, with the request's id.
     #[must_use]
     pub fn render(mut self, request_id: &str) -> Response {
         request_id.clone_into(&mut self.request_id);
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (status, body).into_response();
+        let mut response = (self.kind.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
@@ -174,7 +273,7 @@ impl Problem {
         if self.closing {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        if self.status == 401 {
+        if self.kind.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response.extensions_mut().insert(self);
@@ -182,11 +281,10 @@ impl Problem {
     }
 }
 
-/// The problem travels beside the answer until the request's id is known.
+/// The problem is an extension of the response until `observe` renders it with the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = status.into_response();
+        let mut response = self.kind.status().into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -196,10 +294,10 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let detail = rejection.to_string();
         match rejection {
-            Rejection::Unsigned(_) => Self::new("unsigned", detail),
-            Rejection::BadSignature(_) => Self::new("bad_signature", detail),
-            Rejection::Unsupported(_) => Self::new("unsupported", detail),
-            Rejection::Malformed(_) => Self::new("malformed", detail),
+            Rejection::Unsigned(_) => Self::new(ProblemKind::Unsigned, detail),
+            Rejection::BadSignature(_) => Self::new(ProblemKind::BadSignature, detail),
+            Rejection::Unsupported(_) => Self::new(ProblemKind::Unsupported, detail),
+            Rejection::Malformed(_) => Self::new(ProblemKind::Malformed, detail),
         }
     }
 }
@@ -207,8 +305,8 @@ impl From<Rejection> for Problem {
 impl From<Malformed> for Problem {
     fn from(malformed: Malformed) -> Self {
         Self::new(
-            "malformed",
-            format!("the delivery is signed, but not what the host documents: {malformed}"),
+            ProblemKind::Malformed,
+            format!("the delivery is genuine, but not as the host documents it: {malformed}"),
         )
     }
 }
@@ -217,7 +315,7 @@ impl From<RecordError> for Problem {
     fn from(error: RecordError) -> Self {
         match error {
             RecordError::Store(error) => error.into(),
-            RecordError::Full | RecordError::TooSlow => Self::not_now(&error),
+            RecordError::Full | RecordError::TooSlow => Self::unavailable(&error),
         }
     }
 }
@@ -225,15 +323,17 @@ impl From<RecordError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) => Self::not_now(&error),
+            StoreError::Unavailable(_) => Self::unavailable(&error),
             StoreError::Refused(_) => {
-                Self::new("refused", "the store can keep no such content; nothing was counted").hiding(&error)
+                Self::new(ProblemKind::Refused, "the store cannot keep this content; nothing was counted")
+                    .because(&error)
             }
             StoreError::BadCursor => {
-                Self::field("cursor", "not one that this list gave; begin again without it")
+                Self::field("cursor", "not a cursor of this list; start again without it")
             }
             StoreError::Broken(_) => {
-                Self::new("internal", "the log says what, under this request's id").hiding(&error)
+                Self::new(ProblemKind::Internal, "the log has the cause, under this request's id")
+                    .because(&error)
             }
         }
     }
@@ -248,8 +348,11 @@ impl From<InvalidDraft> for Problem {
 }
 
 impl Problem {
-    fn not_now(error: &dyn std::fmt::Display) -> Self {
-        Self::new("unavailable", "the ledger cannot take this now; send it again, it counts once")
-            .hiding(&error)
+    fn unavailable(error: &dyn std::fmt::Display) -> Self {
+        Self::new(
+            ProblemKind::Unavailable,
+            "the ledger is unavailable; send the request again: it counts once",
+        )
+        .because(&error)
     }
 }

@@ -1,5 +1,7 @@
-//! Listening: connections that are slow to say what they want are cut off, and none is dropped at the end.
+//! Accepting connections and serving them, with a deadline for each request's head.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -7,24 +9,26 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use super::access::Peer;
 use crate::runtime::Tasks;
 
-/// Accepts and serves until `stop`, then waits for requests in flight, up to `farewell`. Returns when it was told to stop.
-pub(super) async fn run(
+/// How long a connection without any request stays open once the service stops: a request may be on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Accepts connections until `stop`, and serves each in a task of its own. Returns what waits for them:
+/// idle ones close at its shutdown, the others after the request in flight.
+pub(super) async fn accept(
     listener: TcpListener,
     router: Router,
     head: Duration,
     tasks: &Tasks,
     stop: impl Future<Output = ()>,
-    farewell: Duration,
-) -> Instant {
+) -> GracefulShutdown {
     let graceful = GracefulShutdown::new();
     let mut http = hyper::server::conn::http1::Builder::new();
-    // axum::serve sets no such limit and keeps a partial head for ever.
+    // axum::serve sets no such timeout and keeps a partial head for ever.
     http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(128 * 1024);
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -40,28 +44,34 @@ pub(super) async fn run(
             },
         };
         let _ = stream.set_nodelay(true);
+        let requested = Arc::new(AtomicBool::default());
+        let seen = Arc::clone(&requested);
         let service = router.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            seen.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer));
             request.map(axum::body::Body::new)
         });
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let connection = graceful.watch(connection);
-        let end = tasks.stopping();
+        let (stopping, end) = (tasks.streams_stopping(), tasks.stopping());
+        // The graceful shutdown takes a connection that has had no request for one with a request in flight.
+        let unused = async move {
+            stopping.cancelled().await;
+            tokio::time::sleep(FIRST_REQUEST).await;
+            if requested.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         tasks.spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, %peer, "a connection ended early");
                 },
-                // Whoever has not said by now what they want is hung up on.
+                () = unused => {}
+                // The time of the requests in flight is over.
                 () = end.cancelled() => {}
             }
         });
     }
-    drop(listener);
-    let stopped_at = Instant::now();
-    tasks.stop_streams();
-    if tokio::time::timeout(farewell / 2, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests in flight did not end in time");
-    }
-    stopped_at
+    graceful
 }

@@ -7,30 +7,32 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::app::App;
 use super::body;
-use super::observe::Told;
-use super::openapi;
-use super::problem::Problem;
-use super::{App, Id};
+use super::list::Id;
+use super::observe::{RequestLog, joined};
+use super::problem::{Problem, ProblemKind};
+use super::schema;
+use super::verdict::Verdict;
 use crate::domain::RecognitionId;
-use crate::hosts::{Host, Opened, Reading, Reason};
+use crate::hosts::{Host, Known, Opened, Reading, Reason};
 use crate::record::Outcome;
 use crate::store::Novelty;
 
 /// What became of a delivery.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct DeliveryAnswer {
-    /// The delivery's id, by the host's word.
+    /// The delivery's id, as the host sent it.
     #[schema(example = "72d3162e-cc78-11e3-81ab-4c9367dc0958")]
     delivery: String,
-    /// The event's name, by the host's word.
+    /// The event's name, as the host sent it.
     #[schema(example = "pull_request")]
     event: String,
     #[schema(schema_with = verdicts)]
     verdict: &'static str,
     #[schema(schema_with = reasons, required = true)]
     reason: Option<&'static str>,
-    /// Each contribution that it told of.
+    /// What became of each contribution in it.
     contributions: Vec<DeliveredContribution>,
 }
 
@@ -53,14 +55,18 @@ pub struct DeliveredContribution {
 }
 
 fn verdicts() -> utoipa::openapi::Object {
-    openapi::words("What became of it as a whole.", &["recorded", "duplicate", "ignored"])
+    let answered = Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Rejected);
+    let meaning = |verdict: Verdict| format!("`{}`: {}", verdict.code(), verdict.meaning());
+    let meanings: Vec<_> = answered.clone().map(meaning).collect();
+    let description = format!("What became of it as a whole. {}.", meanings.join("; "));
+    schema::words(&description, answered.map(Verdict::code))
 }
 
 fn reasons() -> utoipa::openapi::Object {
     let meaning = |reason: &Reason| format!("`{}`: {}", reason.code(), reason.meaning());
     let meanings: Vec<_> = Reason::ALL.iter().map(meaning).collect();
     let description = format!("Why it was ignored; null otherwise. {}.", meanings.join("; "));
-    openapi::words_or_null(&description, &Reason::ALL.map(Reason::code))
+    schema::words_or_null(&description, Reason::ALL.map(Reason::code))
 }
 
 impl DeliveredContribution {
@@ -77,12 +83,26 @@ impl DeliveredContribution {
 
 /// The two addresses of [`receive`] as clients see them: what each host sends differs.
 pub(super) mod described {
-    use super::DeliveryAnswer;
+    use super::{DeliveryAnswer, ProblemKind};
+
+    /// What a delivery may be answered with instead.
+    const PROBLEMS: [ProblemKind; 10] = [
+        ProblemKind::Malformed,
+        ProblemKind::Refused,
+        ProblemKind::Unsigned,
+        ProblemKind::BadSignature,
+        ProblemKind::HostNotConfigured,
+        ProblemKind::BodyTooSlow,
+        ProblemKind::BodyTooLarge,
+        ProblemKind::Unsupported,
+        ProblemKind::Internal,
+        ProblemKind::Unavailable,
+    ];
 
     /// Takes a delivery from GitHub.
     ///
-    /// The body is a payload as GitHub documents it, signed with the secret in `PLAUDIT_GITHUB_SECRET`. Which
-    /// deliveries count, and for whom, is written in the README; every verified one is answered with 200.
+    /// The body is a payload as GitHub documents it, signed with the secret in `PLAUDIT_GITHUB_SECRET`. The
+    /// README says which deliveries count, and for whom; every verified one is answered with 200.
     #[utoipa::path(
         post, path = "/webhooks/github", operation_id = "receiveGithub", tag = "webhooks",
         params(
@@ -95,19 +115,16 @@ pub(super) mod described {
         ),
         responses((status = 200, description = "The delivery is verified, and what counts of it is durable.", body = DeliveryAnswer)),
         security(("githubSignature" = [])),
-        extensions(("x-problems" = json!([
-            "malformed", "refused", "unsigned", "bad_signature", "host_not_configured", "body_too_slow",
-            "body_too_large", "unsupported", "internal", "unavailable"
-        ]))),
+        extensions(("x-problems" = json!(PROBLEMS))),
     )]
     #[allow(dead_code, reason = "it carries the description alone")]
     fn github() {}
 
     /// Takes a delivery from GitLab.
     ///
-    /// Proved by a signature (`webhook-id`, `webhook-timestamp`, `webhook-signature`) where
-    /// `PLAUDIT_GITLAB_SIGNING_TOKEN` is set, else by the plain token in `PLAUDIT_GITLAB_SECRET`. Which
-    /// deliveries count, and for whom, is written in the README; every verified one is answered with 200.
+    /// Authenticated by a signature (`webhook-id`, `webhook-timestamp`, `webhook-signature`) where
+    /// `PLAUDIT_GITLAB_SIGNING_TOKEN` is set, else by the plain token in `PLAUDIT_GITLAB_SECRET`. The
+    /// README says which deliveries count, and for whom; every verified one is answered with 200.
     #[utoipa::path(
         post, path = "/webhooks/gitlab", operation_id = "receiveGitlab", tag = "webhooks",
         params(
@@ -119,10 +136,7 @@ pub(super) mod described {
         request_body(description = "The payload.", content((utoipa::openapi::Object = "application/json"))),
         responses((status = 200, description = "The delivery is verified, and what counts of it is durable.", body = DeliveryAnswer)),
         security(("gitlabSignature" = []), ("gitlabToken" = [])),
-        extensions(("x-problems" = json!([
-            "malformed", "refused", "unsigned", "bad_signature", "host_not_configured", "body_too_slow",
-            "body_too_large", "unsupported", "internal", "unavailable"
-        ]))),
+        extensions(("x-problems" = json!(PROBLEMS))),
     )]
     #[allow(dead_code, reason = "it carries the description alone")]
     fn gitlab() {}
@@ -140,23 +154,25 @@ pub(super) mod described {
 pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
     let Some(Opened { known, host }) = app.hosts.iter().find(|opened| opened.known.name == name) else {
         let known: Vec<_> = app.hosts.iter().map(|opened| opened.known.name).collect();
-        let unknown = Problem::new("not_found", format!("no such host; there are {}", known.join(" and ")));
+        let unknown =
+            Problem::new(ProblemKind::NotFound, format!("no such host; there are {}", known.join(" and ")));
         return body::turned_away(unknown, request).await.into_response();
     };
-    let mut told = Told { host: known.name, verdict: "rejected", ..Told::default() };
+    let Known { name, set, .. } = known;
+    let mut log = RequestLog { host: name, verdict: Some(Verdict::Rejected), ..RequestLog::default() };
     let answer = if let Some(host) = host {
-        deliver(&app, host.as_ref(), request, &mut told).await
+        deliver(&app, host.as_ref(), request, &mut log).await
     } else {
-        let why = format!("plaudit believes nothing of {} until the operator sets {}", known.name, known.set);
-        Err(body::turned_away(Problem::new("host_not_configured", why), request).await)
+        let why = format!("plaudit takes no delivery of {name} until the operator sets {set}");
+        Err(body::turned_away(Problem::new(ProblemKind::HostNotConfigured, why), request).await)
     };
-    let reason = match &answer {
-        Ok(_) => told.reason.unwrap_or_default().to_owned(),
-        Err(problem) => problem.code().to_owned(),
+    let (verdict, reason) = match &answer {
+        Ok(answer) => (answer.verdict, answer.reason.unwrap_or_default()),
+        Err(problem) => (Verdict::Rejected.code(), problem.kind.code()),
     };
-    app.metrics.deliveries.with_label_values(&[told.host, told.verdict, &reason]).inc();
+    app.metrics.deliveries.with_label_values(&[*name, verdict, reason]).inc();
     let mut response = answer.map(Json).into_response();
-    response.extensions_mut().insert(told);
+    response.extensions_mut().insert(log);
     response
 }
 
@@ -164,7 +180,7 @@ async fn deliver(
     app: &App,
     host: &dyn Host,
     request: Request,
-    told: &mut Told,
+    log: &mut RequestLog,
 ) -> Result<DeliveryAnswer, Problem> {
     let (head, body) = request.into_parts();
     let claim = match host.admit(&head.headers, app.clock.now()) {
@@ -173,33 +189,26 @@ async fn deliver(
     };
     let (bytes, charge) = body::read(body, &head.headers, &app.limits, &app.budget).await?;
     let genuine = host.verify(claim, bytes)?;
-    // Only now are the header's words more than a stranger's.
-    genuine.id().clone_into(&mut told.delivery);
-    genuine.event().clone_into(&mut told.event);
+    // Only now are the headers more than what any stranger could send.
+    genuine.id().clone_into(&mut log.delivery);
+    genuine.event().clone_into(&mut log.event);
     let reading = host.read(&genuine, &app.rules, app.clock.now())?;
-    let (delivery, event) = (told.delivery.clone(), told.event.clone());
     drop((genuine, charge));
-    let contributions = match reading {
-        Reading::Ignored(reason) => {
-            (told.verdict, told.reason) = ("ignored", Some(reason.code()));
-            let verdict = told.verdict;
-            return Ok(DeliveryAnswer {
-                delivery,
-                event,
-                verdict,
-                reason: told.reason,
-                contributions: Vec::new(),
-            });
+    let (verdict, reason, outcomes) = match reading {
+        Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),
+        Reading::Counts(contributions) => {
+            log.contributions = joined(contributions.iter().map(|c| c.id.as_str()));
+            let outcomes = app.recorder.record(contributions).await?;
+            (Verdict::of(&outcomes), None, outcomes)
         }
-        Reading::Counts(contributions) => contributions,
     };
-    told.contributions = contributions.iter().map(|c| c.id.as_str()).collect::<Vec<_>>().join(" ");
-    let outcomes = app.recorder.record(contributions).await?;
-    let new = outcomes.iter().any(|outcome| outcome.novelty == Novelty::New);
-    told.verdict = if new { "recorded" } else { "duplicate" };
-    let recognitions: Vec<_> =
-        outcomes.iter().flat_map(|o| &o.recognitions).map(RecognitionId::as_str).collect();
-    told.recognitions = recognitions.join(" ");
-    let contributions = outcomes.iter().map(DeliveredContribution::of).collect();
-    Ok(DeliveryAnswer { delivery, event, verdict: told.verdict, reason: None, contributions })
+    log.recognitions = joined(outcomes.iter().flat_map(|o| &o.recognitions).map(RecognitionId::as_str));
+    (log.verdict, log.reason) = (Some(verdict), reason);
+    Ok(DeliveryAnswer {
+        delivery: log.delivery.clone(),
+        event: log.event.clone(),
+        verdict: verdict.code(),
+        reason,
+        contributions: outcomes.iter().map(DeliveredContribution::of).collect(),
+    })
 }

@@ -27,8 +27,10 @@ const ROUND: Duration = Duration::from_secs(30);
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// How often to wait for another instance that may know the contribution of a milestone.
 const GIVE_WAY: u32 = 5;
-/// How long each of these waits is; all together are less than a request waits for a recognition.
+/// How long each of these waits is.
 const GIVE_WAY_PAUSE: Duration = Duration::from_millis(100);
+/// How long all of these waits are together.
+pub const GIVING_WAY: Duration = GIVE_WAY_PAUSE.saturating_mul(GIVE_WAY);
 /// How many are taken from the store at once.
 const BATCH: usize = 100;
 

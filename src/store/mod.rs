@@ -10,6 +10,7 @@ pub mod firestore;
 pub mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -19,6 +20,9 @@ use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
     RecognitionId, Standing,
 };
+
+/// The longest that a store tries to write before it fails as unavailable.
+pub const SLOWEST_WRITE: Duration = Duration::from_secs(6);
 
 /// Opens the configured store, and brings its schema up to date.
 pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use http::Method;
-use plaudit::http::Seams;
+use plaudit::http::Overrides;
 use plaudit::http::body::Limits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -203,8 +203,8 @@ fn quick() -> Limits {
 
 async fn quick_inside() -> (tempfile::TempDir, Inside) {
     let (folder, store) = ledger();
-    let seams = Seams { limits: quick(), ..Seams::default() };
-    (folder, Inside::start(&config(&[]), store, seams).await)
+    let overrides = Overrides { limits: quick(), ..Overrides::default() };
+    (folder, Inside::start(&config(&[]), store, overrides).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -330,12 +330,12 @@ async fn a_head_without_end_is_refused() {
 
 /// The limits of the recorder's queue, with a store that blocks until the test opens its gate.
 mod bounds {
-    use super::{Arc, Duration, Inside, PATIENCE, Seams, config, join_all, talk};
+    use super::{Arc, Duration, Inside, Overrides, PATIENCE, config, join_all, talk};
     use crate::support::{FakeStore, Mode, contribution};
 
     async fn inside(store: &Arc<FakeStore>) -> Inside {
-        let seams = Seams::default();
-        Inside::start(&config(&[]), Arc::clone(store) as Arc<dyn plaudit::store::Store>, seams).await
+        let overrides = Overrides::default();
+        Inside::start(&config(&[]), Arc::clone(store) as Arc<dyn plaudit::store::Store>, overrides).await
     }
 
     #[tokio::test]

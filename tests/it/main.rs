@@ -32,6 +32,7 @@ mod config;
 mod crash;
 mod demo;
 mod docs_page;
+mod farewell;
 mod faults;
 mod firestore;
 mod indexes;

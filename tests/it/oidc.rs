@@ -10,7 +10,7 @@ use axum::routing::get;
 use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use plaudit::domain::Moment;
-use plaudit::http::Seams;
+use plaudit::http::Overrides;
 use plaudit::runtime::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -67,7 +67,8 @@ impl Scene {
             ("PLAUDIT_API_TOKENS", TOKEN),
         ]);
         let (folder, store) = ledger();
-        let inside = Inside::start(&config, store, Seams { google_keys, clock, ..Seams::default() }).await;
+        let inside =
+            Inside::start(&config, store, Overrides { google_keys, clock, ..Overrides::default() }).await;
         Self { inside, keys, now, _folder: folder }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plaudit::hosts;
 use plaudit::http::openapi::{Example, document};
-use plaudit::http::problem::KINDS;
+use plaudit::http::problem::ProblemKind;
 use plaudit::settings::environment;
 use plaudit::store::StoreError;
 use reqwest::{Method, RequestBuilder, Response};
@@ -45,21 +45,22 @@ fn every_route_is_described_and_nothing_else() {
 fn every_kind_of_problem_is_given_by_some_answer() {
     let document = committed();
     let types = &document["components"]["schemas"]["Problem"]["properties"]["type"]["enum"];
-    let urn = |code: &str| format!("urn:plaudit:problem:{code}");
-    let kinds: Vec<_> = KINDS.iter().map(|(code, _, _)| urn(code)).collect();
+    let urn = |kind: ProblemKind| format!("urn:plaudit:problem:{}", kind.code());
+    let kinds = ProblemKind::ALL.map(urn);
     assert_eq!(*types, json!(kinds));
     let operations = operations(&document).map(|(_, operation)| operation["responses"].clone());
     let responses: Vec<Value> = operations.chain([document["components"]["responses"].clone()]).collect();
-    for (code, status, _) in KINDS {
+    for kind in ProblemKind::ALL {
+        let status = kind.status().as_u16();
         let given =
             responses.iter().flat_map(|all| all.as_object().unwrap().iter()).any(|(name, response)| {
                 let schema = &response["content"]["application/problem+json"]["schema"]["properties"];
                 let of_status = *name == status.to_string() || name.starts_with("NoSuch");
                 of_status
-                    && schema["status"]["const"] == *status
-                    && schema["type"]["enum"].as_array().unwrap().contains(&json!(urn(code)))
+                    && schema["status"]["const"] == status
+                    && schema["type"]["enum"].as_array().unwrap().contains(&json!(urn(kind)))
             });
-        assert!(given, "no answer is described that gives {code}");
+        assert!(given, "no answer is described that gives {}", kind.code());
     }
 }
 
@@ -91,7 +92,7 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
         let id = operation["operationId"].as_str().unwrap();
         assert!(shown.contains(id) != WITHOUT_EXAMPLE.contains(&id), "{named} has no example, or needs none");
     }
-    for (code, _, _) in KINDS {
+    for code in ProblemKind::ALL.map(ProblemKind::code) {
         let given = examples.iter().any(|e| e.answer["type"] == format!("urn:plaudit:problem:{code}"));
         assert!(given, "no example shows {code}");
     }
@@ -192,11 +193,11 @@ fn same(left: &str, right: &str, otherwise: &str) {
 /// Sends a request for every example, and collects the answers.
 async fn tour() -> Vec<Value> {
     let mut answers = Vec::new();
-    let mut seams = frozen();
-    seams.limits.silence = Duration::from_millis(200);
+    let mut overrides = frozen();
+    overrides.limits.silence = Duration::from_millis(200);
     let variables =
         [("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false"), ("PLAUDIT_GITLAB_SECRET", "")];
-    let inside = Inside::alone_with(&variables, seams).await;
+    let inside = Inside::alone_with(&variables, overrides).await;
     let mut guide = Guide { inside, answers: &mut answers, client: client() };
     guide.contributions().await;
     guide.lists().await;
@@ -309,7 +310,7 @@ impl Guide<'_> {
             asked,
         )
         .await;
-        self.post("recognised", "The third: a recognition follows.", talk(3, "Counting, honestly")).await;
+        self.post("recognized", "The third: a recognition follows.", talk(3, "Counting, honestly")).await;
         self.post("conflict", "The same id with another body.", talk(1, "Another title")).await;
         let wrong = json!({"contributor": "a/b", "kind": "Talk", "tilte": "A slip of the pen"});
         self.post("invalid_fields", "Every wrong field is named.", wrong).await;

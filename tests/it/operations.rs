@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use futures::future::join_all;
-use plaudit::http::Seams;
+use plaudit::http::Overrides;
 use serde_json::{Value, json};
 
 use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_request, run, talk};
@@ -11,7 +11,7 @@ use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_req
 #[tokio::test]
 async fn it_is_alive_and_ready_and_many_checks_ping_the_store_once() {
     let store = FakeStore::new(Mode::Good);
-    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
+    let inside = Inside::start(&config(&[]), store.clone(), Overrides::default()).await;
     let ready = join_all((0..50).map(|_| inside.get("/readyz"))).await;
     for answer in ready {
         assert_eq!(answer.expect(200).json(), json!({"status": "ok"}));
@@ -21,7 +21,7 @@ async fn it_is_alive_and_ready_and_many_checks_ping_the_store_once() {
     inside.stop().await;
 
     let store = FakeStore::new(Mode::down());
-    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
+    let inside = Inside::start(&config(&[]), store.clone(), Overrides::default()).await;
     for _ in 0..10 {
         let problem = inside.get("/readyz").await.problem(503, "unavailable");
         assert!(!problem.to_string().contains("secret of the inside"));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use plaudit::domain::{Contribution, Destination, Milestones, Recognition};
-use plaudit::http::Seams;
+use plaudit::http::Overrides;
 use plaudit::outbox::Outbox;
 use plaudit::publish::{PublishError, Publisher};
 use plaudit::record::Recorder;
@@ -187,7 +187,7 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     let place = Arc::new(Place::default());
     place.down.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-    let inside = Inside::publishing(&config(&[]), store, publishers, Seams::default()).await;
+    let inside = Inside::publishing(&config(&[]), store, publishers, Overrides::default()).await;
     for who in ["mona", "lisa"] {
         for id in ["a", "b", "c"] {
             let mut post = talk(who, id);
@@ -219,7 +219,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
     let place = Arc::new(Place::default());
     place.panics.store(true, Ordering::SeqCst);
     let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
-    let inside = Inside::publishing(&config(&[]), store, publishers, Seams::default()).await;
+    let inside = Inside::publishing(&config(&[]), store, publishers, Overrides::default()).await;
     for id in ["a", "b", "c"] {
         inside.post(&talk("mona", id)).await.expect(201);
     }
@@ -252,7 +252,7 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
         let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
         // The end of a service closes its store.
         let store = Arc::new(Sqlite::open(&folder.path().join("plaudit.db")).unwrap());
-        async { Inside::publishing(&config(&[]), store, publishers, Seams::default()).await }
+        async { Inside::publishing(&config(&[]), store, publishers, Overrides::default()).await }
     };
     let inside = start().await;
     for id in ["a", "b", "c"] {
@@ -271,7 +271,7 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
 #[tokio::test]
 async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_no_request() {
     let store = FakeStore::new(Mode::RecordsOnly);
-    let inside = Inside::start(&config(&[]), store.clone(), Seams::default()).await;
+    let inside = Inside::start(&config(&[]), store.clone(), Overrides::default()).await;
     // Wait for the outbox's own look at the start.
     store.looked.acquire().await.unwrap().forget();
     for id in ["a", "b", "c"] {

@@ -26,7 +26,7 @@ async fn contributors_come_most_contributions_first_or_by_id_page_by_page() {
     assert!(one["first_at"].take().is_string() && one["last_at"].take().is_string());
     let expected = json!({
         "id": "github:ed", "host": "github", "login": "ed", "url": "https://github.com/ed", "user_id": null, "tally": 1,
-        "recognised": 0, "first_at": null, "last_at": null,
+        "recognized": 0, "first_at": null, "last_at": null,
     });
     assert_eq!(one, expected);
     plaudit.stop().await;

@@ -3,9 +3,12 @@
 use clap::CommandFactory;
 use plaudit::domain::GiveUp;
 use plaudit::hosts::Reason;
+use plaudit::http::verdict::Verdict;
 use plaudit::settings::Flags;
+use plaudit::store::State;
 
 const README: &str = include_str!("../../README.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 #[test]
 fn the_readme_explains_every_reason_code_in_the_words_of_the_program() {
@@ -22,6 +25,22 @@ fn the_page_on_comments_explains_every_reason_to_give_up_in_the_words_of_the_pro
         let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
         assert!(COMMENTS.contains(&row), "docs/comments.md lacks the row {row}");
         assert_eq!(GiveUp::from_code(reason.code()), Some(reason));
+    }
+}
+
+#[test]
+fn the_readme_explains_every_verdict_in_the_words_of_the_program() {
+    for verdict in Verdict::ALL {
+        let row = format!("| `{}` | {} |", verdict.code(), verdict.meaning());
+        assert!(README.contains(&row), "README.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_operators_page_explains_every_state_of_a_recognition_in_the_words_of_the_program() {
+    for state in State::ALL {
+        let words = format!("`{}`: {}", state.code(), state.meaning());
+        assert!(OPERATIONS.contains(&words), "docs/operations.md lacks {words}");
     }
 }
 

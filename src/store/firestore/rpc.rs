@@ -37,7 +37,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { call: Duration::from_millis(2_500), total: Duration::from_secs(6) }
+        Self { call: Duration::from_millis(2_500), total: crate::store::SLOWEST_WRITE }
     }
 }
 

@@ -17,6 +17,7 @@ const BUSY: Duration = Duration::from_secs(5);
 /// How long the last checkpoint waits for readers, of this process or another. Less than what the end of
 /// the process may take.
 const LAST_CHECKPOINT: Duration = Duration::from_millis(500);
+const _: () = assert!(BUSY.as_millis() < crate::store::SLOWEST_WRITE.as_millis());
 /// How many jobs may wait for the writer.
 const QUEUE: usize = 1_024;
 /// How many idle readers are kept open.

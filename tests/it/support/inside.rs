@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plaudit::config::Config;
 use plaudit::hosts::{Host, KNOWN};
-use plaudit::http::{App, Seams};
+use plaudit::http::{App, Overrides};
 use plaudit::publish::Publisher;
 use plaudit::publish::local::Local;
 use plaudit::runtime::Clock;
@@ -34,8 +34,8 @@ impl std::ops::Deref for Inside {
 }
 
 impl Inside {
-    pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, seams: Seams) -> Self {
-        Self::publishing(config, store, vec![Arc::new(Local)], seams).await
+    pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, overrides: Overrides) -> Self {
+        Self::publishing(config, store, vec![Arc::new(Local)], overrides).await
     }
 
     /// Starts one over an empty store of its own, with a [`frozen`] clock.
@@ -44,9 +44,9 @@ impl Inside {
     }
 
     /// Starts one over an empty store of its own.
-    pub(crate) async fn alone_with(variables: &[(&str, &str)], seams: Seams) -> Self {
+    pub(crate) async fn alone_with(variables: &[(&str, &str)], overrides: Overrides) -> Self {
         let (folder, store) = ledger();
-        let inside = Self::start(&config(variables), store, seams).await;
+        let inside = Self::start(&config(variables), store, overrides).await;
         Self { folder: Some(folder), ..inside }
     }
 
@@ -54,11 +54,11 @@ impl Inside {
         config: &Config,
         store: Arc<dyn Store>,
         publishers: Vec<Arc<dyn Publisher>>,
-        seams: Seams,
+        overrides: Overrides,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
-        let app = App::start(config.service.clone(), store, publishers, seams).unwrap();
+        let app = App::start(config.service.clone(), store, publishers, overrides).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let serving = tokio::spawn(app.serve(listener, async move { stopped.cancelled().await }));
@@ -78,8 +78,8 @@ impl Inside {
 }
 
 /// A clock that always says [`now`].
-pub(crate) fn frozen() -> Seams {
-    Seams { clock: Clock::from_fn(now), ..Seams::default() }
+pub(crate) fn frozen() -> Overrides {
+    Overrides { clock: Clock::from_fn(now), ..Overrides::default() }
 }
 
 /// A configuration of these variables, with the secrets of the tests; an empty value unsets a variable.

@@ -60,6 +60,8 @@ pub(crate) struct FakeStore {
     /// The sizes of all batches, in their order.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) pings: AtomicUsize,
+    /// How often it was closed.
+    pub(crate) closed: AtomicUsize,
     _folder: TempDir,
 }
 
@@ -75,6 +77,7 @@ impl FakeStore {
             impossible: "the impossible",
             batches: Mutex::default(),
             pings: AtomicUsize::default(),
+            closed: AtomicUsize::default(),
             _folder: folder,
         })
     }
@@ -225,5 +228,10 @@ impl Store for FakeStore {
         self.pings.fetch_add(1, Ordering::SeqCst);
         self.usable()?;
         self.inner.ping().await
+    }
+
+    async fn close(&self) {
+        // Only counted: the test looks into the ledger afterwards.
+        self.closed.fetch_add(1, Ordering::SeqCst);
     }
 }

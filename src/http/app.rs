@@ -1,0 +1,99 @@
+//! What the handlers share: [`App`], and the parts of it that a test may replace.
+
+use std::sync::Arc;
+
+use super::access::Access;
+use super::body::{Budget, Limits};
+use super::oidc;
+use super::ready::Ready;
+use super::sections::Sections;
+use crate::feed::Feed;
+use crate::hosts;
+use crate::outbox::Outbox;
+use crate::publish::Publisher;
+use crate::record::Recorder;
+use crate::runtime::{Clock, Tasks};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Everything a request may need.
+pub struct App {
+    pub(super) access: Access,
+    pub(super) hosts: Vec<hosts::Opened>,
+    pub(super) rules: hosts::Rules,
+    pub(super) limits: Limits,
+    pub(super) budget: Budget,
+    pub(super) recorder: Recorder,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) feed: Feed,
+    pub(super) ready: Ready,
+    pub(super) oidc: Option<oidc::Verifier>,
+    pub(super) metrics: Metrics,
+    pub(super) clock: Clock,
+    pub(super) tasks: Tasks,
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("store", &self.store.name()).finish_non_exhaustive()
+    }
+}
+
+/// What a test may replace.
+#[derive(Clone, Debug)]
+pub struct Overrides {
+    /// What bodies may cost.
+    pub limits: Limits,
+    /// Where Google's public keys are found.
+    pub google_keys: String,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Default for Overrides {
+    fn default() -> Self {
+        Self { limits: Limits::default(), google_keys: oidc::GOOGLE_KEYS.into(), clock: Clock::system() }
+    }
+}
+
+impl App {
+    /// Starts the background tasks: commit lanes, outbox, feed. Nothing listens yet.
+    pub fn start(
+        sections: Sections,
+        store: Arc<dyn Store>,
+        publishers: Vec<Arc<dyn Publisher>>,
+        overrides: Overrides,
+    ) -> anyhow::Result<Arc<Self>> {
+        let Overrides { limits, google_keys, clock } = overrides;
+        let Sections { hosts, access, milestones, rules, drain } = sections;
+        let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
+        let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
+        let outbox = Arc::new(Outbox::new(
+            Arc::clone(&store),
+            publishers,
+            milestones.clone(),
+            clock.clone(),
+            metrics.clone(),
+        ));
+        tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
+        let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
+        let oidc = drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
+        Ok(Arc::new(Self {
+            access,
+            hosts,
+            rules,
+            budget: Budget::new(limits.budget),
+            limits,
+            recorder,
+            feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),
+            ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox)),
+            oidc: oidc.transpose()?,
+            outbox,
+            store,
+            metrics,
+            clock,
+            tasks,
+        }))
+    }
+}

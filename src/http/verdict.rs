@@ -1,0 +1,55 @@
+//! What became of a request that brings contributions.
+
+use crate::record::Outcome;
+use crate::store::Novelty;
+
+/// What became of a request that brings contributions, as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// At least one contribution was counted.
+    Recorded,
+    /// All were counted before.
+    Duplicate,
+    /// It brings nothing that counts; a reason says why.
+    Ignored,
+    /// It takes contributions back.
+    Retracted,
+    /// It was answered with a problem.
+    Rejected,
+}
+
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 5] =
+        [Self::Recorded, Self::Duplicate, Self::Ignored, Self::Retracted, Self::Rejected];
+
+    /// The word in answers, logs and metrics.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Retracted => "retracted",
+            Self::Rejected => "rejected",
+        }
+    }
+
+    /// What it means, as the documents say it.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Recorded => "at least one contribution was counted now",
+            Self::Duplicate => "everything in it was counted before",
+            Self::Ignored => "nothing in it counts; `reason` says why",
+            Self::Retracted => "it takes contributions back",
+            Self::Rejected => "it was answered with a problem, whose code is the reason",
+        }
+    }
+
+    /// The verdict on a request with these outcomes.
+    pub(super) fn of(outcomes: &[Outcome]) -> Self {
+        let new = outcomes.iter().any(|outcome| outcome.novelty == Novelty::New);
+        if new { Self::Recorded } else { Self::Duplicate }
+    }
+}
