@@ -26,12 +26,12 @@ use std::time::{Duration, Instant};
 use plaudit::config::Config;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
+    Review, Standing,
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Store,
-    StoreError,
+    Backlog, Contributor, Counted, Due, Novelty, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
+    Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -325,10 +325,13 @@ impl Store for Null {
     async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })
     }
+    async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
+        Ok(Vec::new())
+    }
     async fn contributions_of(
         &self,
         _: &ContributorId,
-        _: bool,
+        _: Shown,
         _: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })

@@ -109,7 +109,7 @@ pub struct Contribution {
     /// The host's numeric id of the contributor's account, where the payload has it.
     pub user_id: Option<u64>,
     /// The contributor's page on a self-managed host, from the payload's own URLs; `None` where the host's
-    /// name alone tells it.
+    /// name alone tells it. Stores keep it with the contributor.
     pub account_url: Option<String>,
     /// The labels of the pull request or issue, where the payload has them.
     pub labels: Option<Labels>,
@@ -120,13 +120,10 @@ pub struct Contribution {
 }
 
 impl Contribution {
-    /// The piece of work that this is part of. Of one pull request there is a part for each login.
+    /// The piece of work that this is part of.
     #[must_use]
     pub fn work(&self) -> WorkId {
-        let id = self.id.as_str();
-        let parted = self.kind == Kind::PULL_REQUEST && self.content.is_none();
-        let whole = parted.then(|| id.rsplit_once(':')).flatten().map_or(id, |(work, _)| work);
-        WorkId::new(whole)
+        WorkId::of(&self.id, &self.kind, self.content.is_none())
     }
 
     /// A host's title, cut to what is kept.

@@ -12,7 +12,7 @@ pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost, 
 pub use give_up::GiveUp;
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
-pub use review::{Labels, Review, Ruling, WorkId};
+pub use review::{Labels, Part, Review, Ruling, Work, WorkId};
 
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.
 pub type Moment = chrono::DateTime<chrono::Utc>;

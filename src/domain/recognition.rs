@@ -50,6 +50,8 @@ pub struct Recognition {
     pub recognized_at: Moment,
     /// The contribution that reached the milestone, where it is known.
     pub contribution: Option<Contribution>,
+    /// The contributor's page on a self-managed host, where a payload had it.
+    pub account_url: Option<String>,
 }
 
 /// Where a recognition is to go. Each has its own place in the outbox.
@@ -119,6 +121,7 @@ pub fn owed(
         let place = milestone.checked_sub(before + 1)?;
         just_counted.get(usize::try_from(place).ok()?).cloned()
     };
+    let account_url = just_counted.iter().rev().find_map(|contribution| contribution.account_url.clone());
     let recognise = |milestone| {
         let contribution = reached_by(milestone);
         Recognition {
@@ -127,6 +130,7 @@ pub fn owed(
             milestone,
             tally: if contribution.is_some() { milestone } else { standing.tally },
             recognized_at: now,
+            account_url: account_url.clone(),
             contribution,
         }
     };

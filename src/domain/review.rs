@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{ContributionId, Moment};
+use super::{Contribution, ContributionId, ContributorId, Kind, Moment};
 
 /// The piece of work that a contribution is part of: `{host}:{repository id}:pull_request:{number}`,
 /// `{host}:{repository id}:issue:{number}`; for everything else the contribution's own id.
@@ -8,7 +8,18 @@ use super::{ContributionId, Moment};
 pub struct WorkId(String);
 
 impl WorkId {
-    pub(super) fn new(text: impl Into<String>) -> Self {
+    /// The work of a contribution. Of a host's pull request there is one part for each login, which is what
+    /// comes after the last `:`. `by_host` is false for what a client posted, whose ids may have any form.
+    #[must_use]
+    pub fn of(id: &ContributionId, kind: &Kind, by_host: bool) -> Self {
+        let parted = by_host && *kind == Kind::PULL_REQUEST;
+        let work = parted.then(|| id.as_str().rsplit_once(':')).flatten();
+        Self(work.map_or(id.as_str(), |(work, _)| work).to_owned())
+    }
+
+    /// An id as a store kept it.
+    #[must_use]
+    pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
@@ -16,6 +27,12 @@ impl WorkId {
     #[must_use]
     pub fn alone(id: &ContributionId) -> Self {
         Self(id.as_str().to_owned())
+    }
+
+    /// Whether this is the whole of `id`.
+    #[must_use]
+    pub fn is(&self, id: &ContributionId) -> bool {
+        self.0 == id.as_str()
     }
 
     #[must_use]
@@ -30,12 +47,14 @@ impl fmt::Display for WorkId {
     }
 }
 
-/// The labels of a pull request or issue at one time: whether one of them is in `PLAUDIT_REJECT_LABELS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The labels of a pull request or issue at one time. Of two, the greater one is the newer; at equal times,
+/// the one that rejects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Labels {
-    pub rejected: bool,
     /// The payload's own time (`updated_at`): the newest labels decide, whatever the order of arrival.
     pub at: Moment,
+    /// Whether one of them is in `PLAUDIT_REJECT_LABELS`.
+    pub rejected: bool,
 }
 
 /// What a delivery or client says about contributions that may or may not be recorded yet.
@@ -54,4 +73,111 @@ pub enum Ruling {
     Deleted,
     /// Taken back while a label rejects it; a part that landed after that label counts all the same.
     Labels(Labels),
+}
+
+/// What the ledger knows of a work that decides which of its parts count.
+///
+/// A part counts if neither it nor its work is deleted, and the newest labels do not reject it or it landed
+/// after them. All of it is a maximum of what was ever said, so that any order and any repetition of the same
+/// recordings and reviews ends in the same state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    pub deleted: bool,
+    /// The newest labels of all reviews and recordings, as far as a store keeps them apart from the parts.
+    pub labels: Option<Labels>,
+    pub parts: Vec<Part>,
+}
+
+/// One contribution to a work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub id: ContributionId,
+    /// `None` while it is not recorded: a review came first.
+    pub contributor: Option<ContributorId>,
+    pub deleted: bool,
+    /// The newest labels that it was recorded with.
+    pub labels: Option<Labels>,
+    /// The last time at which it landed.
+    pub landed_at: Option<Moment>,
+    /// Whether it is in the contributor's tally now.
+    pub counted: bool,
+}
+
+impl Part {
+    /// One that nothing is known of yet.
+    #[must_use]
+    pub fn unknown(id: ContributionId) -> Self {
+        Self { id, contributor: None, deleted: false, labels: None, landed_at: None, counted: false }
+    }
+}
+
+impl Work {
+    #[must_use]
+    pub fn part(&self, id: &ContributionId) -> Option<&Part> {
+        self.parts.iter().find(|part| part.id == *id)
+    }
+
+    fn part_mut(&mut self, id: &ContributionId) -> &mut Part {
+        let place = self.parts.iter().position(|part| part.id == *id).unwrap_or_else(|| {
+            self.parts.push(Part::unknown(id.clone()));
+            self.parts.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+        &mut self.parts[place]
+    }
+
+    /// Takes a recording, new or repeated. A repeat does not change the contributor.
+    pub fn record(&mut self, contribution: &Contribution) {
+        let part = self.part_mut(&contribution.id);
+        part.contributor.get_or_insert_with(|| contribution.contributor.clone());
+        part.labels = part.labels.max(contribution.labels);
+        part.landed_at = part.landed_at.max(contribution.landed_at);
+    }
+
+    /// Notes that one part is deleted, recorded or not.
+    pub fn delete_part(&mut self, id: &ContributionId) {
+        self.part_mut(id).deleted = true;
+    }
+
+    /// Takes a review of this work, or of one part alone.
+    pub fn review(&mut self, review: &Review) {
+        if let Some(part) = &review.part {
+            self.part_mut(part);
+        }
+        match review.ruling {
+            Ruling::Labels(labels) => self.labels = self.labels.max(Some(labels)),
+            Ruling::Deleted => match self.parts.iter_mut().find(|part| review.work.is(&part.id)) {
+                Some(part) => part.deleted = true,
+                None => self.deleted = true,
+            },
+        }
+    }
+
+    /// Whether the part is taken back for good, alone or with its work.
+    #[must_use]
+    pub fn is_deleted(&self, id: &ContributionId) -> bool {
+        self.deleted || self.part(id).is_some_and(|part| part.deleted)
+    }
+
+    /// The newest labels of all that the work and its parts came with.
+    #[must_use]
+    pub fn newest_labels(&self) -> Option<Labels> {
+        self.parts.iter().map(|part| part.labels).chain([self.labels]).max().flatten()
+    }
+
+    /// Whether nothing takes `part` back.
+    #[must_use]
+    pub fn accepts(&self, part: &Part) -> bool {
+        let rejects = |labels: Labels| labels.rejected && part.landed_at.is_none_or(|at| at <= labels.at);
+        !self.deleted && !part.deleted && !self.newest_labels().is_some_and(rejects)
+    }
+
+    /// Brings `counted` of every part up to date.
+    pub fn judge(&mut self) {
+        let accepted: Vec<bool> = self.parts.iter().map(|part| self.accepts(part)).collect();
+        for (part, accepted) in self.parts.iter_mut().zip(accepted) {
+            part.deleted |= self.deleted;
+            part.counted = accepted && part.contributor.is_some();
+        }
+    }
 }

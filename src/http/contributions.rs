@@ -189,7 +189,7 @@ pub(super) async fn create(
 async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
     let (status, contribution) = match outcome.novelty {
         Novelty::New => (StatusCode::CREATED, outcome.contribution),
-        Novelty::Same => {
+        Novelty::Same | Novelty::Retracted => {
             // As it was stored: where the client left `occurred_at` out, it is that of the first post.
             let counted = app.store.contribution(&outcome.contribution.id).await?;
             (StatusCode::OK, counted.map_or(outcome.contribution, |counted| counted.contribution))

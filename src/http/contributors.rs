@@ -14,7 +14,7 @@ use super::contributions::CountedView;
 use super::list::{self, Id, ListOf, ListQuery, list_query};
 use super::problem::{Problem, ProblemKind};
 use crate::domain::{ContributorId, Moment};
-use crate::store::{Contributor, Order};
+use crate::store::{Contributor, Order, Shown};
 
 /// A contributor as readers see them.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -155,7 +155,8 @@ pub(super) async fn contributions(
     let query = list_query(query)?;
     let page = query.page()?;
     let who = find(&app, &id).await?.standing.contributor;
-    let paged = app.store.contributions_of(&who, app.access.token(&headers), &page).await?;
+    let shown = if app.access.token(&headers) { Shown::Counted } else { Shown::Public };
+    let paged = app.store.contributions_of(&who, shown, &page).await?;
     let segment = percent_encoding::utf8_percent_encode(who.as_str(), percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/v1/contributors/{segment}/contributions");
     Ok(list::list(paged, &path, &query, |counted| CountedView::of(&counted)))

@@ -18,7 +18,7 @@ pub use at::At;
 
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
-    RecognitionId, Standing,
+    RecognitionId, Review, Standing,
 };
 
 /// The longest that a store tries to write before it fails as unavailable.
@@ -41,12 +41,23 @@ pub trait Store: Send + Sync + 'static {
     /// How many batches may be recorded side by side; contributions of one contributor never are.
     fn lanes(&self) -> usize;
 
-    /// Counts contributions: all of `batch`, or nothing of it. The answers stand in the batch's order.
+    /// Counts contributions: all of `batch`, or nothing of it where it is refused. The answers are in the
+    /// batch's order. A contribution that is known, or occurs earlier in the batch, is not counted again.
     ///
-    /// Of a contribution that is known already, or stands earlier in the batch, nothing is counted.
+    /// Labels that a recording brings decide for all parts of its work. Other parts whose counting this changes
+    /// are not answered: what their contributors are owed by it is found by [`owing`](Store::owing).
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError>;
 
-    /// Writes down recognitions, due at `destinations`, and raises each contributor's highest milestone.
+    /// Takes contributions back, or counts them again, as `review` says: in one atomic step that may be
+    /// repeated, and in any order with the recordings. A review whose contributions are not recorded yet is
+    /// kept for them. Answers every recorded contribution that the review concerns.
+    ///
+    /// Tallies change by what begins or ends to count; no milestone recognised is taken back. A review of a
+    /// work must name the part of its author, if it has one: on Firestore, only there is a mark met by a
+    /// recording that has not landed.
+    async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError>;
+
+    /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
     /// Those of one contributor stand in ascending order. Answers for each whether it is new; one that
     /// was made before is left as it is.
     async fn recognise(
@@ -92,11 +103,11 @@ pub trait Store: Send + Sync + 'static {
     /// Contributors, in `order`.
     async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError>;
 
-    /// A contributor's contributions, newest first; with private ones only if asked for.
+    /// A contributor's contributions, newest first.
     async fn contributions_of(
         &self,
         contributor: &ContributorId,
-        with_private: bool,
+        shown: Shown,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError>;
 
@@ -150,9 +161,18 @@ pub enum Novelty {
     Same,
     /// Known already, with another content.
     Different,
+    /// Stored and not counted, because it is taken back. A repeat of what a client or a host deleted is
+    /// [`Same`](Novelty::Same).
+    Retracted,
 }
 
 impl Novelty {
+    /// What a contribution is that was not recorded before.
+    #[must_use]
+    pub fn of_new(counted: bool) -> Self {
+        if counted { Self::New } else { Self::Retracted }
+    }
+
     /// What a repeat is, by what was posted then and now.
     #[must_use]
     pub fn of_repeat(
@@ -170,6 +190,34 @@ pub struct Counted {
     pub contribution: Contribution,
     /// When.
     pub recorded_at: Moment,
+    /// Whether it is taken back and no longer in the tally.
+    pub retracted: bool,
+}
+
+/// What became of one recorded contribution that a review concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reviewed {
+    pub id: ContributionId,
+    pub contributor: ContributorId,
+    /// The contributor's tally after the review.
+    pub tally: u64,
+    /// The highest milestone recognised for the contributor.
+    pub recognized: u64,
+    /// Whether it counts now.
+    pub counts: bool,
+    /// Whether it did not before, or the reverse.
+    pub changed: bool,
+}
+
+/// Which contributions a list has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Those that count, without private ones.
+    Public,
+    /// Those that count.
+    Counted,
+    /// All of them, those that are taken back too.
+    All,
 }
 
 /// A contributor as the ledger knows them.
@@ -179,6 +227,8 @@ pub struct Contributor {
     pub standing: Standing,
     /// The host's numeric id of the account, where a payload had it.
     pub user_id: Option<u64>,
+    /// The account's page on a self-managed host, where a payload had it.
+    pub account_url: Option<String>,
     /// When their first contribution was counted.
     pub first_at: Moment,
     /// When their last contribution was counted.

@@ -115,6 +115,7 @@ fn reached_by(contribution: impl Into<Option<Contribution>>) -> Recognition {
         milestone: 3,
         tally: 3,
         recognized_at: Moment::UNIX_EPOCH,
+        account_url: None,
         contribution: contribution.into(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
-use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp};
+use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::{Settled, Store};
@@ -154,12 +154,21 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
         url: Some("https://github.com/o/r/pull/7".into()),
         repository: Some("o/r".into()),
         user_id: Some(7),
+        account_url: Some("https://github.example.org/octocat".into()),
         content: Some(Fingerprint([1; 16])),
         ..done("c", "github:octocat")
     };
     store.record(std::slice::from_ref(&whole), at(0)).await.unwrap();
+    let labels = Some(Labels { at: at(1), rejected: true });
+    let part = Contribution {
+        labels,
+        landed_at: Some(at(0)),
+        ..done("github:1:pull_request:7:mona", "github:mona")
+    };
+    store.record(std::slice::from_ref(&part), at(0)).await.unwrap();
     let mut made = recognition("github:octocat", 1, at(1));
     made.contribution = Some(whole);
+    made.account_url = Some("https://github.example.org/octocat".into());
     store.recognise(std::slice::from_ref(&made), &Destination::ALL).await.unwrap();
     let waiting = recognition("github:octocat", 2, at(1));
     store.recognise(&[waiting], &Destination::ALL).await.unwrap();
@@ -174,7 +183,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     options.firebase_api_url = Some(format!("http://{host}"));
     let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
     let mut fields = BTreeSet::new();
-    for collection in ["contributions", "contributors", "recognitions"] {
+    for collection in ["contributions", "contributors", "recognitions", "reviews"] {
         for document in db.fluent().select().from(collection).query().await.unwrap() {
             fields.extend(document.fields.into_keys().map(|field| (collection, field)));
         }

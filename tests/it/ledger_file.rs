@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Moment, RecognitionId};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Contributor, Counted, Order, Page, Progress, State, Store};
+use plaudit::store::{Contributor, Counted, Order, Page, Progress, Shown, State, Store};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ async fn contributors(store: &dyn Store) -> Vec<Contributor> {
 async fn contributions(store: &dyn Store) -> Vec<Counted> {
     let mut all = Vec::new();
     for one in contributors(store).await {
-        let of = store.contributions_of(&one.standing.contributor, true, &EVERYTHING).await.unwrap();
+        let of = store.contributions_of(&one.standing.contributor, Shown::All, &EVERYTHING).await.unwrap();
         assert_eq!(of.items.len() as u64, one.standing.tally, "{one:?}");
         all.extend(of.items);
     }

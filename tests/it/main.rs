@@ -47,6 +47,7 @@ mod pubsub;
 mod reading_api;
 mod readings;
 mod readme;
+mod reviews;
 mod signals;
 mod signatures;
 mod store;

@@ -28,6 +28,7 @@ pub fn recognition(contributor: &str, contribution: Option<Contribution>) -> Rec
         milestone: 3,
         tally: if contribution.is_some() { 3 } else { 4 },
         recognized_at: moment("2026-11-24T10:00:00.25Z"),
+        account_url: None,
         contribution,
     }
 }

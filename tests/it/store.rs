@@ -11,7 +11,7 @@ use plaudit::domain::{
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
-    Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, State, Store, StoreError,
+    Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State, Store, StoreError,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -25,14 +25,14 @@ pub struct Opened {
     pub keep: Box<dyn Any + Send>,
 }
 
-async fn firestore() -> Option<Opened> {
+pub async fn firestore() -> Option<Opened> {
     let host = emulators::firestore()?;
     let project = emulators::fresh_project();
     let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await;
     Some(Opened { store: Arc::new(store.unwrap()), keep: Box::new(()) })
 }
 
-async fn sqlite() -> Option<Opened> {
+pub async fn sqlite() -> Option<Opened> {
     let directory = tempfile::tempdir().unwrap();
     let store = plaudit::store::sqlite::Sqlite::open(&directory.path().join("plaudit.db"));
     Some(Opened { store: Arc::new(store.unwrap()), keep: Box::new(directory) })
@@ -85,6 +85,7 @@ pub fn recognition(by: &str, milestone: u64, made: Moment) -> Recognition {
         tally: milestone,
         recognized_at: made,
         contribution: None,
+        account_url: None,
     }
 }
 
@@ -512,7 +513,16 @@ async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store:
     expected.reverse();
     for limit in [1, 2, 5, 100] {
         let list = async |with_private| {
-            let read = async |page| store.contributions_of(&who("ann"), with_private, &page).await.unwrap();
+            let read = async |page| {
+                store
+                    .contributions_of(
+                        &who("ann"),
+                        if with_private { Shown::Counted } else { Shown::Public },
+                        &page,
+                    )
+                    .await
+                    .unwrap()
+            };
             read_all(limit, read).await
         };
         let all = list(true).await;
@@ -523,7 +533,7 @@ async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store:
         let open: Vec<_> = list(false).await.iter().map(|one| one.contribution.id.to_string()).collect();
         assert_eq!(open, expected.iter().map(|(_, [open, _])| open.clone()).collect::<Vec<_>>());
     }
-    let nobody = store.contributions_of(&who("nobody"), true, &page(10, None)).await.unwrap();
+    let nobody = store.contributions_of(&who("nobody"), Shown::All, &page(10, None)).await.unwrap();
     assert_eq!((nobody.items, nobody.next), (Vec::new(), None));
 }
 
@@ -542,7 +552,7 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
     let by_id = store.contributors(Order::Id, &page(1, None)).await.unwrap().next.unwrap();
     let newest = store.recognitions(&page(1, None)).await.unwrap().next.unwrap();
     let who = who("github:person-00");
-    let of_one = store.contributions_of(&who, true, &page(1, None)).await.unwrap().next.unwrap();
+    let of_one = store.contributions_of(&who, Shown::All, &page(1, None)).await.unwrap().next.unwrap();
     let refused =
         |result: Result<(), StoreError>| assert!(matches!(result, Err(StoreError::BadCursor)), "{result:?}");
     let garbage = ["", "x", "%%%", "e30", "bnVsbA", "W10", "\u{1F980}", "AAAA"].map(str::to_owned);
@@ -557,7 +567,7 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
             } else if good == &newest {
                 refused(store.recognitions(&page).await.map(drop));
             } else {
-                refused(store.contributions_of(&who, true, &page).await.map(drop));
+                refused(store.contributions_of(&who, Shown::All, &page).await.map(drop));
             }
         }
     };

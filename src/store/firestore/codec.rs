@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Moment, Recognition,
-    RecognitionId, Standing,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Labels, Moment,
+    Part, Recognition, RecognitionId, Standing, Work, WorkId,
 };
 use crate::store::{Contributor, Counted, Progress, State, StoreError};
 
@@ -93,6 +93,13 @@ pub(super) fn moment_of(micros: i64) -> Result<Moment, StoreError> {
         .ok_or_else(|| StoreError::Broken("a document has a time out of range".into()))
 }
 
+/// A difference as Firestore keeps it.
+pub(super) fn difference(number: i64) -> FirestoreValue {
+    FirestoreValue::from(firestore::gcloud_sdk::google::firestore::v1::Value {
+        value_type: Some(ValueType::IntegerValue(number)),
+    })
+}
+
 /// A whole number as Firestore keeps it. Tallies and milestones never reach the sign.
 pub(super) fn integer(number: u64) -> FirestoreValue {
     FirestoreValue::from(firestore::gcloud_sdk::google::firestore::v1::Value {
@@ -126,6 +133,7 @@ pub(super) fn read<T: DeserializeOwned>(document: &FirestoreDocument) -> Result<
 pub(super) struct ContributorFields {
     id: String,
     user_id: Option<i64>,
+    account_url: Option<String>,
     tally: i64,
     recognized: i64,
     first_at: i64,
@@ -146,6 +154,7 @@ impl ContributorFields {
         Ok(Contributor {
             standing: self.standing()?,
             user_id: self.user_id.map(i64::cast_unsigned),
+            account_url: self.account_url.clone(),
             first_at: moment_of(self.first_at)?,
             last_at: moment_of(self.last_at)?,
         })
@@ -161,15 +170,20 @@ pub(super) struct ContributorNames<'a> {
     login: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_url: Option<&'a str>,
 }
 
 impl<'a> ContributorNames<'a> {
-    pub(super) fn of(contributor: &'a ContributorId, user_id: Option<u64>) -> Self {
+    /// The newest of what these contributions, oldest first, say of their contributor.
+    pub(super) fn of(contributor: &'a ContributorId, contributions: &[&'a Contribution]) -> Self {
+        let newest = || contributions.iter().rev();
         Self {
             id: contributor.as_str(),
             host: contributor.host(),
             login: contributor.login(),
-            user_id: user_id.map(u64::cast_signed),
+            user_id: newest().find_map(|one| one.user_id).map(u64::cast_signed),
+            account_url: newest().find_map(|one| one.account_url.as_deref()),
         }
     }
 
@@ -181,6 +195,9 @@ impl<'a> ContributorNames<'a> {
         }
         if self.user_id.is_some() {
             mask.push("user_id".to_owned());
+        }
+        if self.account_url.is_some() {
+            mask.push("account_url".to_owned());
         }
         mask
     }
@@ -210,13 +227,160 @@ pub(super) struct ContributionFields {
     /// Which call wrote this: tells an answer that was lost from a contribution that was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
+    /// The work, where this is one of its parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    work: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels_at: Option<FirestoreTimestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels_rejected: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    landed_at: Option<FirestoreTimestamp>,
+    /// Whether it is not in the tally; absent inside a recognition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retracted: Option<bool>,
+    #[serde(default)]
+    deleted: bool,
+}
+
+/// How a contribution is stored.
+pub(super) struct Stored<'a> {
+    pub(super) at: Moment,
+    pub(super) commit: &'a str,
+    pub(super) counted: bool,
+    pub(super) deleted: bool,
+}
+
+/// What decides about a part of a work, in a document of `contributions`: a recorded contribution or, without
+/// a contributor, the mark of a review that came first.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PartFields {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contributor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commit: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    work: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels_at: Option<FirestoreTimestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels_rejected: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    landed_at: Option<FirestoreTimestamp>,
+    #[serde(default)]
+    retracted: bool,
+    #[serde(default)]
+    deleted: bool,
+}
+
+impl PartFields {
+    /// What may change of a part that is recorded.
+    pub(super) const CHANGING: [&'static str; 5] =
+        ["labels_at", "labels_rejected", "landed_at", "retracted", "deleted"];
+
+    /// A part as a document: the whole of a mark, or what may change of a recorded contribution.
+    pub(super) fn of(part: &Part, work: &WorkId) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: part.id.as_str().to_owned(),
+            contributor: None,
+            content: None,
+            commit: None,
+            work: work_field(work, &part.id),
+            labels_at: part.labels.map(|labels| timestamp(labels.at)).transpose()?,
+            labels_rejected: part.labels.map(|labels| labels.rejected),
+            landed_at: part.landed_at.map(timestamp).transpose()?,
+            retracted: !part.counted,
+            deleted: part.deleted,
+        })
+    }
+
+    pub(super) fn is_recorded(&self) -> bool {
+        self.contributor.is_some()
+    }
+
+    pub(super) fn is_of(&self, commit: &str) -> bool {
+        self.commit.as_deref() == Some(commit)
+    }
+
+    pub(super) fn content(&self) -> Result<Option<Fingerprint>, StoreError> {
+        self.content.as_ref().map(|digits| fingerprint(digits, &self.id)).transpose()
+    }
+
+    /// The work, where this is one of its parts.
+    pub(super) fn work(&self) -> Option<WorkId> {
+        self.work.as_deref().map(WorkId::from_text)
+    }
+
+    pub(super) fn part(&self) -> Result<Part, StoreError> {
+        Ok(Part {
+            id: ContributionId::from_text(self.id.as_str()),
+            contributor: self.contributor.as_deref().map(contributor).transpose()?,
+            deleted: self.deleted,
+            labels: labels(self.labels_at, self.labels_rejected)?,
+            landed_at: self.landed_at.map(moment).transpose()?,
+            counted: self.contributor.is_some() && !self.retracted,
+        })
+    }
+}
+
+fn labels(at: Option<FirestoreTimestamp>, rejected: Option<bool>) -> Result<Option<Labels>, StoreError> {
+    at.map(|at| Ok(Labels { at: moment(at)?, rejected: rejected.unwrap_or_default() })).transpose()
+}
+
+/// The work's id, unless the contribution is all of it.
+fn work_field(work: &WorkId, id: &ContributionId) -> Option<String> {
+    (!work.is(id)).then(|| work.as_str().to_owned())
+}
+
+fn fingerprint(digits: &str, id: &str) -> Result<Fingerprint, StoreError> {
+    let mut content = [0; 16];
+    hex::decode_to_slice(digits, &mut content).map_err(|_| broken("contribution", id))?;
+    Ok(Fingerprint(content))
+}
+
+/// A document of `reviews`: what decides about a work beside its parts.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MarkFields {
+    work: String,
+    deleted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels_at: Option<FirestoreTimestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels_rejected: Option<bool>,
+    /// Which call wrote this. Different with every write, or Firestore would keep the update time.
+    commit: String,
+}
+
+impl MarkFields {
+    pub(super) fn of(id: &WorkId, work: &Work, commit: &str) -> Result<Self, StoreError> {
+        Ok(Self {
+            work: id.as_str().to_owned(),
+            deleted: work.deleted,
+            labels_at: work.labels.map(|labels| timestamp(labels.at)).transpose()?,
+            labels_rejected: work.labels.map(|labels| labels.rejected),
+            commit: commit.to_owned(),
+        })
+    }
+
+    pub(super) fn is_of(&self, commit: &str) -> bool {
+        self.commit == commit
+    }
+
+    /// The work, without its parts.
+    pub(super) fn work(&self) -> Result<Work, StoreError> {
+        Ok(Work {
+            deleted: self.deleted,
+            labels: labels(self.labels_at, self.labels_rejected)?,
+            parts: Vec::new(),
+        })
+    }
 }
 
 impl ContributionFields {
-    pub(super) fn new(
-        contribution: &Contribution,
-        recorded: Option<(Moment, &str)>,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn new(contribution: &Contribution, stored: Option<&Stored<'_>>) -> Result<Self, StoreError> {
         Ok(Self {
             id: contribution.id.as_str().to_owned(),
             contributor: contribution.contributor.as_str().to_owned(),
@@ -228,32 +392,20 @@ impl ContributionFields {
             private: contribution.private,
             user_id: contribution.user_id.map(u64::cast_signed),
             content: contribution.content.map(|content| hex::encode(content.0)),
-            recorded_at: recorded.map(|(at, _)| timestamp(at)).transpose()?,
-            commit: recorded.map(|(_, commit)| commit.to_owned()),
+            recorded_at: stored.map(|stored| timestamp(stored.at)).transpose()?,
+            commit: stored.map(|stored| stored.commit.to_owned()),
+            work: stored.and_then(|_| work_field(&contribution.work(), &contribution.id)),
+            labels_at: contribution.labels.map(|labels| timestamp(labels.at)).transpose()?,
+            labels_rejected: contribution.labels.map(|labels| labels.rejected),
+            landed_at: contribution.landed_at.map(timestamp).transpose()?,
+            retracted: stored.map(|stored| !stored.counted),
+            deleted: stored.is_some_and(|stored| stored.deleted),
         })
-    }
-
-    pub(super) fn is_of(&self, commit: &str) -> bool {
-        self.commit.as_deref() == Some(commit)
-    }
-
-    pub(super) fn content(&self) -> Result<Option<Fingerprint>, StoreError> {
-        let read = |digits: &String| {
-            let mut content = [0; 16];
-            hex::decode_to_slice(digits, &mut content)
-                .map(|()| Fingerprint(content))
-                .map_err(|_| broken("contribution", &self.id))
-        };
-        self.content.as_ref().map(read).transpose()
-    }
-
-    pub(super) fn contributor(&self) -> Result<ContributorId, StoreError> {
-        contributor(&self.contributor)
     }
 
     pub(super) fn contribution(self) -> Result<Contribution, StoreError> {
         Ok(Contribution {
-            content: self.content()?,
+            content: self.content.as_ref().map(|digits| fingerprint(digits, &self.id)).transpose()?,
             contributor: contributor(&self.contributor)?,
             kind: Kind::parse(&self.kind).ok_or_else(|| broken("contribution", &self.id))?,
             occurred_at: moment(self.occurred_at)?,
@@ -263,15 +415,16 @@ impl ContributionFields {
             private: self.private,
             user_id: self.user_id.map(i64::cast_unsigned),
             account_url: None,
-            labels: None,
-            landed_at: None,
+            labels: labels(self.labels_at, self.labels_rejected)?,
+            landed_at: self.landed_at.map(moment).transpose()?,
             id: ContributionId::from_text(self.id),
         })
     }
 
     pub(super) fn counted(self) -> Result<Counted, StoreError> {
         let recorded_at = self.recorded_at.ok_or_else(|| broken("contribution", &self.id))?;
-        Ok(Counted { recorded_at: moment(recorded_at)?, contribution: self.contribution()? })
+        let retracted = self.retracted.unwrap_or_default();
+        Ok(Counted { recorded_at: moment(recorded_at)?, retracted, contribution: self.contribution()? })
     }
 }
 
@@ -283,6 +436,8 @@ pub(super) struct RecognitionFields {
     milestone: u64,
     tally: u64,
     recognized_at: FirestoreTimestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contribution: Option<ContributionFields>,
     /// The destinations that have not taken it.
@@ -356,6 +511,7 @@ impl RecognitionFields {
             milestone: recognition.milestone,
             tally: recognition.tally,
             recognized_at,
+            account_url: recognition.account_url.clone(),
             contribution: contribution
                 .map(|contribution| ContributionFields::new(contribution, None))
                 .transpose()?,
@@ -400,6 +556,7 @@ impl RecognitionFields {
             milestone: self.milestone,
             tally: self.tally,
             recognized_at: moment(self.recognized_at)?,
+            account_url: self.account_url,
             contribution: self.contribution.map(ContributionFields::contribution).transpose()?,
             id: RecognitionId::from_text(self.id),
         })

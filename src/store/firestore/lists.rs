@@ -9,7 +9,7 @@ use super::record::refused;
 use super::rpc::{Client, Retry};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
 use crate::store::cursor::{decode, encode};
-use crate::store::{Contributor, Counted, Order, Page, Paged, StoreError};
+use crate::store::{Contributor, Counted, Order, Page, Paged, Shown, StoreError};
 
 /// How far behind the newest recognition another may still appear, in microseconds: made by an instance
 /// whose clock is behind, or whose commit was slow. A call of the store ends well within it.
@@ -43,17 +43,18 @@ pub(super) async fn contributors(
 pub(super) async fn contributions_of(
     client: &Client,
     contributor: &ContributorId,
-    with_private: bool,
+    shown: Shown,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
     let list = List::Contributions;
     let mut values = vec![codec::value(contributor.as_str())];
-    let shape = if with_private {
-        &queries::CONTRIBUTIONS_OF
-    } else {
-        values.push(codec::value(false));
-        &queries::PUBLIC_CONTRIBUTIONS_OF
+    let shape = match shown {
+        Shown::All => &queries::CONTRIBUTIONS_OF,
+        Shown::Counted => &queries::COUNTED_CONTRIBUTIONS_OF,
+        Shown::Public => &queries::PUBLIC_CONTRIBUTIONS_OF,
     };
+    // Every filter beside the contributor leaves out what has the field set.
+    values.extend(shape.filters.iter().skip(1).map(|_| codec::value(false)));
     let after =
         Cursor::read(page, list)?.map(|cursor| cursor.time_and_name(client, CONTRIBUTIONS)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributionFields>(document)?.counted();

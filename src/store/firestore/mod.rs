@@ -1,7 +1,8 @@
 //! The ledger on Firestore: any number of instances, nothing to run.
 //!
-//! Three collections. `contributions/{id}` is what was counted; `contributors/{id}` the tally and the
-//! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`.
+//! Four collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
+//! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
+//! `reviews/{work}` what was said of works whose parts may be taken back, and their lock.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
 //! new tally.
 
@@ -10,11 +11,12 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
+    Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
+    Review, Standing,
 };
 
 mod codec;
@@ -24,6 +26,7 @@ mod outbox;
 pub mod queries;
 mod record;
 mod rpc;
+mod work;
 
 use codec::document_id;
 use queries::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS};
@@ -84,6 +87,10 @@ impl Store for Firestore {
         record::record(&self.client, batch, now).await
     }
 
+    async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
+        work::review(&self.client, review).await
+    }
+
     async fn recognise(
         &self,
         made: &[Recognition],
@@ -117,7 +124,12 @@ impl Store for Firestore {
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError> {
         let id = document_id(id.as_str());
         let found = self.client.get_one(CONTRIBUTIONS, id, &mut self.client.retry()).await?;
-        found.map(|document| codec::read::<codec::ContributionFields>(&document)?.counted()).transpose()
+        let Some(document) = found else { return Ok(None) };
+        // A review that came first left only a mark.
+        if !codec::read::<codec::PartFields>(&document)?.is_recorded() {
+            return Ok(None);
+        }
+        codec::read::<codec::ContributionFields>(&document)?.counted().map(Some)
     }
 
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
@@ -133,10 +145,10 @@ impl Store for Firestore {
     async fn contributions_of(
         &self,
         contributor: &ContributorId,
-        with_private: bool,
+        shown: Shown,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        lists::contributions_of(&self.client, contributor, with_private, page).await
+        lists::contributions_of(&self.client, contributor, shown, page).await
     }
 
     async fn recognition(

@@ -235,7 +235,8 @@ async fn set_next(
     Err(Fault::Changed.into())
 }
 
-fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition, StoreError> {
+/// The precondition that the document is still as it was read.
+pub(super) fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePrecondition, StoreError> {
     let time = document.update_time.ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
     timestamp_utils::from_timestamp(time).map(FirestoreWritePrecondition::UpdateTime).map_err(refused)
 }

@@ -15,6 +15,8 @@ use crate::domain::Destination;
 pub(super) const CONTRIBUTIONS: &str = "contributions";
 /// Who, and how many.
 pub(super) const CONTRIBUTORS: &str = "contributors";
+/// What decides about works beside their parts.
+pub(super) const REVIEWS: &str = "reviews";
 /// What was recognised, and the outbox.
 pub(super) const RECOGNITIONS: &str = "recognitions";
 /// The field path of a document's own name.
@@ -75,8 +77,12 @@ shapes! {
     OWED: CONTRIBUTORS ["recognized" Equal, "tally" AtLeast] by ["tally", Ascending];
     /// A contributor's contributions, newest first.
     CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal] by ["recorded_at", Descending; NAME, Descending];
-    /// Those that anyone may see.
-    PUBLIC_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "private" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// Those that count.
+    COUNTED_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "retracted" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// Those that count and are public.
+    PUBLIC_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "private" Equal, "retracted" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// The parts of a work, and the marks for parts that are not recorded yet.
+    PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
     /// Newest first.
     RECOGNITIONS_NEWEST: RECOGNITIONS [] by ["recognized_at", Descending; NAME, Descending];
     /// From a moment on, oldest first.

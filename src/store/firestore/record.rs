@@ -1,42 +1,68 @@
 //! Recording: one commit, no read, no transaction. Only when a commit fails because a document exists are
-//! the documents read to find the repeats.
+//! the documents read to find the repeats. What lands, or comes with a label that rejects it, goes the way of
+//! [`work`](super::work), which reads first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use firestore::{
     FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreInstant, FirestoreTransactionData,
     FirestoreTransactionOps, FirestoreTransactionResponse, FirestoreWritePrecondition, FirestoreWriteResult,
     timestamp_utils,
 };
+use futures::StreamExt;
+use futures::stream;
 
-use super::codec::{self, ContributionFields, ContributorFields, ContributorNames, document_id};
+use super::codec::{
+    self, ContributionFields, ContributorFields, ContributorNames, PartFields, Stored, document_id,
+};
 use super::queries::{CONTRIBUTIONS, CONTRIBUTORS};
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{Contribution, ContributorId, Fingerprint, Moment};
+use super::work;
+use crate::domain::{Contribution, ContributorId, Fingerprint, Moment, WorkId};
 use crate::store::{Novelty, Recorded, StoreError};
 
 /// How often one batch may meet repeats: each time they are taken out of it, so more than once only if other
 /// instances record the same contributions at the same moment.
 const ROUNDS: usize = 8;
 
-/// A tally, and the highest milestone recognised.
+/// How many works are decided side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// A contributor's tally, and the highest milestone recognised.
 #[derive(Clone, Copy, Default)]
-struct Mark {
-    tally: u64,
-    recognized: u64,
+pub(super) struct Tally {
+    pub(super) tally: u64,
+    pub(super) recognized: u64,
 }
 
 /// What is known of a contribution of the batch.
 enum Fate {
-    Counted(Mark),
+    Counted(Tally),
     KnownBefore(Known),
+    /// Decided together with its work.
+    Judged(Recorded),
 }
 
-/// What a repeat is compared with: what was counted first, and for whom.
+/// What a repeat is compared with: what was recorded first, and for whom.
 #[derive(Clone)]
-struct Known {
-    content: Option<Fingerprint>,
-    contributor: ContributorId,
+pub(super) struct Known {
+    pub(super) content: Option<Fingerprint>,
+    pub(super) contributor: ContributorId,
+    /// Whether it does not count, and may do so again.
+    pub(super) rejected: bool,
+}
+
+impl Known {
+    pub(super) fn of(fields: &PartFields) -> Result<Option<Self>, StoreError> {
+        let part = fields.part()?;
+        let content = fields.content()?;
+        let rejected = !part.counted && !part.deleted;
+        Ok(part.contributor.map(|contributor| Self { content, contributor, rejected }))
+    }
+
+    fn novelty(&self, again: &Contribution) -> Novelty {
+        if self.rejected { Novelty::Retracted } else { Novelty::of_repeat(self.content, again.content) }
+    }
 }
 
 /// A batch on its way into the ledger.
@@ -47,9 +73,11 @@ struct Recording<'a> {
     commit: String,
     /// Not yet decided, each once, in the batch's order.
     pending: Vec<&'a Contribution>,
+    /// Works to be decided one by one, with what is to be recorded of each.
+    works: BTreeMap<WorkId, Vec<&'a Contribution>>,
     fates: HashMap<&'a str, Fate>,
     /// The contributors' tallies now, as far as they are known.
-    marks: HashMap<ContributorId, Mark>,
+    tallies: HashMap<ContributorId, Tally>,
 }
 
 pub(super) async fn record(
@@ -57,18 +85,55 @@ pub(super) async fn record(
     batch: &[Contribution],
     now: Moment,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let mut seen = HashSet::new();
+    let distinct = distinct(batch);
+    let (plain, reading) = distinct.iter().partition(|one| is_decided_alone(one));
     let mut recording = Recording {
         client,
         now,
         commit: uuid::Uuid::new_v4().simple().to_string(),
-        pending: batch.iter().filter(|one| seen.insert(one.id.as_str())).collect(),
+        pending: plain,
+        works: BTreeMap::new(),
         fates: HashMap::new(),
-        marks: HashMap::new(),
+        tallies: HashMap::new(),
     };
+    recording.look_at_works_of(reading);
     let mut retry = client.retry();
     recording.decide(&mut retry).await?;
+    recording.decide_works(&retry).await?;
     recording.answer(batch, &mut retry).await
+}
+
+async fn decide_work<'a>(
+    client: &Client,
+    now: Moment,
+    work: WorkId,
+    parts: Vec<&'a Contribution>,
+    mut retry: Retry,
+) -> Result<Vec<(&'a Contribution, Recorded)>, StoreError> {
+    let recorded = work::record(client, &work, &parts, now, &mut retry).await?;
+    Ok(parts.into_iter().zip(recorded).collect())
+}
+
+/// Each contribution once, with the newest labels and the last landing of its repeats.
+fn distinct(batch: &[Contribution]) -> Vec<Contribution> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut distinct: Vec<Contribution> = Vec::with_capacity(batch.len());
+    for one in batch {
+        let known = places.get(one.id.as_str()).and_then(|place| distinct.get_mut(*place));
+        if let Some(known) = known {
+            known.labels = known.labels.max(one.labels);
+            known.landed_at = known.landed_at.max(one.landed_at);
+        } else {
+            places.insert(one.id.as_str(), distinct.len());
+            distinct.push(one.clone());
+        }
+    }
+    distinct
+}
+
+/// Whether this counts as long as no review came first, which would have left a mark at its id.
+fn is_decided_alone(one: &Contribution) -> bool {
+    one.landed_at.is_none() && !one.labels.is_some_and(|labels| labels.rejected)
 }
 
 impl<'a> Recording<'a> {
@@ -87,6 +152,32 @@ impl<'a> Recording<'a> {
             }
         }
         Err(StoreError::Unavailable("the same contributions are being recorded elsewhere".into()))
+    }
+
+    fn look_at_works_of(&mut self, reading: Vec<&'a Contribution>) {
+        for one in reading {
+            self.works.entry(one.work()).or_default().push(one);
+        }
+    }
+
+    /// Decides what could not be decided without reading, work by work.
+    async fn decide_works(&mut self, retry: &Retry) -> Result<(), StoreError> {
+        let works = std::mem::take(&mut self.works);
+        // Collected first: the compiler does not find a stream that maps them to be `Send`.
+        let decisions: Vec<_> = works
+            .into_iter()
+            .map(|(work, parts)| decide_work(self.client, self.now, work, parts, retry.clone()))
+            .collect();
+        let decided: Vec<_> = stream::iter(decisions).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        for parts in decided {
+            for (one, recorded) in parts? {
+                let contributor = recorded.counted_for.as_ref().unwrap_or(&one.contributor).clone();
+                let tally = Tally { tally: recorded.tally, recognized: recorded.recognized };
+                self.tallies.insert(contributor, tally);
+                self.fates.insert(one.id.as_str(), Fate::Judged(recorded));
+            }
+        }
+        Ok(())
     }
 
     /// What is pending, by contributor, in the order of their first contribution.
@@ -112,14 +203,14 @@ impl<'a> Recording<'a> {
     ) -> Result<FirestoreTransactionData, StoreError> {
         let mut writes = self.client.writes();
         for one in &self.pending {
-            let fields = ContributionFields::new(one, Some((self.now, &self.commit)))?;
+            let stored = Stored { at: self.now, commit: &self.commit, counted: true, deleted: false };
+            let fields = ContributionFields::new(one, Some(&stored))?;
             let id = document_id(one.id.as_str());
             let create = Some(FirestoreWritePrecondition::Exists(false));
             writes.update_object(CONTRIBUTIONS, id, &fields, None, create, Vec::new()).map_err(refused)?;
         }
         for (contributor, group) in groups {
-            let user_id = group.iter().rev().find_map(|one| one.user_id);
-            let names = ContributorNames::of(contributor, user_id);
+            let names = ContributorNames::of(contributor, group);
             let id = document_id(contributor.as_str());
             writes
                 .update_object(
@@ -128,25 +219,11 @@ impl<'a> Recording<'a> {
                     &names,
                     Some(names.mask()),
                     None,
-                    self.transforms(group.len()),
+                    joining(i64::try_from(group.len()).unwrap_or(i64::MAX), self.now),
                 )
                 .map_err(refused)?;
         }
         Ok(writes)
-    }
-
-    /// The answer has the results of the first two: the tally, and the highest milestone recognised.
-    fn transforms(&self, counted: usize) -> Vec<FirestoreFieldTransform> {
-        let at = codec::value(self.now.timestamp_micros());
-        [
-            ("tally", FirestoreFieldTransformType::Increment(codec::integer(counted as u64))),
-            ("recognized", FirestoreFieldTransformType::Maximum(codec::integer(0))),
-            ("first_at", FirestoreFieldTransformType::Minimum(at.clone())),
-            ("last_at", FirestoreFieldTransformType::Maximum(at)),
-        ]
-        .into_iter()
-        .map(|(field, transform)| FirestoreFieldTransform::new(field.to_owned(), transform))
-        .collect()
     }
 
     fn counted(
@@ -155,25 +232,24 @@ impl<'a> Recording<'a> {
         response: &FirestoreTransactionResponse,
     ) -> Result<(), StoreError> {
         let results = response.write_results.iter().skip(self.pending.len());
-        let mut marks = results.map(mark_of);
+        let mut tallies = results.map(tally_of);
         for (contributor, group) in groups {
-            let mark = marks.next().flatten().ok_or_else(|| {
+            let tally = tallies.next().flatten().ok_or_else(|| {
                 StoreError::Broken(format!("the commit was answered without the tally of {contributor}"))
             })?;
-            self.counted_for(contributor, group, mark);
+            self.counted_for(contributor, group, tally);
         }
         self.pending.clear();
         Ok(())
     }
 
     /// Of n counted together the i-th has the tally `after − n + i`.
-    fn counted_for(&mut self, contributor: &'a ContributorId, group: &[&'a Contribution], after: Mark) {
+    fn counted_for(&mut self, contributor: &'a ContributorId, group: &[&'a Contribution], after: Tally) {
         let before = after.tally.saturating_sub(group.len() as u64);
         for (one, tally) in group.iter().zip(before + 1..) {
-            let mark = Mark { tally, ..after };
-            self.fates.insert(one.id.as_str(), Fate::Counted(mark));
+            self.fates.insert(one.id.as_str(), Fate::Counted(Tally { tally, ..after }));
         }
-        self.marks.insert(contributor.clone(), after);
+        self.tallies.insert(contributor.clone(), after);
     }
 
     /// Reads which of the pending are known, and by whom.
@@ -181,12 +257,13 @@ impl<'a> Recording<'a> {
         let ids: Vec<_> = self.pending.iter().map(|one| document_id(one.id.as_str())).collect();
         let mut known = HashMap::new();
         for document in self.client.get(CONTRIBUTIONS, &ids, None, retry).await? {
-            let fields: ContributionFields = codec::read(&document)?;
+            let fields: PartFields = codec::read(&document)?;
             known.insert(codec::id_of(&document).to_owned(), (fields, document.create_time));
         }
         let mut ours_since = None;
         let mut ours = Vec::new();
         let mut unknown = Vec::new();
+        let mut reading = Vec::new();
         for (one, id) in self.pending.iter().copied().zip(ids) {
             match known.get(&id) {
                 None => unknown.push(one),
@@ -194,11 +271,16 @@ impl<'a> Recording<'a> {
                     ours_since = *since;
                     ours.push(one);
                 }
-                Some((fields, _)) => {
-                    self.fates.insert(one.id.as_str(), Fate::KnownBefore(known_of(fields)?));
-                }
+                Some((fields, _)) => match Known::of(fields)? {
+                    Some(known) if one.labels <= fields.part()?.labels => {
+                        self.fates.insert(one.id.as_str(), Fate::KnownBefore(known));
+                    }
+                    // A review came first, or there are newer labels.
+                    _ => reading.push(one),
+                },
             }
         }
+        self.look_at_works_of(reading);
         self.pending = ours;
         if let Some(since) = ours_since {
             let since = timestamp_utils::from_timestamp(since).map_err(refused)?;
@@ -217,15 +299,15 @@ impl<'a> Recording<'a> {
     ) -> Result<(), StoreError> {
         let groups = self.groups();
         let ids: Vec<_> = groups.iter().map(|(contributor, _)| document_id(contributor.as_str())).collect();
-        let mut marks = HashMap::new();
+        let mut tallies = HashMap::new();
         for document in self.client.get(CONTRIBUTORS, &ids, Some(since), retry).await? {
-            marks.insert(codec::id_of(&document).to_owned(), read_mark(&document)?);
+            tallies.insert(codec::id_of(&document).to_owned(), read_tally(&document)?);
         }
         for ((contributor, group), id) in groups.iter().zip(&ids) {
-            let mark = marks.get(id).copied().ok_or_else(|| {
+            let tally = tallies.get(id).copied().ok_or_else(|| {
                 StoreError::Broken(format!("contributions of {contributor} are there without their tally"))
             })?;
-            self.counted_for(contributor, group, mark);
+            self.counted_for(contributor, group, tally);
         }
         Ok(())
     }
@@ -235,37 +317,43 @@ impl<'a> Recording<'a> {
         batch: &'a [Contribution],
         retry: &mut Retry,
     ) -> Result<Vec<Recorded>, StoreError> {
-        self.read_missing_marks(retry).await?;
-        let mut first: HashMap<&str, Known> = HashMap::new();
+        self.read_missing_tallies(retry).await?;
+        let mut seen: HashMap<&str, Known> = HashMap::new();
         let mut answers = Vec::with_capacity(batch.len());
         for one in batch {
             let fate = self.fates.get(one.id.as_str()).ok_or_else(|| {
                 StoreError::Broken(format!("the contribution {} was neither new nor known", one.id))
             })?;
-            let known = match (fate, first.get(one.id.as_str())) {
-                (Fate::Counted(mark), None) => {
-                    let own = Known { content: one.content, contributor: one.contributor.clone() };
-                    first.insert(one.id.as_str(), own);
-                    answers.push(recorded(Novelty::New, *mark, None));
+            let first = match (fate, seen.get(one.id.as_str())) {
+                (Fate::KnownBefore(known), _) | (_, Some(known)) => {
+                    answers.push(self.repeat(known, one));
                     continue;
                 }
-                (Fate::Counted(_), Some(known)) | (Fate::KnownBefore(known), _) => known,
+                (Fate::Counted(tally), None) => recorded(Novelty::New, *tally, None),
+                (Fate::Judged(first), None) => first.clone(),
             };
-            let mark = self.marks.get(&known.contributor).copied().unwrap_or_default();
-            let other = (known.contributor != one.contributor).then(|| known.contributor.clone());
-            answers.push(recorded(Novelty::of_repeat(known.content, one.content), mark, other));
+            let contributor = first.counted_for.clone().unwrap_or_else(|| one.contributor.clone());
+            let rejected = first.novelty == Novelty::Retracted;
+            seen.insert(one.id.as_str(), Known { content: one.content, contributor, rejected });
+            answers.push(first);
         }
         Ok(answers)
     }
 
+    fn repeat(&self, known: &Known, again: &Contribution) -> Recorded {
+        let tally = self.tallies.get(&known.contributor).copied().unwrap_or_default();
+        let other = (known.contributor != again.contributor).then(|| known.contributor.clone());
+        recorded(known.novelty(again), tally, other)
+    }
+
     /// A repeat is answered with its contributor's present tally.
-    async fn read_missing_marks(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
+    async fn read_missing_tallies(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
         let known = self.fates.values().filter_map(|fate| match fate {
             Fate::KnownBefore(known) => Some(&known.contributor),
-            Fate::Counted(_) => None,
+            Fate::Counted(_) | Fate::Judged(_) => None,
         });
         let missing: HashMap<String, ContributorId> = known
-            .filter(|contributor| !self.marks.contains_key(contributor))
+            .filter(|contributor| !self.tallies.contains_key(contributor))
             .map(|contributor| (document_id(contributor.as_str()), contributor.clone()))
             .collect();
         if missing.is_empty() {
@@ -274,30 +362,52 @@ impl<'a> Recording<'a> {
         let ids: Vec<_> = missing.keys().cloned().collect();
         for document in self.client.get(CONTRIBUTORS, &ids, None, retry).await? {
             if let Some(contributor) = missing.get(codec::id_of(&document)) {
-                self.marks.insert(contributor.clone(), read_mark(&document)?);
+                self.tallies.insert(contributor.clone(), read_tally(&document)?);
             }
         }
         Ok(())
     }
 }
 
-fn recorded(novelty: Novelty, mark: Mark, counted_for: Option<ContributorId>) -> Recorded {
-    Recorded { novelty, tally: mark.tally, recognized: mark.recognized, counted_for }
+/// What a contributor's document becomes by contributions that are recorded now, of which `counted` count. The
+/// answer has the results of the first two: the tally, and the highest milestone recognised.
+pub(super) fn joining(counted: i64, now: Moment) -> Vec<FirestoreFieldTransform> {
+    let at = codec::value(now.timestamp_micros());
+    let mut transforms = changing(counted);
+    transforms.extend([
+        FirestoreFieldTransform::new("first_at".to_owned(), FirestoreFieldTransformType::Minimum(at.clone())),
+        FirestoreFieldTransform::new("last_at".to_owned(), FirestoreFieldTransformType::Maximum(at)),
+    ]);
+    transforms
 }
 
-fn known_of(fields: &ContributionFields) -> Result<Known, StoreError> {
-    Ok(Known { content: fields.content()?, contributor: fields.contributor()? })
+/// What a contributor's document becomes by `counted` contributions more, or fewer.
+pub(super) fn changing(counted: i64) -> Vec<FirestoreFieldTransform> {
+    vec![
+        FirestoreFieldTransform::new(
+            "tally".to_owned(),
+            FirestoreFieldTransformType::Increment(codec::difference(counted)),
+        ),
+        FirestoreFieldTransform::new(
+            "recognized".to_owned(),
+            FirestoreFieldTransformType::Maximum(codec::integer(0)),
+        ),
+    ]
 }
 
-fn read_mark(document: &firestore::FirestoreDocument) -> Result<Mark, StoreError> {
+pub(super) fn recorded(novelty: Novelty, tally: Tally, counted_for: Option<ContributorId>) -> Recorded {
+    Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for }
+}
+
+pub(super) fn read_tally(document: &firestore::FirestoreDocument) -> Result<Tally, StoreError> {
     let standing = codec::read::<ContributorFields>(document)?.standing()?;
-    Ok(Mark { tally: standing.tally, recognized: standing.recognized })
+    Ok(Tally { tally: standing.tally, recognized: standing.recognized })
 }
 
-fn mark_of(result: &FirestoreWriteResult) -> Option<Mark> {
+pub(super) fn tally_of(result: &FirestoreWriteResult) -> Option<Tally> {
     let mut made = result.transform_results.iter();
     let mut next = || u64::try_from(codec::as_integer(made.next()?)?).ok();
-    Some(Mark { tally: next()?, recognized: next()? })
+    Some(Tally { tally: next()?, recognized: next()? })
 }
 
 pub(super) fn refused(error: impl std::fmt::Display) -> StoreError {

@@ -7,7 +7,7 @@ use super::rows::{
     CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, progress, recognition,
 };
 use crate::domain::{ContributorId, Recognition, RecognitionId};
-use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, StoreError, cursor};
+use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError, cursor};
 
 pub(super) async fn contributors(
     sqlite: &Sqlite,
@@ -36,7 +36,7 @@ pub(super) async fn contributors(
 pub(super) async fn contributions_of(
     sqlite: &Sqlite,
     contributor: &ContributorId,
-    with_private: bool,
+    shown: Shown,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
     let (contributor, before, limit, count) =
@@ -44,12 +44,13 @@ pub(super) async fn contributions_of(
     sqlite
         .read(move |connection| {
             let sql = format!(
-                "{CONTRIBUTIONS} WHERE c.contributor = ?1 AND c.seq < ?2 AND (?3 OR NOT c.private) ORDER BY c.seq DESC LIMIT ?4"
+                "{CONTRIBUTIONS} WHERE c.contributor = ?1 AND c.seq < ?2 AND (?3 OR NOT c.private) AND (?4 OR NOT c.retracted)
+                 ORDER BY c.seq DESC LIMIT ?5"
             );
             let rows = with_seq(
                 connection,
                 &sql,
-                params![contributor, before, with_private, limit],
+                params![contributor, before, shown != Shown::Public, shown == Shown::All, limit],
                 "seq",
                 counted,
             )?;

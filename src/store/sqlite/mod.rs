@@ -10,16 +10,18 @@ mod outbox;
 mod record;
 mod rows;
 mod schema;
+mod work;
 
 use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
+    Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
+    Review, Standing,
 };
 pub use connection::Sqlite;
 use rows::{CONTRIBUTIONS, CONTRIBUTORS};
@@ -40,6 +42,11 @@ impl Store for Sqlite {
             batch.iter().map(|one| record::record_one(transaction, one, now)).collect()
         })
         .await
+    }
+
+    async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
+        let review = review.clone();
+        self.write(move |transaction| work::review(transaction, &review)).await
     }
 
     async fn recognise(
@@ -105,10 +112,10 @@ impl Store for Sqlite {
     async fn contributions_of(
         &self,
         contributor: &ContributorId,
-        with_private: bool,
+        shown: Shown,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        lists::contributions_of(self, contributor, with_private, page).await
+        lists::contributions_of(self, contributor, shown, page).await
     }
 
     async fn recognition(

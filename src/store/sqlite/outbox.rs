@@ -32,8 +32,8 @@ fn recognise_one(
     let made_at = recognition.recognized_at.timestamp_micros();
     let inserted = transaction
         .prepare_cached(
-            "INSERT INTO recognitions (id, contributor, milestone, tally, recognized_at, contribution)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO recognitions (id, contributor, milestone, tally, recognized_at, contribution, account_url)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             recognition.id.as_str(),
@@ -42,6 +42,7 @@ fn recognise_one(
             signed(recognition.tally),
             made_at,
             recognition.contribution.as_ref().map(|c| c.id.as_str()),
+            recognition.account_url,
         ])?;
     if inserted > 0 {
         let mut due = transaction.prepare_cached(
@@ -77,7 +78,7 @@ pub(super) async fn owing(
         .await
 }
 
-/// The contribution with which the contributor's tally became `tally`.
+/// Of the contributions that count now, the one with which the contributor's tally became `tally`.
 pub(super) async fn reached(
     sqlite: &Sqlite,
     contributor: &ContributorId,
@@ -86,7 +87,7 @@ pub(super) async fn reached(
     let (contributor, place) = (contributor.to_string(), signed(tally.saturating_sub(1)));
     sqlite
         .read(move |connection| {
-            let sql = format!("{CONTRIBUTIONS} WHERE c.contributor = ?1 ORDER BY c.seq LIMIT 1 OFFSET ?2");
+            let sql = format!("{CONTRIBUTIONS} WHERE c.contributor = ?1 AND NOT c.retracted ORDER BY c.seq LIMIT 1 OFFSET ?2");
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_row(params![contributor, place], |row| Ok(counted(row)?.contribution)).optional()
         })

@@ -1,9 +1,10 @@
 //! Recording: contributions and their contributors' tallies, in one transaction.
 
-use rusqlite::{Row, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::rows::{contributor_id, signed, unsigned};
-use crate::domain::{Contribution, Fingerprint, Moment};
+use super::rows::{signed, unsigned};
+use super::work::{Tally, is_reviewed, load, save, tally_of};
+use crate::domain::{Contribution, ContributorId, Fingerprint, Moment, Work, WorkId};
 use crate::store::{Novelty, Recorded};
 
 pub(super) fn record_one(
@@ -11,54 +12,121 @@ pub(super) fn record_one(
     c: &Contribution,
     now: Moment,
 ) -> rusqlite::Result<Recorded> {
-    let now = now.timestamp_micros();
+    let id = c.work();
+    // A contribution that is a work of its own and new needs no more than one look into a small table.
+    if id.is(&c.id) && !is_reviewed(transaction, &id, &c.id)? {
+        let mut work = Work::default();
+        work.record(c);
+        let counted = judge(&mut work, c);
+        if insert(transaction, c, now, counted)? {
+            let tally = join(transaction, c, now, counted)?;
+            return Ok(recorded(Novelty::of_new(counted), &tally, None));
+        }
+    }
+    record_in_work(transaction, c, &id, now)
+}
+
+/// Records what may be a repeat, be taken back, or have other parts beside it.
+fn record_in_work(
+    transaction: &Transaction<'_>,
+    c: &Contribution,
+    id: &WorkId,
+    now: Moment,
+) -> rusqlite::Result<Recorded> {
+    let mut work = load(transaction, id)?;
+    let before = work.clone();
+    work.record(c);
+    let counted = judge(&mut work, c);
+    save(transaction, &before, &work)?;
+    let known = before.part(&c.id).and_then(|part| Some((part, part.contributor.as_ref()?)));
+    let Some((was, counted_for)) = known else {
+        insert(transaction, c, now, counted)?;
+        let tally = join(transaction, c, now, counted)?;
+        return Ok(recorded(Novelty::of_new(counted), &tally, None));
+    };
+    let novelty = if counted && !was.counted {
+        Novelty::New
+    } else if !counted && !work.is_deleted(&c.id) {
+        Novelty::Retracted
+    } else {
+        Novelty::of_repeat(content_of(transaction, c)?, c.content)
+    };
+    let other = (*counted_for != c.contributor).then(|| counted_for.clone());
+    Ok(recorded(novelty, &tally_of(transaction, counted_for)?, other))
+}
+
+fn judge(work: &mut Work, c: &Contribution) -> bool {
+    work.judge();
+    work.part(&c.id).is_some_and(|part| part.counted)
+}
+
+/// Stores the contribution; false where its id is known.
+fn insert(
+    transaction: &Transaction<'_>,
+    c: &Contribution,
+    now: Moment,
+    counted: bool,
+) -> rusqlite::Result<bool> {
     let inserted = transaction
         .prepare_cached(
-            "INSERT INTO contributions (id, contributor, kind, occurred_at, recorded_at, title, url, repository, private, user_id, content)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO contributions (id, contributor, kind, occurred_at, recorded_at, title, url, repository, private,
+                 user_id, content, labels_at, labels_rejected, landed_at, retracted)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             c.id.as_str(),
             c.contributor.as_str(),
             c.kind.as_str(),
             c.occurred_at.timestamp_micros(),
-            now,
+            now.timestamp_micros(),
             c.title,
             c.url,
             c.repository,
             c.private,
             c.user_id.map(signed),
             c.content.map(|content| content.0),
+            c.labels.map(|labels| labels.at.timestamp_micros()),
+            c.labels.map(|labels| labels.rejected),
+            c.landed_at.map(|at| at.timestamp_micros()),
+            !counted,
         ])?;
-    if inserted == 0 {
-        return known(transaction, c);
-    }
+    Ok(inserted > 0)
+}
+
+/// Adds a new contribution to its contributor, who may be new too; to the tally only if it counts.
+fn join(
+    transaction: &Transaction<'_>,
+    c: &Contribution,
+    now: Moment,
+    counted: bool,
+) -> rusqlite::Result<Tally> {
     transaction
         .prepare_cached(
-            "INSERT INTO contributors (id, tally, recognized, user_id, first_at, last_at) VALUES (?1, 1, 0, ?2, ?3, ?3)
-             ON CONFLICT (id) DO UPDATE SET tally = tally + 1, user_id = coalesce(excluded.user_id, user_id), last_at = excluded.last_at
+            "INSERT INTO contributors (id, tally, recognized, user_id, account_url, first_at, last_at)
+             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?5)
+             ON CONFLICT (id) DO UPDATE SET tally = tally + excluded.tally, user_id = coalesce(excluded.user_id, user_id),
+                 account_url = coalesce(excluded.account_url, account_url), last_at = excluded.last_at
              RETURNING tally, recognized",
         )?
-        .query_row(params![c.contributor.as_str(), c.user_id.map(signed), now], |row| {
-            recorded(row, Novelty::New)
-        })
+        .query_row(
+            params![
+                c.contributor.as_str(),
+                i64::from(counted),
+                c.user_id.map(signed),
+                c.account_url,
+                now.timestamp_micros()
+            ],
+            |row| Ok(Tally { tally: unsigned(row.get("tally")?), recognized: unsigned(row.get("recognized")?) }),
+        )
 }
 
-/// A repeat: answered with the tally of the contributor for whom it was counted first.
-fn known(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite::Result<Recorded> {
-    let (content, counted_for) = transaction
-        .prepare_cached("SELECT content, contributor FROM contributions WHERE id = ?1")?
-        .query_row([c.id.as_str()], |row| {
-            Ok((row.get::<_, Option<[u8; 16]>>("content")?, contributor_id(row, "contributor")?))
-        })?;
-    let novelty = Novelty::of_repeat(content.map(Fingerprint), c.content);
-    let recorded = transaction
-        .prepare_cached("SELECT tally, recognized FROM contributors WHERE id = ?1")?
-        .query_row([counted_for.as_str()], |row| recorded(row, novelty))?;
-    Ok(Recorded { counted_for: (counted_for != c.contributor).then_some(counted_for), ..recorded })
+fn content_of(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite::Result<Option<Fingerprint>> {
+    let content: Option<[u8; 16]> = transaction
+        .prepare_cached("SELECT content FROM contributions WHERE id = ?1")?
+        .query_row([c.id.as_str()], |row| row.get("content"))?;
+    Ok(content.map(Fingerprint))
 }
 
-fn recorded(row: &Row<'_>, novelty: Novelty) -> rusqlite::Result<Recorded> {
-    let (tally, recognized) = (unsigned(row.get("tally")?), unsigned(row.get("recognized")?));
-    Ok(Recorded { novelty, tally, recognized, counted_for: None })
+fn recorded(novelty: Novelty, tally: &Tally, counted_for: Option<ContributorId>) -> Recorded {
+    Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for }
 }

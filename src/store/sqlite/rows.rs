@@ -4,8 +4,8 @@ use rusqlite::Row;
 
 use super::error::strange;
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Moment, Recognition,
-    RecognitionId, Standing,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Labels, Moment,
+    Recognition, RecognitionId, Standing,
 };
 use crate::store::{Contributor, Counted, Progress, State};
 
@@ -20,7 +20,7 @@ pub(super) fn unsigned(n: i64) -> u64 {
 
 /// What [`counted`] reads.
 pub(super) const CONTRIBUTIONS: &str = "SELECT c.seq, c.id, c.contributor, c.kind, c.occurred_at, c.title, c.url, c.repository, \
-    c.private, c.user_id, c.content, c.recorded_at FROM contributions c";
+    c.private, c.user_id, c.content, c.recorded_at, c.labels_at, c.labels_rejected, c.landed_at, c.retracted FROM contributions c";
 
 pub(super) fn counted(row: &Row<'_>) -> rusqlite::Result<Counted> {
     let contribution = Contribution {
@@ -34,18 +34,20 @@ pub(super) fn counted(row: &Row<'_>) -> rusqlite::Result<Counted> {
         private: row.get("private")?,
         user_id: row.get::<_, Option<i64>>("user_id")?.map(unsigned),
         account_url: None,
-        labels: None,
-        landed_at: None,
+        labels: labels(row)?,
+        landed_at: optional_moment(row, "landed_at")?,
         content: row.get::<_, Option<[u8; 16]>>("content")?.map(Fingerprint),
     };
-    Ok(Counted { contribution, recorded_at: moment(row.get("recorded_at")?)? })
+    let recorded_at = moment(row.get("recorded_at")?)?;
+    Ok(Counted { contribution, recorded_at, retracted: row.get("retracted")? })
 }
 
 /// What [`recognition`] reads: the recognition's columns begin with `r_`, the others are those of the
 /// contribution that it names.
 pub(super) const RECOGNITION: &str = "r.seq AS r_seq, r.id AS r_id, r.contributor AS r_contributor, r.milestone AS r_milestone, \
     r.tally AS r_tally, r.recognized_at AS r_recognized_at, c.id, c.contributor, c.kind, c.occurred_at, \
-    c.title, c.url, c.repository, c.private, c.user_id, c.content, c.recorded_at";
+    c.title, c.url, c.repository, c.private, c.user_id, c.content, c.recorded_at, c.labels_at, c.labels_rejected, \
+    c.landed_at, c.retracted, r.account_url AS r_account_url";
 pub(super) const RECOGNITIONS: &str = "recognitions r LEFT JOIN contributions c ON c.id = r.contribution";
 
 pub(super) fn recognition(row: &Row<'_>) -> rusqlite::Result<Recognition> {
@@ -59,13 +61,14 @@ pub(super) fn recognition(row: &Row<'_>) -> rusqlite::Result<Recognition> {
         milestone: unsigned(row.get("r_milestone")?),
         tally: unsigned(row.get("r_tally")?),
         recognized_at: moment(row.get("r_recognized_at")?)?,
+        account_url: row.get("r_account_url")?,
         contribution,
     })
 }
 
 /// What [`contributor`] reads.
 pub(super) const CONTRIBUTORS: &str =
-    "SELECT id, tally, recognized, user_id, first_at, last_at FROM contributors";
+    "SELECT id, tally, recognized, user_id, account_url, first_at, last_at FROM contributors";
 
 pub(super) fn contributor(row: &Row<'_>) -> rusqlite::Result<Contributor> {
     Ok(Contributor {
@@ -75,6 +78,7 @@ pub(super) fn contributor(row: &Row<'_>) -> rusqlite::Result<Contributor> {
             recognized: unsigned(row.get("recognized")?),
         },
         user_id: row.get::<_, Option<i64>>("user_id")?.map(unsigned),
+        account_url: row.get("account_url")?,
         first_at: moment(row.get("first_at")?)?,
         last_at: moment(row.get("last_at")?)?,
     })
@@ -98,6 +102,17 @@ fn reason(row: &Row<'_>) -> rusqlite::Result<Option<GiveUp>> {
 
 pub(super) fn contributor_id(row: &Row<'_>, column: &str) -> rusqlite::Result<ContributorId> {
     ContributorId::parse(&row.get::<_, String>(column)?).map_err(|_| strange("contributor"))
+}
+
+/// Reads the columns `labels_at` and `labels_rejected`.
+pub(super) fn labels(row: &Row<'_>) -> rusqlite::Result<Option<Labels>> {
+    let at = optional_moment(row, "labels_at")?;
+    let rejected = row.get::<_, Option<bool>>("labels_rejected")?.unwrap_or_default();
+    Ok(at.map(|at| Labels { at, rejected }))
+}
+
+pub(super) fn optional_moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Moment>> {
+    row.get::<_, Option<i64>>(column)?.map(moment).transpose()
 }
 
 pub(super) fn moment(micros: i64) -> rusqlite::Result<Moment> {

@@ -61,6 +61,30 @@ const STEPS: &[&str] = &[
     "
     ALTER TABLE contributors RENAME COLUMN recognised TO recognized;
 ",
+    "
+    ALTER TABLE contributors ADD COLUMN account_url TEXT;
+    ALTER TABLE recognitions ADD COLUMN account_url TEXT;
+    ALTER TABLE contributions ADD COLUMN labels_at INTEGER;
+    ALTER TABLE contributions ADD COLUMN labels_rejected INTEGER;
+    ALTER TABLE contributions ADD COLUMN landed_at INTEGER;
+    ALTER TABLE contributions ADD COLUMN retracted INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE reviews (          -- only of works, or parts, that a review ruled on
+        work TEXT PRIMARY KEY,
+        deleted INTEGER NOT NULL,
+        labels_at INTEGER,
+        labels_rejected INTEGER
+    ) WITHOUT ROWID;
+
+    -- A host's pull request now has a part for each login: the login is what follows the contributor's last ':'.
+    UPDATE recognitions SET contribution = contribution || ':' || (
+        SELECT substr(c.contributor, length(rtrim(c.contributor, replace(c.contributor, ':', ''))) + 1)
+        FROM contributions c WHERE c.id = contribution
+    ) WHERE contribution IN (SELECT id FROM contributions WHERE kind = 'pull_request' AND content IS NULL);
+    UPDATE contributions
+        SET id = id || ':' || substr(contributor, length(rtrim(contributor, replace(contributor, ':', ''))) + 1)
+        WHERE kind = 'pull_request' AND content IS NULL;
+",
 ];
 
 /// Brings the file up to date, or says why it is not plaudit's to touch.

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Standing,
+    Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Settled, Store, StoreError,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
+    Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -187,14 +188,19 @@ impl Store for FakeStore {
         self.inner.contributors(order, page).await
     }
 
+    async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
+        self.usable()?;
+        self.inner.review(review).await
+    }
+
     async fn contributions_of(
         &self,
         who: &ContributorId,
-        with_private: bool,
+        shown: Shown,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
         self.usable()?;
-        self.inner.contributions_of(who, with_private, page).await
+        self.inner.contributions_of(who, shown, page).await
     }
 
     async fn recognition(

@@ -1,0 +1,354 @@
+//! Works: which of their parts count, and what a review, a landing or labels change in that.
+//!
+//! This reads the work's mark, `reviews/{work}`, and its parts, and commits with the update times that it read
+//! as preconditions. Every such commit writes the mark, so that of two that run at once, such as a label and
+//! the landing of another author's part, the second one reads what the first wrote. What is recorded without
+//! reading does not look at the mark: a review that comes first leaves a document at the id of the part, on
+//! which that recording fails, and then it comes here too.
+
+use std::collections::{BTreeMap, HashMap};
+
+use firestore::{
+    FirestoreTimestamp, FirestoreTransactionData, FirestoreTransactionOps, FirestoreTransactionResponse,
+    FirestoreWritePrecondition, timestamp_utils,
+};
+
+use super::codec::{self, ContributionFields, ContributorNames, MarkFields, PartFields, Stored, document_id};
+use super::outbox::unchanged;
+use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
+use super::record::{Known, Tally, changing, joining, read_tally, recorded, refused, tally_of};
+use super::rpc::{Client, Fault, Retry};
+use crate::domain::{Contribution, ContributionId, ContributorId, Moment, Part, Review, Work, WorkId};
+use crate::store::{Novelty, Recorded, Reviewed, StoreError};
+
+/// What is to be recorded or reviewed of one work, and the nonce by which its commit is known again.
+struct Change<'a> {
+    client: &'a Client,
+    id: &'a WorkId,
+    recorded: &'a [&'a Contribution],
+    review: Option<&'a Review>,
+    now: Moment,
+    commit: String,
+}
+
+/// A work as it was read.
+struct Found {
+    work: Work,
+    mark: Option<FirestoreWritePrecondition>,
+    /// When the mark was written by the very change that reads it now: its answer was lost.
+    applied_at: Option<FirestoreTimestamp>,
+    parts: HashMap<ContributionId, FoundPart>,
+}
+
+struct FoundPart {
+    known: Option<Known>,
+    unchanged: FirestoreWritePrecondition,
+}
+
+/// A work before and after a change, and the tallies that it made.
+struct Changed {
+    before: Work,
+    after: Work,
+    known: HashMap<ContributionId, Known>,
+    tallies: HashMap<ContributorId, Tally>,
+}
+
+/// Records parts of one work, and answers for each.
+pub(super) async fn record(
+    client: &Client,
+    id: &WorkId,
+    parts: &[&Contribution],
+    now: Moment,
+    retry: &mut Retry,
+) -> Result<Vec<Recorded>, StoreError> {
+    let changed = Change::new(client, id, parts, None, now).apply(retry).await?;
+    parts.iter().map(|one| changed.recorded(one)).collect()
+}
+
+/// Applies a review, and answers for each recorded part that it concerns.
+pub(super) async fn review(client: &Client, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
+    let mut retry = client.retry();
+    let id = work_of(client, &review.work, &mut retry).await?;
+    let change = Change::new(client, &id, &[], Some(review), Moment::UNIX_EPOCH);
+    let changed = change.apply(&mut retry).await?;
+    let concerned = changed.after.parts.iter().filter(|part| id == review.work || review.work.is(&part.id));
+    Ok(concerned.filter_map(|part| changed.reviewed(part)).collect())
+}
+
+/// The work itself, or the work of the one contribution that `named` names.
+async fn work_of(client: &Client, named: &WorkId, retry: &mut Retry) -> Result<WorkId, StoreError> {
+    let found = client.get_one(CONTRIBUTIONS, document_id(named.as_str()), retry).await?;
+    let part = found.map(|document| codec::read::<PartFields>(&document)).transpose()?;
+    Ok(part.and_then(|part| part.work()).unwrap_or_else(|| named.clone()))
+}
+
+impl<'a> Change<'a> {
+    fn new(
+        client: &'a Client,
+        id: &'a WorkId,
+        recorded: &'a [&'a Contribution],
+        review: Option<&'a Review>,
+        now: Moment,
+    ) -> Self {
+        let commit = uuid::Uuid::new_v4().simple().to_string();
+        Self { client, id, recorded, review, now, commit }
+    }
+
+    /// Reads, decides and commits, until nothing has changed in between.
+    async fn apply(&self, retry: &mut Retry) -> Result<Changed, StoreError> {
+        let mut attempted: Option<Changed> = None;
+        loop {
+            let found = self.read(retry).await?;
+            if let (Some(at), Some(mut changed)) = (found.applied_at, attempted.take()) {
+                self.read_tallies(&mut changed, Some(at), retry).await?;
+                return Ok(changed);
+            }
+            let after = self.decide(&found.work);
+            let known = found.parts.iter().filter_map(|(id, part)| Some((id.clone(), part.known.clone()?)));
+            let mut changed = Changed {
+                known: known.collect(),
+                after,
+                before: found.work.clone(),
+                tallies: HashMap::new(),
+            };
+            if changed.after == changed.before {
+                self.read_tallies(&mut changed, None, retry).await?;
+                return Ok(changed);
+            }
+            let (writes, contributors) = self.writes(&found, &changed)?;
+            match self.client.commit(&writes, retry).await {
+                Ok(response) => {
+                    changed.tallies = tallies(&contributors, &response)?;
+                    self.read_tallies(&mut changed, None, retry).await?;
+                    return Ok(changed);
+                }
+                Err(Fault::Exists | Fault::Changed | Fault::Missing(_)) => {
+                    retry.pause("the parts of one work keep changing".to_owned()).await?;
+                    attempted = Some(changed);
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    async fn read(&self, retry: &Retry) -> Result<Found, StoreError> {
+        let named = self.recorded.iter().map(|one| &one.id).chain(self.review.and_then(|r| r.part.as_ref()));
+        let ids: Vec<_> = named.map(|id| document_id(id.as_str())).collect();
+        let (mut for_mark, mut for_named, mut for_parts) = (retry.clone(), retry.clone(), retry.clone());
+        let parts = queries::PARTS_OF.query([codec::value(self.id.as_str())], None, None);
+        let (mark, named, parts) = tokio::try_join!(
+            self.client.get_one(REVIEWS, document_id(self.id.as_str()), &mut for_mark),
+            self.client.get(CONTRIBUTIONS, &ids, None, &mut for_named),
+            self.client.query(parts, &mut for_parts),
+        )?;
+        let mut found = Found { work: Work::default(), mark: None, applied_at: None, parts: HashMap::new() };
+        if let Some(document) = mark {
+            let fields: MarkFields = codec::read(&document)?;
+            found.mark = Some(unchanged(&document)?);
+            found.work = fields.work()?;
+            let time = document.update_time.filter(|_| fields.is_of(&self.commit));
+            found.applied_at = time
+                .map(|time| timestamp_utils::from_timestamp(time).map(FirestoreTimestamp))
+                .transpose()
+                .map_err(refused)?;
+        }
+        // A part that was named and found by its work may have changed in between: what was read last is newer.
+        for document in named.into_iter().chain(parts.documents) {
+            let fields: PartFields = codec::read(&document)?;
+            let part = fields.part()?;
+            let read = FoundPart { known: Known::of(&fields)?, unchanged: unchanged(&document)? };
+            if found.parts.insert(part.id.clone(), read).is_none() {
+                found.work.parts.push(part);
+            } else if let Some(known) = found.work.parts.iter_mut().find(|known| known.id == part.id) {
+                *known = part;
+            }
+        }
+        // The mark keeps the newest labels of all.
+        found.work.labels = found.work.newest_labels();
+        Ok(found)
+    }
+
+    fn decide(&self, before: &Work) -> Work {
+        let mut after = before.clone();
+        for one in self.recorded {
+            after.record(one);
+        }
+        if let Some(review) = self.review {
+            after.review(review);
+        }
+        after.judge();
+        after.labels = after.newest_labels();
+        // What is not recorded yet needs a mark only if it is not to count.
+        let accepted: Vec<_> = after.parts.iter().map(|part| after.accepts(part)).collect();
+        let mut accepted = accepted.into_iter();
+        after.parts.retain(|part| {
+            let accepted = accepted.next().unwrap_or_default();
+            part.contributor.is_some() || before.part(&part.id).is_some() || !accepted
+        });
+        after
+    }
+
+    /// The mark, the parts that changed, and last the contributors, who are returned in the same order.
+    fn writes(
+        &self,
+        found: &Found,
+        changed: &Changed,
+    ) -> Result<(FirestoreTransactionData, Vec<ContributorId>), StoreError> {
+        let mut writes = self.client.writes();
+        let absent = || FirestoreWritePrecondition::Exists(false);
+        let mark = MarkFields::of(self.id, &changed.after, &self.commit)?;
+        let unchanged = Some(found.mark.clone().unwrap_or_else(absent));
+        writes
+            .update_object(REVIEWS, document_id(self.id.as_str()), &mark, None, unchanged, Vec::new())
+            .map_err(refused)?;
+        let mut deltas: BTreeMap<ContributorId, Delta<'_>> = BTreeMap::new();
+        for part in changed.after.parts.iter().filter(|part| changed.before.part(&part.id) != Some(part)) {
+            let was = changed.before.part(&part.id);
+            let unchanged = found.parts.get(&part.id).map_or_else(absent, |part| part.unchanged.clone());
+            let new = was.is_none_or(|was| was.contributor.is_none());
+            let recorded = self.recorded.iter().find(|one| new && one.id == part.id);
+            self.write_part(&mut writes, part, recorded.copied(), unchanged)?;
+            if let Some(contributor) = &part.contributor {
+                let delta = deltas.entry(contributor.clone()).or_default();
+                delta.counted += i64::from(part.counted) - i64::from(was.is_some_and(|was| was.counted));
+                delta.recorded.extend(recorded.copied());
+            }
+        }
+        deltas.retain(|_, delta| delta.counted != 0 || !delta.recorded.is_empty());
+        for (contributor, delta) in &deltas {
+            self.write_contributor(&mut writes, contributor, delta)?;
+        }
+        Ok((writes, deltas.into_keys().collect()))
+    }
+
+    fn write_part(
+        &self,
+        writes: &mut FirestoreTransactionData,
+        part: &Part,
+        recorded: Option<&Contribution>,
+        unchanged: FirestoreWritePrecondition,
+    ) -> Result<(), StoreError> {
+        let id = document_id(part.id.as_str());
+        if let Some(one) = recorded {
+            let stored =
+                Stored { at: self.now, commit: &self.commit, counted: part.counted, deleted: part.deleted };
+            let fields = ContributionFields::new(one, Some(&stored))?;
+            writes.update_object(CONTRIBUTIONS, id, &fields, None, Some(unchanged), Vec::new())
+        } else {
+            let fields = PartFields::of(part, self.id)?;
+            let mask = part.contributor.as_ref().map(|_| PartFields::CHANGING.map(str::to_owned).to_vec());
+            writes.update_object(CONTRIBUTIONS, id, &fields, mask, Some(unchanged), Vec::new())
+        }
+        .map_err(refused)?;
+        Ok(())
+    }
+
+    fn write_contributor(
+        &self,
+        writes: &mut FirestoreTransactionData,
+        contributor: &ContributorId,
+        delta: &Delta<'_>,
+    ) -> Result<(), StoreError> {
+        let id = document_id(contributor.as_str());
+        if delta.recorded.is_empty() {
+            let nothing = BTreeMap::<String, bool>::new();
+            let exists = Some(FirestoreWritePrecondition::Exists(true));
+            writes.update_object(
+                CONTRIBUTORS,
+                id,
+                &nothing,
+                Some(Vec::new()),
+                exists,
+                changing(delta.counted),
+            )
+        } else {
+            let names = ContributorNames::of(contributor, &delta.recorded);
+            let mask = Some(names.mask());
+            writes.update_object(CONTRIBUTORS, id, &names, mask, None, joining(delta.counted, self.now))
+        }
+        .map_err(refused)?;
+        Ok(())
+    }
+
+    /// Reads the tallies that the commit did not answer; as they were at `at`, if given.
+    async fn read_tallies(
+        &self,
+        changed: &mut Changed,
+        at: Option<FirestoreTimestamp>,
+        retry: &mut Retry,
+    ) -> Result<(), StoreError> {
+        let contributors = changed.after.parts.iter().filter_map(|part| part.contributor.as_ref());
+        let missing: HashMap<String, ContributorId> = contributors
+            .filter(|contributor| !changed.tallies.contains_key(contributor))
+            .map(|contributor| (document_id(contributor.as_str()), contributor.clone()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = missing.keys().cloned().collect();
+        for document in self.client.get(CONTRIBUTORS, &ids, at.map(|at| at.0), retry).await? {
+            if let Some(contributor) = missing.get(codec::id_of(&document)) {
+                changed.tallies.insert(contributor.clone(), read_tally(&document)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What changes for a contributor.
+#[derive(Default)]
+struct Delta<'a> {
+    /// How many contributions count more, or fewer.
+    counted: i64,
+    recorded: Vec<&'a Contribution>,
+}
+
+fn tallies(
+    contributors: &[ContributorId],
+    response: &FirestoreTransactionResponse,
+) -> Result<HashMap<ContributorId, Tally>, StoreError> {
+    let first = response.write_results.len().saturating_sub(contributors.len());
+    let results = response.write_results.iter().skip(first);
+    let read = |(contributor, result): (&ContributorId, _)| {
+        let tally = tally_of(result).ok_or_else(|| {
+            StoreError::Broken(format!("the commit was answered without the tally of {contributor}"))
+        })?;
+        Ok((contributor.clone(), tally))
+    };
+    contributors.iter().zip(results).map(read).collect()
+}
+
+impl Changed {
+    fn tally(&self, contributor: &ContributorId) -> Tally {
+        self.tallies.get(contributor).copied().unwrap_or_default()
+    }
+
+    fn recorded(&self, one: &Contribution) -> Result<Recorded, StoreError> {
+        let lost = || StoreError::Broken(format!("the contribution {} was neither new nor known", one.id));
+        let part = self.after.part(&one.id).ok_or_else(lost)?;
+        let contributor = part.contributor.as_ref().ok_or_else(lost)?;
+        let was_counted = self.before.part(&one.id).is_some_and(|was| was.counted);
+        let novelty = match self.known.get(&one.id) {
+            None => Novelty::of_new(part.counted),
+            Some(_) if part.counted && !was_counted => Novelty::New,
+            Some(_) if !part.counted && !part.deleted => Novelty::Retracted,
+            Some(known) => Novelty::of_repeat(known.content, one.content),
+        };
+        let other = (*contributor != one.contributor).then(|| contributor.clone());
+        Ok(recorded(novelty, self.tally(contributor), other))
+    }
+
+    fn reviewed(&self, part: &Part) -> Option<Reviewed> {
+        let contributor = part.contributor.clone()?;
+        let Tally { tally, recognized } = self.tally(&contributor);
+        let was_counted = self.before.part(&part.id).is_some_and(|was| was.counted);
+        Some(Reviewed {
+            id: part.id.clone(),
+            contributor,
+            tally,
+            recognized,
+            counts: part.counted,
+            changed: part.counted != was_counted,
+        })
+    }
+}
