@@ -1,4 +1,4 @@
-//! The one use case: record contributions.
+//! The one use case: record contributions, and take them back.
 //!
 //! What arrives while a commit is under way goes into the next one together (group commit, without a
 //! timer), so that a slow store makes commits larger and not the queue longer. Contributions of one
@@ -13,11 +13,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Standing, owed,
+    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Review, Standing, owed,
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
-use crate::store::{Novelty, Recorded, SLOWEST_WRITE, Store, StoreError};
+use crate::store::{Novelty, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// The most contributions in one commit.
@@ -40,13 +40,30 @@ const _: () =
     assert!(GIVING_WAY.as_millis() < AT_ONCE.as_millis(), "giving way must leave time to recognise");
 const _: () = assert!(LONGEST.as_secs() < 10, "a host waits 10 s for an answer");
 
-/// Records contributions.
-#[derive(Debug)]
+/// Records contributions, and takes them back.
 pub struct Recorder {
     lanes: Vec<mpsc::UnboundedSender<Entry>>,
     room: Arc<Semaphore>,
     hasher: RandomState,
+    store: Arc<dyn Store>,
     outbox: Arc<Outbox>,
+    milestones: Milestones,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("lanes", &self.lanes.len()).finish_non_exhaustive()
+    }
+}
+
+/// What became of a review.
+#[derive(Clone, Debug, Default)]
+pub struct ReviewOutcome {
+    /// Every recorded contribution that it concerns.
+    pub reviewed: Vec<Reviewed>,
+    /// What was recognised because something counts again.
+    pub recognitions: Vec<RecognitionId>,
 }
 
 /// What became of a contribution.
@@ -127,7 +144,10 @@ impl Recorder {
             lanes: (0..store.lanes().max(1)).map(lane).collect(),
             room: Arc::new(Semaphore::new(MOST_WAITING)),
             hasher: RandomState::new(),
+            store: Arc::clone(store),
             outbox: Arc::clone(outbox),
+            milestones: milestones.clone(),
+            clock: clock.clone(),
         }
     }
 
@@ -148,10 +168,42 @@ impl Recorder {
         let outcomes = all.await.map_err(|_| RecordError::TooSlow)?;
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
         if outcomes.iter().any(|outcome| !outcome.recognitions.is_empty()) {
-            // Where the processor is throttled between requests (Cloud Run), publishing runs now or late.
-            let _ = tokio::time::timeout(OFFER, self.outbox.offered()).await;
+            self.offered().await;
         }
         Ok(outcomes)
+    }
+
+    /// Takes contributions back, or counts them again, and recognises what is then owed.
+    pub async fn review(&self, review: &Review) -> Result<ReviewOutcome, RecordError> {
+        let all = tokio::time::timeout(PATIENCE, self.store.review(review));
+        let reviewed = all.await.map_err(|_| RecordError::TooSlow)??;
+        let mut owed = Vec::new();
+        for one in reviewed.iter().filter(|one| one.changed && one.counts) {
+            owed.extend(self.owed_after(one).await?);
+        }
+        let made = recognise_at_once(&self.outbox, owed).await;
+        let recognitions: Vec<_> = made.into_iter().map(|recognition| recognition.id).collect();
+        if !recognitions.is_empty() {
+            self.offered().await;
+        }
+        Ok(ReviewOutcome { reviewed, recognitions })
+    }
+
+    /// What is owed because a contribution counts again: it is the one that reached its tally.
+    async fn owed_after(&self, one: &Reviewed) -> Result<Vec<Recognition>, StoreError> {
+        if self.milestones.between(one.recognized, one.tally).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let counted = self.store.contribution(&one.id).await?;
+        let counted: Vec<_> = counted.map(|counted| counted.contribution).into_iter().collect();
+        let standing =
+            Standing { contributor: one.contributor.clone(), tally: one.tally, recognized: one.recognized };
+        Ok(owed(&standing, &counted, &self.milestones, self.clock.now()))
+    }
+
+    /// Where the processor is throttled between requests (Cloud Run), publishing runs now or late.
+    async fn offered(&self) {
+        let _ = tokio::time::timeout(OFFER, self.outbox.offered()).await;
     }
 
     fn lane_of(&self, contributor: &ContributorId) -> Result<&mpsc::UnboundedSender<Entry>, StoreError> {
@@ -222,25 +274,25 @@ impl CommitLane {
                 self.metrics.counted(contribution);
             }
         }
-        for recognition in self.recognise(owed).await {
+        for recognition in recognise_at_once(&self.outbox, owed).await {
             name(&recognition, contributions, &mut became);
         }
         Ok(became)
     }
+}
 
-    /// Recognises within the request, so that the answer can name it. What fails here stays owed.
-    async fn recognise(&self, owed: Vec<Recognition>) -> Vec<Recognition> {
-        let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
-        if owed.is_empty() {
-            return owed;
-        }
-        let late = |_| Err(StoreError::Unavailable("recognising took too long".into()));
-        let made = tokio::time::timeout(AT_ONCE, self.outbox.recognise(owed)).await.unwrap_or_else(late);
-        made.unwrap_or_else(|error| {
-            tracing::warn!(%error, recognitions = ids.join(" "), "recognitions stay owed until the next drain");
-            Vec::new()
-        })
+/// Recognises within the request, so that the answer can name it. What fails here stays owed.
+async fn recognise_at_once(outbox: &Outbox, owed: Vec<Recognition>) -> Vec<Recognition> {
+    let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
+    if owed.is_empty() {
+        return owed;
     }
+    let late = |_| Err(StoreError::Unavailable("recognising took too long".into()));
+    let made = tokio::time::timeout(AT_ONCE, outbox.recognise(owed)).await.unwrap_or_else(late);
+    made.unwrap_or_else(|error| {
+        tracing::warn!(%error, recognitions = ids.join(" "), "recognitions stay owed until the next drain");
+        Vec::new()
+    })
 }
 
 /// What a commit left owed, contributor by contributor.

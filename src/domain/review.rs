@@ -181,3 +181,112 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(second: i64) -> Moment {
+        Moment::from_timestamp(second, 0).unwrap()
+    }
+
+    fn part(login: char) -> Contribution {
+        let contributor = ContributorId::parse(&format!("github:{login}")).unwrap();
+        Contribution {
+            id: ContributionId::from_text(format!("github:1:pull_request:7:{login}")),
+            contributor,
+            kind: Kind::PULL_REQUEST,
+            occurred_at: at(0),
+            title: None,
+            url: None,
+            repository: None,
+            private: false,
+            user_id: None,
+            account_url: None,
+            labels: None,
+            landed_at: None,
+            content: None,
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Fact {
+        Recorded(Contribution),
+        Reviewed(Review),
+    }
+
+    fn facts() -> impl Strategy<Value = Vec<Fact>> {
+        let labels =
+            || (0_i64..6, any::<bool>()).prop_map(|(second, rejected)| Labels { at: at(second), rejected });
+        let login = || prop::sample::select(vec!['a', 'b', 'c']);
+        let recorded = (login(), prop::option::of(labels()), prop::option::of(0_i64..6)).prop_map(
+            |(login, labels, landed)| {
+                Fact::Recorded(Contribution { labels, landed_at: landed.map(at), ..part(login) })
+            },
+        );
+        let review = |work, part, ruling| Fact::Reviewed(Review { work, part, ruling });
+        let labelled = labels()
+            .prop_map(move |labels| review(part('a').work(), Some(part('a').id), Ruling::Labels(labels)));
+        let deleted = login().prop_map(move |login| {
+            let id = part(login).id;
+            review(WorkId::alone(&id), Some(id), Ruling::Deleted)
+        });
+        prop::collection::vec(prop_oneof![4 => recorded, 3 => labelled, 1 => deleted], 0..12)
+    }
+
+    /// The parts that are recorded, in the order of their ids, and whether they count.
+    fn ledger(facts: &[Fact]) -> Vec<(String, bool)> {
+        let mut work = Work::default();
+        for fact in facts {
+            match fact {
+                Fact::Recorded(one) => work.record(one),
+                Fact::Reviewed(review) => work.review(review),
+            }
+            work.judge();
+        }
+        let recorded = work.parts.iter().filter(|part| part.contributor.is_some());
+        let mut ledger: Vec<_> = recorded.map(|part| (part.id.to_string(), part.counted)).collect();
+        ledger.sort();
+        ledger
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_any_repetition_of_the_same_facts_gives_the_same_ledger(
+            (facts, again) in facts().prop_flat_map(|facts| {
+                let repeated: Vec<_> = facts.iter().chain(facts.iter().step_by(2)).cloned().collect();
+                (Just(facts), Just(repeated).prop_shuffle())
+            })
+        ) {
+            prop_assert_eq!(ledger(&facts), ledger(&again));
+        }
+    }
+
+    #[test]
+    fn the_newest_labels_decide_and_of_two_at_one_time_those_that_reject() {
+        let labels = |second, rejected| Labels { at: at(second), rejected };
+        assert!(labels(2, false) > labels(1, true));
+        assert!(labels(1, true) > labels(1, false));
+        let accepts = |labels: Labels, landed: Option<i64>| {
+            let mut work = Work::default();
+            work.record(&Contribution { labels: Some(labels), landed_at: landed.map(at), ..part('a') });
+            work.accepts(&work.parts[0])
+        };
+        assert!(accepts(labels(3, false), None));
+        assert!(!accepts(labels(3, true), None));
+        assert!(!accepts(labels(3, true), Some(3)), "it landed before the label, or with it");
+        assert!(accepts(labels(3, true), Some(4)), "it landed in spite of the label");
+    }
+
+    #[test]
+    fn only_a_hosts_pull_request_has_parts() {
+        let id = |text| ContributionId::from_text(text);
+        let work = |text, kind: &str, by_host| {
+            WorkId::of(&id(text), &Kind::parse(kind).unwrap(), by_host).to_string()
+        };
+        assert_eq!(work("github:1:pull_request:7:mona", "pull_request", true), "github:1:pull_request:7");
+        assert_eq!(work("api:api:7:mona", "pull_request", false), "api:api:7:mona");
+        assert_eq!(work("github:1:push:0f:mona", "push", true), "github:1:push:0f:mona");
+    }
+}

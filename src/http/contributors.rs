@@ -65,7 +65,7 @@ impl ContributorView {
             id: who.to_string(),
             host: who.host().map(str::to_owned),
             login: who.login().to_owned(),
-            url: who.url(),
+            url: contributor.account_url.clone().or_else(|| who.url()),
             user_id: contributor.user_id,
             tally: contributor.standing.tally,
             recognized: contributor.standing.recognized,

@@ -160,6 +160,14 @@ impl Outbox {
     /// A crash left such a milestone, or another instance is recognising it at this moment and knows the
     /// contribution. Where the store does not know it, wait a moment so that the other instance is first.
     async fn complete(&self, mut owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        for recognition in &mut owed {
+            let who = &recognition.contributor;
+            // On a self-managed host, only payloads say where the account is.
+            if recognition.account_url.is_none() && who.host().is_some() && who.url().is_none() {
+                recognition.account_url =
+                    self.store.contributor(who).await?.and_then(|found| found.account_url);
+            }
+        }
         for recognition in owed.iter_mut().filter(|r| r.contribution.is_none()) {
             let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
             if reached.is_some() {

@@ -87,7 +87,7 @@ impl Message {
                 id: who.to_string(),
                 host: who.host().map(str::to_owned),
                 login: who.login().to_owned(),
-                url: who.url(),
+                url: recognition.account_url.clone().or_else(|| who.url()),
             },
             milestone: recognition.milestone,
             tally: recognition.tally,

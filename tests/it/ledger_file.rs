@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Moment, RecognitionId};
+use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Contributor, Counted, Order, Page, Progress, Shown, State, Store};
+use plaudit::store::{Contributor, Counted, Novelty, Order, Page, Progress, Shown, State, Store};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -72,6 +72,38 @@ async fn the_ledger_of_0_1_0_is_read_whole() {
     let posted = store.contribution(&ContributionId::from_text("api:api:talk-17")).await.unwrap().unwrap();
     assert_eq!(posted.contribution.title.as_deref(), Some("Why ledgers are honest"));
     assert_eq!(posted.contribution.url.as_deref(), Some("https://example.org/talks/17"));
+}
+
+/// Pull requests of 0.1.0 had no login in their ids.
+#[tokio::test]
+async fn a_pull_request_of_0_1_0_is_the_part_of_its_author() {
+    let (_folder, path) = written_by_0_1_0();
+    let store = Sqlite::open(&path).unwrap();
+    let all = contributions(&store).await;
+    let of_hosts =
+        |one: &&Counted| one.contribution.kind == Kind::PULL_REQUEST && one.contribution.content.is_none();
+    let mut ids: Vec<_> = all.iter().filter(of_hosts).map(|one| one.contribution.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(
+        ids,
+        [
+            "github:981237654:pull_request:41:ada-quillfeather",
+            "github:981237654:pull_request:49:bo-marlinspike",
+            "github:981237654:pull_request:50:ines-tidewell",
+            "github:981237654:pull_request:51:ada-quillfeather",
+            "gitlab:70010042:pull_request:11:tomasz-wrenfield",
+            "gitlab:70010042:pull_request:15:ulla-oresund",
+        ]
+    );
+    let posted = store.contribution(&ContributionId::from_text("api:api:42:7")).await.unwrap();
+    assert!(posted.is_some(), "what a client posted keeps its id");
+    let recognition =
+        store.recognition(&RecognitionId::from_text("github:ada-quillfeather:3")).await.unwrap();
+    let reached = recognition.unwrap().0.contribution.unwrap();
+    assert_eq!(reached.id.as_str(), "github:981237654:pull_request:41:ada-quillfeather");
+    let again: Vec<_> = all.iter().map(|one| one.contribution.clone()).collect();
+    let recorded = store.record(&again, Moment::UNIX_EPOCH).await.unwrap();
+    assert!(recorded.iter().all(|one| one.novelty == Novelty::Same));
 }
 
 #[tokio::test]
