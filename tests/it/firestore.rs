@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use plaudit::domain::{Contribution, Destination, Fingerprint, Milestones};
+use plaudit::domain::{
+    Contribution, ContributionId, Destination, Fingerprint, Labels, Milestones, Review, Ruling,
+};
 use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -108,6 +110,70 @@ async fn a_repeat_costs_a_refused_commit_and_two_reads() {
     // In a batch with a new contribution the commit returns the tally.
     ledger.proxied.record(&[done("c", "ann"), done("d", "ann")], at(0)).await.unwrap();
     assert_eq!(ledger.rpcs(), ["Commit", "BatchGetDocuments", "Commit"]);
+}
+
+/// Ann's part of a pull request that landed.
+fn landed() -> Contribution {
+    Contribution { landed_at: Some(at(3)), ..done("github:1:pull_request:7:ann", "ann") }
+}
+
+fn labels(second: i64, rejected: bool) -> Review {
+    let part = landed();
+    let labels = Labels { at: at(second), rejected };
+    Review { work: part.work(), part: Some(part.id), ruling: Ruling::Labels(labels) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_landing_and_a_review_cost_three_reads_side_by_side_and_one_commit() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    ledger.proxied.record(&[landed()], at(0)).await.unwrap();
+    let calls = ledger.proxy.take_calls();
+    let (commit, reads) = calls.split_last().unwrap();
+    // The mark, the part and the contributor.
+    assert_eq!((commit.rpc.as_str(), commit.writes()), ("Commit", 3));
+    let mut reads: Vec<_> = reads.iter().map(|call| call.rpc.as_str()).collect();
+    reads.sort_unstable();
+    assert_eq!(reads, ["BatchGetDocuments", "BatchGetDocuments", "RunQuery"]);
+
+    // One more look-up tells whether the review names a work or a part of one.
+    ledger.proxied.review(&labels(5, true)).await.unwrap();
+    let calls = ledger.proxy.take_calls();
+    assert_eq!((calls.len(), calls[4].writes()), (5, 3));
+    ledger.proxied.record(&[landed()], at(0)).await.unwrap();
+    assert!(!ledger.rpcs().contains(&"Commit".to_owned()), "a repeat changes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_landing_or_a_review_whose_answer_is_lost_changes_the_tally_once() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    count(&ledger.direct, "ann", 2).await;
+    for (fault, number) in [Fault::LoseAnswer, Fault::CutAfter].into_iter().zip(8..) {
+        let part = Contribution {
+            id: ContributionId::from_text(format!("github:1:pull_request:{number}:ann")),
+            ..landed()
+        };
+        let review = |second, rejected| Review {
+            work: part.work(),
+            part: Some(part.id.clone()),
+            ..labels(second, rejected)
+        };
+        let tally = ledger.tally("ann").await;
+        ledger.proxy.fault("Commit", fault.clone());
+        let recorded = ledger.proxied.record(std::slice::from_ref(&part), at(0)).await.unwrap();
+        assert_eq!(outcomes(&recorded), [(New, tally + 1)]);
+        for (second, rejected, expected) in [(4, true, tally), (5, false, tally + 1)] {
+            ledger.proxy.fault("Commit", fault.clone());
+            let reviewed = ledger.proxied.review(&review(second, rejected)).await.unwrap();
+            let [one] = reviewed.as_slice() else { panic!("{reviewed:?}") };
+            assert_eq!((one.tally, one.counts, one.changed), (expected, !rejected, true));
+            assert_eq!(ledger.tally("ann").await, expected);
+        }
+        ledger.proxy.assert_all_faults_met();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -122,6 +122,14 @@ pub(super) fn as_integer(value: &FirestoreValue) -> Option<i64> {
 
 /// Reads a document's fields.
 pub(super) fn read<T: DeserializeOwned>(document: &FirestoreDocument) -> Result<T, StoreError> {
+    // How plaudit 0.1 called what is now `recognized`.
+    if document.fields.contains_key("recognised") {
+        return Err(StoreError::Broken(
+            "the database holds a ledger of plaudit 0.1, which was never released for Firestore; \
+             give plaudit an empty database"
+                .into(),
+        ));
+    }
     FirestoreDb::deserialize_doc_to(document).map_err(|error| {
         StoreError::Broken(format!("the document {} is not plaudit's: {error}", document.name))
     })
