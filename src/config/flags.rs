@@ -32,7 +32,7 @@ pub struct Flags {
     /// Which pushes count: default (to the default branch) or all [default: default]
     #[arg(long, env = "PLAUDIT_BRANCHES", value_name = "WHICH")]
     pub branches: Option<String>,
-    /// Whether Co-authored-by trailers with a host's noreply address are credited too [default: false]
+    /// Whether Co-authored-by trailers with a host's noreply address are credited too [default: true]
     #[arg(long, env = "PLAUDIT_CO_AUTHORS", value_name = "BOOL")]
     pub co_authors: Option<String>,
     /// Contributors never counted, * allowed, such as github:*-robot [default: none; bots never count]

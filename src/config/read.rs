@@ -109,7 +109,7 @@ impl Reader<'_> {
                 false,
                 branches,
             ),
-            co_authors: self.boolean("PLAUDIT_CO_AUTHORS", flags.co_authors.as_deref(), false),
+            co_authors: self.boolean("PLAUDIT_CO_AUTHORS", flags.co_authors.as_deref(), true),
             ignore: self.value(
                 "PLAUDIT_IGNORE",
                 flags.ignore.as_deref(),
@@ -117,6 +117,7 @@ impl Reader<'_> {
                 Vec::new(),
                 ignore,
             ),
+            ..Rules::default()
         }
     }
 

@@ -38,7 +38,7 @@ pub struct DeliveryAnswer {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct DeliveredContribution {
     /// Its identity.
-    #[schema(example = "github:1296269:pull_request:7")]
+    #[schema(example = "github:1296269:pull_request:7:octocat")]
     id: String,
     /// Who is credited.
     #[schema(example = "github:octocat")]
@@ -180,6 +180,11 @@ async fn deliver(
     let (delivery, event) = (told.delivery.clone(), told.event.clone());
     drop((genuine, charge));
     let contributions = match reading {
+        Reading::Reviews(_) => {
+            (told.verdict, told.reason) = ("ignored", Some(Reason::ActionNotCounted.code()));
+            let (verdict, reason) = (told.verdict, told.reason);
+            return Ok(DeliveryAnswer { delivery, event, verdict, reason, contributions: Vec::new() });
+        }
         Reading::Ignored(reason) => {
             (told.verdict, told.reason) = ("ignored", Some(reason.code()));
             let verdict = told.verdict;

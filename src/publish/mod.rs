@@ -145,7 +145,7 @@ pub struct MessageContributor {
 #[schema(as = RecognizedContribution)]
 pub struct MessageContribution {
     /// Its identity.
-    #[schema(example = "github:1296269:pull_request:7")]
+    #[schema(example = "github:1296269:pull_request:7:octocat")]
     pub id: String,
     /// Its kind.
     #[schema(example = "pull_request")]

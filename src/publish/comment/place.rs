@@ -54,7 +54,8 @@ impl Place {
         if contribution.private {
             return Err(never("private", "the contribution is private or confidential"));
         }
-        let id = contribution.id.as_str();
+        let work = contribution.work();
+        let id = work.as_str();
         if id.starts_with("api:") {
             return Err(nothing("the API reached the milestone"));
         }
