@@ -35,6 +35,7 @@ mod docs_page;
 mod faults;
 mod firestore;
 mod indexes;
+mod judgement;
 mod limits;
 mod oidc;
 mod openapi;

@@ -27,7 +27,7 @@ pub(crate) fn now() -> Moment {
 }
 
 /// Sends `body` as the host itself would, and reads it.
-fn try_read(name: &str, event: &str, body: &[u8], rules: &Rules) -> Result<Reading, Malformed> {
+pub(crate) fn try_read(name: &str, event: &str, body: &[u8], rules: &Rules) -> Result<Reading, Malformed> {
     let host = host(name);
     let headers = host.sign(event, "d3b07384-d113-4ec5-a5a5-000000000001", body, now());
     let claim = host.admit(&headers, now()).unwrap();
@@ -56,7 +56,7 @@ fn unchanged(path: &str, rules: &Rules) -> Reading {
     changed(path, rules, |_| {})
 }
 
-fn credited(reading: &Reading) -> Vec<&str> {
+pub(crate) fn credited(reading: &Reading) -> Vec<&str> {
     match reading {
         Reading::Counts(contributions) => contributions.iter().map(|c| c.contributor.as_str()).collect(),
         Reading::Ignored(reason) => vec![reason.code()],
@@ -64,7 +64,7 @@ fn credited(reading: &Reading) -> Vec<&str> {
     }
 }
 
-fn only(reading: Reading) -> Contribution {
+pub(crate) fn only(reading: Reading) -> Contribution {
     match reading {
         Reading::Counts(mut contributions) if contributions.len() == 1 => contributions.remove(0),
         other => panic!("not one contribution: {other:?}"),
