@@ -1,6 +1,7 @@
 //! GitHub, on github.com and as Enterprise Server.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
+mod items;
 mod read;
 
 use std::sync::Arc;

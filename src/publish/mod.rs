@@ -182,7 +182,7 @@ impl Message {
                 id: who.to_string(),
                 host: who.host().map(str::to_owned),
                 login: who.login().to_owned(),
-                url: who.url(),
+                url: who.url().or_else(|| recognition.contribution.as_ref()?.account_url.clone()),
             },
             milestone: recognition.milestone,
             tally: recognition.tally,

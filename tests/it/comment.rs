@@ -681,7 +681,7 @@ async fn many_comments_at_once_ask_for_one_installation_token() {
     });
     stage.github.next(Method::POST, "/access_tokens", Reaction::Hold);
     let comments = stage.by_app();
-    let all = (1..=10).map(|number| reached_by(opened(&format!("github:42:pull_request:{number}"))));
+    let all = (1..=10).map(|number| reached_by(opened(&format!("github:42:pull_request:{number}:octocat"))));
     let all: Vec<_> = all.collect();
     let publishing = join_all(all.iter().map(|recognition| comments.publish(recognition)));
     let letting = async {

@@ -1,8 +1,9 @@
 //! What the ledger makes of what people did: one piece of work once, for its author, while it is accepted.
 
 use http::Method;
-use plaudit::domain::{Kind, Labels, Ruling};
+use plaudit::domain::{Kind, Labels, Recognition, RecognitionId, Ruling};
 use plaudit::hosts::{PullRequests, Reading, Rules};
+use plaudit::publish::Message;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, GITHUB_SECRET, Plaudit, github_signature};
@@ -645,6 +646,16 @@ mod places {
         ] {
             let issue = only(gitlab_reads("Issue Hook", &gitlab_issue(3, url), &Rules::default()));
             assert_eq!(issue.account_url.as_deref(), expected, "{url}");
+            let recognition = Recognition {
+                id: RecognitionId::of(&issue.contributor, 1),
+                contributor: issue.contributor.clone(),
+                milestone: 1,
+                tally: 1,
+                recognized_at: issue.occurred_at,
+                contribution: Some(issue),
+            };
+            let shown = Message::public(&recognition).contributor.url;
+            assert_eq!(shown.as_deref(), expected.or(Some("https://gitlab.com/nell.harrow")), "{url}");
         }
         let mut body = issue("opened", 6, "nell-harrow");
         body["repository"]["html_url"] = json!("http://git.quay.example:8080/quay-works/crane");
