@@ -4,7 +4,7 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{ContributorId, HostName, Labels, Moment, WorkId, fold_case, keepable};
+use super::{ContributorId, HostName, Labels, Moment, WorkId, keepable};
 
 /// The longest title, in characters.
 const LONGEST_TITLE: usize = 500;
@@ -21,9 +21,9 @@ const LONGEST_OWN_ID: usize = 1_000;
 pub struct ContributionId(String);
 
 impl ContributionId {
-    /// `{host}:{repository}:{rest}`, such as `github:42:pull_request:7`.
+    /// `{host}:{repository}:{rest}`, such as `github:42:pull_request:7:octocat`.
     #[must_use]
-    pub fn on_host(host: &HostName, repository: u64, rest: impl fmt::Display) -> Self {
+    pub fn on_host(host: &HostName, repository: impl fmt::Display, rest: impl fmt::Display) -> Self {
         Self(format!("{host}:{repository}:{rest}"))
     }
 
@@ -176,7 +176,7 @@ impl Draft {
         let mut fault = |field: &'static str, wrong: String| faults.push((field, wrong));
 
         let contributor =
-            ContributorId::parse(&self.contributor).map_err(|e| fault("contributor", e.to_string())).ok();
+            ContributorId::of_client(&self.contributor).map_err(|e| fault("contributor", e.to_string())).ok();
         let kind = Kind::parse(&self.kind);
         if kind.is_none() {
             fault("kind", word_rule());
@@ -210,10 +210,10 @@ impl Draft {
             fault("id", "give an id or an Idempotency-Key, not both".into());
         }
 
-        let content = self.content();
         let (Some(contributor), Some(kind), true) = (contributor, kind, faults.is_empty()) else {
             return Err(InvalidDraft(faults));
         };
+        let content = self.content(&contributor);
         let own = match (self.id, self.key) {
             (Some(id), _) => id,
             (None, Some(key)) => hex::encode(Sha256::digest(key.as_bytes())),
@@ -237,20 +237,19 @@ impl Draft {
     }
 
     /// The fingerprint of all that was given, each field set off by its length.
-    fn content(&self) -> Fingerprint {
-        let contributor = fold_case(&self.contributor);
+    fn content(&self, contributor: &ContributorId) -> Fingerprint {
         let given = [
-            Some(&contributor),
+            Some(contributor.as_str()),
             Some(&self.kind),
-            self.occurred_at.as_ref(),
-            self.title.as_ref(),
-            self.url.as_ref(),
-            self.repository.as_ref(),
+            self.occurred_at.as_deref(),
+            self.title.as_deref(),
+            self.url.as_deref(),
+            self.repository.as_deref(),
         ];
         let mut hash = Sha256::new();
         for field in given {
             hash.update(field.map_or(u64::MAX, |text| text.len() as u64).to_le_bytes());
-            hash.update(field.map_or("", String::as_str));
+            hash.update(field.unwrap_or_default());
         }
         let mut short = [0; 16];
         short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);

@@ -2,91 +2,68 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::HostName;
+
 /// The longest login or plain name, in bytes.
 const LONGEST_NAME: usize = 200;
-/// The longest host name, in bytes: that of the DNS, and a port.
-const LONGEST_HOST: usize = 253 + 6;
-
-/// Where an account lives: `github`, `gitlab`, or the network name of a self-managed host.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostName(String);
-
-/// Why a host's address does not name a host.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the repository's address does not name a host of this kind")]
-pub struct InvalidHost;
-
-impl HostName {
-    /// The host that `url` stands on. `public` is the kind's public site and its short name, such as
-    /// `("github.com", "github")`. A self-managed host goes by its network name, with a port that is
-    /// not the scheme's own. No host can take the short name of another kind, nor that of the API.
-    pub fn from_url(url: &str, public: (&str, &'static str)) -> Result<Self, InvalidHost> {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).ok_or(InvalidHost)?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
-        let authority = authority
-            .strip_suffix(if url.starts_with("https") { ":443" } else { ":80" })
-            .unwrap_or(&authority);
-        if authority == public.0 {
-            return Ok(Self(public.1.to_owned()));
-        }
-        let reserved = ["github", "gitlab", "api", "github.com", "gitlab.com"];
-        if reserved.contains(&authority) { Err(InvalidHost) } else { Self::parse(authority) }
-    }
-
-    /// A host's name as it stands before the colon of a contributor.
-    pub fn parse(text: &str) -> Result<Self, InvalidHost> {
-        let (name, port) = text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
-        let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
-        let named = !name.is_empty()
-            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && name.chars().all(sound);
-        let ported = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-        if named && ported && text.len() <= LONGEST_HOST {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidHost)
-        }
-    }
-
-    /// The name as it stands in identities.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for HostName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Who contributed: `{host}:{login}`, or a plain name that an API client chose. Always in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct ContributorId(String);
 
-/// Why a text names no contributor.
+/// Why a text names no contributor, and the nearest text that does.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidContributor {
     /// Neither a plain name nor a login.
     #[error(
-        "a name is 1 to 200 bytes without ':', '/' or control characters, and neither begins nor ends with white space"
+        "a plain name is 1 to 200 bytes without ':', '/', control characters or a leading '@', and neither begins nor ends with white space{}",
+        nearest(.0.as_ref())
     )]
-    Name,
-    /// What stands before the colon is no host.
-    #[error("before the ':' stands a host: github, gitlab or a network name such as git.example.org")]
-    Host,
+    Name(Option<String>),
+    /// What is before the colon is no host.
+    #[error(
+        "before the ':' is github, gitlab, or a host with a dot or a port such as git.example.org{}",
+        nearest(.0.as_ref())
+    )]
+    Host(Option<String>),
+    /// What is after the colon is no login.
+    #[error("after the ':' is a login of letters, digits, '-', '_' and, but for GitHub, '.'{}", nearest(.0.as_ref()))]
+    Login(Option<String>),
+}
+
+fn nearest(text: Option<&String>) -> String {
+    text.map(|text| format!("; the nearest right one is {text}")).unwrap_or_default()
 }
 
 impl ContributorId {
     /// A contributor as a client names it: `github:octocat` or a plain name.
+    pub fn of_client(text: &str) -> Result<Self, InvalidContributor> {
+        let Some((host, login)) = text.rsplit_once(':') else {
+            let wrong =
+                |_| InvalidContributor::Name(corrected(text, |c| !"@/:".contains(c) && !c.is_control()));
+            let plain = if text.starts_with('@') { Err(InvalidContributor::Name(None)) } else { name(text) };
+            return plain.map(Self).map_err(wrong);
+        };
+        let Ok(host) = HostName::of_client(host) else {
+            let right = HostName::nearest(host).map(|host| format!("{host}:{login}"));
+            let right = right.filter(|right| Self::of_client(right).is_ok());
+            return Err(InvalidContributor::Host(right.or_else(|| name(login).ok())));
+        };
+        let allowed = allowed_in(&host);
+        if !is_login(login, allowed) {
+            let right = corrected(login, allowed).map(|login| format!("{host}:{login}"));
+            return Err(InvalidContributor::Login(right));
+        }
+        Self::on_host(&host, login)
+    }
+
+    /// A contributor as a store kept it or a reader asks for it: whatever a host has ever sent.
     pub fn parse(text: &str) -> Result<Self, InvalidContributor> {
         match text.rsplit_once(':') {
             None => Ok(Self(name(text)?)),
             Some((host, login)) => {
-                let host =
-                    HostName::parse(&host.to_ascii_lowercase()).map_err(|_| InvalidContributor::Host)?;
+                let host = HostName::of_text(host).map_err(|_| InvalidContributor::Host(None))?;
                 Self::on_host(&host, login)
             }
         }
@@ -115,20 +92,26 @@ impl ContributorId {
         self.0.rsplit_once(':').map_or(&self.0, |(_, login)| login)
     }
 
-    /// The account's page on its host; a plain name has none.
+    /// The account's page, where the name alone says it: on a public site. Where a self-managed host's pages
+    /// are, only its payloads say ([`Contribution::account_url`](super::Contribution::account_url)).
     #[must_use]
     pub fn url(&self) -> Option<String> {
-        let host = match self.host()? {
-            "github" => "github.com",
-            "gitlab" => "gitlab.com",
-            own => own,
+        let site = match self.host()? {
+            "github" => "https://github.com",
+            "gitlab" => "https://gitlab.com",
+            _ => return None,
         };
-        let login = percent_encoding::utf8_percent_encode(self.login(), PATH_SEGMENT);
-        Some(format!("https://{host}/{login}"))
+        Some(account_url(site, self.login()))
     }
 }
 
-/// What may not stand bare in one segment of a URL's path.
+/// The page of an account on the host whose pages begin at `base`.
+#[must_use]
+pub fn account_url(base: &str, login: &str) -> String {
+    format!("{base}/{}", percent_encoding::utf8_percent_encode(login, PATH_SEGMENT))
+}
+
+/// What has to be encoded in one segment of a URL's path.
 const PATH_SEGMENT: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -138,8 +121,8 @@ impl fmt::Display for ContributorId {
     }
 }
 
-/// How identities are compared: in lower case, but a letter that only looks like an ASCII one (the Kelvin sign) is not made into it: nobody
-/// becomes somebody else.
+/// How identities are compared: in lower case. A letter that only looks like an ASCII one, such as the Kelvin
+/// sign, stays as it is: in lower case it would be the name of another account.
 #[must_use]
 pub fn fold_case(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
@@ -159,7 +142,30 @@ fn name(text: &str) -> Result<String, InvalidContributor> {
         && text.len().max(lower.len()) <= LONGEST_NAME
         && text.trim().len() == text.len()
         && !text.contains(|c: char| c == ':' || c == '/' || c.is_control());
-    if sound { Ok(lower) } else { Err(InvalidContributor::Name) }
+    if sound { Ok(lower) } else { Err(InvalidContributor::Name(None)) }
+}
+
+/// What a login on `host` is made of.
+fn allowed_in(host: &HostName) -> fn(char) -> bool {
+    let dots = host.as_str() != "github";
+    if dots {
+        |c| c.is_ascii_alphanumeric() || "-_.".contains(c)
+    } else {
+        |c| c.is_ascii_alphanumeric() || "-_".contains(c)
+    }
+}
+
+/// Whether hosts give out such a login; an app's ends in `[bot]`.
+fn is_login(text: &str, allowed: fn(char) -> bool) -> bool {
+    let bare = text.strip_suffix("[bot]").unwrap_or(text);
+    !bare.is_empty() && text.len() <= LONGEST_NAME && bare.chars().all(allowed)
+}
+
+/// The nearest right text: runs of what is not allowed are replaced by one '-', or left out at its ends.
+fn corrected(text: &str, allowed: impl Fn(char) -> bool) -> Option<String> {
+    let parts: Vec<_> = text.split(|c| !allowed(c)).map(str::trim).filter(|part| !part.is_empty()).collect();
+    let right = super::fold_case(&parts.join("-"));
+    name(&right).ok()
 }
 
 #[cfg(test)]
@@ -178,10 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn a_port_belongs_to_the_host() {
-        let id = ContributorId::parse("git.example.org:8443:mona").unwrap();
-        assert_eq!((id.host(), id.login()), (Some("git.example.org:8443"), "mona"));
-        assert_eq!(id.url().as_deref(), Some("https://git.example.org:8443/mona"));
+    fn a_port_and_a_path_belong_to_the_host() {
+        for (text, host) in [
+            ("git.example.org:8443:mona", "git.example.org:8443"),
+            ("h.example/gitlab:mona", "h.example/gitlab"),
+            ("[fd00::9]:8929:mona", "[fd00::9]:8929"),
+            ("localhost:mona", "localhost"),
+        ] {
+            let id = ContributorId::of_client(text).unwrap();
+            assert_eq!((id.host(), id.login(), id.url()), (Some(host), "mona", None));
+            assert_eq!(ContributorId::parse(text), Ok(id));
+        }
+        let public = ContributorId::parse("github:a b").unwrap();
+        assert_eq!(public.url().as_deref(), Some("https://github.com/a%20b"));
     }
 
     #[test]
@@ -189,26 +204,42 @@ mod tests {
         let long = "x".repeat(201);
         for text in ["", " ", "a/b", "a\nb", "github:", ":x", "a b:c", "x:../../y", "mona ", long.as_str()] {
             assert!(ContributorId::parse(text).is_err(), "{text:?}");
+            assert!(ContributorId::of_client(text).is_err(), "{text:?}");
         }
-        assert!(ContributorId::parse(&"x".repeat(200)).is_ok());
+        assert!(ContributorId::of_client(&"x".repeat(200)).is_ok());
     }
 
     #[test]
-    fn a_host_is_named_by_its_address_and_cannot_take_a_name_that_is_not_its_own() {
-        let github = |url| HostName::from_url(url, ("github.com", "github")).map(|host| host.0);
-        assert_eq!(github("https://github.com/o/r").as_deref(), Ok("github"));
-        assert_eq!(github("https://Git.Example.org/o/r").as_deref(), Ok("git.example.org"));
-        assert_eq!(github("https://git.example.org:443/o/r").as_deref(), Ok("git.example.org"));
-        assert_eq!(github("http://git.example.org:8080/o/r").as_deref(), Ok("git.example.org:8080"));
-        for url in [
-            "https://gitlab.com/o/r",
-            "https://api/o/r",
-            "https://github/o/r",
-            "ftp://x/y",
-            "",
-            "https://a@b/",
+    fn a_public_site_has_one_name() {
+        for text in ["github.com:Mona", "GitHub.com:mona", "www.github.com:mona", "github.com.:mona"] {
+            assert_eq!(ContributorId::of_client(text).unwrap().as_str(), "github:mona", "{text}");
+            assert_eq!(ContributorId::parse(text).unwrap().as_str(), "github:mona", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_refused_with_the_nearest_right_name() {
+        for (text, right) in [
+            ("gihtub:octocat", Some("github:octocat")),
+            ("api:bob", Some("bob")),
+            ("forge:bob", Some("bob")),
+            ("@octocat", Some("octocat")),
+            ("a/b", Some("a-b")),
+            ("github:not a login!", Some("github:not-a-login")),
+            ("github:a.b", Some("github:a-b")),
+            ("gitlab:@a.b", Some("gitlab:a.b")),
+            ("github:!", None),
+            ("@", None),
         ] {
-            assert_eq!(github(url), Err(InvalidHost), "{url}");
+            let refused = ContributorId::of_client(text).unwrap_err();
+            let (InvalidContributor::Name(nearest)
+            | InvalidContributor::Host(nearest)
+            | InvalidContributor::Login(nearest)) = refused;
+            assert_eq!(nearest.as_deref(), right, "{text}");
+            assert!(right.is_none_or(|right| ContributorId::of_client(right).is_ok()), "{text}");
+        }
+        for text in ["github:mona_corp", "github:dependabot[bot]", "gitlab:a.b", "h.example:a_b.c-d"] {
+            assert!(ContributorId::of_client(text).is_ok(), "{text}");
         }
     }
 }

@@ -3,13 +3,15 @@
 mod contribution;
 mod contributor;
 mod give_up;
+mod host;
 mod milestones;
 mod recognition;
 mod review;
 
 pub use contribution::{Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source};
-pub use contributor::{ContributorId, HostName, InvalidContributor, InvalidHost, fold_case};
+pub use contributor::{ContributorId, InvalidContributor, account_url, fold_case};
 pub use give_up::GiveUp;
+pub use host::{HostName, InvalidHost, Site};
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
 pub use review::{Labels, Part, Review, Ruling, Work, WorkId};

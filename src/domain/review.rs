@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Contribution, ContributionId, ContributorId, Kind, Moment};
+use super::{Contribution, ContributionId, ContributorId, HostName, Kind, Moment};
 
 /// The piece of work that a contribution is part of: `{host}:{repository id}:pull_request:{number}`,
 /// `{host}:{repository id}:issue:{number}`; for everything else the contribution's own id.
@@ -21,6 +21,12 @@ impl WorkId {
     #[must_use]
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+
+    /// The pull request or issue `number` of a repository.
+    #[must_use]
+    pub fn on_host(host: &HostName, repository: impl fmt::Display, kind: &Kind, number: u64) -> Self {
+        Self(format!("{host}:{repository}:{}:{number}", kind.as_str()))
     }
 
     /// A contribution as a work of its own: what concerns it concerns no other.

@@ -1,11 +1,13 @@
 //! Payloads of the shape that hosts send, for `plaudit send` and `plaudit demo`.
 
 /// Deliveries that are built into the program: the host, the event, and the payload. Three contributions of
-/// one contributor on each host, and one delivery that counts for nobody.
+/// one contributor on each host, one of which comes twice: a pull request is opened, and then landed. One
+/// delivery counts for nobody.
 pub const DEMO: &[(&str, &str, &str)] = &[
     ("github", "ping", include_str!("../../fixtures/github/ping.repository.json")),
     ("github", "issues", include_str!("../../fixtures/github/issues.opened.json")),
     ("github", "pull_request", include_str!("../../fixtures/github/pull_request.opened.json")),
+    ("github", "push", include_str!("../../fixtures/github/push.squash.of_opened.json")),
     ("github", "push", include_str!("../../fixtures/github/push.default_branch.json")),
     ("gitlab", "Issue Hook", include_str!("../../fixtures/gitlab/issue.open.json")),
     ("gitlab", "Merge Request Hook", include_str!("../../fixtures/gitlab/merge_request.open.json")),

@@ -1,6 +1,7 @@
 //! GitHub, on github.com and as Enterprise Server.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
+mod items;
 mod read;
 
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::headers::{self, Form};
+use super::json::repaired;
 use super::signature::{self, Keys, Proof, SIGNATURE_256};
-use super::{Claim, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
-/// The host's word.
+/// Its word in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "github";
 
 /// What GitHub signs deliveries with; several during a rotation.
@@ -40,7 +42,7 @@ impl Host for GitHub {
         NAME
     }
 
-    fn admit(&self, headers: &HeaderMap, _now: Moment) -> Result<Claim, Rejection> {
+    fn admit(&self, headers: &HeaderMap, _now: Moment) -> Result<Admitted, Rejection> {
         let proof = signature::hub(headers)?;
         let form = headers::form(
             headers,
@@ -49,11 +51,11 @@ impl Host for GitHub {
         )?;
         let event = headers::event(headers, "x-github-event", "X-GitHub-Event is missing");
         let delivery = headers::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
-        Ok(Claim { delivery, event, proof, form: form == Form::Urlencoded })
+        Ok(Admitted { delivery, event, proof, form: form == Form::Urlencoded })
     }
 
-    fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection> {
-        let holds = match &claim.proof {
+    fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection> {
+        let holds = match &admitted.proof {
             Proof::Body(code) => self.keys.hold("", &body, std::slice::from_ref(code)),
             Proof::Message { .. } | Proof::Token => false,
         };
@@ -61,8 +63,8 @@ impl Host for GitHub {
             let wrong = "X-Hub-Signature-256 was not made with this secret over this body";
             return Err(Rejection::BadSignature(wrong));
         }
-        let json = if claim.form { payload_of_form(&body)? } else { body };
-        Ok(Delivery { id: claim.delivery, event: claim.event?, json, confidential: false })
+        let json = if admitted.form { payload_of_form(&body)? } else { body };
+        Ok(Delivery { id: admitted.delivery, event: admitted.event?, json: repaired(json) })
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {

@@ -1,6 +1,7 @@
 //! GitLab, on gitlab.com and self-managed.
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
 
+mod items;
 mod read;
 
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::headers::{self, Form};
+use super::json::repaired;
 use super::signature::{self, Keys, Proof, Tokens};
-use super::{Claim, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
-/// The host's word.
+/// Its word in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "gitlab";
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
@@ -73,7 +75,7 @@ impl Host for GitLab {
         NAME
     }
 
-    fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Claim, Rejection> {
+    fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Admitted, Rejection> {
         let proof = match &self.trust {
             Trust::Signed(_) => signature::standard(headers, now)?,
             Trust::Token { tokens, .. } => {
@@ -91,11 +93,11 @@ impl Host for GitLab {
             .into_iter()
             .find_map(|name| headers::label(headers, name))
             .unwrap_or_else(|| "unknown".into());
-        Ok(Claim { delivery, event, proof, form: false })
+        Ok(Admitted { delivery, event, proof, form: false })
     }
 
-    fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection> {
-        let holds = match (&self.trust, &claim.proof) {
+    fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection> {
+        let holds = match (&self.trust, &admitted.proof) {
             (Trust::Signed(keys), Proof::Message { prefix, codes }) => keys.hold(prefix, &body, codes),
             (Trust::Token { .. }, Proof::Token) => true,
             _ => false,
@@ -104,9 +106,7 @@ impl Host for GitLab {
             let wrong = "webhook-signature was not made with this signing token over this body";
             return Err(Rejection::BadSignature(wrong));
         }
-        let event = claim.event?;
-        let confidential = event.starts_with("Confidential ");
-        Ok(Delivery { id: claim.delivery, event, json: body, confidential })
+        Ok(Delivery { id: admitted.delivery, event: admitted.event?, json: repaired(body) })
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {

@@ -1,9 +1,9 @@
-//! What the headers beside the signature say: how the body is written, and how the delivery is called.
+//! What the headers beside the signature say: the body's form, the event's name and the delivery's id.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::Rejection;
-use super::payload::cut;
+use super::origin::cut;
 
 /// How much of a header that is not signed is kept, in bytes.
 const LONGEST_LABEL: usize = 100;
@@ -20,7 +20,9 @@ pub(super) enum Form {
 /// How the body is written, by its headers, if the host writes like that; `otherwise` is what to say of all
 /// other content types.
 pub(super) fn form(headers: &HeaderMap, known: &[Form], otherwise: &'static str) -> Result<Form, Rejection> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
+    // `identity` is no encoding at all: RFC 9110, 8.4.1.
+    let encoded = |value: &HeaderValue| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(encoded) {
         return Err(Rejection::Unsupported("a body with a content encoding"));
     }
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
@@ -54,7 +56,7 @@ pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
     (!text.is_empty()).then(|| cut(&text, LONGEST_LABEL).to_owned())
 }
 
-/// The event's name: without it, nobody can say what the body is.
+/// The event's name: without it, it is not known what the body is.
 pub(super) fn event(
     headers: &HeaderMap,
     name: &'static str,

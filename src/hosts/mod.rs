@@ -5,13 +5,19 @@
 mod headers;
 pub mod rules;
 mod signature;
-mod payload;
+mod reason;
+mod json;
+mod machines;
+mod origin;
+mod commit;
+mod item;
 mod push;
 mod github;
 mod gitlab;
 mod fixtures;
 
 pub use fixtures::{DEMO, event_of_fixture};
+pub use reason::Reason;
 pub use rules::{PullRequests, Rules};
 
 use std::fmt;
@@ -20,7 +26,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::domain::{Contribution, Moment};
+use crate::domain::{Contribution, Moment, Review};
 use crate::settings::Settings;
 
 /// Every host plaudit knows.
@@ -75,10 +81,10 @@ pub trait Host: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// What the headers claim, or why they cannot be those of a genuine delivery.
-    fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Claim, Rejection>;
+    fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Admitted, Rejection>;
 
     /// The delivery, if the signature holds over the body's very bytes.
-    fn verify(&self, claim: Claim, body: Bytes) -> Result<Delivery, Rejection>;
+    fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection>;
 
     /// What a delivery says.
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed>;
@@ -89,10 +95,10 @@ pub trait Host: Send + Sync + 'static {
 
 /// What a request's headers claim, before the body has been looked at.
 #[derive(Debug)]
-pub struct Claim {
-    /// The delivery's id, by the host's word: for logs and answers, never for identity.
+pub struct Admitted {
+    /// The delivery's id as the host gave it: for logs and answers, never for identity.
     pub delivery: String,
-    /// The event's name, by the host's word. Who forgot it is told so only once the signature held.
+    /// The event's name. That it is missing is reported only once the signature holds.
     pub event: Result<String, Rejection>,
     proof: signature::Proof,
     form: bool,
@@ -103,24 +109,23 @@ pub struct Delivery {
     id: String,
     event: String,
     json: Bytes,
-    confidential: bool,
 }
 
 impl fmt::Debug for Delivery {
-    /// Without the payload: it is nothing for a log.
+    /// Without the payload, which does not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery").field("id", &self.id).field("event", &self.event).finish_non_exhaustive()
     }
 }
 
 impl Delivery {
-    /// The delivery's id, by the host's word.
+    /// The delivery's id, as the host gave it.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The event's name, by the host's word.
+    /// The event's name, as the host gave it.
     #[must_use]
     pub fn event(&self) -> &str {
         &self.event
@@ -144,19 +149,6 @@ pub enum Rejection {
     Malformed(&'static str),
 }
 
-impl Rejection {
-    /// A short code for logs and metrics.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Unsigned(_) => "unsigned",
-            Self::BadSignature(_) => "bad_signature",
-            Self::Unsupported(_) => "unsupported",
-            Self::Malformed(_) => "malformed",
-        }
-    }
-}
-
 /// A verified delivery that does not have the form its host documents: what is wrong, without the payload's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -167,85 +159,8 @@ pub struct Malformed(pub String);
 pub enum Reading {
     /// These contributions.
     Counts(Vec<Contribution>),
+    /// Contributions that may or may not be recorded yet are taken back, or count again.
+    Reviews(Review),
     /// Nothing that counts: an answer, not an error.
     Ignored(Reason),
-}
-
-/// Why a delivery counts for nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is explained, for users too, by `Reason::meaning`")]
-pub enum Reason {
-    Ping,
-    Bot,
-    Ghost,
-    NotDefaultBranch,
-    BranchDeleted,
-    Tag,
-    NoNewCommits,
-    TooManyAuthors,
-    AuthorUnknown,
-    ActionNotCounted,
-    EventNotCounted,
-    KindNotCounted,
-    Transferred,
-    IgnoredContributor,
-}
-
-impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 14] = [
-        Self::Ping,
-        Self::Bot,
-        Self::Ghost,
-        Self::NotDefaultBranch,
-        Self::BranchDeleted,
-        Self::Tag,
-        Self::NoNewCommits,
-        Self::TooManyAuthors,
-        Self::AuthorUnknown,
-        Self::ActionNotCounted,
-        Self::EventNotCounted,
-        Self::KindNotCounted,
-        Self::Transferred,
-        Self::IgnoredContributor,
-    ];
-
-    /// The code in answers, logs, metrics and the README.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        self.told().0
-    }
-
-    /// The code's meaning, in a sentence.
-    #[must_use]
-    pub fn meaning(self) -> &'static str {
-        self.told().1
-    }
-
-    fn told(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Ping => ("ping", "the host only tries whether the webhook works"),
-            Self::Bot => ("bot", "everyone it names is a bot"),
-            Self::Ghost => ("ghost", "the author's account was deleted"),
-            Self::NotDefaultBranch => {
-                ("not_default_branch", "the push went to another branch than the default one")
-            }
-            Self::BranchDeleted => ("branch_deleted", "the push deleted a branch"),
-            Self::Tag => ("tag", "the push set or deleted a tag"),
-            Self::NoNewCommits => ("no_new_commits", "the push brought no commit that counts"),
-            Self::TooManyAuthors => ("too_many_authors", "more than 20 authors in one push: an import"),
-            Self::AuthorUnknown => ("author_unknown", "the payload does not say which account contributed"),
-            Self::ActionNotCounted => {
-                ("action_not_counted", "only opening counts, not what is done afterwards")
-            }
-            Self::EventNotCounted => ("event_not_counted", "events of this name never count"),
-            Self::KindNotCounted => ("kind_not_counted", "this kind is left out of PLAUDIT_COUNT"),
-            Self::Transferred => {
-                ("transferred", "the issue was opened by its transfer from another repository")
-            }
-            Self::IgnoredContributor => {
-                ("ignored_contributor", "everyone it names is left out by PLAUDIT_IGNORE")
-            }
-        }
-    }
 }

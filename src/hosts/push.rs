@@ -1,110 +1,52 @@
-//! Whom a push credits. Authorship is what commits claim; only the pusher is known.
+//! Whom a push credits, and for what. Authorship is what commits claim; only the pusher is known.
 
-use serde::Deserialize;
+use std::collections::HashSet;
 
-use super::payload::{Origin, Text, Who, is_app, moment, title};
-use super::{Reading, Reason, Rules};
+use super::commit::{Author, Commit, Landing};
+use super::origin::{Account, Origin, Person, Who, title};
+use super::{Reading, Reason};
 use crate::domain::{Contribution, ContributorId, Kind, Moment};
 
 /// More authors than this in one push are an import.
 const MOST_AUTHORS: usize = 20;
 
-/// How the message of a merge commit begins.
-const MERGES: [&str; 3] = ["Merge pull request", "Merge branch", "Merge remote-tracking branch"];
-
-/// A commit, as GitHub and GitLab list it alike.
-#[derive(Deserialize)]
-pub(super) struct Commit<'a> {
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    message: Option<Text<'a>>,
-    #[serde(borrow)]
-    timestamp: Option<Text<'a>>,
-    #[serde(borrow)]
-    url: Option<Text<'a>>,
-    /// Whether it is on no other branch already. GitLab does not say.
-    distinct: Option<bool>,
-    #[serde(borrow)]
-    author: Option<Author<'a>>,
-}
-
-/// Who wrote a commit. GitLab never says which account that is; GitHub does if it knows the address.
-#[derive(Deserialize)]
-struct Author<'a> {
-    #[serde(borrow)]
-    name: Option<Text<'a>>,
-    #[serde(borrow)]
-    email: Option<Text<'a>>,
-    #[serde(borrow)]
-    username: Option<Text<'a>>,
-}
-
-impl Author<'_> {
-    fn who(&self, origin: &Origin) -> Who {
-        let username = self.username.as_deref().filter(|login| !login.is_empty());
-        let login = username.or_else(|| origin.login_in(self.email.as_deref()?));
-        match login {
-            Some(login) => origin.who(login),
-            // An address that belongs to no account, but a name that only an app has.
-            None if self.name.as_deref().is_some_and(is_app) => Who::Bot,
-            None => Who::Nobody,
-        }
-    }
-
-    /// What tells one author that cannot be named from another.
-    fn mark(&self) -> Option<&str> {
-        self.email.as_deref().or(self.name.as_deref())
-    }
-}
-
-impl Commit<'_> {
-    /// Whether it is the commit of that name.
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.id.as_deref() == Some(name)
-    }
-
-    fn message(&self) -> &str {
-        self.message.as_deref().unwrap_or_default()
-    }
-
-    fn is_merge(&self) -> bool {
-        MERGES.iter().any(|merge| self.message().starts_with(merge))
-    }
-
-    /// Those whom the message's trailers name by a noreply address of this host.
-    fn co_authors(&self, origin: &Origin) -> impl Iterator<Item = Who> {
-        let trailer = "co-authored-by:";
-        self.message()
-            .lines()
-            .filter_map(move |line| {
-                let (key, rest) = line.trim_start().split_at_checked(trailer.len())?;
-                key.eq_ignore_ascii_case(trailer).then_some(rest)
-            })
-            .filter_map(|rest| rest.rsplit_once('<')?.1.split_once('>').map(|(address, _)| address))
-            .filter_map(|address| origin.login_in(address))
-            .map(|login| origin.who(login))
-    }
-}
-
 /// Who sent the commits: the one thing about a push that the host knows for sure.
 #[derive(Clone, Copy)]
 pub(super) struct Pusher<'a> {
-    pub(super) login: Option<&'a str>,
-    pub(super) is_bot: bool,
-    /// The account with a number that the payload names, and that number.
-    pub(super) account: Option<(&'a str, u64)>,
+    pub(super) account: Option<Account<'a>>,
+    pub(super) is_machine: bool,
+    /// The name and the address by which the payload knows the pusher.
+    pub(super) name: Option<&'a str>,
+    pub(super) email: Option<&'a str>,
+}
+
+impl Pusher<'_> {
+    /// Whether the payload says that this is the author.
+    fn is(&self, author: &Author<'_>) -> bool {
+        let same = |one: Option<&str>, other: Option<&str>| match (one, other) {
+            (Some(one), Some(other)) => {
+                !one.trim().is_empty() && one.trim().eq_ignore_ascii_case(other.trim())
+            }
+            _ => false,
+        };
+        let hidden = |text: &&str| *text != "[REDACTED]";
+        same(self.email.filter(hidden), author.email.text()) || same(self.name, author.name.text())
+    }
+
+    fn who(&self, origin: &Origin<'_>) -> Who {
+        self.account.map_or(Who::Unknown, |account| origin.who(account, self.is_machine))
+    }
 }
 
 /// A push to a branch that counts.
 pub(super) struct Push<'a> {
-    pub(super) origin: &'a Origin,
+    pub(super) origin: &'a Origin<'a>,
     pub(super) after: &'a str,
     /// Oldest first.
     pub(super) commits: &'a [Commit<'a>],
     pub(super) head: Option<&'a Commit<'a>>,
-    /// Whether commits that stand on another branch too are passed over.
-    pub(super) only_distinct: bool,
+    pub(super) to_default_branch: bool,
+    pub(super) forced: bool,
     /// Whether there are commits that are not listed.
     pub(super) more: bool,
     /// The push's own page; without one, each author's last commit stands for it.
@@ -112,113 +54,253 @@ pub(super) struct Push<'a> {
     pub(super) pusher: Pusher<'a>,
 }
 
-/// An author, and the author's last commit.
-type Credit<'a> = (ContributorId, Option<&'a Commit<'a>>);
+/// Commits that count together: those of one pull request, or those of none.
+struct Share<'a> {
+    landed: Option<(Landing, &'a Commit<'a>)>,
+    commits: Vec<&'a Commit<'a>>,
+}
 
 impl<'a> Push<'a> {
-    pub(super) fn read(&self, rules: &Rules, now: Moment) -> Reading {
-        match self.credits(rules) {
+    pub(super) fn read(&self, now: Moment) -> Reading {
+        match self.credits() {
             Ok(credits) => {
-                let contribution = |(who, commit)| self.contribution(who, commit, now);
-                Reading::Counts(credits.into_iter().map(contribution).collect())
+                let mut seen = HashSet::new();
+                let parts = credits.parts.into_iter().map(|part| self.contribution(part, now));
+                Reading::Counts(parts.filter(|part| seen.insert(part.id.clone())).collect())
             }
             Err(reason) => Reading::Ignored(reason),
         }
     }
 
-    fn credits(&self, rules: &Rules) -> Result<Vec<Credit<'a>>, Reason> {
-        let only_merges = self.commits.iter().all(Commit::is_merge);
-        let speaking: Vec<&Commit<'_>> = self
-            .commits
-            .iter()
-            .filter(|commit| commit.distinct != Some(false) || !self.only_distinct)
-            .filter(|commit| only_merges || !commit.is_merge())
-            .collect();
-        if speaking.is_empty() && !self.more {
-            return Err(Reason::NoNewCommits);
-        }
-        let authors = Authors::of(&speaking, self.origin, rules.co_authors)?;
-        let mut credits = match authors {
-            Authors { people, .. } if !people.is_empty() => people,
-            Authors { bots: true, .. } => return Err(Reason::Bot),
-            _ => vec![(self.pusher()?, self.head.or(speaking.last().copied()))],
-        };
-        credits.retain(|(who, _)| !rules.ignores(who));
-        if credits.is_empty() {
-            return Err(Reason::IgnoredContributor);
-        }
-        Ok(credits)
+    /// What the commit lands, where this push can land something.
+    fn landing(&self, commit: &Commit<'_>) -> Option<Landing> {
+        (self.origin.conventions.landing)(commit, self.origin).filter(|_| self.to_default_branch)
     }
 
-    fn pusher(&self) -> Result<ContributorId, Reason> {
-        if self.pusher.is_bot {
-            return Err(Reason::Bot);
+    /// The commits by what they count as. A merge commit lands what is before it, back to the landing before;
+    /// a squash only itself.
+    fn shares(&self) -> Vec<Share<'a>> {
+        let rules = self.origin.rules;
+        let landing = |commit| rules.counts(&Kind::PULL_REQUEST).then(|| self.landing(commit)).flatten();
+        let (mut shares, mut rest, mut before) = (Vec::new(), Vec::new(), Vec::new());
+        for commit in self.commits {
+            let Some(landing) = landing(commit) else {
+                before.push(commit);
+                continue;
+            };
+            let commits = if landing.merges {
+                std::mem::take(&mut before)
+            } else {
+                rest.append(&mut before);
+                vec![commit]
+            };
+            shares.push(Share { landed: Some((landing, commit)), commits });
         }
-        let who = self.pusher.login.map_or(Who::Nobody, |login| self.origin.who(login));
-        who.credited(&Rules::default())
+        rest.append(&mut before);
+        if rules.counts(&Kind::PUSH) {
+            rest.retain(|commit| self.is_new(commit));
+            shares.push(Share { landed: None, commits: rest });
+        }
+        shares
     }
 
-    fn contribution(&self, who: ContributorId, commit: Option<&Commit<'_>>, now: Moment) -> Contribution {
-        // A commit's time is whatever its author's clock said: one in the future would lead every list.
-        let occurred_at = self
-            .head
-            .or(commit)
-            .and_then(|commit| moment(commit.timestamp.as_deref()?))
-            .map_or(now, |at| at.min(now));
-        let page = self.page.or_else(|| commit?.url.as_deref());
-        let rest = format!("{}:{}:{}", Kind::PUSH.as_str(), self.after, who.login());
-        let user_id = self
-            .pusher
-            .account
-            .filter(|(login, _)| login.eq_ignore_ascii_case(who.login()))
-            .map(|(_, id)| id);
+    /// Whether a commit counts with this push. A merged branch's commits were pushed before and are not
+    /// distinct on the default branch, where they count now. They counted then where every branch counts; and
+    /// what is pushed by force has mostly been there before. What GitHub squashes was made for this branch,
+    /// though a merge queue has had it on one of its own.
+    fn is_new(&self, commit: &Commit<'_>) -> bool {
+        let squashed = || !self.forced && self.landing(commit).is_some_and(|landing| !landing.merges);
+        !commit.is_known() || !(self.forced || self.origin.rules.all_branches) || squashed()
+    }
+
+    fn credits(&self) -> Result<Credits<'a>, Reason> {
+        let shares = self.shares();
+        let landed = shares.iter().any(|share| share.landed.is_some());
+        // A merge commit credits nobody beside other commits.
+        let only_merges = !landed && self.commits.iter().all(Commit::is_merge);
+        let mut credits = Credits::default();
+        let mut any = false;
+        for share in &shares {
+            credits.share_from = credits.parts.len();
+            for commit in share.commits.iter().filter(|commit| only_merges || !commit.is_merge()) {
+                any = true;
+                self.credit(&mut credits, share, commit)?;
+            }
+        }
+        self.credit_the_only_author(&mut credits, &shares, only_merges)?;
+        if !credits.parts.is_empty() {
+            return Ok(credits);
+        }
+        Err(if !landed && !self.origin.rules.counts(&Kind::PUSH) {
+            Reason::KindNotCounted
+        } else if !landed && !any && !self.more {
+            Reason::NoNewCommits
+        } else {
+            credits.reason()
+        })
+    }
+
+    fn credit(
+        &self,
+        credits: &mut Credits<'a>,
+        share: &Share<'a>,
+        commit: &'a Commit<'a>,
+    ) -> Result<(), Reason> {
+        let origin = self.origin;
+        if let Some(author) = commit.author.get() {
+            let who = match author.who(origin) {
+                Who::Unknown if self.pusher.is(author) => self.pusher.who(origin),
+                who => who,
+            };
+            credits.add(origin, who, share, commit, author.mark())?;
+        }
+        let co_authors = origin.rules.co_authors.then(|| commit.co_authors(origin));
+        co_authors.into_iter().flatten().try_for_each(|who| credits.add(origin, who, share, commit, None))
+    }
+
+    /// Credits the pusher for commits of an address without an account, where nobody else can have made
+    /// them: they are the push's only ones without a name, nothing was landed for others, and nobody but
+    /// their author committed them.
+    fn credit_the_only_author(
+        &self,
+        credits: &mut Credits<'a>,
+        shares: &[Share<'a>],
+        only_merges: bool,
+    ) -> Result<(), Reason> {
+        let lands = |commit| (self.origin.conventions.landing)(commit, self.origin).is_some();
+        let [only] = credits.unknown.as_slice() else { return Ok(()) };
+        if !self.origin.conventions.names_committers || self.commits.iter().any(lands) {
+            return Ok(());
+        }
+        let only = *only;
+        let commits =
+            shares.iter().flat_map(|share| share.commits.iter().map(move |commit| (share, *commit)));
+        for (share, commit) in commits.filter(|(_, commit)| only_merges || !commit.is_merge()) {
+            let (Some(author), Some(committer)) = (commit.author.get(), commit.committer.get()) else {
+                continue;
+            };
+            let unknown = author.mark() == Some(only) && author.who(self.origin) == Who::Unknown;
+            if unknown && committer.is(author) {
+                credits.unknown.clear();
+                credits.add(self.origin, self.pusher.who(self.origin), share, commit, Some(only))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn contribution(&self, part: Part<'a>, now: Moment) -> Contribution {
+        let origin = self.origin;
+        let mut person = part.person;
+        let pusher = self.pusher.account.filter(|it| it.login.eq_ignore_ascii_case(person.id.login()));
+        person.user_id = person.user_id.or(pusher.and_then(|pusher| pusher.id));
+        if let Some((landing, commit)) = part.landed {
+            let at = commit.made_at(now);
+            let path = origin.conventions.pull_request_path;
+            let url = format!("{}/{path}/{}", origin.page.trim_end_matches('/'), landing.number);
+            let rest = Origin::part_of_pull_request(landing.number, &person.id);
+            return Contribution {
+                title: title(landed_title(commit, landing)),
+                url: Contribution::keep_url(&url),
+                landed_at: Some(at),
+                ..origin.contribution(Kind::PULL_REQUEST, rest, person, at)
+            };
+        }
+        let page = self.page.or_else(|| part.commit.url.text());
+        let rest = format!("{}:{}:{}", Kind::PUSH.as_str(), self.after, person.id.login());
         Contribution {
-            title: title(commit.map(Commit::message)),
+            title: title(part.commit.message()),
             url: page.and_then(Contribution::keep_url),
-            user_id,
-            ..self.origin.contribution(Kind::PUSH, rest, who, occurred_at)
+            ..origin.contribution(Kind::PUSH, rest, person, self.head.unwrap_or(part.commit).made_at(now))
         }
     }
 }
 
-/// The different authors of some commits.
+/// The title of a pull request, by the commit that lands it: a merge commit has it in its second paragraph.
+fn landed_title<'c>(commit: &'c Commit<'_>, landing: Landing) -> &'c str {
+    if !landing.merges {
+        let title = commit.title();
+        return title.strip_suffix(&format!(" (#{})", landing.number)).unwrap_or(title);
+    }
+    let second = commit.paragraphs().into_iter().nth(1);
+    second.filter(|text| !text.starts_with("See merge request ")).unwrap_or_else(|| commit.title())
+}
+
+/// One person's part in a share: the commit is the last of that person's.
+struct Part<'a> {
+    person: Person,
+    landed: Option<(Landing, &'a Commit<'a>)>,
+    commit: &'a Commit<'a>,
+}
+
+/// Whom a push credits, and what speaks against crediting others.
 #[derive(Default)]
-struct Authors<'a> {
-    people: Vec<Credit<'a>>,
-    unnamed: Vec<&'a str>,
-    bots: bool,
+struct Credits<'a> {
+    parts: Vec<Part<'a>>,
+    /// Where in `parts` those of the share begin that is being read.
+    share_from: usize,
+    people: Vec<ContributorId>,
+    /// The marks of authors whom the payload does not name.
+    unknown: Vec<&'a str>,
+    machines: bool,
+    ghosts: bool,
+    ignored: bool,
 }
 
-impl<'a> Authors<'a> {
-    fn of(commits: &[&'a Commit<'a>], origin: &Origin, co_authors: bool) -> Result<Self, Reason> {
-        let mut authors = Self::default();
-        for &commit in commits {
-            if let Some(author) = &commit.author {
-                authors.add(author.who(origin), commit, author.mark())?;
-            }
-            let co_authors = co_authors.then(|| commit.co_authors(origin));
-            for who in co_authors.into_iter().flatten() {
-                authors.add(who, commit, None)?;
-            }
-        }
-        Ok(authors)
-    }
-
+impl<'a> Credits<'a> {
     /// Fails at the first author too many, so that thousands of them cost no more than 21.
-    fn add(&mut self, who: Who, commit: &'a Commit<'a>, mark: Option<&'a str>) -> Result<(), Reason> {
+    fn add(
+        &mut self,
+        origin: &Origin<'_>,
+        who: Who,
+        share: &Share<'a>,
+        commit: &'a Commit<'a>,
+        mark: Option<&'a str>,
+    ) -> Result<(), Reason> {
         match who {
-            Who::Person(id) => match self.people.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, last)) => *last = Some(commit),
-                None => self.people.push((id, Some(commit))),
-            },
-            Who::Bot => self.bots = true,
-            Who::Ghost | Who::Nobody => {
-                if let Some(mark) = mark.filter(|mark| !self.unnamed.contains(mark)) {
-                    self.unnamed.push(mark);
+            Who::Person(person) => {
+                if !self.people.contains(&person.id) {
+                    self.people.push(person.id.clone());
+                }
+                if origin.rules.ignores(&person.id) {
+                    self.ignored = true;
+                } else {
+                    self.part(person, share, commit);
                 }
             }
+            Who::Machine => self.machines = true,
+            Who::Ghost => self.ghosts = true,
+            Who::Unknown => {
+                let new = mark.filter(|mark| !self.unknown.contains(mark));
+                self.unknown.extend(new);
+            }
         }
-        let few = self.people.len() + self.unnamed.len() <= MOST_AUTHORS;
+        let few = self.people.len() + self.unknown.len() <= MOST_AUTHORS;
         few.then_some(()).ok_or(Reason::TooManyAuthors)
+    }
+
+    fn part(&mut self, person: Person, share: &Share<'a>, commit: &'a Commit<'a>) {
+        let known = self.parts.iter_mut().skip(self.share_from).find(|part| part.person.id == person.id);
+        match known {
+            Some(part) => {
+                part.commit = commit;
+                part.person.user_id = part.person.user_id.or(person.user_id);
+            }
+            None => self.parts.push(Part { person, landed: share.landed, commit }),
+        }
+    }
+
+    /// Why nobody is credited.
+    fn reason(&self) -> Reason {
+        if self.ignored {
+            Reason::IgnoredContributor
+        } else if !self.unknown.is_empty() {
+            Reason::AuthorUnknown
+        } else if self.machines {
+            Reason::Bot
+        } else if self.ghosts {
+            Reason::Ghost
+        } else {
+            Reason::AuthorUnknown
+        }
     }
 }

@@ -46,8 +46,8 @@ const CO_AUTHORS: Setting = Setting {
     variable: "PLAUDIT_CO_AUTHORS",
     flag: "co-authors",
     value: "BOOL",
-    example: "true",
-    help: "Whether Co-authored-by trailers with a host's noreply address are credited too [default: false]",
+    example: "false",
+    help: "Whether Co-authored-by trailers with a host's noreply address are credited too [default: true]",
 };
 const IGNORE: Setting = Setting {
     variable: "PLAUDIT_IGNORE",
@@ -70,10 +70,10 @@ const REJECTING: [&str; 2] = ["spam", "invalid"];
 /// When a pull request counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PullRequests {
-    /// Once it is open for review.
+    /// When it is opened for review, and at the latest when it is merged.
     #[default]
     Opened,
-    /// Once it is merged.
+    /// Only when it is merged.
     Merged,
 }
 
@@ -106,7 +106,7 @@ impl Default for Rules {
             reject_labels: REJECTING.map(str::to_owned).to_vec(),
             forks: false,
             all_branches: false,
-            co_authors: false,
+            co_authors: true,
             ignore: Vec::new(),
             people: Vec::new(),
         }
@@ -152,6 +152,19 @@ impl Rules {
     pub fn ignores(&self, contributor: &ContributorId) -> bool {
         self.ignore.iter().any(|pattern| matches_glob(pattern, contributor.as_str()))
     }
+
+    /// Whether `contributor` is a person, although it looks like a machine.
+    #[must_use]
+    pub fn is_person(&self, contributor: &ContributorId) -> bool {
+        self.people.iter().any(|pattern| matches_glob(pattern, contributor.as_str()))
+    }
+
+    /// Whether `label` takes contributions back.
+    #[must_use]
+    pub fn rejects(&self, label: &str) -> bool {
+        let label = label.trim().to_lowercase();
+        self.reject_labels.contains(&label)
+    }
 }
 
 fn kinds(text: &str) -> Result<Vec<Kind>, String> {
@@ -162,7 +175,7 @@ fn kinds(text: &str) -> Result<Vec<Kind>, String> {
 }
 
 /// Whether `text` is what `pattern` says, in which `*` stands for any text. Linear in time and memory.
-fn matches_glob(pattern: &str, text: &str) -> bool {
+pub(super) fn matches_glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = text.strip_prefix(first) else {

@@ -40,7 +40,7 @@ pub struct DeliveryAnswer {
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct DeliveredContribution {
     /// Its identity.
-    #[schema(example = "github:1296269:pull_request:7")]
+    #[schema(example = "github:1296269:pull_request:7:octocat")]
     id: String,
     /// Who is credited.
     #[schema(example = "github:octocat")]
@@ -196,6 +196,7 @@ async fn deliver(
     drop((genuine, charge));
     let (verdict, reason, outcomes) = match reading {
         Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),
+        Reading::Reviews(_) => (Verdict::Ignored, Some(Reason::ActionNotCounted.code()), Vec::new()),
         Reading::Counts(contributions) => {
             log.contributions = joined(contributions.iter().map(|c| c.id.as_str()));
             let outcomes = app.recorder.record(contributions).await?;

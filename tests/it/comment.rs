@@ -121,7 +121,7 @@ fn reached_by(contribution: impl Into<Option<Contribution>>) -> Recognition {
 }
 
 fn recognition() -> Recognition {
-    reached_by(opened("github:42:pull_request:7"))
+    reached_by(opened("github:42:pull_request:7:octocat"))
 }
 
 fn by(login: &str, body: &str) -> Comment {
@@ -309,14 +309,14 @@ async fn a_push_the_api_another_host_and_what_is_private_are_not_asked_about() {
         (reached_by(None), "nothing_to_comment_on"),
         (changed("github:42:push:abc:octocat", |c| c.kind = Kind::PUSH), "nothing_to_comment_on"),
         (changed("api:talks:1", |c| c.kind = Kind::parse("talk").unwrap()), "nothing_to_comment_on"),
-        (changed("api:github:42:pull_request:7", |_| ()), "nothing_to_comment_on"),
-        (changed("github:42:issue:7", |_| ()), "nothing_to_comment_on"),
-        (changed("github:42:pull_request:+7", |_| ()), "nothing_to_comment_on"),
-        (changed("github:42:pull_request:7", |c| c.private = true), "private"),
-        (changed("gitlab:42:pull_request:7", |_| ()), "other_host"),
-        (changed("git.example.org:42:pull_request:7", |_| ()), "other_host"),
-        (changed("github:42:pull_request:7", name), "repository_unknown"),
-        (changed("github:42:pull_request:7", |c| c.repository = None), "repository_unknown"),
+        (changed("api:github:42:pull_request:7:octocat", |_| ()), "nothing_to_comment_on"),
+        (changed("github:42:issue:7:octocat", |_| ()), "nothing_to_comment_on"),
+        (changed("github:42:pull_request:+7:octocat", |_| ()), "nothing_to_comment_on"),
+        (changed("github:42:pull_request:7:octocat", |c| c.private = true), "private"),
+        (changed("gitlab:42:pull_request:7:octocat", |_| ()), "other_host"),
+        (changed("git.example.org:42:pull_request:7:octocat", |_| ()), "other_host"),
+        (changed("github:42:pull_request:7:octocat", name), "repository_unknown"),
+        (changed("github:42:pull_request:7:octocat", |c| c.repository = None), "repository_unknown"),
     ] {
         assert_eq!(never(comments.publish(&recognition).await).0, reason, "{recognition:?}");
     }
@@ -423,7 +423,7 @@ async fn an_enterprise_servers_path_is_kept_and_redirects_do_not_leave_it() {
 #[tokio::test]
 async fn a_title_is_plain_text_and_mentions_nobody() {
     let stage = Stage::new().await;
-    let mut contribution = opened("github:42:pull_request:7");
+    let mut contribution = opened("github:42:pull_request:7:octocat");
     contribution.title =
         Some("@everyone #1 <img src=x> [x](javascript:y) **b** \n## h <!-- plaudit:z --> \u{202e}".into());
     let comments = stage.open(token("good"), "{contributor}: {title}.");
@@ -446,7 +446,7 @@ async fn a_login_that_has_another_owner_now_is_not_mentioned() {
     ] {
         let stage = Stage::new().await;
         stage.github.with_issue(|issue| issue.author = author);
-        let mut contribution = opened("github:42:pull_request:7");
+        let mut contribution = opened("github:42:pull_request:7:octocat");
         contribution.user_id = user_id;
         stage.open(token("good"), "{contributor}!").publish(&reached_by(contribution)).await.unwrap();
         assert_eq!(stage.github.comments()[0].body, format!("{named}!\n\n{MARKER}"));
@@ -725,7 +725,7 @@ async fn many_comments_at_once_ask_for_one_installation_token() {
     });
     stage.github.next(Method::POST, "/access_tokens", Reaction::Hold);
     let comments = stage.by_app();
-    let all = (1..=10).map(|number| reached_by(opened(&format!("github:42:pull_request:{number}"))));
+    let all = (1..=10).map(|number| reached_by(opened(&format!("github:42:pull_request:{number}:octocat"))));
     let all: Vec<_> = all.collect();
     let publishing = join_all(all.iter().map(|recognition| comments.publish(recognition)));
     let letting = async {

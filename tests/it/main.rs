@@ -37,6 +37,7 @@ mod faults;
 mod firestore;
 mod indexes;
 mod ledger_file;
+mod judgement;
 mod limits;
 mod oidc;
 mod openapi;

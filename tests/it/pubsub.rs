@@ -35,7 +35,7 @@ pub fn recognition(contributor: &str, contribution: Option<Contribution>) -> Rec
 
 fn contribution(contributor: &str, host: &str, private: bool) -> Contribution {
     Contribution {
-        id: ContributionId::on_host(&HostName::parse(host).unwrap(), 42, "pull_request:7"),
+        id: ContributionId::on_host(&HostName::parse(host).unwrap(), 42, "pull_request:7:octocat"),
         contributor: ContributorId::parse(contributor).unwrap(),
         kind: Kind::PULL_REQUEST,
         occurred_at: moment("2026-11-24T09:59:58Z"),

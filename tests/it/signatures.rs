@@ -90,7 +90,16 @@ fn try_all(
 
 fn refused_at(result: Result<(), (&'static str, Rejection)>) -> (&'static str, &'static str) {
     let (at, rejection) = result.unwrap_err();
-    (at, rejection.code())
+    (at, kind(rejection))
+}
+
+fn kind(rejection: Rejection) -> &'static str {
+    match rejection {
+        Rejection::Unsigned(_) => "unsigned",
+        Rejection::BadSignature(_) => "bad_signature",
+        Rejection::Unsupported(_) => "unsupported",
+        Rejection::Malformed(_) => "malformed",
+    }
 }
 
 #[test]
@@ -394,16 +403,21 @@ fn only_the_content_types_that_the_host_sends_are_let_in() {
     let host = github(&[SECRET]);
     let mut headers = github_headers(HELLO);
     headers.append("content-type", HeaderValue::from_static("application/json"));
-    assert_eq!(host.admit(&headers, now()).unwrap_err().code(), "unsupported");
+    assert_eq!(kind(host.admit(&headers, now()).unwrap_err()), "unsupported");
     headers.remove("content-type");
-    assert_eq!(host.admit(&headers, now()).unwrap_err().code(), "unsupported");
+    assert_eq!(kind(host.admit(&headers, now()).unwrap_err()), "unsupported");
 }
 
 #[test]
 fn a_content_encoding_is_refused_and_only_after_the_signature_header() {
-    for (encoding, taken) in
-        [("identity", false), ("gzip", false), ("br", false), ("identity, gzip", false), ("", false)]
-    {
+    for (encoding, taken) in [
+        ("identity", true),
+        ("Identity", true),
+        ("gzip", false),
+        ("br", false),
+        ("identity, gzip", false),
+        ("", false),
+    ] {
         let mut headers = github_headers(HELLO);
         headers.insert("content-encoding", HeaderValue::from_static(encoding));
         let result = github(&[SECRET]).admit(&headers, now());
@@ -411,7 +425,7 @@ fn a_content_encoding_is_refused_and_only_after_the_signature_header() {
         assert!(taken || matches!(result, Err(Rejection::Unsupported(_))));
         headers.remove("x-hub-signature-256");
         headers.remove("x-github-event");
-        assert_eq!(github(&[SECRET]).admit(&headers, now()).unwrap_err().code(), "unsigned");
+        assert_eq!(kind(github(&[SECRET]).admit(&headers, now()).unwrap_err()), "unsigned");
     }
 }
 

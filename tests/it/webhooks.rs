@@ -22,7 +22,7 @@ async fn a_signed_delivery_is_recorded_and_its_redelivery_a_duplicate() {
     let request = plaudit.github_request("pull_request", "72d3162e-cc78-11e3-81ab-4c9367dc0958", &body);
     let answer = plaudit.send(request).await.expect(200).json();
     let id = answer["contributions"][0]["id"].as_str().unwrap().to_owned();
-    assert!(id.starts_with("github:") && id.ends_with(":pull_request:41"), "{id}");
+    assert!(id.starts_with("github:") && id.ends_with(":pull_request:41:ada-quillfeather"), "{id}");
     let expected = |verdict: &str, recorded: bool, delivery: &str| {
         json!({
             "delivery": delivery, "event": "pull_request", "verdict": verdict, "reason": null,

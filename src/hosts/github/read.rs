@@ -1,25 +1,39 @@
 //! What GitHub's payloads say: only the fields that are needed, borrowed from the body.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::MapAccess;
 
 use super::NAME;
+use super::items::{issue, pull_request};
 use crate::domain::{Kind, Moment};
-use crate::hosts::payload::{
-    Anything, Manners, Opened, Origin, Text, Who, is_app, is_commit, is_no_commit, is_number, parse,
-};
-use crate::hosts::push::{Commit, Push, Pusher};
+use crate::hosts::commit::{Commit, Landing};
+use crate::hosts::json::{Anything, Lax, Loose, Text, list, object_of, parse};
+use crate::hosts::origin::{Account, HostConventions, Origin, Who, is_app, is_commit, is_no_commit, number};
+use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
 
-const MANNERS: Manners = Manners { public: ("github.com", NAME), is_bot, login_in };
+const CONVENTIONS: HostConventions = HostConventions {
+    name: NAME,
+    is_machine: is_app,
+    account_in,
+    pull_request_path: "pull",
+    names_committers: true,
+    landing,
+};
+
+/// The branches on which a merge queue tries what it will push to the real one.
+/// <https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue>
+const MERGE_QUEUE: &str = "gh-readonly-queue/";
 
 /// What a delivery says.
 pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
     let json = &delivery.json;
     let ignored = |reason| parse::<Anything>(json).map(|_| Reading::Ignored(reason));
+    let (pushes, pull_requests) = (rules.counts(&Kind::PUSH), rules.counts(&Kind::PULL_REQUEST));
     match delivery.event() {
-        "push" if rules.counts(&Kind::PUSH) => push(&parse(json)?, rules, now),
-        "pull_request" if rules.counts(&Kind::PULL_REQUEST) => pull_request(&parse(json)?, rules, now),
+        // A push can land pull requests.
+        "push" if pushes || pull_requests => push(&parse(json)?, rules, now),
+        "pull_request" if pull_requests => pull_request(&parse(json)?, rules, now),
         "issues" if rules.counts(&Kind::ISSUE) => issue(&parse(json)?, rules, now),
         "push" | "pull_request" | "issues" => ignored(Reason::KindNotCounted),
         "ping" => ignored(Reason::Ping),
@@ -29,60 +43,84 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
 
 /// `ID+login@users.noreply.github.com`, or `login@…` for accounts older than mid-2017.
 /// <https://docs.github.com/en/account-and-profile/reference/email-addresses-reference#your-noreply-email-address>
-fn login_in(local: &str) -> Option<&str> {
+fn account_in(local: &str) -> Option<Account<'_>> {
     match local.split_once('+') {
-        Some((id, login)) => is_number(id).then_some(login),
-        None => Some(local),
+        Some((id, login)) => number(id).map(|id| Account { login, id: Some(id) }),
+        None => Some(Account { login: local, id: None }),
     }
 }
 
-/// Apps end in `[bot]`; these two are GitHub's own and do not.
-fn is_bot(login: &str) -> bool {
-    is_app(login) || ["web-flow", "copilot"].iter().any(|bot| login.eq_ignore_ascii_case(bot))
+/// A merge commit, or what GitHub itself squashed: anyone can end a title with a number.
+/// <https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/incorporating-changes-from-a-pull-request/about-pull-request-merges>
+fn landing(commit: &Commit<'_>, origin: &Origin<'_>) -> Option<Landing> {
+    if let Some(rest) = commit.message().strip_prefix("Merge pull request #") {
+        return Some(Landing { number: number(rest.split_once(" from ")?.0)?, merges: true });
+    }
+    let committer = commit.committer.get()?;
+    let by_github = committer.username.text() == Some("web-flow")
+        || committer.email.text().and_then(|email| email.strip_prefix("noreply@"))
+            == Some(origin.site.network.as_str());
+    let (_, squashed) = commit.title().strip_suffix(')')?.rsplit_once(" (#")?;
+    by_github.then_some(Landing { number: number(squashed)?, merges: false })
 }
 
 #[derive(Deserialize)]
-struct Repository<'a> {
+pub(super) struct Repository<'a> {
     id: u64,
     #[serde(borrow)]
     full_name: Text<'a>,
     #[serde(borrow)]
     html_url: Text<'a>,
-    private: Option<bool>,
+    private: Lax<bool>,
     #[serde(borrow)]
-    visibility: Option<Text<'a>>,
+    visibility: Lax<Text<'a>>,
     #[serde(borrow)]
-    default_branch: Option<Text<'a>>,
+    default_branch: Lax<Text<'a>>,
+    fork: Lax<bool>,
 }
 
 impl Repository<'_> {
-    fn origin(&self) -> Result<Origin, Malformed> {
+    pub(super) fn origin<'o>(&'o self, rules: &'o Rules) -> Result<Origin<'o>, Malformed> {
         // What is not said to be public is private, `internal` too.
-        let public = match (self.private, self.visibility.as_deref()) {
+        let public = match (self.private.value(), self.visibility.text()) {
             (Some(private), None) => !private,
             (private, Some(visibility)) => private != Some(true) && visibility == "public",
             (None, None) => false,
         };
-        Origin::new(&MANNERS, &self.html_url, self.id, &self.full_name, !public)
+        let origin = Origin::new(&CONVENTIONS, rules, &self.html_url, &self.full_name, self.id)?;
+        Ok(Origin { private: !public, ..origin })
     }
 }
 
 #[derive(Deserialize)]
-struct Account<'a> {
+pub(super) struct User<'a> {
     #[serde(borrow)]
-    login: Text<'a>,
-    id: Option<u64>,
+    login: Lax<Text<'a>>,
+    id: Lax<u64>,
     #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
+    kind: Lax<Text<'a>>,
 }
 
-impl Account<'_> {
-    fn who(&self, origin: &Origin) -> Who {
-        match self.kind.as_deref() {
-            Some("Bot") => Who::Bot,
+impl<'de: 'a, 'a> Loose<'de> for User<'a> {
+    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        object_of(object)
+    }
+}
+
+impl User<'_> {
+    fn account(&self) -> Option<Account<'_>> {
+        Some(Account { login: self.login.text()?, id: self.id.value() })
+    }
+
+    fn is_machine(&self) -> bool {
+        self.kind.text() == Some("Bot")
+    }
+
+    pub(super) fn who(&self, origin: &Origin<'_>) -> Who {
+        match self.kind.text() {
             // A mannequin stands for an author that an import could not match; an organisation is nobody.
-            Some("Mannequin" | "Organization") => Who::Nobody,
-            _ => origin.who(&self.login),
+            Some("Mannequin" | "Organization") => Who::Unknown,
+            _ => self.account().map_or(Who::Unknown, |account| origin.who(account, self.is_machine())),
         }
     }
 }
@@ -93,149 +131,94 @@ struct PushEvent<'a> {
     #[serde(borrow, rename = "ref")]
     name: Text<'a>,
     #[serde(borrow)]
+    before: Lax<Text<'a>>,
+    #[serde(borrow)]
     after: Text<'a>,
-    deleted: Option<bool>,
-    forced: Option<bool>,
+    deleted: Lax<bool>,
+    forced: Lax<bool>,
     #[serde(borrow)]
-    compare: Option<Text<'a>>,
+    compare: Lax<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "list")]
+    commits: Vec<Commit<'a>>,
     #[serde(borrow)]
-    commits: Option<Vec<Commit<'a>>>,
-    #[serde(borrow)]
-    head_commit: Option<Commit<'a>>,
+    head_commit: Lax<Commit<'a>>,
     #[serde(borrow)]
     repository: Repository<'a>,
     #[serde(borrow)]
-    pusher: Option<PushedBy<'a>>,
+    pusher: Lax<PushedBy<'a>>,
     #[serde(borrow)]
-    sender: Option<Account<'a>>,
+    sender: Lax<User<'a>>,
 }
 
 #[derive(Deserialize)]
 struct PushedBy<'a> {
     #[serde(borrow)]
-    name: Option<Text<'a>>,
+    name: Lax<Text<'a>>,
+    #[serde(borrow)]
+    email: Lax<Text<'a>>,
+}
+
+impl<'de: 'a, 'a> Loose<'de> for PushedBy<'a> {
+    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        object_of(object)
+    }
 }
 
 impl PushEvent<'_> {
     fn pusher(&self) -> Pusher<'_> {
-        let name = self.pusher.as_ref().and_then(|pusher| pusher.name.as_deref());
+        let pusher = self.pusher.get();
         // GitHub writes `none` where nobody pushed, such as when it acts by itself.
-        let name = name.filter(|name| !name.is_empty() && *name != "none");
-        let sender = self.sender.as_ref();
-        let login = name.or(sender.map(|sender| &*sender.login));
-        let is_bot = sender.is_some_and(|sender| {
-            sender.kind.as_deref() == Some("Bot")
-                && login.is_some_and(|l| l.eq_ignore_ascii_case(&sender.login))
-        });
-        let account = sender.and_then(|sender| Some((&*sender.login, sender.id?)));
-        Pusher { login, is_bot, account }
+        let name = pusher.and_then(|pusher| pusher.name.text()).filter(|name| *name != "none");
+        let sender = self.sender.get().and_then(|sender| Some((sender.account()?, sender.is_machine())));
+        let (account, is_machine) = match (name, sender) {
+            (Some(login), Some((account, machine))) if account.login.eq_ignore_ascii_case(login) => {
+                (Some(account), machine)
+            }
+            (Some(login), _) => (Some(Account { login, id: None }), false),
+            (None, Some((account, machine))) => (Some(account), machine),
+            (None, None) => (None, false),
+        };
+        let email = pusher.and_then(|pusher| pusher.email.text());
+        Pusher { account, is_machine, name: account.map(|account| account.login), email }
+    }
+
+    /// Whether this is the push that made the default branch: the payload may not know of it yet.
+    fn makes_default_branch(&self) -> bool {
+        self.repository.default_branch.text().is_none() && self.before.text().is_some_and(is_no_commit)
     }
 }
 
 fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-    let origin = event.repository.origin()?;
+    let origin = event.repository.origin(rules)?;
     if !is_commit(&event.after) {
         return Err(Malformed("`after` names no commit".into()));
     }
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));
     }
-    if event.deleted == Some(true) || is_no_commit(&event.after) {
+    if event.deleted.is_true() || is_no_commit(&event.after) {
         return Ok(Reading::Ignored(Reason::BranchDeleted));
     }
     let branch = event.name.strip_prefix("refs/heads/");
-    if branch.is_none() || !(rules.all_branches || branch == event.repository.default_branch.as_deref()) {
+    let to_default_branch = event.makes_default_branch() || branch == event.repository.default_branch.text();
+    let counts = branch
+        .is_some_and(|branch| to_default_branch || (rules.all_branches && !branch.starts_with(MERGE_QUEUE)));
+    if !counts {
         return Ok(Reading::Ignored(Reason::NotDefaultBranch));
+    }
+    if event.repository.fork.is_true() && !rules.forks {
+        return Ok(Reading::Ignored(Reason::Fork));
     }
     let push = Push {
         origin: &origin,
         after: &event.after,
-        commits: event.commits.as_deref().unwrap_or_default(),
-        head: event.head_commit.as_ref(),
-        // A merged branch's commits were pushed before and are not distinct on the default branch, where
-        // they count now. They counted then where every branch counts; and what is pushed by force has
-        // mostly been there before.
-        only_distinct: rules.all_branches || event.forced == Some(true),
+        commits: &event.commits,
+        head: event.head_commit.get(),
+        to_default_branch,
+        forced: event.forced.is_true(),
         more: false,
-        page: event.compare.as_deref(),
+        page: event.compare.text(),
         pusher: event.pusher(),
     };
-    Ok(push.read(rules, now))
-}
-
-#[derive(Deserialize)]
-struct Item<'a> {
-    number: u64,
-    #[serde(borrow)]
-    title: Option<Text<'a>>,
-    #[serde(borrow)]
-    html_url: Option<Text<'a>>,
-    #[serde(borrow)]
-    created_at: Option<Text<'a>>,
-    #[serde(borrow)]
-    user: Option<Account<'a>>,
-}
-
-impl Item<'_> {
-    fn opened(&self, kind: Kind, origin: &Origin) -> Opened<'_> {
-        Opened {
-            kind,
-            number: self.number,
-            title: self.title.as_deref(),
-            url: self.html_url.as_deref(),
-            created_at: self.created_at.as_deref(),
-            // The author, never the sender. An account that was deleted is null.
-            author: self.user.as_ref().map_or(Who::Ghost, |user| user.who(origin)),
-            user_id: self.user.as_ref().and_then(|user| user.id),
-        }
-    }
-}
-
-/// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#pull_request>
-#[derive(Deserialize)]
-struct PullRequestEvent<'a> {
-    #[serde(borrow)]
-    action: Text<'a>,
-    #[serde(borrow)]
-    pull_request: Item<'a>,
-    #[serde(borrow)]
-    repository: Repository<'a>,
-}
-
-fn pull_request(event: &PullRequestEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-    let origin = event.repository.origin()?;
-    if &*event.action != "opened" {
-        return Ok(Reading::Ignored(Reason::ActionNotCounted));
-    }
-    let opened = event.pull_request.opened(Kind::PULL_REQUEST, &origin);
-    Ok(opened.read(&origin, rules, now))
-}
-
-/// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#issues>
-#[derive(Deserialize)]
-struct IssuesEvent<'a> {
-    #[serde(borrow)]
-    action: Text<'a>,
-    #[serde(borrow)]
-    issue: Item<'a>,
-    changes: Option<Changes>,
-    #[serde(borrow)]
-    repository: Repository<'a>,
-}
-
-#[derive(Deserialize)]
-struct Changes {
-    old_issue: Option<IgnoredAny>,
-}
-
-fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-    let origin = event.repository.origin()?;
-    if &*event.action != "opened" {
-        return Ok(Reading::Ignored(Reason::ActionNotCounted));
-    }
-    if event.changes.as_ref().is_some_and(|changes| changes.old_issue.is_some()) {
-        return Ok(Reading::Ignored(Reason::Transferred));
-    }
-    let opened = event.issue.opened(Kind::ISSUE, &origin);
-    Ok(opened.read(&origin, rules, now))
+    Ok(push.read(now))
 }

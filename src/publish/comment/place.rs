@@ -56,7 +56,8 @@ impl Place {
         if contribution.private {
             return Err(never(GiveUp::Private, "the contribution is private or confidential"));
         }
-        let id = contribution.id.as_str();
+        let work = contribution.work();
+        let id = work.as_str();
         if id.starts_with("api:") {
             return Err(nothing("a contribution through the API reached the milestone"));
         }

@@ -1,0 +1,235 @@
+use std::fmt;
+
+use url::Url;
+
+/// The public sites, and the short names that they go by.
+const PUBLIC: [(&str, &str); 2] = [("github.com", "github"), ("gitlab.com", "gitlab")];
+/// What no self-managed host may be called: the public sites' short names, and what a client's ids begin with.
+const RESERVED: [&str; 3] = ["github", "gitlab", "api"];
+/// The longest host name, in bytes: that of the DNS, a port, and a path.
+const LONGEST_HOST: usize = 253 + 6 + 200;
+
+/// Where an account lives: `github`, `gitlab`, or the network name of a self-managed host, with its port
+/// if that is not the scheme's own, and its path if it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(String);
+
+/// Why a text or a URL does not name a host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the repository's address does not name a host of this kind")]
+pub struct InvalidHost;
+
+impl HostName {
+    /// A host's name as identities have it. Takes every name that [`Site::of_repository`] gives.
+    pub fn parse(text: &str) -> Result<Self, InvalidHost> {
+        let (authority, path) = text.split_once('/').map_or((text, None), |(host, path)| (host, Some(path)));
+        let sound = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase();
+        let right = is_authority(authority)
+            && path.is_none_or(|path| !path.is_empty() && path.chars().all(sound))
+            && text.len() <= LONGEST_HOST;
+        if right { Ok(Self(text.to_owned())) } else { Err(InvalidHost) }
+    }
+
+    /// A host's name as a client writes it: a public site by either of its names; any other host has a dot,
+    /// a port, or is `localhost` or an IPv6 literal. A single word is more likely a slip.
+    pub(super) fn of_client(text: &str) -> Result<Self, InvalidHost> {
+        let text = text.to_ascii_lowercase();
+        if let Some(public) = folded(&text) {
+            return Ok(public);
+        }
+        let host = Self::parse(&text)?;
+        let authority = text.split('/').next().unwrap_or_default();
+        let clear = authority.contains(['.', ':', '[']) || authority == "localhost";
+        if clear { Ok(host) } else { Err(InvalidHost) }
+    }
+
+    /// A host's name as a store kept it or a reader asks for it.
+    pub(super) fn of_text(text: &str) -> Result<Self, InvalidHost> {
+        let text = text.to_ascii_lowercase();
+        folded(&text).map_or_else(|| Self::parse(&text), Ok)
+    }
+
+    /// The public site that a slip of two letters makes `text`.
+    pub(super) fn nearest(text: &str) -> Option<&'static str> {
+        let text = text.to_ascii_lowercase();
+        let far = |(site, short): &(&str, &str)| distance(&text, site).min(distance(&text, short));
+        PUBLIC.into_iter().filter(|public| far(public) <= 2).min_by_key(far).map(|(_, short)| short)
+    }
+
+    /// The name as it is in identities.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a repository lives, by its URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    pub host: HostName,
+    /// The network name alone, without port and path: the host's noreply addresses end in it.
+    pub network: String,
+    /// Where the host's pages begin, without a slash at the end; `None` on a public site, whose name alone
+    /// says it.
+    pub base: Option<String>,
+}
+
+impl Site {
+    /// The site on which the repository `full_name` has the page `url`. `short` is the kind of the host that
+    /// sent it, such as `github`: the public site of another kind is none of its.
+    pub fn of_repository(url: &str, full_name: &str, short: &str) -> Result<Self, InvalidHost> {
+        let url = Url::parse(url).map_err(|_| InvalidHost)?;
+        let network = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
+        let bare = url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || network.is_empty() || !bare {
+            return Err(InvalidHost);
+        }
+        if let Some((site, name)) = public(&network).filter(|_| matches!(url.port(), None | Some(80 | 443))) {
+            let own = name == short;
+            let host = HostName(name.to_owned());
+            return if own { Ok(Self { host, network: site.into(), base: None }) } else { Err(InvalidHost) };
+        }
+        let mut authority = network.clone();
+        let reserved = RESERVED.contains(&network.as_str());
+        let port = if reserved { url.port_or_known_default() } else { url.port() };
+        if let Some(port) = port {
+            authority = format!("{network}:{port}");
+        }
+        let path = before(url.path().trim_end_matches('/'), full_name).unwrap_or_default();
+        let host = HostName::parse(&format!("{authority}{path}").to_ascii_lowercase())?;
+        let pages = format!("{}{path}", url.origin().ascii_serialization());
+        Ok(Self { host, network, base: Some(pages) })
+    }
+}
+
+/// The public site that has this network name, and its short name.
+fn public(network: &str) -> Option<(&'static str, &'static str)> {
+    let network = network.strip_prefix("www.").unwrap_or(network);
+    PUBLIC.into_iter().find(|(site, _)| *site == network)
+}
+
+/// The public site that a text in lower case names, if it names one.
+fn folded(text: &str) -> Option<HostName> {
+    let network = [":443", ":80"].iter().find_map(|port| text.strip_suffix(port)).unwrap_or(text);
+    let of_network = public(network.strip_suffix('.').unwrap_or(network)).map(|(_, short)| short);
+    let short = of_network.or_else(|| PUBLIC.into_iter().map(|(_, s)| s).find(|short| *short == text));
+    short.map(|short| HostName(short.to_owned()))
+}
+
+/// What of a path is before a repository's full name: nothing, or a path with its leading slash.
+fn before<'a>(path: &'a str, full_name: &str) -> Option<&'a str> {
+    let at = path.len().checked_sub(full_name.len()).filter(|_| !full_name.is_empty())?;
+    let (base, name) = path.split_at_checked(at)?;
+    name.eq_ignore_ascii_case(full_name).then(|| base.strip_suffix('/'))?
+}
+
+/// Whether a text is a network name in lower case, or an IPv6 literal in brackets, with or without a port.
+fn is_authority(text: &str) -> bool {
+    let literal = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (named, rest) = if let Some((literal, rest)) = literal {
+        let sound = |c: char| c.is_ascii_hexdigit() || ":.".contains(c);
+        (literal.contains(':') && literal.chars().all(sound), rest)
+    } else {
+        let (name, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+        let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        (!name.is_empty() && !name.starts_with('.') && name.chars().all(sound), rest)
+    };
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    named && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
+}
+
+/// How many letters have to be put in, left out or replaced to make one text of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, c) in one.chars().take(100).enumerate() {
+        // Of the letters so far, what it takes to make the first j of the other.
+        let mut left = i + 1;
+        let mut above_left = std::mem::replace(row.first_mut().unwrap_or(&mut 0), left);
+        for (above, d) in row.iter_mut().skip(1).zip(&other) {
+            left = (above_left + usize::from(c != *d)).min(left.min(*above) + 1);
+            above_left = std::mem::replace(above, left);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(url: &str, full_name: &str, short: &str) -> (String, Option<String>) {
+        let site = Site::of_repository(url, full_name, short).unwrap_or_else(|_| panic!("{url}"));
+        assert_eq!(HostName::parse(site.host.as_str()), Ok(site.host.clone()), "{url}");
+        (site.host.0, site.base)
+    }
+
+    #[test]
+    fn a_host_is_named_by_its_address() {
+        for (url, name, base) in [
+            ("https://git.example.org/o/r", "git.example.org", "https://git.example.org"),
+            ("https://Git.Example.org:443/o/r", "git.example.org", "https://git.example.org"),
+            ("http://git.example.org:8080/o/r/", "git.example.org:8080", "http://git.example.org:8080"),
+            ("https://h.example/Git/Lab/O/R", "h.example/git/lab", "https://h.example/Git/Lab"),
+            ("https://h.example/elsewhere", "h.example", "https://h.example"),
+            ("http://[fd00::9]/o/r", "[fd00::9]", "http://[fd00::9]"),
+            ("http://[FD00::9]:8929/x/o/r", "[fd00::9]:8929/x", "http://[fd00::9]:8929/x"),
+            ("http://forge/o/r", "forge", "http://forge"),
+            ("http://git_lab.example/o/r", "git_lab.example", "http://git_lab.example"),
+            ("http://gitlab/o/r", "gitlab:80", "http://gitlab"),
+            ("https://api/o/r", "api:443", "https://api"),
+            ("http://github:8080/o/r", "github:8080", "http://github:8080"),
+            ("https://gitlab.com:8443/o/r", "gitlab.com:8443", "https://gitlab.com:8443"),
+        ] {
+            assert_eq!(site(url, "o/r", "gitlab"), (name.into(), Some(base.into())), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_public_site_is_one_however_it_is_written() {
+        for url in [
+            "https://github.com/o/r",
+            "https://www.GitHub.com/o/r",
+            "https://github.com:443/o",
+            "http://github.com./",
+        ] {
+            assert_eq!(site(url, "o/r", "github"), ("github".into(), None), "{url}");
+        }
+        assert_eq!(Site::of_repository("https://gitlab.com/o/r", "o/r", "github"), Err(InvalidHost));
+        assert_eq!(Site::of_repository("https://www.github.com/o/r", "o/r", "gitlab"), Err(InvalidHost));
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_host_is_refused() {
+        for url in [
+            "ftp://x/y",
+            "",
+            "nowhere",
+            "https://a@b.example/",
+            "javascript:alert(1)",
+            "https://",
+            "http://.",
+        ] {
+            assert_eq!(Site::of_repository(url, "o/r", "github"), Err(InvalidHost), "{url}");
+        }
+        for text in ["", "a b", "A.example", "[fd00", "[]", "x:0", "x:y", "x/", ":80", "[fd00::9]x", "x:1:2"]
+        {
+            assert_eq!(HostName::parse(text), Err(InvalidHost), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_told_from_another_host() {
+        for (text, near) in [("gihtub", "github"), ("gitlb", "gitlab"), ("gitlab.con", "gitlab")] {
+            assert_eq!(HostName::nearest(text), Some(near), "{text}");
+        }
+        assert_eq!(HostName::nearest("api"), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}

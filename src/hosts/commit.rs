@@ -1,0 +1,160 @@
+//! What a commit says: who claims to have written it, whether it merges or lands others, and who else had a
+//! part in it.
+
+use serde::Deserialize;
+use serde::de::MapAccess;
+
+use super::json::{Lax, Loose, Text, object_of};
+use super::origin::{Account, Origin, Who, is_app, moment};
+use crate::domain::Moment;
+
+/// How git and the hosts word a merge commit, in full: the first words alone begin many a person's message.
+const MERGES: [&str; 6] = [
+    "Merge pull request #",
+    "Merge branch '",
+    "Merge remote-tracking branch '",
+    "Merge tag '",
+    "Merge commit '",
+    "Auto merge of #",
+];
+
+/// A pull request that a commit on the default branch lands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Landing {
+    pub(super) number: u64,
+    /// Whether it lands the commits before it. Otherwise it is one commit made of all, by squashing.
+    pub(super) merges: bool,
+}
+
+/// A commit, as GitHub and GitLab list it alike.
+#[derive(Deserialize)]
+pub(super) struct Commit<'a> {
+    #[serde(borrow)]
+    id: Lax<Text<'a>>,
+    #[serde(borrow)]
+    message: Lax<Text<'a>>,
+    #[serde(borrow)]
+    timestamp: Lax<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) url: Lax<Text<'a>>,
+    /// Whether it is on no other branch already. GitLab does not say.
+    distinct: Lax<bool>,
+    #[serde(borrow)]
+    pub(super) author: Lax<Author<'a>>,
+    /// GitLab does not say.
+    #[serde(borrow)]
+    pub(super) committer: Lax<Author<'a>>,
+}
+
+impl<'de: 'a, 'a> Loose<'de> for Commit<'a> {
+    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        object_of(object)
+    }
+}
+
+/// Who wrote or made a commit. GitLab never says which account that is; GitHub does if it knows the address.
+#[derive(Deserialize)]
+pub(super) struct Author<'a> {
+    #[serde(borrow)]
+    pub(super) name: Lax<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) email: Lax<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) username: Lax<Text<'a>>,
+}
+
+impl<'de: 'a, 'a> Loose<'de> for Author<'a> {
+    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        object_of(object)
+    }
+}
+
+impl Author<'_> {
+    pub(super) fn who(&self, origin: &Origin<'_>) -> Who {
+        let by_address = self.email.text().and_then(|email| origin.account_in(email));
+        if let Some(login) = self.username.text() {
+            let same = by_address.filter(|account| account.login.eq_ignore_ascii_case(login));
+            return origin.who(Account { login, id: same.and_then(|account| account.id) }, false);
+        }
+        match self.email.text().map_or(Who::Unknown, |email| origin.who_has(email)) {
+            // An address that belongs to no account, but a name that only an app has.
+            Who::Unknown if self.name.text().is_some_and(is_app) => Who::Machine,
+            who => who,
+        }
+    }
+
+    /// What tells one author who is not named from another.
+    pub(super) fn mark(&self) -> Option<&str> {
+        self.email.text().or(self.name.text())
+    }
+
+    /// Whether it is the same as another, by address or, without addresses, by name.
+    pub(super) fn is(&self, other: &Author<'_>) -> bool {
+        match (self.email.text(), other.email.text()) {
+            (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+            _ => self.name.text().is_some() && self.name.text() == other.name.text(),
+        }
+    }
+}
+
+impl Commit<'_> {
+    /// Whether it is the commit of that name.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.id.text() == Some(name)
+    }
+
+    pub(super) fn message(&self) -> &str {
+        self.message.text().unwrap_or_default()
+    }
+
+    /// The message's first line.
+    pub(super) fn title(&self) -> &str {
+        self.message().lines().next().unwrap_or_default().trim_end()
+    }
+
+    pub(super) fn is_merge(&self) -> bool {
+        MERGES.iter().any(|merge| self.message().starts_with(merge))
+    }
+
+    /// Whether it is on another branch already.
+    pub(super) fn is_known(&self) -> bool {
+        self.distinct.value() == Some(false)
+    }
+
+    /// When it was made. That is whatever its author's clock said: a time in the future would lead every list.
+    pub(super) fn made_at(&self, now: Moment) -> Moment {
+        self.timestamp.text().and_then(moment).map_or(now, |at| at.min(now))
+    }
+
+    /// The message's paragraphs, parted by blank lines.
+    pub(super) fn paragraphs(&self) -> Vec<&str> {
+        let text = self.message();
+        let (mut paragraphs, mut from, mut at) = (Vec::new(), 0, 0);
+        for line in text.split_inclusive('\n') {
+            let end = at;
+            at += line.len();
+            if line.trim().is_empty() {
+                paragraphs.extend(text.get(from..end));
+                from = at;
+            }
+        }
+        paragraphs.extend(text.get(from..));
+        paragraphs.into_iter().map(str::trim_end).filter(|paragraph| !paragraph.is_empty()).collect()
+    }
+
+    /// Those whom the message's trailers name by a noreply address of this host. Trailers are the last
+    /// paragraph, and not the first, as git reads them.
+    /// <https://git-scm.com/docs/git-interpret-trailers>
+    pub(super) fn co_authors<'o>(&self, origin: &'o Origin<'_>) -> impl Iterator<Item = Who> + use<'_, 'o> {
+        let trailer = "co-authored-by:";
+        let last = self.paragraphs().into_iter().skip(1).next_back().unwrap_or_default();
+        last.lines()
+            .filter_map(move |line| {
+                let (key, rest) = line.split_at_checked(trailer.len())?;
+                key.eq_ignore_ascii_case(trailer).then_some(rest)
+            })
+            .filter_map(|rest| rest.rsplit_once('<')?.1.split_once('>').map(|(address, _)| address))
+            .filter_map(|address| origin.account_in(address))
+            .map(|account| origin.who(account, false))
+    }
+}

@@ -1,0 +1,341 @@
+//! How a payload's JSON is read: borrowed from the body, strict where a value decides something, lenient
+//! everywhere else.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+
+use super::Malformed;
+
+/// A text that is borrowed from the body wherever it has no escapes, inside an `Option` too, where a bare
+/// `Cow` would be copied.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A value without which the delivery can still be judged: one of another type is read as if it were missing.
+#[derive(Debug)]
+pub(super) struct Lax<T>(Option<T>);
+
+impl<T> Lax<T> {
+    pub(super) fn get(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+}
+
+impl<T: Copy> Lax<T> {
+    pub(super) fn value(&self) -> Option<T> {
+        self.0
+    }
+}
+
+impl Lax<bool> {
+    pub(super) fn is_true(&self) -> bool {
+        self.0 == Some(true)
+    }
+}
+
+impl Lax<Text<'_>> {
+    /// The text, unless it is missing or empty.
+    pub(super) fn text(&self) -> Option<&str> {
+        self.0.as_deref().filter(|text| !text.is_empty())
+    }
+}
+
+impl<T> Lax<Vec<T>> {
+    pub(super) fn items(&self) -> &[T] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+/// What a [`Lax`] value can be made of: each kind of JSON value that a type does not take is passed over.
+pub(super) trait Loose<'de>: Sized {
+    fn of_text(_: Cow<'de, str>) -> Option<Self> {
+        None
+    }
+
+    fn of_number(_: u64) -> Option<Self> {
+        None
+    }
+
+    fn of_bool(_: bool) -> Option<Self> {
+        None
+    }
+
+    fn of_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+
+    fn of_list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+impl<'de: 'a, 'a> Loose<'de> for Text<'a> {
+    fn of_text(text: Cow<'de, str>) -> Option<Self> {
+        Some(Self(text))
+    }
+}
+
+/// A number, also one that is written as a text.
+impl Loose<'_> for u64 {
+    fn of_text(text: Cow<'_, str>) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn of_number(number: u64) -> Option<Self> {
+        Some(number)
+    }
+}
+
+impl Loose<'_> for bool {
+    fn of_bool(value: bool) -> Option<Self> {
+        Some(value)
+    }
+}
+
+/// A list: elements of another type are left out.
+impl<'de, T: Loose<'de>> Loose<'de> for Vec<T> {
+    fn of_list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
+        let mut items = Self::new();
+        while let Some(Lax(item)) = list.next_element()? {
+            items.extend(item);
+        }
+        Ok(Some(items))
+    }
+}
+
+/// Any JSON object: that it is one is all that matters.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Anything {}
+
+impl<'de> Loose<'de> for Anything {
+    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+        object_of(object)
+    }
+}
+
+/// Reads an object of a type that derives `Deserialize`: for its implementation of [`Loose::of_object`].
+pub(super) fn object_of<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
+    object: A,
+) -> Result<Option<T>, A::Error> {
+    T::deserialize(MapAccessDeserializer::new(object)).map(Some)
+}
+
+/// Reads a list that decides something: it is one, or null, or missing; elements of another type are left out.
+pub(super) fn list<'de, T: Loose<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let items = Option::<Vec<Lax<T>>>::deserialize(from)?;
+    Ok(items.into_iter().flatten().filter_map(|Lax(item)| item).collect())
+}
+
+impl<'de, T: Loose<'de>> Deserialize<'de> for Lax<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // As an option: then serde takes a field that is missing for one that is null.
+        from.deserialize_option(Reader(std::marker::PhantomData))
+    }
+}
+
+struct Reader<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Loose<'de>> Visitor<'de> for Reader<T> {
+    type Value = Lax<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Lax<T>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Lax<T>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Lax<T>, D::Error> {
+        from.deserialize_any(self)
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Lax<T>, E> {
+        Ok(Lax(T::of_text(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Lax<T>, E> {
+        Ok(Lax(T::of_text(Cow::Owned(text.to_owned()))))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Lax<T>, E> {
+        Ok(Lax(T::of_number(number)))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Lax<T>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Lax<T>, E> {
+        Ok(Lax(None))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Lax<T>, E> {
+        Ok(Lax(T::of_bool(value)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Lax<T>, A::Error> {
+        T::of_object(object).map(Lax)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Lax<T>, A::Error> {
+        T::of_list(list).map(Lax)
+    }
+}
+
+/// Reads a payload. A key that is read and is there twice is an error, so that no two readers of one payload
+/// can disagree; keys that are not read may say what they like.
+pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Malformed> {
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed("the payload is no JSON object".into()));
+    }
+    serde_json::from_slice(json).map_err(|error| Malformed(fault(&error)))
+}
+
+/// What is wrong, without a word of the payload.
+fn fault(error: &serde_json::Error) -> String {
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let text = error.to_string();
+    // These two name fields of ours alone.
+    let field = ["missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|kind| Some((kind, text.strip_prefix(kind)?.split('`').next()?)));
+    match (error.classify(), field) {
+        (_, Some((kind, name))) => format!("{kind}{name}` at {place}"),
+        (Category::Data, None) => format!("a value is not of the documented type at {place}"),
+        _ => format!("the payload is no JSON at {place}"),
+    }
+}
+
+/// A body without what stops a JSON parser and decides nothing: a byte order mark before it, bytes that are
+/// not UTF-8, and halves of surrogate pairs, each of which becomes U+FFFD. A body without any stays as it is.
+pub(super) fn repaired(body: Bytes) -> Bytes {
+    let body = if body.starts_with(b"\xef\xbb\xbf") { body.slice(3..) } else { body };
+    let body = match String::from_utf8_lossy(&body) {
+        Cow::Borrowed(_) => body,
+        Cow::Owned(text) => text.into(),
+    };
+    let suspect = body.windows(3).any(|bytes| matches!(bytes, [b'\\', b'u', b'd' | b'D']));
+    if suspect { without_lone_surrogates(&body).into() } else { body }
+}
+
+fn without_lone_surrogates(json: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (before, escape) = rest.split_at(at);
+        whole.extend_from_slice(before);
+        let length = match (unit(escape), escape.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                whole.extend_from_slice(br"\ufffd");
+                rest = escape.get(6..).unwrap_or_default();
+                continue;
+            }
+            (Some(_), _) => 6,
+            // Another escape: its second byte may be a backslash, and is not the first of the next.
+            (None, _) => 2,
+        };
+        let (kept, after) = escape.split_at(length.min(escape.len()));
+        whole.extend_from_slice(kept);
+        rest = after;
+    }
+    whole.extend_from_slice(rest);
+    whole
+}
+
+/// The UTF-16 code unit that an escape at the beginning of `json` stands for.
+fn unit(json: &[u8]) -> Option<u16> {
+    let digits = json.strip_prefix(br"\u")?.get(..4)?;
+    let mut bytes = [0; 2];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(u16::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Sample<'a> {
+        #[serde(borrow)]
+        title: Lax<Text<'a>>,
+        count: Lax<u64>,
+        sure: Lax<bool>,
+        #[serde(borrow)]
+        names: Lax<Vec<Text<'a>>>,
+        any: Lax<Anything>,
+    }
+
+    #[test]
+    fn an_optional_text_is_borrowed_unless_it_has_escapes() {
+        let plain: Sample<'_> = parse(br#"{"title": "a lamp"}"#).unwrap();
+        assert!(matches!(plain.title.get(), Some(Text(Cow::Borrowed("a lamp")))));
+        let escaped: Sample<'_> = parse(br#"{"title": "a\nlamp"}"#).unwrap();
+        assert!(matches!(escaped.title.get(), Some(Text(Cow::Owned(_)))));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_as_if_it_were_missing() {
+        let right: Sample<'_> = parse(
+            br#"{"title": "a", "count": "7", "sure": true, "names": ["b", 1, null, "c"], "any": {"x": [1]}}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (right.title.text(), right.count.value(), right.sure.is_true()),
+            (Some("a"), Some(7), true)
+        );
+        assert_eq!(right.names.items().iter().map(|name| &**name).collect::<Vec<_>>(), ["b", "c"]);
+        assert!(right.any.get().is_some());
+        for wrong in ["null", "-1", "1.5", "[[{}]]", "{\"a\": [{}]}", "1e300", "\"x\"", "true", "[]"] {
+            let json = format!(r#"{{"title": {wrong}, "count": {wrong}, "names": {wrong}, "any": {wrong}}}"#);
+            let read: Sample<'_> = parse(json.as_bytes()).unwrap();
+            assert_eq!(read.title.text().is_some(), wrong == "\"x\"", "{wrong}");
+            assert_eq!(
+                (read.count.value(), read.names.items().len(), read.sure.value()),
+                (None, 0, None),
+                "{wrong}"
+            );
+        }
+        let nothing: Sample<'_> = parse(b"{}").unwrap();
+        assert!(nothing.title.get().is_none() && nothing.any.get().is_none());
+    }
+
+    #[test]
+    fn only_what_stops_a_parser_is_repaired() {
+        for (body, right) in [
+            (&b"{}"[..], &b"{}"[..]),
+            (b"\xef\xbb\xbf{}", b"{}"),
+            (b"\"caf\xe9\"", "\"caf\u{fffd}\"".as_bytes()),
+            (br#""\ud83d""#, br#""\ufffd""#),
+            (br#""\uDC00\ud83d\ud83d\ude00\u00e9\ud83dx""#, br#""\ufffd\ufffd\ud83d\ude00\u00e9\ufffdx""#),
+            (br#""\\ud83d""#, br#""\\ud83d""#),
+            (br#""\ud8"#, br#""\ud8"#),
+            (br"\ud83d\", br"\ufffd\"),
+        ] {
+            assert_eq!(repaired(Bytes::copy_from_slice(body)), right);
+        }
+    }
+}
