@@ -63,7 +63,7 @@ pub struct ReviewOutcome {
     /// Every recorded contribution that it concerns.
     pub reviewed: Vec<Reviewed>,
     /// What was recognised because something counts again.
-    pub recognitions: Vec<RecognitionId>,
+    pub recognitions: Vec<Recognition>,
 }
 
 /// What became of a contribution.
@@ -178,11 +178,10 @@ impl Recorder {
         let all = tokio::time::timeout(PATIENCE, self.store.review(review));
         let reviewed = all.await.map_err(|_| RecordError::TooSlow)??;
         let mut owed = Vec::new();
-        for one in reviewed.iter().filter(|one| one.changed && one.counts) {
+        for one in reviewed.iter().filter(|one| one.counts_again()) {
             owed.extend(self.owed_after(one).await?);
         }
-        let made = recognise_at_once(&self.outbox, owed).await;
-        let recognitions: Vec<_> = made.into_iter().map(|recognition| recognition.id).collect();
+        let recognitions = recognise_at_once(&self.outbox, owed).await;
         if !recognitions.is_empty() {
             self.offered().await;
         }

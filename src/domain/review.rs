@@ -81,6 +81,17 @@ pub enum Ruling {
     Labels(Labels),
 }
 
+impl Ruling {
+    /// Whether contributions are not to count by this.
+    #[must_use]
+    pub fn takes_back(self) -> bool {
+        match self {
+            Self::Deleted => true,
+            Self::Labels(labels) => labels.rejected,
+        }
+    }
+}
+
 /// What the ledger knows of a work that decides which of its parts count.
 ///
 /// A part counts if neither it nor its work is deleted, and the newest labels do not reject it or it landed

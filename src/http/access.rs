@@ -75,6 +75,14 @@ impl Access {
         ))
     }
 
+    /// May contributions be taken back? Where anyone may post them, only with a token.
+    pub fn retract(&self, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
+        if self.token(headers) || self.neighbour(headers, peer) {
+            return Ok(());
+        }
+        Err(Problem::token_needed("taking contributions back", ""))
+    }
+
     /// May the ledger be read?
     pub fn read(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.public_read || self.token(headers) {

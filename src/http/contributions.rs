@@ -16,9 +16,11 @@ use super::list::Id;
 use super::observe::{RequestLog, joined};
 use super::problem::{FieldError, Problem, ProblemKind};
 use super::verdict::Verdict;
-use crate::domain::{Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId};
+use crate::domain::{
+    Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId, Review, Ruling, WorkId,
+};
 use crate::record::Outcome;
-use crate::store::{Counted, Novelty};
+use crate::store::{Counted, Novelty, Reviewed};
 
 /// A contribution as readers see it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -72,13 +74,33 @@ pub struct CountedView {
     recorded_at: Moment,
     /// From a private repository, or confidential: shown only with a token.
     private: bool,
+    /// Taken back: not in the contributor's tally.
+    retracted: bool,
 }
 
 impl CountedView {
     pub(super) fn of(counted: &Counted) -> Self {
         let contribution = ContributionView::of(&counted.contribution);
-        Self { contribution, recorded_at: counted.recorded_at, private: counted.contribution.private }
+        let Counted { recorded_at, retracted, .. } = *counted;
+        Self { contribution, recorded_at, private: counted.contribution.private, retracted }
     }
+}
+
+/// A contribution that was taken back.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = RetractedContribution)]
+pub struct RetractAnswer {
+    /// Its identity.
+    #[schema(example = "api:api:talk-17")]
+    id: String,
+    /// Who did it.
+    #[schema(example = "github:octocat")]
+    contributor: String,
+    /// The contributor's tally, without it.
+    #[schema(example = 2)]
+    tally: u64,
+    /// Always true.
+    retracted: bool,
 }
 
 /// The answer to a post.
@@ -232,6 +254,46 @@ pub(super) async fn show(
     let counted = app.store.contribution(&ContributionId::from_text(id)).await?;
     let shown = counted.filter(|counted| !counted.contribution.private || app.access.token(&headers));
     shown.map(|counted| Json(CountedView::of(&counted))).ok_or_else(|| Problem::not_found("contribution"))
+}
+
+/// Takes a contribution back.
+///
+/// For good: the tally goes down by what was counted, and a later delivery or post of the same contribution
+/// is a repeat that counts nothing. What was recognized stays so. The same request again changes nothing.
+#[utoipa::path(
+    delete, path = "/v1/contributions/{id}", operation_id = "retractContribution", tag = "contributions",
+    params(("id" = String, Path, description = "Its identity, percent-encoded.", example = "api:api:talk-17")),
+    responses((status = 200, description = "It is taken back, durably.", body = RetractAnswer)),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Unavailable
+    ]))),
+)]
+pub(super) async fn retract(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    app.access.retract(&headers, peer)?;
+    let id = ContributionId::from_text(id);
+    // An id that is not recorded is more often a slip than a contribution to come.
+    if app.store.contribution(&id).await?.is_none() {
+        return Err(Problem::not_found("contribution"));
+    }
+    let review = Review { work: WorkId::alone(&id), part: Some(id.clone()), ruling: Ruling::Deleted };
+    let outcome = app.recorder.review(&review).await?;
+    let reviewed = outcome.reviewed.into_iter().find(|one| one.id == id);
+    let Some(Reviewed { contributor, tally, .. }) = reviewed else {
+        return Err(Problem::not_found("contribution"));
+    };
+    let (id, contributor) = (id.to_string(), contributor.to_string());
+    let log =
+        RequestLog { verdict: Some(Verdict::Retracted), contributions: id.clone(), ..RequestLog::default() };
+    let mut response = Json(RetractAnswer { id, contributor, tally, retracted: true }).into_response();
+    response.extensions_mut().insert(log);
+    Ok(response)
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {

@@ -130,12 +130,14 @@ pub(super) async fn show(
 
 /// Lists a contributor's contributions.
 ///
-/// Newest first. Those from private repositories, and confidential ones, are shown only with a token.
+/// Newest first. Those from private repositories, confidential ones, and those that were taken back are shown
+/// only with a token.
 #[utoipa::path(
     get, path = "/v1/contributors/{id}/contributions", operation_id = "listContributionsOf", tag = "contributors",
     params(
         ("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat"),
         ListQuery,
+        ("retracted" = Option<bool>, Query, description = "`true`: those that were taken back, too; needs a token."),
     ),
     responses((status = 200, description = "A page of contributions.", body = ListOf<CountedView>,
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
@@ -155,7 +157,13 @@ pub(super) async fn contributions(
     let query = list_query(query)?;
     let page = query.page()?;
     let who = find(&app, &id).await?.standing.contributor;
-    let shown = if app.access.token(&headers) { Shown::Counted } else { Shown::Public };
+    let shown = match (query.retracted.as_deref(), app.access.token(&headers)) {
+        (None | Some("false"), true) => Shown::Counted,
+        (None | Some("false"), false) => Shown::Public,
+        (Some("true"), true) => Shown::All,
+        (Some("true"), false) => return Err(Problem::token_needed("reading what was taken back", "")),
+        (Some(_), _) => return Err(Problem::field("retracted", "true or false")),
+    };
     let paged = app.store.contributions_of(&who, shown, &page).await?;
     let segment = percent_encoding::utf8_percent_encode(who.as_str(), percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/v1/contributors/{segment}/contributions");

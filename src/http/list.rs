@@ -32,6 +32,9 @@ pub struct ListQuery {
     /// For contributors only, which describe it.
     #[param(ignore)]
     pub(super) order: Option<String>,
+    /// For contributions only, which describe it.
+    #[param(ignore)]
+    pub(super) retracted: Option<String>,
 }
 
 impl ListQuery {
@@ -63,7 +66,9 @@ pub(super) fn list<T, V: serde::Serialize>(
 ) -> (HeaderMap, axum::Json<ListOf<V>>) {
     let next = paged.next.map(|cursor| {
         let mut parameters = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
-        for (name, value) in [("order", &query.order), ("limit", &query.limit)] {
+        for (name, value) in
+            [("order", &query.order), ("retracted", &query.retracted), ("limit", &query.limit)]
+        {
             if let Some(value) = value {
                 parameters.append_pair(name, value);
             }

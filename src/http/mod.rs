@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 
@@ -111,6 +111,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/webhooks/{host}", post(webhooks::receive))
         .route("/v1/contributions", post(contributions::create))
         .route("/v1/contributions/{id}", get(contributions::show))
+        .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/contributors", get(contributors::list))
         .route("/v1/contributors/{id}", get(contributors::show))
         .route("/v1/contributors/{id}/contributions", get(contributors::contributions))

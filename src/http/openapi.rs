@@ -26,6 +26,7 @@ use super::{contributions, contributors, docs, operations, recognitions, webhook
         webhooks::described::gitlab,
         contributions::create,
         contributions::show,
+        contributions::retract,
         contributors::list,
         contributors::show,
         contributors::contributions,

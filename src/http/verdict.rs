@@ -1,7 +1,8 @@
 //! What became of a request that brings contributions.
 
-use crate::record::Outcome;
-use crate::store::Novelty;
+use crate::domain::Review;
+use crate::record::{Outcome, ReviewOutcome};
+use crate::store::{Novelty, Reviewed};
 
 /// What became of a request that brings contributions, as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,24 @@ impl Verdict {
 
     /// The verdict on a request with these outcomes.
     pub(super) fn of(outcomes: &[Outcome]) -> Self {
-        let new = outcomes.iter().any(|outcome| outcome.novelty == Novelty::New);
-        if new { Self::Recorded } else { Self::Duplicate }
+        let any = |novelty| outcomes.iter().any(|outcome| outcome.novelty == novelty);
+        if any(Novelty::New) {
+            Self::Recorded
+        } else if any(Novelty::Retracted) {
+            Self::Retracted
+        } else {
+            Self::Duplicate
+        }
+    }
+
+    /// The verdict on a review: what takes back does so, whether or not anything had been counted.
+    pub(super) fn of_review(review: &Review, outcome: &ReviewOutcome) -> Self {
+        if review.ruling.takes_back() {
+            Self::Retracted
+        } else if outcome.reviewed.iter().any(Reviewed::counts_again) {
+            Self::Recorded
+        } else {
+            Self::Ignored
+        }
     }
 }

@@ -14,10 +14,9 @@ use super::observe::{RequestLog, joined};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use super::verdict::Verdict;
-use crate::domain::RecognitionId;
 use crate::hosts::{Host, Known, Opened, Reading, Reason};
-use crate::record::Outcome;
-use crate::store::Novelty;
+use crate::record::{Outcome, ReviewOutcome};
+use crate::store::{Novelty, Reviewed};
 
 /// What became of a delivery.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -77,6 +76,17 @@ impl DeliveredContribution {
             tally: outcome.tally,
             recorded: outcome.novelty == Novelty::New,
             recognitions: outcome.recognitions.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn of_review(one: &Reviewed, outcome: &ReviewOutcome) -> Self {
+        let recognitions = outcome.recognitions.iter().filter(|made| made.contributor == one.contributor);
+        Self {
+            id: one.id.to_string(),
+            contributor: one.contributor.to_string(),
+            tally: one.tally,
+            recorded: one.counts_again(),
+            recognitions: recognitions.map(|made| made.id.to_string()).collect(),
         }
     }
 }
@@ -194,22 +204,31 @@ async fn deliver(
     genuine.event().clone_into(&mut log.event);
     let reading = host.read(&genuine, &app.rules, app.clock.now())?;
     drop((genuine, charge));
-    let (verdict, reason, outcomes) = match reading {
+    let (verdict, reason, contributions) = match reading {
         Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),
-        Reading::Reviews(_) => (Verdict::Ignored, Some(Reason::ActionNotCounted.code()), Vec::new()),
         Reading::Counts(contributions) => {
             log.contributions = joined(contributions.iter().map(|c| c.id.as_str()));
             let outcomes = app.recorder.record(contributions).await?;
-            (Verdict::of(&outcomes), None, outcomes)
+            let answers = outcomes.iter().map(DeliveredContribution::of).collect();
+            (Verdict::of(&outcomes), None, answers)
+        }
+        Reading::Reviews(review) => {
+            let outcome = app.recorder.review(&review).await?;
+            log.contributions = joined(outcome.reviewed.iter().map(|one| one.id.as_str()));
+            let verdict = Verdict::of_review(&review, &outcome);
+            let reason = (verdict == Verdict::Ignored).then(|| Reason::ActionNotCounted.code());
+            let answer = |one| DeliveredContribution::of_review(one, &outcome);
+            (verdict, reason, outcome.reviewed.iter().map(answer).collect())
         }
     };
-    log.recognitions = joined(outcomes.iter().flat_map(|o| &o.recognitions).map(RecognitionId::as_str));
+    let recognitions = contributions.iter().flat_map(|one: &DeliveredContribution| &one.recognitions);
+    log.recognitions = joined(recognitions.map(String::as_str));
     (log.verdict, log.reason) = (Some(verdict), reason);
     Ok(DeliveryAnswer {
         delivery: log.delivery.clone(),
         event: log.event.clone(),
         verdict: verdict.code(),
         reason,
-        contributions: outcomes.iter().map(DeliveredContribution::of).collect(),
+        contributions,
     })
 }

@@ -209,6 +209,14 @@ pub struct Reviewed {
     pub changed: bool,
 }
 
+impl Reviewed {
+    /// Whether the review made it count.
+    #[must_use]
+    pub fn counts_again(&self) -> bool {
+        self.changed && self.counts
+    }
+}
+
 /// Which contributions a list has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {

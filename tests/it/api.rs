@@ -29,6 +29,7 @@ async fn a_post_is_counted_and_answered_with_what_was_kept() {
     let shown = shown.as_object_mut().unwrap();
     assert!(shown.remove("recorded_at").unwrap().is_string());
     assert_eq!(shown.remove("private"), Some(json!(false)));
+    assert_eq!(shown.remove("retracted"), Some(json!(false)));
     let kept = kept.as_object().unwrap().clone();
     let kept = kept.into_iter().filter(|(name, _)| name != "tally" && name != "recognitions").collect();
     assert_eq!(*shown, kept);

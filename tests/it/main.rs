@@ -48,6 +48,7 @@ mod pubsub;
 mod reading_api;
 mod readings;
 mod readme;
+mod retract;
 mod reviews;
 mod signals;
 mod signatures;

@@ -319,6 +319,9 @@ impl Guide<'_> {
         self.get("getContribution", "contribution", "A talk.", "/v1/contributions/api:api:talk-1").await;
         self.get("getContribution", "not_found", "Nobody knows it.", "/v1/contributions/api:api:talk-9")
             .await;
+        self.post("mistaken", "A slip.", talk(4, "A talk that was not given")).await;
+        let retract = self.ask(Method::DELETE, "/v1/contributions/api:api:talk-4");
+        self.record("retractContribution", "retracted", "The slip is taken back.", None, retract).await;
     }
 
     async fn lists(&mut self) {
