@@ -107,6 +107,26 @@ async fn a_pull_request_of_0_1_0_is_the_part_of_its_author() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_0_1_0_counted_is_a_duplicate_afterwards() {
+    let (folder, _) = written_by_0_1_0();
+    let plaudit = Plaudit::beside(&Arc::new(folder), &[]).await;
+    for (event, file) in [
+        ("pull_request", "pull_request.opened.json"),
+        ("pull_request", "pull_request.opened.by_another.json"),
+        ("issues", "issues.opened.json"),
+        ("push", "push.default_branch.json"),
+    ] {
+        let answer = plaudit.github(event, &fixture(&format!("github/{file}"))).await.expect(200).json();
+        assert_eq!(answer["verdict"], "duplicate", "{file}: {answer}");
+    }
+    let answer = plaudit.gitlab("Merge Request Hook", &fixture("gitlab/merge_request.open.json")).await;
+    assert_eq!(answer.expect(200).json()["verdict"], "duplicate");
+    let mut plaudit = plaudit;
+    plaudit.end().await;
+    plaudit.done();
+}
+
+#[tokio::test]
 async fn the_outbox_of_0_1_0_is_read_whole() {
     let (_folder, path) = written_by_0_1_0();
     let store = Sqlite::open(&path).unwrap();

@@ -119,3 +119,60 @@ async fn what_counts_again_is_recognised_with_its_contribution() {
     );
     tasks.end().await;
 }
+
+/// A payload about the pull request of `fixture`, with these labels at this second.
+fn pull_request(action: &str, labels: &[&str], second: u32) -> String {
+    let mut payload: Value = serde_json::from_str(&fixture("github/pull_request.labeled.spam.json")).unwrap();
+    payload["action"] = action.into();
+    payload["pull_request"]["labels"] = labels.iter().map(|name| json!({"name": name})).collect();
+    payload["pull_request"]["updated_at"] = format!("2026-11-24T10:00:{second:02}Z").into();
+    payload.to_string()
+}
+
+#[tokio::test]
+async fn a_label_takes_a_pull_request_back_until_it_is_removed_whatever_comes_first() {
+    let opened = || ("recorded", pull_request("opened", &[], 1));
+    let labeled = || ("retracted", pull_request("labeled", &["spam"], 2));
+    let unlabeled = |verdict| (verdict, pull_request("unlabeled", &[], 3));
+    let orders = [
+        vec![opened(), labeled(), labeled(), unlabeled("recorded"), labeled(), unlabeled("ignored")],
+        vec![labeled(), ("retracted", opened().1), unlabeled("recorded"), ("duplicate", opened().1)],
+        vec![unlabeled("ignored"), opened(), labeled()],
+    ];
+    for deliveries in orders {
+        let plaudit = Plaudit::start().await;
+        let mut tally = Value::Null;
+        for (verdict, payload) in &deliveries {
+            let answer = plaudit.github("pull_request", payload).await.expect(200).json();
+            assert_eq!(answer["verdict"], *verdict, "{answer} of {payload}");
+            let reason = if *verdict == "ignored" { json!("action_not_counted") } else { Value::Null };
+            assert_eq!(answer["reason"], reason);
+            if let Some(now) = answer["contributions"][0].get("tally") {
+                tally = now.clone();
+            }
+        }
+        assert_eq!(tally, 1, "the newest labels do not reject it: {deliveries:?}");
+        plaudit.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_issue_that_was_deleted_does_not_count_whatever_comes_first() {
+    let deleted = fixture("github/issues.deleted.json");
+    let mut opened: Value = serde_json::from_str(&deleted).unwrap();
+    opened["action"] = "opened".into();
+    let opened = opened.to_string();
+    for order in [[&opened, &deleted], [&deleted, &opened]] {
+        let plaudit = Plaudit::start().await;
+        let mut verdicts = Vec::new();
+        for payload in order {
+            let answer = plaudit.github("issues", payload).await.expect(200).json();
+            verdicts.push(answer["verdict"].as_str().unwrap().to_owned());
+        }
+        let expected =
+            if order[0] == &opened { ["recorded", "retracted"] } else { ["retracted", "retracted"] };
+        assert_eq!(verdicts, expected);
+        assert!(plaudit.tallies().await.values().all(|tally| *tally == 0));
+        plaudit.stop().await;
+    }
+}
