@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::Method;
-use plaudit::config::Flags;
 use plaudit::http::Seams;
 use plaudit::store::Store;
 use rand::rngs::StdRng;
@@ -15,7 +14,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::oracle::{Oracle, Standing};
 use super::world::{Host, Rules, World};
 use super::{github, gitlab};
-use crate::harness::{Client, GITHUB_SECRET, GITLAB_TOKEN, Inside, TOKEN, config, github_signature};
+use crate::support::{Client, GITHUB_SECRET, GITLAB_TOKEN, Inside, TOKEN, config, github_signature};
 
 /// One delivery's event and body.
 #[derive(Clone, Debug)]
@@ -111,7 +110,7 @@ impl Instance {
         if rules.merged_only {
             variables.push(("PLAUDIT_PULL_REQUESTS", "merged"));
         }
-        let config = config(&Flags::default(), &variables);
+        let config = config(&variables);
         let inside = Inside::start(&config, store, Seams::default()).await;
         let client = inside.client.with_token(TOKEN);
         Self { inside, client, rules }

@@ -12,7 +12,7 @@ use super::world::{
     Action, Address, Branch, Commit, Committer, Event, Host, Item, Kind, Nature, Place, Push, Role, Rules,
     Signature, What, World,
 };
-use crate::harness::fixture;
+use crate::support::fixture;
 
 const ADA: usize = 0;
 const BO: usize = 1;

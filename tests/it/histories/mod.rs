@@ -19,8 +19,8 @@ use plaudit::store::Store;
 use plaudit::store::firestore::Firestore;
 use world::{Rules, World};
 
-use crate::emulators::{self, PATIENT};
-use crate::harness::ledger;
+use crate::support::emulators::{self, PATIENT};
+use crate::support::ledger;
 
 /// How many histories happen on an ordinary day.
 const ON_SQLITE: u64 = 200;
