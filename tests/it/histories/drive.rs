@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use http::Method;
-use plaudit::http::Seams;
-use plaudit::store::Store;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -14,7 +11,7 @@ use rand::{Rng as _, SeedableRng as _};
 use super::oracle::{Oracle, Standing};
 use super::world::{Host, Rules, World};
 use super::{github, gitlab};
-use crate::support::{Client, GITHUB_SECRET, GITLAB_TOKEN, Inside, TOKEN, config, github_signature};
+use crate::support::{GITHUB_SECRET, GITLAB_TOKEN, Plaudit, TOKEN, github_signature};
 
 /// One delivery's event and body.
 #[derive(Clone, Debug)]
@@ -89,35 +86,32 @@ pub(super) fn expected(world: &World, rules: &Rules, arrivals: &[Arrival]) -> BT
     oracle.standings()
 }
 
-/// An instance under certain rules, and what its ledger must hold in the end.
+/// The program under certain rules.
 pub(super) struct Instance {
-    inside: Inside,
-    client: Client,
+    plaudit: Plaudit,
     rules: Rules,
 }
 
 impl Instance {
-    pub(super) async fn start(rules: Rules, store: Arc<dyn Store>) -> Self {
+    /// Starts one, on a ledger in a file or where `settings` say.
+    pub(super) async fn start(rules: Rules, settings: &[(&str, &str)]) -> Self {
         let milestones: Vec<_> = rules.milestones.iter().map(u64::to_string).collect();
         let (kinds, milestones) = (rules.counts.join(","), milestones.join(","));
-        let mut variables = vec![
+        let mut all = vec![
             ("PLAUDIT_API_TOKENS", TOKEN),
             ("PLAUDIT_MILESTONES", &milestones),
             ("PLAUDIT_COUNT", &kinds),
             ("PLAUDIT_BRANCHES", if rules.all_branches { "all" } else { "default" }),
+            ("PLAUDIT_PULL_REQUESTS", if rules.merged_only { "merged" } else { "opened" }),
             ("PLAUDIT_CO_AUTHORS", "true"),
+            ("PLAUDIT_LOG", "warn"),
         ];
-        if rules.merged_only {
-            variables.push(("PLAUDIT_PULL_REQUESTS", "merged"));
-        }
-        let config = config(&variables);
-        let inside = Inside::start(&config, store, Seams::default()).await;
-        let client = inside.client.with_token(TOKEN);
-        Self { inside, client, rules }
+        all.extend(settings);
+        Self { plaudit: Plaudit::with(&all).await, rules }
     }
 
     pub(super) async fn stop(self) {
-        self.inside.stop().await;
+        self.plaudit.stop().await;
     }
 
     /// Lets a history happen, and says what the ledger holds that the oracle does not, or lacks.
@@ -130,7 +124,7 @@ impl Instance {
             let answer = self.send(world.site.host, delivery, arrival).await;
             let _ = writeln!(log, "  arrives: event {} ({}): {answer}", arrival.event, delivery.event);
         }
-        self.client.drain().await;
+        self.plaudit.drain().await;
         let expected = expected(world, &self.rules, &arrivals);
         let found = self.standings(world, &expected).await;
         let none = Standing::default();
@@ -147,20 +141,20 @@ impl Instance {
     async fn send(&self, host: Host, delivery: &Delivery, arrival: &Arrival) -> String {
         let request = match host {
             Host::GitHub => self
-                .client
+                .plaudit
                 .request(Method::POST, "/webhooks/github")
                 .header("x-github-event", delivery.event)
                 .header("x-github-delivery", &arrival.id)
                 .header("x-hub-signature-256", github_signature(GITHUB_SECRET, delivery.body.as_bytes())),
             Host::GitLab => self
-                .client
+                .plaudit
                 .request(Method::POST, "/webhooks/gitlab")
                 .header("x-gitlab-event", if arrival.by_system_hook { "System Hook" } else { delivery.event })
                 .header("x-gitlab-token", GITLAB_TOKEN)
                 .header("idempotency-key", &arrival.id),
         };
         let request = request.header("content-type", "application/json").body(delivery.body.clone());
-        let answer = self.client.send(request).await;
+        let answer = self.plaudit.send(request).await;
         if answer.status != 200 {
             return format!("{} {}", answer.status, answer.text);
         }
@@ -188,20 +182,24 @@ impl Instance {
 
     async fn standing(&self, who: &str) -> Standing {
         let path = format!("/v1/contributors/{}", who.replace('/', "%2F"));
-        let answer = self.client.get(&path).await;
+        let answer = self.plaudit.get(&path).await;
         if answer.status == 404 {
             return Standing::default();
         }
         let tally = answer.expect(200).json()["tally"].as_u64().unwrap();
-        let listed = self.client.all(&format!("{path}/contributions?limit=100")).await;
+        let listed = self.plaudit.all(&format!("{path}/contributions?limit=100")).await;
         let mut counted: BTreeSet<_> =
             listed.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
         if counted.len() as u64 != tally {
             counted.insert(format!("(but a tally of {tally})"));
         }
-        let query = format!("/v1/recognitions?limit=100&contributor={}", who.replace('/', "%2F"));
-        let recognitions = self.client.all(&query).await;
-        let recognized = recognitions.iter().map(|one| one["milestone"].as_u64().unwrap()).collect();
+        let mut recognized = BTreeSet::new();
+        for milestone in self.rules.milestones {
+            let id = format!("{who}:{milestone}").replace('/', "%2F");
+            if self.plaudit.get(&format!("/v1/recognitions/{id}")).await.status == 200 {
+                recognized.insert(*milestone);
+            }
+        }
         Standing { counted, recognized }
     }
 
@@ -217,10 +215,10 @@ impl Instance {
             recognitions.extend(standing.recognized.iter().map(|milestone| format!("{who}:{milestone}")));
         }
         recognitions.sort();
-        let mut held = self.client.tallies().await;
+        let mut held = self.plaudit.tallies().await;
         held.retain(|_, tally| *tally > 0);
         assert_eq!(held, tallies);
-        assert_eq!(self.client.recognitions().await, recognitions);
+        assert_eq!(self.plaudit.recognitions().await, recognitions);
     }
 }
 

@@ -15,12 +15,9 @@ use std::sync::Arc;
 
 use drive::{Instance, Outcome};
 use futures::StreamExt as _;
-use plaudit::store::Store;
-use plaudit::store::firestore::Firestore;
 use world::{Rules, World};
 
-use crate::support::emulators::{self, PATIENT};
-use crate::support::ledger;
+use crate::support::emulators;
 
 /// How many histories happen on an ordinary day.
 const ON_SQLITE: u64 = 200;
@@ -71,10 +68,12 @@ async fn live_all(instance: &Arc<Instance>, seeds: &[u64]) -> Vec<Outcome> {
     outcomes.map(Result::unwrap).collect().await
 }
 
-async fn run(seeds: BTreeMap<usize, Vec<u64>>, open: impl AsyncFn() -> Arc<dyn Store>) {
+async fn run(seeds: BTreeMap<usize, Vec<u64>>, settings: impl Fn() -> Vec<(&'static str, String)>) {
     let mut all = Vec::new();
     for seeds in seeds.values() {
-        let instance = Arc::new(Instance::start(rules_of(seeds[0]).1, open().await).await);
+        let settings = settings();
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let instance = Arc::new(Instance::start(rules_of(seeds[0]).1, &settings).await);
         let outcomes = live_all(&instance, seeds).await;
         if outcomes.iter().all(Outcome::is_right) {
             instance.nobody_else(&outcomes).await;
@@ -88,13 +87,7 @@ async fn run(seeds: BTreeMap<usize, Vec<u64>>, open: impl AsyncFn() -> Arc<dyn S
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the rules that it holds the ledger against are not all built"]
 async fn every_history_ends_as_the_oracle_says_on_sqlite() {
-    let folders = std::sync::Mutex::new(Vec::new());
-    let open = async || {
-        let (folder, store) = ledger();
-        folders.lock().unwrap().push(folder);
-        store
-    };
-    run(seeds(variable("PLAUDIT_HISTORIES").unwrap_or(ON_SQLITE)), open).await;
+    run(seeds(variable("PLAUDIT_HISTORIES").unwrap_or(ON_SQLITE)), Vec::new).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,12 +96,11 @@ async fn every_history_ends_as_the_oracle_says_on_firestore() {
     let Some(host) = emulators::firestore() else {
         return;
     };
-    let open = async || {
-        let project = emulators::fresh_project();
-        let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
-        Arc::new(store) as Arc<dyn Store>
+    let settings = || {
+        let store = format!("firestore:{}", emulators::fresh_project());
+        vec![("PLAUDIT_STORE", store), ("FIRESTORE_EMULATOR_HOST", host.to_owned())]
     };
-    run(seeds(ON_FIRESTORE), open).await;
+    run(seeds(ON_FIRESTORE), settings).await;
 }
 
 /// The same history under two marks, its deliveries in two orders, with other repeats.
@@ -116,9 +108,8 @@ async fn every_history_ends_as_the_oracle_says_on_firestore() {
 #[ignore = "the rules that it holds the ledger against are not all built"]
 async fn any_order_and_any_repetition_give_the_same_ledger() {
     for seeds in seeds(IN_TWO_ORDERS).values() {
-        let (_folder, store) = ledger();
         let rules = rules_of(seeds[0]).1;
-        let instance = Instance::start(rules, store).await;
+        let instance = Instance::start(rules, &[]).await;
         for &seed in seeds {
             let mut ledgers = Vec::new();
             for order in 1..=2 {
