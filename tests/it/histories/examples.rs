@@ -64,7 +64,7 @@ fn commit(at: i64, who: usize, role: Role) -> Commit {
         sha: format!("{at:040x}"),
         at,
         message: "Trim".into(),
-        author: Signature { who, address: Address::Account, by_login: false, named: true },
+        author: Signature { who, address: Address::Account, alias: false, named: true },
         committer: Committer::Author,
         role,
         co_authors: Vec::new(),
@@ -73,7 +73,7 @@ fn commit(at: i64, who: usize, role: Role) -> Commit {
 }
 
 fn unnamed(at: i64, who: usize) -> Commit {
-    let author = Signature { who, address: Address::Unknown, by_login: false, named: false };
+    let author = Signature { who, address: Address::Unknown, alias: false, named: false };
     Commit { author, ..commit(at, who, Role::Plain) }
 }
 
@@ -216,9 +216,9 @@ fn an_unnamed_commit_is_the_pushers_where_the_payload_says_so() {
     assert_eq!(tallies(Host::GitHub, &[push(BO, vec![unnamed(1, ADA), landing])]), [0, 0]);
     let applied = Commit { committer: Committer::Other(BO), ..unnamed(1, ADA) };
     assert_eq!(tallies(Host::GitHub, &[push(BO, vec![applied])]), [0, 0]);
-    let mut by_login = unnamed(1, BO);
-    by_login.author.by_login = true;
-    assert_eq!(tallies(Host::GitHub, &[push(BO, vec![unnamed(2, ADA), by_login])]), [0, 1]);
+    let mut alias = unnamed(1, BO);
+    alias.author.alias = true;
+    assert_eq!(tallies(Host::GitHub, &[push(BO, vec![unnamed(2, ADA), alias])]), [0, 1]);
     // On GitLab by the full name.
     assert_eq!(tallies(Host::GitLab, &[push(BO, vec![unnamed(1, ADA), unnamed(2, BO)])]), [0, 1]);
 }

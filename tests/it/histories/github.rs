@@ -77,7 +77,7 @@ fn signature(world: &World, by: Signature) -> Value {
         return json!({"name": login, "email": email, "username": login});
     }
     let person = &world.people[by.who];
-    let name = if by.by_login { &person.login } else { &person.name };
+    let name = if by.alias { &person.login } else { &person.name };
     let mut signature = json!({"name": name, "email": person.address(by.address)});
     if by.named {
         signature["username"] = person.login.clone().into();

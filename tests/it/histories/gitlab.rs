@@ -53,7 +53,7 @@ fn user(world: &World, who: usize) -> Value {
 
 fn commit(world: &World, commit: &Commit) -> Value {
     let person = &world.people[commit.author.who];
-    let name = if commit.author.by_login { &person.login } else { &person.name };
+    let name = if commit.author.alias { format!("{} at work", person.name) } else { person.name.clone() };
     let url = format!("{}/{}/-/commit/{}", world.site.base, world.full_name(Place::Home), commit.sha);
     json!({
         "id": commit.sha, "message": format!("{}\n", commit.message),

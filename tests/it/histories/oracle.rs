@@ -251,7 +251,7 @@ impl<'a> Oracle<'a> {
         }
         let pusher = event.actor;
         // On GitHub the pusher's name is the login, on GitLab the full name.
-        let same_name = author.who == pusher && author.by_login == self.is_github();
+        let same_name = author.who == pusher && author.alias == self.is_github();
         let same_address = author.who == pusher && push.shown == Some(author.address);
         if same_name || same_address || self.is_github() && is_only_unnamed(push, commit) {
             return Some(pusher);

@@ -118,8 +118,9 @@ pub(super) enum Address {
 pub(super) struct Signature {
     pub(super) who: usize,
     pub(super) address: Address,
-    /// Whether the commit carries the login as the author's name, in place of the full name.
-    pub(super) by_login: bool,
+    /// Whether the commit carries another name of the author's than the full one: on GitHub the login, on
+    /// GitLab a nickname.
+    pub(super) alias: bool,
     /// Whether GitHub gives `username`.
     pub(super) named: bool,
 }
@@ -252,9 +253,9 @@ impl fmt::Display for Event {
             What::Push(push) => {
                 write!(f, "push to {:?} of {} ({:?} shown)", push.branch, &push.after[..7], push.shown)?;
                 for c in &push.commits {
-                    let Signature { who, address, by_login, named } = c.author;
+                    let Signature { who, address, alias, named } = c.author;
                     write!(f, "\n      {} {:?} by #{who} {address:?}", &c.sha[..7], c.role)?;
-                    write!(f, " (by login {by_login}, named {named}), {:?}, {:?}", c.committer, c.message)?;
+                    write!(f, " (alias {alias}, named {named}), {:?}, {:?}", c.committer, c.message)?;
                 }
                 Ok(())
             }

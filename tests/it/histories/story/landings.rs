@@ -25,23 +25,38 @@ impl Story<'_> {
             let several = open.into_iter().take(3).collect();
             return self.merge_queue(several);
         }
-        self.get_ready(first, merger);
-        if self.rules.all_branches || !self.chance(0.12) {
+        if self.rules.all_branches || !self.chance(0.2) {
+            self.get_ready(first, merger);
             let commits = self.landing(first, merger);
             self.push_main(merger, commits);
             return self.merged(first, merger);
         }
-        // By hand, with other work before and after it in one push.
+        let second = open.into_iter().find(|which| *which != first);
+        self.merge_by_hand([Some(first), second].into_iter().flatten().collect(), merger);
+    }
+
+    /// In one push, with other work before, between and after.
+    fn merge_by_hand(&mut self, several: Vec<usize>, merger: usize) {
         let mut commits = Vec::new();
-        if self.chance(0.5) {
-            commits.push(self.commit(merger));
+        for &which in &several {
+            self.get_ready(which, merger);
+            if self.chance(0.5) {
+                commits.push(self.commit(merger));
+            }
+            let squashes = self.is_github() && self.chance(0.4);
+            commits.extend(if squashes {
+                self.squash(which, merger)
+            } else {
+                self.merge_commit(which, merger)
+            });
         }
-        commits.extend(self.merge_commit(first, merger));
         if self.chance(0.5) {
             commits.push(self.commit(merger));
         }
         self.push_main(merger, commits);
-        self.merged(first, merger);
+        for which in several {
+            self.merged(which, merger);
+        }
     }
 
     fn deleted(&self, who: usize) -> bool {
@@ -107,8 +122,7 @@ impl Story<'_> {
 
     pub(super) fn merge_of(&mut self, message: &str, by: usize) -> Commit {
         let committer = if self.is_github() { Committer::Host } else { Committer::Author };
-        let author =
-            Signature { who: by, address: Address::Account, by_login: false, named: self.is_github() };
+        let author = Signature { who: by, address: Address::Account, alias: false, named: self.is_github() };
         Commit {
             sha: self.sha(),
             at: self.tick(),

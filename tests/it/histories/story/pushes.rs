@@ -31,7 +31,7 @@ impl Story<'_> {
     pub(super) fn signature(&mut self, who: usize) -> Signature {
         let person = &self.world.people[who];
         if person.is_machine() {
-            return Signature { who, address: Address::Account, by_login: true, named: true };
+            return Signature { who, address: Address::Account, alias: true, named: true };
         }
         let address = if self.chance(0.4) {
             Address::Noreply
@@ -41,13 +41,12 @@ impl Story<'_> {
             Address::Unknown
         };
         let named = match address {
-            Address::Account => self.chance(0.9),
+            Address::Account => self.chance(0.75),
             Address::Noreply => self.chance(0.7),
             Address::Unknown => false,
         };
-        // On GitHub a pusher's name is the login.
-        let by_login = self.is_github() && self.chance(0.15);
-        Signature { who, address, by_login, named: named && self.is_github() }
+        let alias = self.chance(0.15);
+        Signature { who, address, alias, named: named && self.is_github() }
     }
 
     pub(super) fn commit(&mut self, who: usize) -> Commit {
@@ -193,7 +192,7 @@ impl Story<'_> {
             commit.co_authors.clear();
             commit.message = format!("Part {i}");
             commit.author =
-                Signature { who: STRANGERS + i, address: Address::Noreply, by_login: true, named: true };
+                Signature { who: STRANGERS + i, address: Address::Noreply, alias: true, named: true };
             commit.committer = Committer::Author;
             commits.push(commit);
         }
