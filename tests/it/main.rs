@@ -35,6 +35,7 @@ mod docs_page;
 mod farewell;
 mod faults;
 mod firestore;
+mod histories;
 mod indexes;
 mod ledger_file;
 mod judgement;
