@@ -38,6 +38,7 @@ mod firestore;
 mod indexes;
 mod ledger_file;
 mod limits;
+mod log_output;
 mod oidc;
 mod openapi;
 mod operations;
