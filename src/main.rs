@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use plaudit::cli::{self, Failure};
 use plaudit::settings::{Flags, environment};
+use plaudit::telemetry;
 
 /// One honest ledger of who contributed, and a thank-you at the right moment.
 ///
@@ -59,8 +60,10 @@ fn main() -> ExitCode {
         }
         Err(error) => Err(Failure::failed(error)),
     };
-    match outcome {
+    let code = match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    }
+    };
+    telemetry::flush();
+    code
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use crate::http::access::is_presentable;
 use crate::settings::{Secret, SecretSetting, Setting, Settings};
+use crate::telemetry::report_error;
 
 /// Looks up an environment variable.
 pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -48,7 +49,7 @@ impl Failure {
             Self::WrongLogged => return ExitCode::from(2),
             Self::Logged => return ExitCode::from(1),
         };
-        let _ = writeln!(std::io::stderr(), "plaudit: {error:#}");
+        report_error(format_args!("{error:#}"));
         ExitCode::from(code)
     }
 }

@@ -4,7 +4,6 @@
 //! <https://cloud.google.com/error-reporting/docs/formatting-error-messages>.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -17,11 +16,15 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::output::{OUTPUT, Urgency};
 use crate::runtime::Clock;
 use crate::settings::{Setting, Settings};
 
 /// The target of a line that says why the process ends: no filter hides it.
 pub const FATAL: &str = "plaudit::fatal";
+
+/// The target of the line that says how many lines were dropped: no filter hides it.
+const DROPPED: &str = "plaudit::log_lines_dropped";
 
 /// Fields by which logs are often searched; Cloud Logging indexes them as labels.
 const LABELS: [&str; 4] = ["host", "verdict", "reason", "destination"];
@@ -79,13 +82,33 @@ impl Logging {
 
 /// Logs to standard error from now on.
 pub fn install(logging: Logging, clock: Clock) {
-    let Logging { filter, format, project } = logging;
-    let filter = match format!("{FATAL}=error").parse() {
-        Ok(always) => filter.add_directive(always),
-        Err(_) => filter,
-    };
+    let Logging { mut filter, format, project } = logging;
+    for always in [FATAL, DROPPED] {
+        if let Ok(always) = format!("{always}=warn").parse() {
+            filter = filter.add_directive(always);
+        }
+    }
+    let lines = Lines { format, project, clock };
     // A second installation, as in tests, leaves the first in place.
-    let _ = tracing_subscriber::registry().with(filter).with(Lines { format, project, clock }).try_init();
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        OUTPUT.start(|lines| {
+            tracing::warn!(
+                target: DROPPED,
+                dropped = lines,
+                "{lines} lines of the log were dropped before this one: standard error was not read fast enough, or could not be written"
+            );
+        });
+    }
+}
+
+/// Waits until the log is written, but not long for a reader that does not read: the last act of the process.
+pub fn flush() {
+    OUTPUT.flush();
+}
+
+/// Prints why a command failed, after the log's lines.
+pub fn report_error(error: impl fmt::Display) {
+    OUTPUT.push(&format!("plaudit: {error}\n"), Urgency::Fatal);
 }
 
 /// Makes a panic one line of the log like any other, severe enough for Error Reporting.
@@ -184,8 +207,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
             LogFormat::Json => self.json(event, fields).unwrap_or_default(),
             LogFormat::Text => self.text(event, fields),
         };
-        // Nobody is left to tell if standard error is gone.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+        let urgency = match event.metadata().target() {
+            FATAL => Urgency::Fatal,
+            DROPPED => Urgency::Urgent,
+            _ => Urgency::Ordinary,
+        };
+        OUTPUT.push(&line, urgency);
     }
 }
 

@@ -1,7 +1,9 @@
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
 };
 
+use super::output::OUTPUT;
 use crate::domain::{Contribution, Kind};
 
 /// The label of all kinds that clients make up.
@@ -83,7 +85,7 @@ impl Metrics {
             )?,
         };
         for collector in [
-            Box::new(metrics.deliveries.clone()) as Box<dyn prometheus::core::Collector>,
+            Box::new(metrics.deliveries.clone()) as Box<dyn Collector>,
             Box::new(metrics.contributions.clone()),
             Box::new(metrics.recognitions.clone()),
             Box::new(metrics.published.clone()),
@@ -124,10 +126,21 @@ impl Metrics {
     /// All of it, in Prometheus' text format.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
+        let mut all = self.registry.gather();
+        all.extend(log_lines_dropped());
         let mut text = Vec::new();
-        if let Err(error) = prometheus::TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+        if let Err(error) = prometheus::TextEncoder::new().encode(&all, &mut text) {
             tracing::error!(%error, "metrics could not be written");
         }
         text
     }
+}
+
+/// The log belongs to the process, which counts what it drops.
+fn log_lines_dropped() -> Vec<prometheus::proto::MetricFamily> {
+    let help =
+        "Lines of the log that were dropped, because standard error was not read fast enough or failed.";
+    let Ok(counter) = IntCounter::new("plaudit_log_lines_dropped_total", help) else { return Vec::new() };
+    counter.inc_by(OUTPUT.dropped());
+    counter.collect()
 }

@@ -2,6 +2,7 @@
 
 pub mod logs;
 mod metrics;
+mod output;
 
-pub use logs::{FATAL, LogFormat, Logging, install, report_panics};
+pub use logs::{FATAL, LogFormat, Logging, flush, install, report_error, report_panics};
 pub use metrics::Metrics;

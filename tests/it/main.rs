@@ -40,6 +40,7 @@ mod indexes;
 mod ledger_file;
 mod judgement;
 mod limits;
+mod log_output;
 mod oidc;
 mod openapi;
 mod operations;

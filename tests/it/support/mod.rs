@@ -19,6 +19,7 @@ mod store;
 
 pub(crate) use client::{Answer, Client, client};
 pub(crate) use inside::{Inside, config, frozen, host, ledger};
+pub(crate) use log::Log;
 pub(crate) use payloads::{contribution, fixture, fixtures, hold_against_schema, now, pull_request, talk};
 pub(crate) use process::{Environment, Output, Plaudit, command, isolated, run, signal};
 pub(crate) use sign::{Signer, github_signature, standard_signature};

@@ -43,8 +43,12 @@ impl Environment {
 
     /// Runs a command of the program, which must end by itself.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let settings: Vec<_> = self.0.iter().collect();
-        run(command(&settings).args(arguments))
+        run(self.command().args(arguments))
+    }
+
+    /// The program with these variables.
+    pub(crate) fn command(&self) -> Command {
+        command(&self.0.iter().collect::<Vec<_>>())
     }
 
     /// Starts one of several processes that a test may kill: at its end neither its outbox nor its log is checked.
