@@ -17,6 +17,8 @@ use crate::settings::{Secret, SecretSetting, Settings};
 
 /// The host's word.
 pub const NAME: &str = "gitlab";
+/// The header with the event's name.
+pub const EVENT: &str = "x-gitlab-event";
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 
@@ -86,7 +88,7 @@ impl Host for GitLab {
             }
         };
         headers::form(headers, &[Form::Json], "the content type has to be application/json")?;
-        let event = headers::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing");
+        let event = headers::event(headers, EVENT, "X-Gitlab-Event is missing");
         let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
             .into_iter()
             .find_map(|name| headers::label(headers, name))
