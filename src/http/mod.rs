@@ -3,6 +3,7 @@
 pub mod access;
 mod app;
 pub mod body;
+mod budget;
 mod contributions;
 mod contributors;
 mod docs;

@@ -117,10 +117,11 @@ fn every_room_knows_only_rooms_below_it() {
 }
 
 /// The files of `src/http/`, from the ground: each knows only files before it.
-const HTTP: [&str; 19] = [
+const HTTP: [&str; 20] = [
     "schema",
     "verdict",
     "problem",
+    "budget",
     "body",
     "access",
     "oidc",
