@@ -88,7 +88,7 @@ impl App {
             limits,
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),
-            ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox)),
+            ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox), tasks.clone()),
             oidc: oidc.transpose()?,
             outbox,
             store,
