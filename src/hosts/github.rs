@@ -18,6 +18,8 @@ use crate::settings::{Secret, SecretSetting, Settings};
 
 /// Its word in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "github";
+/// The header with the event's name.
+pub const EVENT: &str = "x-github-event";
 
 /// What GitHub signs deliveries with; several during a rotation.
 const SECRET: SecretSetting = SecretSetting {
@@ -49,7 +51,7 @@ impl Host for GitHub {
             &[Form::Json, Form::Urlencoded],
             "the content type has to be application/json, or application/x-www-form-urlencoded",
         )?;
-        let event = headers::event(headers, "x-github-event", "X-GitHub-Event is missing");
+        let event = headers::event(headers, EVENT, "X-GitHub-Event is missing");
         let delivery = headers::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
         Ok(Admitted { delivery, event, proof, form: form == Form::Urlencoded })
     }

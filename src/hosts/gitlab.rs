@@ -19,6 +19,8 @@ use crate::settings::{Secret, SecretSetting, Settings};
 
 /// Its word in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "gitlab";
+/// The header with the event's name.
+pub const EVENT: &str = "x-gitlab-event";
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 
@@ -88,7 +90,7 @@ impl Host for GitLab {
             }
         };
         headers::form(headers, &[Form::Json], "the content type has to be application/json")?;
-        let event = headers::event(headers, "x-gitlab-event", "X-Gitlab-Event is missing");
+        let event = headers::event(headers, EVENT, "X-Gitlab-Event is missing");
         let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
             .into_iter()
             .find_map(|name| headers::label(headers, name))

@@ -31,11 +31,17 @@ use crate::settings::Settings;
 
 /// Every host plaudit knows.
 pub const KNOWN: &[Known] = &[
-    Known { name: github::NAME, open: github::open, set: "PLAUDIT_GITHUB_SECRET" },
+    Known {
+        name: github::NAME,
+        open: github::open,
+        set: "PLAUDIT_GITHUB_SECRET",
+        event_header: github::EVENT,
+    },
     Known {
         name: gitlab::NAME,
         open: gitlab::open,
         set: "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
+        event_header: gitlab::EVENT,
     },
 ];
 
@@ -48,6 +54,17 @@ pub struct Known {
     pub open: fn(&mut Settings<'_>) -> Option<Arc<dyn Host>>,
     /// What to set so that it opens.
     pub set: &'static str,
+    /// The header with the event's name, by which a delivery at a wrong URL is recognised.
+    pub event_header: &'static str,
+}
+
+/// The host whose event header a request has, if that is not the host `expected`. Nothing is verified.
+#[must_use]
+pub fn sender_other_than(expected: &str, headers: &HeaderMap) -> Option<&'static Known> {
+    let mut senders = KNOWN.iter().filter(|known| headers.contains_key(known.event_header));
+    let sender = senders.next()?;
+    let is_expected = |known: &Known| known.name == expected;
+    (!is_expected(sender) && !senders.any(is_expected)).then_some(sender)
 }
 
 /// A host plaudit knows, open if its secrets are set.

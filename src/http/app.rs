@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::access::Access;
-use super::body::{Budget, Limits};
+use super::body::Limits;
+use super::budget::Budget;
 use super::oidc;
 use super::ready::Ready;
 use super::sections::Sections;
@@ -83,11 +84,11 @@ impl App {
             access,
             hosts,
             rules,
-            budget: Budget::new(limits.budget),
+            budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),
             limits,
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),
-            ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox)),
+            ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox), tasks.clone()),
             oidc: oidc.transpose()?,
             outbox,
             store,

@@ -1,7 +1,5 @@
 //! Reading a body under limits: its size, its speed, and the memory that all bodies take together.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +9,7 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
+use super::budget::{Arrival, Budget, Charge};
 use super::problem::{Problem, ProblemKind};
 
 /// The limits of a body, and of a request's head.
@@ -24,10 +23,12 @@ pub struct Limits {
     pub whole: Duration,
     /// The longest time without a byte of the body.
     pub silence: Duration,
-    /// The lowest rate in bytes a second, measured once `silence` has passed since the start.
+    /// The lowest rate in bytes a second over the last `silence`, once that has passed since the start.
     pub rate: f64,
-    /// The memory of all bodies together, in bytes.
-    pub budget: usize,
+    /// The memory of all bodies up to 256 KiB together, in bytes.
+    pub small_budget: usize,
+    /// The memory of all larger bodies together, in bytes.
+    pub large_budget: usize,
 }
 
 /// GitHub's cap: <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>.
@@ -43,45 +44,9 @@ impl Default for Limits {
             whole: Duration::from_secs(30),
             silence: Duration::from_secs(5),
             rate: 4_096.0,
-            budget: 128 * 1024 * 1024,
+            small_budget: 32 * 1024 * 1024,
+            large_budget: 96 * 1024 * 1024,
         }
-    }
-}
-
-/// The memory that all bodies together may take. It is charged as bytes arrive, not by `Content-Length`.
-#[derive(Clone, Debug)]
-pub struct Budget(Arc<AtomicUsize>);
-
-impl Budget {
-    /// A budget of so many bytes.
-    #[must_use]
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(AtomicUsize::new(bytes)))
-    }
-
-    fn charge(&self, bytes: usize) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
-    }
-}
-
-/// What a body took from the budget; dropping it gives it back.
-#[derive(Debug)]
-pub struct Charge {
-    budget: Budget,
-    bytes: usize,
-}
-
-impl Charge {
-    fn more(&mut self, bytes: usize) -> bool {
-        let charged = self.budget.charge(bytes);
-        self.bytes += if charged { bytes } else { 0 };
-        charged
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.budget.0.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -91,9 +56,9 @@ pub async fn read(
     headers: &HeaderMap,
     limits: &Limits,
     budget: &Budget,
-) -> Result<(Bytes, Charge), Problem> {
+) -> Result<(Bytes, Option<Charge>), Problem> {
     let started = Instant::now();
-    let mut charge = Charge { budget: budget.clone(), bytes: 0 };
+    let mut arrival = budget.arrival(started);
     let mut bytes = BytesMut::new();
     let announced = announced(headers);
     let mut too_large = announced.is_some_and(|announced| announced > limits.most);
@@ -104,12 +69,13 @@ pub async fn read(
         return Err(refused().closing());
     }
     let mut discarded = 0;
-    while let Some(frame) = next(&mut body, started, bytes.len() + discarded, limits).await? {
+    while let Some(frame) = next(&mut body, started, &arrival, limits).await? {
         if too_large || bytes.len() + frame.len() > limits.most {
             // More is read and discarded, up to `PASSED_BY`, so that the client reads the answer.
             too_large = true;
             discarded += frame.len();
-            (bytes, charge) = (BytesMut::new(), Charge { budget: budget.clone(), bytes: 0 });
+            bytes = BytesMut::new();
+            arrival.discard();
             if discarded > PASSED_BY {
                 return Err(refused().closing());
             }
@@ -119,9 +85,8 @@ pub async fn read(
         if grown > 0 {
             // Doubles the capacity up to the limit: what is charged is what is allocated.
             let room = grown.max(bytes.capacity()).min(limits.most - bytes.len());
-            if !charge.more(room) {
-                let full = Problem::new(ProblemKind::Unavailable, "too many large bodies at once; try again");
-                return Err(full.closing());
+            if !arrival.grow(room).await {
+                return Err(crowded_out());
             }
             bytes.reserve(room);
         }
@@ -130,7 +95,12 @@ pub async fn read(
     if too_large {
         return Err(refused());
     }
-    Ok((bytes.freeze(), charge))
+    Ok((bytes.freeze(), arrival.whole()))
+}
+
+fn crowded_out() -> Problem {
+    let detail = "too many bodies at once, and this one was among the slowest; try again";
+    Problem::new(ProblemKind::Unavailable, detail).closing()
 }
 
 fn announced(headers: &HeaderMap) -> Option<usize> {
@@ -145,7 +115,7 @@ const PASSED_BY: usize = 32 * 1024 * 1024;
 async fn next(
     body: &mut Body,
     started: Instant,
-    so_far: usize,
+    arrival: &Arrival,
     limits: &Limits,
 ) -> Result<Option<Bytes>, Problem> {
     let slow = || {
@@ -157,7 +127,10 @@ async fn next(
     };
     loop {
         let until = (started + limits.whole).min(Instant::now() + limits.silence);
-        let frame = tokio::time::timeout_at(until, body.frame()).await.map_err(|_| slow())?;
+        let frame = tokio::select! {
+            frame = tokio::time::timeout_at(until, body.frame()) => frame.map_err(|_| slow())?,
+            () = arrival.evicted() => return Err(crowded_out()),
+        };
         let frame = match frame {
             None => return Ok(None),
             Some(Err(_)) => {
@@ -165,13 +138,13 @@ async fn next(
             }
             Some(Ok(frame)) => frame,
         };
-        let taken = started.elapsed();
-        #[allow(clippy::cast_precision_loss, reason = "the rate need not be exact")]
-        let too_slow = taken > limits.silence && (so_far as f64) < limits.rate * taken.as_secs_f64();
-        if too_slow {
+        let now = Instant::now();
+        let data = frame.into_data();
+        let rate = arrival.arrived(data.as_ref().map_or(0, Bytes::len), now);
+        if now - started > limits.silence && rate < limits.rate {
             return Err(slow());
         }
-        if let Ok(bytes) = frame.into_data() {
+        if let Ok(bytes) = data {
             return Ok(Some(bytes));
         }
     }

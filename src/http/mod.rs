@@ -3,6 +3,7 @@
 pub mod access;
 mod app;
 pub mod body;
+mod budget;
 mod contributions;
 mod contributors;
 mod docs;
@@ -27,12 +28,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
 use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 
-use self::problem::{Problem, ProblemKind};
+use self::problem::ProblemKind;
 use crate::record;
 
 /// How long after the signal to stop the requests in flight must have ended.
@@ -94,21 +94,15 @@ impl App {
 
 /// Every route.
 fn router(app: Arc<App>) -> Router {
-    let nothing = |request: Request| {
-        body::turned_away(
-            Problem::new(ProblemKind::NotFound, "no such path; GET /docs lists them all"),
-            request,
-        )
-    };
-    let method = |request: Request| {
-        body::turned_away(
-            Problem::new(ProblemKind::MethodNotAllowed, "see the header Allow, or GET /docs"),
-            request,
-        )
+    let nothing =
+        |request| webhooks::astray(ProblemKind::NotFound, "no such path; GET /docs lists them all", request);
+    let method = |request| {
+        webhooks::astray(ProblemKind::MethodNotAllowed, "see the header Allow, or GET /docs", request)
     };
     Router::new()
         .route("/", get(operations::welcome))
         .route("/webhooks/{host}", post(webhooks::receive))
+        .merge(Router::new().route("/webhooks/{host}/", post(webhooks::receive)))
         .route("/v1/contributions", post(contributions::create))
         .route("/v1/contributions/{id}", get(contributions::show))
         .route("/v1/contributions/{id}", delete(contributions::retract))

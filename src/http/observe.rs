@@ -101,7 +101,7 @@ impl Line {
             method: request.method().to_string(),
             // Without the query, which may hold secrets.
             path: request.uri().path().chars().take(300).collect(),
-            route: request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned(),
+            route: request.extensions().get::<MatchedPath>().map_or("none", route).to_owned(),
             agent: text(http::header::USER_AGENT).chars().take(200).collect(),
             remote: if forwarded.is_empty() { peer } else { forwarded.chars().take(100).collect() },
         }
@@ -149,6 +149,12 @@ impl Line {
             _ => line!(info),
         }
     }
+}
+
+/// The route without a slash at its end: one label for both spellings.
+fn route(matched: &MatchedPath) -> &str {
+    let path = matched.as_str();
+    path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(path)
 }
 
 fn filled(text: &str) -> Option<&str> {

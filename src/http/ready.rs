@@ -1,12 +1,13 @@
-//! Whether the store and the destinations answer: asked at most every few seconds, for all callers together.
+//! Whether the store and the destinations answer: one look at most every few seconds, for all callers together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::outbox::Outbox;
+use crate::runtime::Tasks;
 use crate::store::{Store, StoreError};
 
 /// How long an answer counts as fresh.
@@ -14,11 +15,12 @@ const FRESH: Duration = Duration::from_secs(5);
 /// How long the store, or the destinations, may take to answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(3);
 
-/// Asks, and keeps the last answers.
+/// Looks, and keeps what the last look found.
 pub(super) struct Ready {
     store: Arc<dyn Store>,
     outbox: Arc<Outbox>,
-    last: Mutex<Option<(Instant, Answers)>>,
+    tasks: Tasks,
+    last: Mutex<Option<Look>>,
 }
 
 /// What the store and the destinations answered.
@@ -30,34 +32,71 @@ pub(super) struct Answers {
     pub(super) destinations: bool,
 }
 
-impl Ready {
-    pub(super) fn new(store: Arc<dyn Store>, outbox: Arc<Outbox>) -> Self {
-        Self { store, outbox, last: Mutex::default() }
-    }
+/// One look, under way or ended.
+#[derive(Clone)]
+struct Look {
+    /// Whether every destination had taken what it was last offered.
+    healthy: bool,
+    found: watch::Receiver<Option<(Instant, Answers)>>,
+}
 
-    /// The last answers, if they are fresh; else asks anew. Callers that come meanwhile wait for the same
-    /// answers.
-    pub(super) async fn ask(&self) -> Answers {
-        let mut last = self.last.lock().await;
-        // A destination that was down is asked again at once: it may be up again.
-        if let Some((at, answers)) = &*last
-            && at.elapsed() < FRESH
-        {
-            let destinations = answers.destinations || self.destinations().await;
-            return Answers { destinations, ..answers.clone() };
+impl Look {
+    /// A destination that has taken a recognition since is worth a new look.
+    fn is_fresh(&self, healthy: bool) -> bool {
+        let ended = self.found.borrow().as_ref().map(|(at, _)| *at);
+        match ended {
+            None => self.found.has_changed().is_ok(),
+            Some(at) => at.elapsed() < FRESH && (self.healthy || !healthy),
         }
-        let (store, destinations) = tokio::join!(self.store(), self.destinations());
-        let answers = Answers { store, destinations };
-        *last = Some((Instant::now(), answers.clone()));
-        answers
+    }
+}
+
+impl Ready {
+    pub(super) fn new(store: Arc<dyn Store>, outbox: Arc<Outbox>, tasks: Tasks) -> Self {
+        Self { store, outbox, tasks, last: Mutex::default() }
     }
 
-    async fn store(&self) -> Result<(), StoreError> {
-        let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
-        tokio::time::timeout(ANSWER, self.store.ping()).await.unwrap_or_else(late)
+    /// What the last look found, if it is fresh or under way; else what a new one finds.
+    pub(super) async fn ask(&self) -> Answers {
+        let mut look = self.look();
+        let found = look.found.wait_for(Option::is_some).await;
+        let answers = found.ok().and_then(|found| found.as_ref().map(|(_, answers)| answers.clone()));
+        answers.unwrap_or_else(|| Answers {
+            store: Err(StoreError::Unavailable("the look at the store was cut short".into())),
+            destinations: false,
+        })
     }
 
-    async fn destinations(&self) -> bool {
-        tokio::time::timeout(ANSWER, self.outbox.answers()).await.unwrap_or(false)
+    fn look(&self) -> Look {
+        let healthy = self.outbox.healthy();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = last.as_ref().filter(|look| look.is_fresh(healthy)) {
+            return look.clone();
+        }
+        let (sender, found) = watch::channel(None);
+        let look = Look { healthy, found };
+        *last = Some(look.clone());
+        let (store, outbox) = (Arc::clone(&self.store), Arc::clone(&self.outbox));
+        let stopping = self.tasks.stopping();
+        // In a task of its own, so that it ends even if the client that caused it goes away.
+        self.tasks.spawn(async move {
+            let asked = async { tokio::join!(ask_store(store.as_ref()), ask_destinations(&outbox)) };
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                (store, destinations) = asked => {
+                    sender.send_replace(Some((Instant::now(), Answers { store, destinations })));
+                }
+            }
+        });
+        look
     }
+}
+
+async fn ask_store(store: &dyn Store) -> Result<(), StoreError> {
+    let late = |_| Err(StoreError::Unavailable(format!("no answer within {} s", ANSWER.as_secs())));
+    tokio::time::timeout(ANSWER, store.ping()).await.unwrap_or_else(late)
+}
+
+async fn ask_destinations(outbox: &Outbox) -> bool {
+    tokio::time::timeout(ANSWER, outbox.answers()).await.unwrap_or(false)
 }

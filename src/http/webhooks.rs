@@ -1,4 +1,4 @@
-//! `POST /webhooks/{host}`: verify, read, record.
+//! `POST /webhooks/{host}`, with or without a slash at its end: verify, read, record.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::observe::{RequestLog, joined};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use super::verdict::Verdict;
-use crate::hosts::{Host, Known, Opened, Reading, Reason};
+use crate::hosts::{self, Host, Known, Opened, Reading, Reason};
 use crate::record::{Outcome, ReviewOutcome};
 use crate::store::{Novelty, Reviewed};
 
@@ -96,11 +96,12 @@ pub(super) mod described {
     use super::{DeliveryAnswer, ProblemKind};
 
     /// What a delivery may be answered with instead.
-    const PROBLEMS: [ProblemKind; 10] = [
+    const PROBLEMS: [ProblemKind; 11] = [
         ProblemKind::Malformed,
         ProblemKind::Refused,
         ProblemKind::Unsigned,
         ProblemKind::BadSignature,
+        ProblemKind::NotFound,
         ProblemKind::HostNotConfigured,
         ProblemKind::BodyTooSlow,
         ProblemKind::BodyTooLarge,
@@ -161,16 +162,32 @@ pub(super) mod described {
     }
 }
 
+/// What a request that no route takes is answered with: `otherwise`, or the right URL if it is a delivery.
+pub(super) async fn astray(kind: ProblemKind, otherwise: &str, request: Request) -> Problem {
+    let detail = right_url("", &request).unwrap_or_else(|| otherwise.to_owned());
+    body::turned_away(Problem::new(kind, detail), request).await
+}
+
+/// Where a delivery should have been sent that came to the URL of the host `here`.
+fn right_url(here: &str, request: &Request) -> Option<String> {
+    let Known { name, .. } = hosts::sender_other_than(here, request.headers())?;
+    Some(format!(
+        "this is a delivery of {name}, and this is not its URL; in the webhook's settings, set the URL that ends in \
+         /webhooks/{name}"
+    ))
+}
+
 pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: Request) -> Response {
     let Some(Opened { known, host }) = app.hosts.iter().find(|opened| opened.known.name == name) else {
         let known: Vec<_> = app.hosts.iter().map(|opened| opened.known.name).collect();
-        let unknown =
-            Problem::new(ProblemKind::NotFound, format!("no such host; there are {}", known.join(" and ")));
-        return body::turned_away(unknown, request).await.into_response();
+        let unknown = format!("no such host; there are {}", known.join(" and "));
+        return astray(ProblemKind::NotFound, &unknown, request).await.into_response();
     };
     let Known { name, set, .. } = known;
     let mut log = RequestLog { host: name, verdict: Some(Verdict::Rejected), ..RequestLog::default() };
-    let answer = if let Some(host) = host {
+    let answer = if let Some(detail) = right_url(name, &request) {
+        Err(body::turned_away(Problem::new(ProblemKind::NotFound, detail), request).await)
+    } else if let Some(host) = host {
         deliver(&app, host.as_ref(), request, &mut log).await
     } else {
         let why = format!("plaudit takes no delivery of {name} until the operator sets {set}");

@@ -489,3 +489,102 @@ mod bounds {
         inside.stop().await;
     }
 }
+
+/// Strangers with a well-formed wrong signature, who fill both rooms and then trickle; when their connection is
+/// closed they come again.
+mod full_rooms {
+    use super::{
+        Arc, Duration, GITHUB_SECRET, Inside, Limits, MIB, Method, Overrides, PATIENCE, TcpStream, config,
+        github_signature, head, ledger, pull_request,
+    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    const SMALL_PART: usize = 200 * 1024;
+
+    /// Sends `part` and trickles, again and again; counts the connections that were closed.
+    async fn trickle(address: String, part: usize, closed: Arc<AtomicUsize>) {
+        loop {
+            let Ok(mut connection) = TcpStream::connect(&address).await else { return };
+            let head = head(&address, &format!("content-length: {}", 25 * MIB));
+            let _ = connection.write_all(head.as_bytes()).await;
+            let _ = connection.write_all(&vec![b' '; part]).await;
+            let (mut from, mut to) = connection.into_split();
+            let trickling = async {
+                while to.write_all(b" ").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let mut answer = [0; 64];
+            tokio::select! {
+                () = trickling => {}
+                _ = from.read(&mut answer) => {}
+            }
+            closed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn slow_strangers_in_both_rooms_keep_no_genuine_delivery_out() {
+        let limits = Limits { small_budget: MIB, large_budget: 30 * MIB, ..Limits::default() };
+        let (_folder, store) = ledger();
+        let overrides = Overrides { limits, ..Overrides::default() };
+        let inside = Inside::start(&config(&[]), store, overrides).await;
+        // Each of these alone overfills its room: 12 times 200 KiB, and 40 times 1 MiB.
+        let closed = [Arc::new(AtomicUsize::default()), Arc::new(AtomicUsize::default())];
+        let strangers: Vec<_> = (0..52)
+            .map(|i| {
+                let (part, closed) = if i < 12 { (SMALL_PART, &closed[0]) } else { (MIB, &closed[1]) };
+                tokio::spawn(trickle(inside.address(), part, Arc::clone(closed)))
+            })
+            .collect();
+        let full = async {
+            while closed.iter().any(|closed| closed.load(Ordering::SeqCst) == 0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, full).await.expect("the rooms are never full");
+        // Bodies in their first second are not yet judged.
+        tokio::time::sleep(limits.silence / 4).await;
+        for number in 0..30 {
+            inside.github("pull_request", &pull_request(number, "mona")).await.expect(200);
+        }
+        for number in 30..34 {
+            let body = pull_request(number, "mona") + &" ".repeat(2 * MIB);
+            let request = inside
+                .request(Method::POST, "/webhooks/github")
+                .header("content-type", "application/json")
+                .header("x-github-event", "pull_request")
+                .header("x-hub-signature-256", github_signature(GITHUB_SECRET, body.as_bytes()));
+            inside.send(request.body(body)).await.expect(200);
+        }
+        assert_eq!(inside.tallies().await["github:mona"], 34);
+        for stranger in strangers {
+            stranger.abort();
+        }
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_large_first_part_pays_for_no_trickle() {
+        // The whole body has all the time that the test has: only the rate can end it.
+        let limits = Limits {
+            whole: 10 * PATIENCE,
+            silence: Duration::from_millis(600),
+            rate: 1_000.0,
+            ..Limits::default()
+        };
+        let (_folder, store) = ledger();
+        let inside = Inside::start(&config(&[]), store, Overrides { limits, ..Overrides::default() }).await;
+        let closed = Arc::new(AtomicUsize::default());
+        let stranger = tokio::spawn(trickle(inside.address(), MIB, Arc::clone(&closed)));
+        let cut = async {
+            while closed.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, cut).await.expect("it trickles for ever");
+        stranger.abort();
+        inside.stop().await;
+    }
+}

@@ -1,9 +1,13 @@
 //! For operators: health, readiness, metrics, the drain, and the log.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use futures::future::join_all;
+use plaudit::domain::{Destination, Recognition};
 use plaudit::http::Overrides;
+use plaudit::publish::{PublishError, Publisher};
 use serde_json::{Value, json};
 
 use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_request, run, talk};
@@ -28,6 +32,43 @@ async fn it_is_alive_and_ready_and_many_checks_ping_the_store_once() {
     }
     assert_eq!(store.pings.load(Ordering::SeqCst), 1);
     inside.get("/healthz").await.expect(200);
+    inside.stop().await;
+}
+
+/// A destination that never answers, and counts how often it is asked.
+#[derive(Debug, Default)]
+struct Silent {
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Publisher for Silent {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    async fn publish(&self, _recognition: &Recognition) -> Result<(), PublishError> {
+        std::future::pending().await
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn twenty_checks_at_once_ask_a_silent_destination_once_and_keep_its_answer() {
+    let silent = Arc::new(Silent::default());
+    let publishers = vec![Arc::clone(&silent) as Arc<dyn Publisher>];
+    let store = FakeStore::new(Mode::Good);
+    let inside = Inside::publishing(&config(&[]), store, publishers, Overrides::default()).await;
+    for _ in 0..2 {
+        for answer in join_all((0..20).map(|_| inside.get("/readyz"))).await {
+            assert_eq!(answer.expect(200).json(), json!({"status": "degraded"}));
+        }
+        assert_eq!(silent.asked.load(Ordering::SeqCst), 1);
+    }
     inside.stop().await;
 }
 

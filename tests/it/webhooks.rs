@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
-    Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, command, fixture, github_signature,
+    Answer, GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Plaudit, Signer, command, fixture, github_signature,
     pull_request, run, standard_signature,
 };
 
@@ -433,5 +433,60 @@ async fn a_repeat_is_answered_for_whom_it_was_counted() {
     assert_eq!(again["contributions"][0]["contributor"], "github:ada-quillfeather");
     assert_eq!(again["contributions"][0]["tally"], 1);
     plaudit.get("/v1/contributors/github:ada-renamed").await.expect(404);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_the_payload_url_is_taken() {
+    let plaudit = Plaudit::start().await;
+    let body = fixture(OPENED);
+    for (host, signer, event, body) in [
+        ("github", Signer::Github(GITHUB_SECRET), "pull_request", body.clone()),
+        (
+            "gitlab",
+            Signer::GitlabToken(GITLAB_TOKEN),
+            "Merge Request Hook",
+            fixture("gitlab/merge_request.open.json"),
+        ),
+    ] {
+        let headers = signer.headers(event, "a-delivery", body.as_bytes(), 0);
+        let request = plaudit.request(Method::POST, &format!("/webhooks/{host}/")).headers(headers);
+        let answer = plaudit.send(request.body(body)).await.expect(200).json();
+        assert_eq!(answer["verdict"], "recorded", "{answer}");
+    }
+    let metrics = plaudit.get("/metrics").await.text;
+    let line = "plaudit_request_seconds_count{route=\"/webhooks/{host}\",status=\"200\"} 2";
+    assert!(metrics.lines().any(|known| known == line), "{metrics}");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_delivery_at_a_wrong_url_is_answered_with_the_right_one() {
+    let plaudit = Plaudit::start().await;
+    let deliveries = [
+        ("github", Signer::Github(GITHUB_SECRET), "push", "/webhooks/gitlab"),
+        ("gitlab", Signer::GitlabToken(GITLAB_TOKEN), "Push Hook", "/webhooks/github"),
+    ];
+    for (host, signer, event, of_the_other) in deliveries {
+        let the_others = [(404, of_the_other.to_owned()), (404, format!("{of_the_other}/"))];
+        let bases = [(405, "/"), (404, "/webhooks"), (404, "/webhooks/"), (404, "/webhooks/elsewhere")];
+        let bases = bases.map(|(status, path)| (status, path.to_owned()));
+        for (status, path) in the_others.into_iter().chain(bases) {
+            let headers = signer.headers(event, "a-delivery", b"{}", 0);
+            let request = plaudit.request(Method::POST, &path).headers(headers).body("{}");
+            let code = if status == 405 { "method_not_allowed" } else { "not_found" };
+            let problem = plaudit.send(request).await.problem(status, code);
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.ends_with(&format!("/webhooks/{host}")), "{path}: {detail}");
+        }
+    }
+    // A fork of GitHub's webhooks that adds headers of its own is at its right URL.
+    let headers = Signer::Github(GITHUB_SECRET).headers("ping", "a-delivery", b"{}", 0);
+    let request = plaudit.request(Method::POST, "/webhooks/github").headers(headers);
+    plaudit.send(request.header("x-gitlab-event", "Push Hook").body("{}")).await.expect(200);
+    // Without an event header it is no delivery.
+    let problem =
+        plaudit.send(plaudit.request(Method::POST, "/").body("{}")).await.problem(405, "method_not_allowed");
+    assert!(!problem["detail"].as_str().unwrap().contains("/webhooks/"), "{problem}");
     plaudit.stop().await;
 }
