@@ -12,6 +12,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -67,9 +68,7 @@ impl Logging {
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let default = if terminal { LogFormat::Text } else { LogFormat::Json };
         Self {
-            filter: settings.value(&FILTER, EnvFilter::new("info"), |text| {
-                EnvFilter::try_new(text).map_err(|_| "no filter that tracing-subscriber reads".into())
-            }),
+            filter: settings.value(&FILTER, EnvFilter::new("info"), filter),
             format: settings.value(&FORMAT, default, |text| match text {
                 "json" => Ok(LogFormat::Json),
                 "text" => Ok(LogFormat::Text),
@@ -78,6 +77,20 @@ impl Logging {
             project: settings.foreign("GOOGLE_CLOUD_PROJECT"),
         }
     }
+}
+
+/// Reads a filter. To EnvFilter a word that is no level names a target, so that a misspelt level hides all lines.
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    let is_word = |part: &&str| part.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
+    let is_level = |part: &str| part.is_empty() || part.parse::<LevelFilter>().is_ok();
+    // Within the brackets of a span, commas separate fields.
+    let mut words = text.split(',').map(str::trim).filter(is_word).take_while(|_| !text.contains('['));
+    if let Some(word) = words.find(|word| !is_level(word)) {
+        return Err(format!(
+            "{word} is no level (off, error, warn, info, debug, trace), and a target needs one: {word}=debug"
+        ));
+    }
+    EnvFilter::try_new(text).map_err(|_| "no filter that tracing-subscriber reads".into())
 }
 
 /// Logs to standard error from now on.
@@ -269,9 +282,9 @@ impl Lines {
         }
         SerializeMap::end(line)?;
         let mut text = String::from_utf8(text).unwrap_or_default();
-        if text.contains(char::is_control) {
-            // JSON lets some of these stand; a terminal does not.
-            text = text.replace(char::is_control, "\u{fffd}");
+        if text.contains(is_hidden) {
+            // JSON allows these within strings as they are, and outside of strings there are none.
+            text = escaped(&text, |c| format!("\\u{:04x}", u32::from(c)));
         }
         text.push('\n');
         Ok(text)
@@ -279,6 +292,7 @@ impl Lines {
 
     /// One line for a person; whatever came from outside is escaped, so that it stays one line.
     fn text(&self, event: &Event<'_>, mut fields: Fields) -> String {
+        let escaped = |text: &str| escaped(text, |c| c.escape_default().to_string());
         let message = fields.take("message").unwrap_or_default();
         let mut line = format!(
             "{} {:<8} {}",
@@ -345,6 +359,31 @@ impl Serialize for Object<'_> {
     }
 }
 
-fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+/// Whether a character moves a terminal's cursor, changes the direction of what follows, or is not seen.
+///
+/// Each is at most U+FFFF, so that JSON's `\uXXXX` holds it.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+        )
+}
+
+/// The text with every hidden character replaced by its escape.
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    let mut all = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            all.push_str(&escape(c));
+        } else {
+            all.push(c);
+        }
+    }
+    all
 }

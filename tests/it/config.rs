@@ -137,6 +137,22 @@ fn no_filter_hides_why_it_cannot_run() {
 }
 
 #[test]
+fn a_filter_of_a_word_that_is_no_level_is_refused() {
+    for filter in ["verbose", "information", "info,hyper", "plaudit", "info, louder ,hyper=warn"] {
+        let message = refused(&[("PLAUDIT_LOG", filter)]);
+        assert!(message.contains("PLAUDIT_LOG: ") && message.contains("is no level"), "{filter}: {message}");
+        assert!(message.contains("for example PLAUDIT_LOG=info,plaudit=debug"), "{filter}: {message}");
+    }
+    for filter in
+        ["plaudit=debug", "info", "OFF", "info,hyper=warn", "warn,hyper=off", "[request]=debug", "2"]
+    {
+        let settings = [("PLAUDIT_LOG", filter), ("PLAUDIT_STORE", "sqlite:/nowhere/plaudit.db")];
+        let Output { code, err, .. } = run(&mut command(&settings));
+        assert_eq!(code, Some(1), "it is read, and only the store is wrong: {filter}: {err}");
+    }
+}
+
+#[test]
 fn a_value_that_is_not_utf8_is_reported_with_the_other_faults() {
     use std::os::unix::ffi::OsStrExt as _;
     let nonsense = std::ffi::OsStr::from_bytes(b"\xff");

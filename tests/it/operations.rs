@@ -181,8 +181,8 @@ async fn a_failure_is_logged_once_with_details_that_the_client_does_not_get() {
     plaudit.stop().await;
 }
 
-/// Text that would move a terminal's cursor or begin a new line.
-const FORGED: &str = "a\nb\r\u{1b}[31m{\"severity\":\"CRITICAL\"}\u{9b}";
+/// Text that would move a terminal's cursor, begin a new line, turn the direction of what follows, or not be seen.
+const FORGED: &str = "a\nb\r\u{1b}[31m{\"severity\":\"CRITICAL\"}\u{9b}\u{202e}\u{2066}\u{200b}\u{feff}";
 
 #[tokio::test]
 async fn what_comes_from_outside_stays_in_its_line() {
@@ -209,7 +209,8 @@ async fn what_comes_from_outside_stays_in_its_line() {
         plaudit.send(plaudit.github_request("pull_request", "an\tid", &body)).await;
         plaudit.drain().await;
         for line in plaudit.log.lines() {
-            assert!(!line.contains(|c: char| c.is_control()), "{format}: {line:?}");
+            let hidden = |c: char| c.is_control() || "\u{202e}\u{2066}\u{200b}\u{feff}".contains(c);
+            assert!(!line.contains(hidden), "{format}: {line:?}");
             let own = if format == "json" {
                 line.starts_with('{')
             } else {
@@ -219,6 +220,53 @@ async fn what_comes_from_outside_stays_in_its_line() {
         }
         plaudit.stop().await;
     }
+}
+
+/// What a log escapes: control characters, and those that turn the direction of a text or are not seen.
+const HIDDEN: [(char, char); 9] = [
+    ('\0', '\u{1f}'),
+    ('\u{7f}', '\u{9f}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{202e}'),
+    ('\u{2060}', '\u{2064}'),
+    ('\u{2066}', '\u{2069}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{fff9}', '\u{fffb}'),
+];
+
+fn hidden() -> impl Iterator<Item = char> {
+    HIDDEN.into_iter().flat_map(|(first, last)| first..=last)
+}
+
+#[test]
+fn hidden_characters_are_escaped_and_all_others_kept() {
+    for format in ["json", "text"] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "operations::logs_hidden_characters", "--ignored", "--nocapture"]);
+        let output = run(child.env("FORMAT_OF_THE_TEST", format));
+        let line = output.err.lines().find(|line| line.contains("müßig")).unwrap();
+        assert!(!line.contains(|c| hidden().any(|hidden| hidden == c)), "{line:?}");
+        if format == "json" {
+            let json: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(json["message"], format!("müßig\u{2013}{}", hidden().collect::<String>()));
+            assert_eq!(json["field"], hidden().collect::<String>());
+            assert!(line.contains("\\u009b") && line.contains("\\u202e"), "{line}");
+        } else {
+            assert_eq!(line.matches("\\u{202e}").count(), 2, "{line}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "run by `hidden_characters_are_escaped_and_all_others_kept`, in a process of its own"]
+fn logs_hidden_characters() {
+    let format = std::env::var("FORMAT_OF_THE_TEST").unwrap();
+    let config = config(&[("PLAUDIT_LOG_FORMAT", &format)]);
+    plaudit::telemetry::install(config.log, plaudit::runtime::Clock::system());
+    let field: String = hidden().collect();
+    tracing::info!(field, "müßig\u{2013}{field}");
+    plaudit::telemetry::flush();
 }
 
 #[tokio::test]
