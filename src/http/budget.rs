@@ -2,7 +2,8 @@
 //!
 //! Small bodies have a room of their own, so that large ones leave them space. Nothing is known of a body
 //! before it is whole and its signature verified, so when a room is full, the slowest body in it makes space
-//! for one that arrives faster.
+//! for one that arrives faster. Where all are too new for their rates to tell anything, a small body takes the
+//! space of the oldest small one: genuine ones are whole within milliseconds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,15 +64,15 @@ impl Room {
         left.is_some()
     }
 
-    /// Evicts the slowest body that arrives at less than half the rate of `newcomer`. Returns whether bytes
-    /// will be released: by that one, or by one that was evicted before.
-    fn evict_for(&self, newcomer: &Arc<Body>, now: Instant) -> bool {
+    /// Evicts the slowest body that arrives at less than half the rate of `newcomer`, or else the oldest if
+    /// `or_oldest`. Returns whether bytes will be released: by that one, or by one that was evicted before.
+    fn evict_for(&self, newcomer: &Arc<Body>, or_oldest: bool, now: Instant) -> bool {
         let rate = lock(&newcomer.pace).rate(now);
         let inside = lock(&self.inside);
         let others = inside.arriving.iter().filter(|other| !Arc::ptr_eq(other, newcomer));
         let mut evicted_before = false;
         let mut slowest: Option<(&Arc<Body>, f64)> = None;
-        for other in others {
+        for other in others.clone() {
             let mut pace = lock(&other.pace);
             let other_rate = pace.rate(now);
             if other.evicted.is_cancelled() {
@@ -83,10 +84,12 @@ impl Room {
                 slowest = Some((other, other_rate));
             }
         }
-        if let Some((body, _)) = slowest {
+        let oldest = others.clone().find(|body| or_oldest && !body.evicted.is_cancelled());
+        let evicted = slowest.map(|(body, _)| body).or(oldest);
+        if let Some(body) = evicted {
             body.evicted.cancel();
         }
-        slowest.is_some() || evicted_before
+        evicted.is_some() || evicted_before
     }
 }
 
@@ -134,7 +137,7 @@ impl Arrival {
             if room.take(needed) {
                 break;
             }
-            if !room.evict_for(&self.body, now) {
+            if !room.evict_for(&self.body, held + more <= SMALL, now) {
                 return false;
             }
             tokio::select! {
@@ -265,19 +268,19 @@ mod tests {
     #[tokio::test]
     async fn a_full_room_makes_space_for_a_faster_body_and_for_no_other() {
         let start = Instant::now();
-        let budget = Budget::new(100, 0, WINDOW);
+        let budget = Budget::new(0, 100 * SMALL, WINDOW);
         let body = |bytes, now| {
             let arrival = budget.arrival(now);
-            arrival.arrived(bytes, now);
+            arrival.arrived(bytes * SMALL, now);
             arrival
         };
         let mut slow = body(80, start);
-        assert!(slow.grow(80, start).await);
-        assert!(!body(5_000, start).grow(50, start).await, "the other one is young");
+        assert!(slow.grow(80 * SMALL, start).await);
+        assert!(!body(5_000, start).grow(50 * SMALL, start).await, "the other one is young");
         let later = start + 2 * SECOND;
-        assert!(!body(0, later).grow(50, later).await, "it is no faster");
+        assert!(!body(0, later).grow(50 * SMALL, later).await, "it is no faster");
         let mut fast = body(50, later);
-        let (grown, ()) = tokio::join!(fast.grow(50, later), async {
+        let (grown, ()) = tokio::join!(fast.grow(50 * SMALL, later), async {
             slow.evicted().await;
             drop(slow);
         });
@@ -285,9 +288,22 @@ mod tests {
         // A whole body is not evicted, and its bytes count until its charge is dropped.
         let charge = fast.whole();
         let last = later + WINDOW;
-        assert!(!body(60, last).grow(60, last).await);
+        assert!(!body(60, last).grow(60 * SMALL, last).await);
         drop(charge);
-        assert!(body(60, last).grow(60, last).await);
+        assert!(body(60, last).grow(60 * SMALL, last).await);
+    }
+
+    #[tokio::test]
+    async fn where_all_small_bodies_are_new_the_oldest_makes_space() {
+        let now = Instant::now();
+        let budget = Budget::new(100, 0, WINDOW);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| budget.arrival(now));
+        assert!(first.grow(50, now).await && second.grow(50, now).await);
+        let (grown, ()) = tokio::join!(third.grow(50, now), async {
+            first.evicted().await;
+            drop(first);
+        });
+        assert!(grown && !second.body.evicted.is_cancelled());
     }
 
     #[tokio::test]
@@ -296,9 +312,9 @@ mod tests {
         let budget = Budget::new(SMALL, 3 * SMALL, WINDOW);
         let mut large = budget.arrival(start);
         assert!(large.grow(SMALL, start).await);
-        let mut small = budget.arrival(start);
-        assert!(!small.grow(1, start).await);
+        assert!(!budget.small.take(1));
         assert!(large.grow(SMALL, start).await);
+        let mut small = budget.arrival(start);
         assert!(small.grow(SMALL, start).await);
         drop(large);
         assert!(budget.large.take(3 * SMALL));

@@ -502,8 +502,8 @@ mod full_rooms {
 
     const SMALL_PART: usize = 200 * 1024;
 
-    /// Sends `part` and trickles, again and again; counts the connections that were closed.
-    async fn trickle(address: String, part: usize, closed: Arc<AtomicUsize>) {
+    /// Sends `part` and trickles, again `pause` after the connection was closed; counts how often it was.
+    async fn trickle(address: String, part: usize, pause: Duration, closed: Arc<AtomicUsize>) {
         loop {
             let Ok(mut connection) = TcpStream::connect(&address).await else { return };
             let head = head(&address, &format!("content-length: {}", 25 * MIB));
@@ -515,11 +515,13 @@ mod full_rooms {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             };
+            let mut answer = [0; 64];
             tokio::select! {
                 () = trickling => {}
-                _ = from.read(&mut [0; 64]) => {}
+                _ = from.read(&mut answer) => {}
             }
             closed.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -533,8 +535,10 @@ mod full_rooms {
         let closed = [Arc::new(AtomicUsize::default()), Arc::new(AtomicUsize::default())];
         let strangers: Vec<_> = (0..52)
             .map(|i| {
-                let (part, closed) = if i < 12 { (SMALL_PART, &closed[0]) } else { (MIB, &closed[1]) };
-                tokio::spawn(trickle(inside.address(), part, Arc::clone(closed)))
+                let small = (SMALL_PART, Duration::from_secs(1), &closed[0]);
+                let large = (MIB, Duration::from_secs(5), &closed[1]);
+                let (part, pause, closed) = if i < 12 { small } else { large };
+                tokio::spawn(trickle(inside.address(), part, pause, Arc::clone(closed)))
             })
             .collect();
         let full = async {
@@ -576,7 +580,7 @@ mod full_rooms {
         let (_folder, store) = ledger();
         let inside = Inside::start(&config(&[]), store, Overrides { limits, ..Overrides::default() }).await;
         let closed = Arc::new(AtomicUsize::default());
-        let stranger = tokio::spawn(trickle(inside.address(), MIB, Arc::clone(&closed)));
+        let stranger = tokio::spawn(trickle(inside.address(), MIB, PATIENCE, Arc::clone(&closed)));
         let cut = async {
             while closed.load(Ordering::SeqCst) == 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
