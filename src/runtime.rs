@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::SubsecRound;
 use futures::FutureExt as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,6 +112,15 @@ impl Backoff {
     pub fn jittered(self, failures: u32) -> Duration {
         self.after(failures).mul_f64(rand::random_range(0.5..=1.0))
     }
+}
+
+/// Raises the limit of open files to the most that this process may set, and returns it; `None` if there is none.
+#[must_use]
+pub fn raise_file_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    // If the system refuses, the limit stays what it was.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current
 }
 
 /// Whether a URL is of this machine.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::access::Access;
 use super::body::Limits;
 use super::budget::Budget;
@@ -13,7 +15,7 @@ use crate::hosts;
 use crate::outbox::Outbox;
 use crate::publish::Publisher;
 use crate::record::Recorder;
-use crate::runtime::{Clock, Tasks};
+use crate::runtime::{Clock, Tasks, raise_file_limit};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -24,6 +26,7 @@ pub struct App {
     pub(super) rules: hosts::Rules,
     pub(super) limits: Limits,
     pub(super) budget: Budget,
+    pub(super) streams: Arc<Semaphore>,
     pub(super) recorder: Recorder,
     pub(super) outbox: Arc<Outbox>,
     pub(super) store: Arc<dyn Store>,
@@ -44,7 +47,7 @@ impl std::fmt::Debug for App {
 /// What a test may replace.
 #[derive(Clone, Debug)]
 pub struct Overrides {
-    /// What bodies may cost.
+    /// What a client may cost.
     pub limits: Limits,
     /// Where Google's public keys are found.
     pub google_keys: String,
@@ -67,6 +70,7 @@ impl App {
         overrides: Overrides,
     ) -> anyhow::Result<Arc<Self>> {
         let Overrides { limits, google_keys, clock } = overrides;
+        let limits = limits.within(raise_file_limit());
         let Sections { hosts, access, milestones, rules, drain } = sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
@@ -85,6 +89,7 @@ impl App {
             hosts,
             rules,
             budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),
+            streams: Arc::new(Semaphore::new(limits.streams)),
             limits,
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),

@@ -12,13 +12,21 @@ use tokio::time::Instant;
 use super::budget::{Arrival, Budget, Charge};
 use super::problem::{Problem, ProblemKind};
 
-/// The limits of a body, and of a request's head.
+/// What a client may cost: its connection, a request's head, a body, an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// How many connections there may be; fewer where the limit of open files is low.
+    pub connections: usize,
+    /// How many of them may be event streams; at most half of all connections.
+    pub streams: usize,
     /// The most bytes of one body.
     pub most: usize,
-    /// The timeout of a head.
+    /// The timeout of a head: from its first byte, or from the beginning of the connection.
     pub head: Duration,
+    /// How long a connection may be idle between two requests.
+    pub idle: Duration,
+    /// The longest time in which a client reads nothing of an answer.
+    pub unread: Duration,
     /// The timeout of a whole body.
     pub whole: Duration,
     /// The longest time without a byte of the body.
@@ -39,14 +47,32 @@ pub const MOST_API: usize = 64 * 1024;
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 4_096,
+            streams: 512,
             most: MOST_WEBHOOK,
             head: Duration::from_secs(10),
+            // More than the 60 s for which nginx, AWS and Google's load balancers keep a connection or ask for it.
+            idle: Duration::from_secs(90),
+            unread: Duration::from_secs(30),
             whole: Duration::from_secs(30),
             silence: Duration::from_secs(5),
             rate: 4_096.0,
             small_budget: 32 * 1024 * 1024,
             large_budget: 96 * 1024 * 1024,
         }
+    }
+}
+
+/// Files that are not connections: the ledger and its readers, and connections to stores and destinations.
+const OTHER_FILES: usize = 128;
+
+impl Limits {
+    /// The same, with no more connections than `files` may be open at once.
+    #[must_use]
+    pub fn within(self, files: Option<u64>) -> Self {
+        let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+        let connections = self.connections.min(files.saturating_sub(OTHER_FILES).max(files / 2));
+        Self { connections, streams: self.streams.min(connections / 2), ..self }
     }
 }
 
@@ -85,7 +111,7 @@ pub async fn read(
         if grown > 0 {
             // Doubles the capacity up to the limit: what is charged is what is allocated.
             let room = grown.max(bytes.capacity()).min(limits.most - bytes.len());
-            if !arrival.grow(room).await {
+            if !arrival.grow(room, Instant::now()).await {
                 return Err(crowded_out());
             }
             bytes.reserve(room);

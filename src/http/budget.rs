@@ -2,7 +2,8 @@
 //!
 //! Small bodies have a room of their own, so that large ones leave them space. Nothing is known of a body
 //! before it is whole and its signature verified, so when a room is full, the slowest body in it makes space
-//! for one that arrives faster.
+//! for one that arrives faster. Where all are too new for their rates to tell anything, a small body takes the
+//! space of the oldest small one: genuine ones are whole within milliseconds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -63,15 +64,15 @@ impl Room {
         left.is_some()
     }
 
-    /// Evicts the slowest body that arrives at less than half the rate of `newcomer`. Returns whether bytes
-    /// will be released: by that one, or by one that was evicted before.
-    fn evict_for(&self, newcomer: &Arc<Body>, now: Instant) -> bool {
+    /// Evicts the slowest body that arrives at less than half the rate of `newcomer`, or else the oldest if
+    /// `or_oldest`. Returns whether bytes will be released: by that one, or by one that was evicted before.
+    fn evict_for(&self, newcomer: &Arc<Body>, or_oldest: bool, now: Instant) -> bool {
         let rate = lock(&newcomer.pace).rate(now);
         let inside = lock(&self.inside);
         let others = inside.arriving.iter().filter(|other| !Arc::ptr_eq(other, newcomer));
         let mut evicted_before = false;
         let mut slowest: Option<(&Arc<Body>, f64)> = None;
-        for other in others {
+        for other in others.clone() {
             let mut pace = lock(&other.pace);
             let other_rate = pace.rate(now);
             if other.evicted.is_cancelled() {
@@ -83,10 +84,12 @@ impl Room {
                 slowest = Some((other, other_rate));
             }
         }
-        if let Some((body, _)) = slowest {
+        let oldest = others.clone().find(|body| or_oldest && !body.evicted.is_cancelled());
+        let evicted = slowest.map(|(body, _)| body).or(oldest);
+        if let Some(body) = evicted {
             body.evicted.cancel();
         }
-        slowest.is_some() || evicted_before
+        evicted.is_some() || evicted_before
     }
 }
 
@@ -121,10 +124,9 @@ impl Arrival {
         self.body.evicted.cancelled().await;
     }
 
-    /// Charges `more` bytes; waits for a slower body to release its own, and as long as bodies in the room are
-    /// too young to be compared. False if none is slower, or a faster body needs the space of this one.
-    pub(super) async fn grow(&mut self, more: usize) -> bool {
-        let all_known = Instant::now() + self.budget.window / YOUTH;
+    /// Charges `more` bytes; waits for a slower body to release its own if there is one. False if there is
+    /// none, or a faster body needs the space of this one.
+    pub(super) async fn grow(&mut self, more: usize, now: Instant) -> bool {
         let held = self.charge.as_ref().map_or(0, |charge| charge.bytes);
         let room = if held + more > SMALL { &self.budget.large } else { &self.budget.small };
         let stays = self.charge.as_ref().is_some_and(|charge| Arc::ptr_eq(&charge.room, room));
@@ -135,14 +137,11 @@ impl Arrival {
             if room.take(needed) {
                 break;
             }
-            let now = Instant::now();
-            let released_soon = room.evict_for(&self.body, now);
-            if !released_soon && now >= all_known {
+            if !room.evict_for(&self.body, held + more <= SMALL, now) {
                 return false;
             }
             tokio::select! {
                 () = released => {}
-                () = tokio::time::sleep_until(all_known), if !released_soon => {}
                 () = self.body.evicted.cancelled() => return false,
             }
         }
@@ -208,8 +207,6 @@ struct Pace {
     this_half: usize,
 }
 
-/// The part of the window in which a body is too young to be compared.
-const YOUTH: u32 = 5;
 /// A body that began just now may have waited for nothing but the network.
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -245,7 +242,7 @@ impl Pace {
 
     /// Whether it began too recently for its rate to tell anything.
     fn is_young(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.started) < self.window / YOUTH
+        now.saturating_duration_since(self.started) < self.window / 5
     }
 }
 
@@ -255,8 +252,6 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const WINDOW: Duration = Duration::from_secs(5);
-    /// A window in which a body is soon old enough.
-    const SHORT: Duration = Duration::from_millis(250);
 
     #[test]
     fn the_rate_is_that_of_the_last_window_and_not_since_the_start() {
@@ -272,52 +267,55 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_room_makes_space_for_a_faster_body_and_for_no_other() {
-        let budget = Budget::new(100, 0, SHORT);
-        let body = |bytes| {
-            let now = Instant::now();
+        let start = Instant::now();
+        let budget = Budget::new(0, 100 * SMALL, WINDOW);
+        let body = |bytes, now| {
             let arrival = budget.arrival(now);
-            arrival.arrived(bytes, now);
+            arrival.arrived(bytes * SMALL, now);
             arrival
         };
-        let mut slow = body(80);
-        assert!(slow.grow(80).await);
-        assert!(!body(0).grow(50).await, "it is no faster");
-        let mut fast = body(50);
-        let (grown, ()) = tokio::join!(fast.grow(50), async {
+        let mut slow = body(80, start);
+        assert!(slow.grow(80 * SMALL, start).await);
+        assert!(!body(5_000, start).grow(50 * SMALL, start).await, "the other one is young");
+        let later = start + 2 * SECOND;
+        assert!(!body(0, later).grow(50 * SMALL, later).await, "it is no faster");
+        let mut fast = body(50, later);
+        let (grown, ()) = tokio::join!(fast.grow(50 * SMALL, later), async {
             slow.evicted().await;
             drop(slow);
         });
         assert!(grown);
         // A whole body is not evicted, and its bytes count until its charge is dropped.
         let charge = fast.whole();
-        assert!(!body(60).grow(60).await);
+        let last = later + WINDOW;
+        assert!(!body(60, last).grow(60 * SMALL, last).await);
         drop(charge);
-        assert!(body(60).grow(60).await);
+        assert!(body(60, last).grow(60 * SMALL, last).await);
     }
 
     #[tokio::test]
-    async fn a_body_waits_until_those_in_a_full_room_are_old_enough_to_be_compared() {
-        let budget = Budget::new(100, 0, SHORT);
-        let mut slow = budget.arrival(Instant::now());
-        assert!(slow.grow(80).await);
-        let mut fast = budget.arrival(Instant::now());
-        fast.arrived(5_000, Instant::now());
-        let (grown, ()) = tokio::join!(fast.grow(50), async {
-            slow.evicted().await;
-            drop(slow);
+    async fn where_all_small_bodies_are_new_the_oldest_makes_space() {
+        let now = Instant::now();
+        let budget = Budget::new(100, 0, WINDOW);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| budget.arrival(now));
+        assert!(first.grow(50, now).await && second.grow(50, now).await);
+        let (grown, ()) = tokio::join!(third.grow(50, now), async {
+            first.evicted().await;
+            drop(first);
         });
-        assert!(grown);
+        assert!(grown && !second.body.evicted.is_cancelled());
     }
 
     #[tokio::test]
     async fn a_body_that_grows_large_leaves_the_room_for_small_ones() {
-        let budget = Budget::new(SMALL, 3 * SMALL, SHORT);
-        let mut large = budget.arrival(Instant::now());
-        assert!(large.grow(SMALL).await);
-        let mut small = budget.arrival(Instant::now());
-        assert!(!small.grow(1).await);
-        assert!(large.grow(SMALL).await);
-        assert!(small.grow(SMALL).await);
+        let start = Instant::now();
+        let budget = Budget::new(SMALL, 3 * SMALL, WINDOW);
+        let mut large = budget.arrival(start);
+        assert!(large.grow(SMALL, start).await);
+        assert!(!budget.small.take(1));
+        assert!(large.grow(SMALL, start).await);
+        let mut small = budget.arrival(start);
+        assert!(small.grow(SMALL, start).await);
         drop(large);
         assert!(budget.large.take(3 * SMALL));
     }

@@ -18,6 +18,7 @@ mod recognitions;
 mod schema;
 mod sections;
 mod server;
+mod wire;
 pub mod verdict;
 mod webhooks;
 
@@ -54,7 +55,7 @@ impl App {
     /// drains the outbox meanwhile, ends all tasks and closes the store.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
         let router = router(Arc::clone(&self));
-        let connections = server::accept(listener, router, self.limits.head, &self.tasks, stop).await;
+        let connections = server::accept(&self, listener, router, stop).await;
         let stopped_at = Instant::now();
         self.tasks.stop_streams();
         let requests = async {

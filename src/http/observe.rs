@@ -1,6 +1,7 @@
 //! Middleware around every request: its id, its trace, its line in the log, its duration, and the rendering
 //! of problems.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,9 +13,11 @@ use tracing::Instrument as _;
 
 use super::access::Peer;
 use super::app::App;
+use super::body;
 use super::problem::{Problem, ProblemKind};
 use super::verdict::Verdict;
 use crate::runtime::catch_panic;
+use crate::telemetry::Metrics;
 
 /// The header with the request's id, which every line of the log about the request has too.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,7 +54,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     }
     let answered = async {
         // After a panic, which the panic hook has logged, the client still gets an answer.
-        let mut response = catch_panic(next.run(request)).await.unwrap_or_else(|| {
+        let mut response = catch_panic(run(request, next)).await.unwrap_or_else(|| {
             Problem::new(ProblemKind::Internal, "the log has the cause, under this request's id")
                 .into_response()
         });
@@ -79,6 +82,39 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     }
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Runs a request that names its host exactly once, as HTTP/1.1 demands.
+async fn run(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(http::header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() >= http::Version::HTTP_11) {
+        let problem = Problem::new(ProblemKind::Malformed, "a request has exactly one header Host");
+        return body::turned_away(problem, request).await.into_response();
+    }
+    next.run(request).await
+}
+
+/// A problem with an id of its own, and its JSON: for an answer that goes past the routes.
+pub(super) fn uncounted(mut problem: Problem) -> (String, String) {
+    let id = uuid::Uuid::now_v7().to_string();
+    problem.request_id.clone_from(&id);
+    (id, serde_json::to_string(&problem).unwrap_or_default())
+}
+
+/// The same for a request that hyper's parser refuses; counts and logs it like any other.
+pub(super) fn unparsable(metrics: &Metrics, peer: SocketAddr, problem: Problem) -> (String, String) {
+    let (id, json) = uncounted(problem.clone());
+    let response = problem.render(&id);
+    metrics.request_seconds.with_label_values(&["none", response.status().as_str()]).observe(0.0);
+    let line = Line {
+        method: "unparsable".into(),
+        path: String::new(),
+        route: "none".into(),
+        agent: String::new(),
+        remote: peer.ip().to_string(),
+    };
+    tracing::info_span!("request", request_id = %id).in_scope(|| line.log(&response, 0.0));
+    (id, json)
 }
 
 /// What the log's line needs of the request, which the handler consumes.

@@ -176,9 +176,14 @@ fn failure(status: StatusCode, kinds: &[ProblemKind]) -> Value {
     response
 }
 
-/// The answers to requests that no operation describes: an unknown path, a wrong method.
+/// The answers to requests that no operation describes: an unknown path, a wrong method, too large a head.
 fn of_no_operation(examples: &[Example]) -> Value {
-    let answers = [("NoSuchPath", ProblemKind::NotFound), ("NoSuchMethod", ProblemKind::MethodNotAllowed)];
+    let answers = [
+        ("NoSuchPath", ProblemKind::NotFound),
+        ("NoSuchMethod", ProblemKind::MethodNotAllowed),
+        ("UnparsableTarget", ProblemKind::TargetTooLong),
+        ("UnparsableHead", ProblemKind::HeadTooLarge),
+    ];
     let answer = |(name, kind): (&str, ProblemKind)| {
         let mut response = failure(kind.status(), &[kind]);
         show(&mut response, examples.iter().filter(|e| e.operation == name).map(|e| (e, &e.answer)));

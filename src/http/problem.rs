@@ -72,6 +72,10 @@ pub enum ProblemKind {
     BodyTooSlow,
     /// A body over the limit.
     BodyTooLarge,
+    /// A target that is too long.
+    TargetTooLong,
+    /// Headers that are too large, or too many.
+    HeadTooLarge,
     /// A content type or encoding that is not supported.
     Unsupported,
     /// An id that was used for another body.
@@ -84,7 +88,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, by status.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::InvalidFields,
         Self::Refused,
@@ -96,6 +100,8 @@ impl ProblemKind {
         Self::MethodNotAllowed,
         Self::BodyTooSlow,
         Self::BodyTooLarge,
+        Self::TargetTooLong,
+        Self::HeadTooLarge,
         Self::Unsupported,
         Self::Conflict,
         Self::Internal,
@@ -117,6 +123,8 @@ impl ProblemKind {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::BodyTooSlow => "body_too_slow",
             Self::BodyTooLarge => "body_too_large",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTooLarge => "head_too_large",
             Self::Unsupported => "unsupported",
             Self::Conflict => "conflict",
             Self::Internal => "internal",
@@ -134,6 +142,8 @@ impl ProblemKind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,6 +166,8 @@ impl ProblemKind {
             Self::MethodNotAllowed => "This path does not support this method",
             Self::BodyTooSlow => "The body arrived too slowly",
             Self::BodyTooLarge => "The body is too large",
+            Self::TargetTooLong => "The path and query are too long",
+            Self::HeadTooLarge => "The headers are too large, or too many",
             Self::Unsupported => "This content type or encoding is not supported",
             Self::Conflict => "The same id came with another body",
             Self::Internal => "Internal error",
@@ -245,6 +257,12 @@ impl Problem {
     #[must_use]
     pub fn closing(self) -> Self {
         Self { closing: true, ..self }
+    }
+
+    /// The same, to be tried again in so many seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// The cause, for the log alone.

@@ -131,9 +131,16 @@ pub(super) async fn show(
 pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
     let token = app.access.token(&headers);
+    let Ok(place) = Arc::clone(&app.streams).try_acquire_owned() else {
+        let full = Problem::new(ProblemKind::Unavailable, "as many event streams are open as there may be");
+        return Err(full.retry_after(30));
+    };
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
     let recognitions = app.feed.follow(last.map(RecognitionId::from_text)).await?;
-    let events = recognitions.map(move |recognition| Ok::<_, Infallible>(event(&recognition, token)));
+    let events = recognitions.map(move |recognition| {
+        let _held_as_long_as_the_stream = &place;
+        Ok::<_, Infallible>(event(&recognition, token))
+    });
     let alive = KeepAlive::new().interval(Duration::from_secs(15)).text("still here");
     let mut response = Sse::new(events).keep_alive(alive).into_response();
     response.headers_mut().insert("x-accel-buffering", http::HeaderValue::from_static("no"));

@@ -502,8 +502,8 @@ mod full_rooms {
 
     const SMALL_PART: usize = 200 * 1024;
 
-    /// Sends `part` and trickles, again and again; counts the connections that were closed.
-    async fn trickle(address: String, part: usize, closed: Arc<AtomicUsize>) {
+    /// Sends `part` and trickles, again `pause` after the connection was closed; counts how often it was.
+    async fn trickle(address: String, part: usize, pause: Duration, closed: Arc<AtomicUsize>) {
         loop {
             let Ok(mut connection) = TcpStream::connect(&address).await else { return };
             let head = head(&address, &format!("content-length: {}", 25 * MIB));
@@ -521,6 +521,7 @@ mod full_rooms {
                 _ = from.read(&mut answer) => {}
             }
             closed.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -534,8 +535,10 @@ mod full_rooms {
         let closed = [Arc::new(AtomicUsize::default()), Arc::new(AtomicUsize::default())];
         let strangers: Vec<_> = (0..52)
             .map(|i| {
-                let (part, closed) = if i < 12 { (SMALL_PART, &closed[0]) } else { (MIB, &closed[1]) };
-                tokio::spawn(trickle(inside.address(), part, Arc::clone(closed)))
+                let small = (SMALL_PART, Duration::from_secs(1), &closed[0]);
+                let large = (MIB, Duration::from_secs(5), &closed[1]);
+                let (part, pause, closed) = if i < 12 { small } else { large };
+                tokio::spawn(trickle(inside.address(), part, pause, Arc::clone(closed)))
             })
             .collect();
         let full = async {
@@ -577,7 +580,7 @@ mod full_rooms {
         let (_folder, store) = ledger();
         let inside = Inside::start(&config(&[]), store, Overrides { limits, ..Overrides::default() }).await;
         let closed = Arc::new(AtomicUsize::default());
-        let stranger = tokio::spawn(trickle(inside.address(), MIB, Arc::clone(&closed)));
+        let stranger = tokio::spawn(trickle(inside.address(), MIB, PATIENCE, Arc::clone(&closed)));
         let cut = async {
             while closed.load(Ordering::SeqCst) == 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -586,5 +589,145 @@ mod full_rooms {
         tokio::time::timeout(PATIENCE, cut).await.expect("it trickles for ever");
         stranger.abort();
         inside.stop().await;
+    }
+}
+
+/// What a connection may cost.
+mod connections {
+    use super::{
+        Duration, Inside, Limits, Overrides, PATIENCE, Plaudit, TcpStream, address, all_of, status_line,
+    };
+    use crate::support::in_the_end;
+    use tokio::io::AsyncWriteExt as _;
+
+    async fn limited(limits: Limits) -> Inside {
+        Inside::alone_with(&[], Overrides { limits, ..Overrides::default() }).await
+    }
+
+    fn get(address: &str, path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_and_never_reads_is_cut_off() {
+        let inside = limited(Limits { unread: Duration::from_secs(1), ..Limits::default() }).await;
+        let mut connection = TcpStream::connect(inside.address()).await.unwrap();
+        let requests = get(&inside.address(), "/openapi.json").repeat(100);
+        // Once all buffers are full, only the connection's end lets this go on.
+        in_the_end("the end of the connection", async {
+            while connection.write_all(requests.as_bytes()).await.is_ok() {}
+        })
+        .await;
+        inside.get("/healthz").await.expect(200);
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn beyond_so_many_connections_a_new_one_is_503_until_another_ends() {
+        let inside = limited(Limits { connections: 3, ..Limits::default() }).await;
+        let address = inside.address();
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            let mut connection = TcpStream::connect(&address).await.unwrap();
+            connection.write_all(get(&address, "/healthz").as_bytes()).await.unwrap();
+            assert_eq!(status_line(&mut connection).await, "HTTP/1.1 200 OK");
+            held.push(connection);
+        }
+        let answer = all_of(&mut TcpStream::connect(&address).await.unwrap()).await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+        assert!(answer.contains("\"type\":\"urn:plaudit:problem:unavailable\""), "{answer}");
+        held.pop();
+        in_the_end("a place", async {
+            loop {
+                let mut connection = TcpStream::connect(&address).await.unwrap();
+                let _ = connection.write_all(get(&address, "/healthz").as_bytes()).await;
+                if status_line(&mut connection).await == "HTTP/1.1 200 OK" {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        drop(held);
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn beyond_so_many_event_streams_a_new_one_is_503_until_another_ends() {
+        let inside = limited(Limits { streams: 2, ..Limits::default() }).await;
+        let held = [inside.stream(None).await, inside.stream(None).await];
+        let problem = inside.get("/v1/recognitions/stream").await.problem(503, "unavailable");
+        assert!(problem["detail"].as_str().unwrap().contains("event streams"), "{problem}");
+        inside.get("/v1/recognitions").await.expect(200);
+        drop(held);
+        in_the_end("a place", async {
+            let path = "/v1/recognitions/stream";
+            while inside.request(http::Method::GET, path).send().await.unwrap().status() != 200 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_outlives_the_deadline_of_a_head() {
+        let inside =
+            limited(Limits { head: Duration::from_millis(500), idle: PATIENCE * 2, ..Limits::default() })
+                .await;
+        let address = inside.address();
+        let mut kept = TcpStream::connect(&address).await.unwrap();
+        kept.write_all(get(&address, "/healthz").as_bytes()).await.unwrap();
+        assert_eq!(status_line(&mut kept).await, "HTTP/1.1 200 OK");
+        // Both began after that one was idle.
+        let mut unused = TcpStream::connect(&address).await.unwrap();
+        let mut half = TcpStream::connect(&address).await.unwrap();
+        half.write_all(get(&address, "/healthz").as_bytes()).await.unwrap();
+        assert_eq!(status_line(&mut half).await, "HTTP/1.1 200 OK");
+        half.write_all(b"GET /").await.unwrap();
+        assert_eq!(all_of(&mut unused).await, "");
+        assert_eq!(all_of(&mut half).await, "");
+        kept.write_all(get(&address, "/healthz").as_bytes()).await.unwrap();
+        assert_eq!(status_line(&mut kept).await, "HTTP/1.1 200 OK");
+        inside.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_head_that_cannot_be_parsed_is_a_problem_with_an_id_a_line_and_a_metric() {
+        let plaudit = Plaudit::start().await;
+        let address = address(&plaudit.url);
+        let headers = "x-header: 1\r\n".repeat(101);
+        let cases = [
+            ("GET\r\n\r\n".to_owned(), "400", "malformed"),
+            ("GET / HTTP/1.1\r\nhost: localhost\r\nno header\r\n\r\n".to_owned(), "400", "malformed"),
+            ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(), "400", "malformed"),
+            (
+                "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n".to_owned(),
+                "400",
+                "malformed",
+            ),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(65_535)), "414", "target_too_long"),
+            (format!("GET / HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"), "431", "head_too_large"),
+        ];
+        for (head, status, code) in &cases {
+            let mut connection = TcpStream::connect(&address).await.unwrap();
+            connection.write_all(head.as_bytes()).await.unwrap();
+            let answer = all_of(&mut connection).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains("application/problem+json"), "{answer}");
+            let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(problem["type"], format!("urn:plaudit:problem:{code}"));
+            let id = problem["request_id"].as_str().unwrap();
+            assert!(head.contains(&format!("x-request-id: {id}")), "{answer}");
+            let line = plaudit.log.wait(0, |line| line.contains(id) && line.contains("httpRequest")).await;
+            assert!(line.contains(&format!("\"reason\":\"{code}\"")), "{line}");
+        }
+        let metrics = plaudit.get("/metrics").await.text;
+        for status in ["414", "431"] {
+            let counted = format!("plaudit_request_seconds_count{{route=\"none\",status=\"{status}\"}} 1");
+            assert!(metrics.contains(&counted), "{counted} is not in {metrics}");
+        }
+        plaudit.stop().await;
     }
 }

@@ -55,7 +55,9 @@ fn every_kind_of_problem_is_given_by_some_answer() {
         let given =
             responses.iter().flat_map(|all| all.as_object().unwrap().iter()).any(|(name, response)| {
                 let schema = &response["content"]["application/problem+json"]["schema"]["properties"];
-                let of_status = *name == status.to_string() || name.starts_with("NoSuch");
+                let of_status = *name == status.to_string()
+                    || name.starts_with("NoSuch")
+                    || name.starts_with("Unparsable");
                 of_status
                     && schema["status"]["const"] == status
                     && schema["type"]["enum"].as_array().unwrap().contains(&json!(urn(kind)))
@@ -422,8 +424,24 @@ impl Guide<'_> {
         let slow = self.slow_post().await;
         self.write("createContribution", "body_too_slow", "The body stopped coming.", None, 408, slow);
         self.get("NoSuchPath", "not_found", "There is no such path.", "/v2").await;
+        let (status, long) = self.raw(&format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(65_535))).await;
+        self.write("UnparsableTarget", "target_too_long", "More than 64 KiB.", None, status, long);
+        let headers = "x-header: 1\r\n".repeat(101);
+        let (status, many) = self.raw(&format!("GET / HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n")).await;
+        self.write("UnparsableHead", "head_too_large", "More than 100 headers.", None, status, many);
         let delete = self.ask(Method::DELETE, "/v1/contributors");
         self.record("NoSuchMethod", "method_not_allowed", "Nobody can be deleted.", None, delete).await;
+    }
+
+    /// What is answered to a head that is written as it is.
+    async fn raw(&self, head: &str) -> (u16, Value) {
+        let address = self.inside.url.strip_prefix("http://").unwrap();
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
     }
 
     /// A post whose body stops arriving.
