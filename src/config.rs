@@ -54,13 +54,15 @@ impl Config {
         let mut settings = Settings::new(flags, env);
         let from = &mut settings;
         let listen = listen(from);
+        let (store, publish, hosts) = (store::At::read(from), Destinations::read(from), hosts::open(from));
+        let reached_by_hosts = hosts.iter().any(|opened| opened.host.is_some());
         let mut config = Self {
             listen,
-            store: store::At::read(from),
-            publish: Destinations::read(from),
+            store,
+            publish,
             service: Sections {
-                hosts: hosts::open(from),
-                access: Access::configured(from, listen.ip().is_loopback()),
+                hosts,
+                access: Access::configured(from, listen.ip().is_loopback(), reached_by_hosts),
                 milestones: from.value(&MILESTONES, Milestones::default(), |text| {
                     Milestones::parse(text).map_err(|error| error.to_string())
                 }),

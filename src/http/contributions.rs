@@ -173,7 +173,7 @@ pub struct NewContribution {
     ),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::Refused, ProblemKind::TokenNeeded,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::Refused, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden,
         ProblemKind::BodyTooSlow, ProblemKind::BodyTooLarge, ProblemKind::Unsupported, ProblemKind::Conflict,
         ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
@@ -241,7 +241,7 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
     responses((status = 200, description = "The contribution.", body = CountedView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -252,7 +252,7 @@ pub(super) async fn show(
 ) -> Result<Json<CountedView>, Problem> {
     app.access.read(&headers)?;
     let counted = app.store.contribution(&ContributionId::from_text(id)).await?;
-    let shown = counted.filter(|counted| !counted.contribution.private || app.access.token(&headers));
+    let shown = counted.filter(|counted| !counted.contribution.private || app.access.reader(&headers));
     shown.map(|counted| Json(CountedView::of(&counted))).ok_or_else(|| Problem::not_found("contribution"))
 }
 
@@ -266,7 +266,7 @@ pub(super) async fn show(
     responses((status = 200, description = "It is taken back, durably.", body = RetractAnswer)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -276,7 +276,7 @@ pub(super) async fn retract(
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    app.access.retract(&headers, peer)?;
+    app.access.manage(&headers, peer, "taking contributions back", "")?;
     let id = ContributionId::from_text(id);
     // An id that is not recorded is more often a slip than a contribution to come.
     if app.store.contribution(&id).await?.is_none() {

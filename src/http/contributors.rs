@@ -88,7 +88,7 @@ impl ContributorView {
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -115,7 +115,7 @@ pub(super) async fn list(
     responses((status = 200, description = "The contributor.", body = ContributorView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -143,7 +143,7 @@ pub(super) async fn show(
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::NotFound,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound,
         ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
@@ -157,11 +157,13 @@ pub(super) async fn contributions(
     let query = list_query(query)?;
     let page = query.page()?;
     let who = find(&app, &id).await?.standing.contributor;
-    let shown = match (query.retracted.as_deref(), app.access.token(&headers)) {
+    let shown = match (query.retracted.as_deref(), app.access.reader(&headers)) {
         (None | Some("false"), true) => Shown::Counted,
         (None | Some("false"), false) => Shown::Public,
-        (Some("true"), true) => Shown::All,
-        (Some("true"), false) => return Err(Problem::token_needed("reading what was taken back", "")),
+        (Some("true"), _) => {
+            app.access.read_all(&headers, "reading what was taken back")?;
+            Shown::All
+        }
         (Some(_), _) => return Err(Problem::field("retracted", "true or false")),
     };
     let paged = app.store.contributions_of(&who, shown, &page).await?;

@@ -73,7 +73,7 @@ fn states() -> utoipa::openapi::Object {
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -84,7 +84,7 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
     let query = list_query(query)?;
-    let token = app.access.token(&headers);
+    let token = app.access.reader(&headers);
     let paged = app.store.recognitions(&query.page()?).await?;
     Ok(list::list(paged, "/v1/recognitions", &query, |r| Message::shown(&r, token)))
 }
@@ -96,7 +96,7 @@ pub(super) async fn list(
     responses((status = 200, description = "The recognition.", body = RecognitionView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -108,7 +108,7 @@ pub(super) async fn show(
     app.access.read(&headers)?;
     let found = app.store.recognition(&RecognitionId::from_text(fold_case(&id))).await?;
     let (recognition, destinations) = found.ok_or_else(|| Problem::not_found("recognition"))?;
-    let message = Message::shown(&recognition, app.access.token(&headers));
+    let message = Message::shown(&recognition, app.access.reader(&headers));
     let destinations = destinations.into_iter().map(Into::into).collect();
     Ok(Json(RecognitionView { message, destinations }))
 }
@@ -125,12 +125,12 @@ pub(super) async fn show(
     responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::TokenNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+        ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
-    let token = app.access.token(&headers);
+    let token = app.access.reader(&headers);
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
     let recognitions = app.feed.follow(last.map(RecognitionId::from_text)).await?;
     let events = recognitions.map(move |recognition| Ok::<_, Infallible>(event(&recognition, token)));

@@ -94,7 +94,7 @@ async fn of_two_clients_with_one_key_at_the_same_time_exactly_one_gets_201() {
         let key = format!("key-{round}");
         let (mona, lisa) =
             (json!({"contributor": "mona", "kind": "talk"}), json!({"contributor": "lisa", "kind": "talk"}));
-        let other = plaudit.stranger();
+        let other = plaudit.with_token(TOKEN);
         let (a, b) = tokio::join!(plaudit.post_with_key(&key, &mona), other.post_with_key(&key, &lisa));
         let mut both = [a.status, b.status];
         both.sort_unstable();
@@ -269,75 +269,6 @@ async fn every_failure_is_a_problem_with_the_requests_id() {
     plaudit.send(json().body(reqwest::Body::wrap_stream(chunks))).await.problem(413, "body_too_large");
     let charset = post().header("content-type", "application/json; charset=utf-8");
     plaudit.send(charset.body(talk("mona", "a").to_string())).await.expect(201);
-    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
-    plaudit.stop().await;
-}
-
-#[tokio::test]
-async fn with_tokens_set_posting_draining_and_reading_need_one() {
-    let tokens = format!("{TOKEN}, an-older-token");
-    let plaudit =
-        Plaudit::with(&[("PLAUDIT_API_TOKENS", tokens.as_str()), ("PLAUDIT_PUBLIC_READ", "false")]).await;
-    let stranger = plaudit.stranger();
-    let refused = [
-        stranger.clone(),
-        stranger.with_token("wrong"),
-        stranger.with_token(""),
-        stranger.with_token(&format!("{TOKEN}x")),
-        stranger.with_token(&tokens),
-    ];
-    for client in refused {
-        for path in ["/v1/contributors", "/v1/recognitions", "/v1/recognitions/stream", "/metrics"] {
-            let answer = client.get(path).await;
-            assert_eq!(answer.header("www-authenticate"), "Bearer");
-            answer.problem(401, "token_needed");
-        }
-        client.post(&talk("mallory", "a")).await.problem(401, "token_needed");
-        let drain = client.request(Method::POST, "/internal/drain");
-        let problem = client.send(drain).await.problem(401, "token_needed");
-        assert!(problem["detail"].as_str().unwrap().contains("PLAUDIT_API_TOKENS"), "what to set: {problem}");
-    }
-    for path in ["/healthz", "/readyz"] {
-        stranger.get(path).await.expect(200);
-    }
-    plaudit.post(&talk("mona", "a")).await.expect(201);
-    stranger.with_token("an-older-token").post(&talk("mona", "b")).await.expect(201);
-    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
-    plaudit.stop().await;
-}
-
-#[tokio::test]
-async fn an_open_api_takes_posts_from_anyone_and_opens_nothing_else() {
-    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_OPEN_API", "true")]).await;
-    let stranger = plaudit.stranger();
-    stranger.post(&talk("mona", "a")).await.expect(201);
-    stranger.send(stranger.request(Method::POST, "/internal/drain")).await.problem(401, "token_needed");
-    plaudit.stop().await;
-}
-
-#[tokio::test]
-async fn without_tokens_a_request_through_a_tunnel_is_not_local() {
-    let plaudit = Plaudit::start().await;
-    for (name, value) in [
-        ("forwarded", "for=10.0.0.1"),
-        ("x-forwarded-for", "127.0.0.1"),
-        ("x-forwarded-host", "localhost"),
-        ("x-real-ip", "127.0.0.1"),
-        ("via", "1.1 tunnel"),
-        ("cf-connecting-ip", "203.0.113.9"),
-        ("host", "ledger.example.org"),
-        ("origin", "https://evil.example"),
-        ("origin", "null"),
-    ] {
-        for path in ["/v1/contributions", "/internal/drain"] {
-            let request = plaudit.request(Method::POST, path).header(name, value).json(&talk("mallory", "a"));
-            plaudit.send(request).await.problem(401, "token_needed");
-        }
-    }
-    let port = plaudit.url.rsplit(':').next().unwrap().to_owned();
-    let request =
-        plaudit.request(Method::POST, "/v1/contributions").header("host", format!("localhost:{port}"));
-    plaudit.send(request.json(&talk("mona", "a"))).await.expect(201);
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
     plaudit.stop().await;
 }
