@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 
 use crate::domain::Milestones;
 use crate::http::access::{self, Access};
-use crate::http::{Sections, oidc};
+use crate::http::{Sections, cors, oidc};
 use crate::publish::{self, Destinations, comment};
 use crate::settings::{Flags, InvalidConfig, Setting, Settings};
 use crate::telemetry::{Logging, logs};
 use crate::{hosts, store};
 
 /// Every setting that is a flag, in the order of `--help`.
-const SETTINGS: [&[Setting]; 9] = [
+const SETTINGS: [&[Setting]; 10] = [
     &[LISTEN],
     store::at::SETTINGS,
     publish::to::SETTINGS,
     access::SETTINGS,
+    cors::SETTINGS,
     &[MILESTONES],
     hosts::rules::SETTINGS,
     comment::SETTINGS,
@@ -63,6 +64,7 @@ impl Config {
             service: Sections {
                 hosts,
                 access: Access::configured(from, listen.ip().is_loopback(), reached_by_hosts),
+                origins: cors::Origins::read(from),
                 milestones: from.value(&MILESTONES, Milestones::default(), |text| {
                     Milestones::parse(text).map_err(|error| error.to_string())
                 }),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::access::Access;
 use super::body::{Budget, Limits};
+use super::cors::Origins;
 use super::oidc;
 use super::ready::Ready;
 use super::sections::Sections;
@@ -19,6 +20,7 @@ use crate::telemetry::Metrics;
 /// Everything a request may need.
 pub struct App {
     pub(super) access: Access,
+    pub(super) origins: Origins,
     pub(super) hosts: Vec<hosts::Opened>,
     pub(super) rules: hosts::Rules,
     pub(super) limits: Limits,
@@ -66,7 +68,7 @@ impl App {
         overrides: Overrides,
     ) -> anyhow::Result<Arc<Self>> {
         let Overrides { limits, google_keys, clock } = overrides;
-        let Sections { hosts, access, milestones, rules, drain } = sections;
+        let Sections { hosts, access, origins, milestones, rules, drain } = sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
@@ -81,6 +83,7 @@ impl App {
         let oidc = drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
         Ok(Arc::new(Self {
             access,
+            origins,
             hosts,
             rules,
             budget: Budget::new(limits.budget),

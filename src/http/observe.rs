@@ -57,11 +57,14 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         });
         let problem = response.extensions_mut().remove::<Problem>();
         if let Some(problem) = problem.or_else(|| Problem::of_status(response.status())) {
-            let allow = response.headers().get(http::header::ALLOW).cloned();
             let log = response.extensions_mut().remove::<RequestLog>();
+            // Such as `Allow`, and what lets pages of other origins read the answer.
+            let mut headers = std::mem::take(response.headers_mut());
+            headers.remove(http::header::CONTENT_LENGTH);
             response = problem.render(&id);
+            headers.extend(std::mem::take(response.headers_mut()));
+            *response.headers_mut() = headers;
             log.map(|log| response.extensions_mut().insert(log));
-            allow.map(|allow| response.headers_mut().insert(http::header::ALLOW, allow));
         }
         let seconds = started.elapsed().as_secs_f64();
         let status = response.status();

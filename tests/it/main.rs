@@ -30,6 +30,7 @@ mod cluster;
 mod cluster_comments;
 mod comment;
 mod config;
+mod cors;
 mod crash;
 mod demo;
 mod docs_page;
