@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::access::Peer;
 use super::app::App;
 use super::body::{self, Limits, MOST_API};
-use super::list::Id;
+use super::list::{Id, QueryNames};
 use super::observe::{RequestLog, joined};
 use super::problem::{FieldError, Problem, ProblemKind};
 use super::verdict::Verdict;
@@ -168,7 +168,8 @@ pub struct NewContribution {
     params(("Idempotency-Key" = Option<String>, Header, description = "A key of your own in place of an `id`, quoted or not; at most 1,000 bytes.", min_length = 1, max_length = 1000)),
     request_body = NewContribution,
     responses(
-        (status = 201, description = "It is counted, durably.", body = PostAnswer),
+        (status = 201, description = "It is counted, durably.", body = PostAnswer,
+            headers(("Location" = String, description = "The path of the contribution."))),
         (status = 200, description = "It was counted before; nothing is counted now.", body = PostAnswer),
     ),
     security((), ("token" = [])),
@@ -181,10 +182,12 @@ pub struct NewContribution {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    names: QueryNames,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    if let Err(problem) = app.access.post(&head.headers, peer).and_then(|()| is_json(&head.headers)) {
+    let allowed = app.access.post(&head.headers, peer).and_then(|()| names.only(&[]));
+    if let Err(problem) = allowed.and_then(|()| is_json(&head.headers)) {
         return Err(body::refuse(problem, body, &head.headers).await);
     }
     let limits = Limits { most: MOST_API, ..app.limits };
@@ -229,7 +232,14 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
         tally: outcome.tally,
         recognitions: outcome.recognitions.iter().map(ToString::to_string).collect(),
     };
-    Ok((status, Json(answer)).into_response())
+    let mut response = (status, Json(answer)).into_response();
+    if status == StatusCode::CREATED {
+        let id = contribution.id.as_str();
+        let segment = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+        let path = format!("/v1/contributions/{segment}").parse();
+        response.headers_mut().extend(path.ok().map(|path| (header::LOCATION, path)));
+    }
+    Ok(response)
 }
 
 /// Shows one contribution.
@@ -241,16 +251,18 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
     responses((status = 200, description = "The contribution.", body = CountedView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Json<CountedView>, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     let counted = app.store.contribution(&ContributionId::from_text(id)).await?;
     let shown = counted.filter(|counted| !counted.contribution.private || app.access.reader(&headers));
     shown.map(|counted| Json(CountedView::of(&counted))).ok_or_else(|| Problem::not_found("contribution"))
@@ -266,7 +278,7 @@ pub(super) async fn show(
     responses((status = 200, description = "It is taken back, durably.", body = RetractAnswer)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -274,9 +286,11 @@ pub(super) async fn retract(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     app.access.manage(&headers, peer, "taking contributions back", "")?;
+    names.only(&[])?;
     let id = ContributionId::from_text(id);
     // An id that is not recorded is more often a slip than a contribution to come.
     if app.store.contribution(&id).await?.is_none() {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::contributions::CountedView;
-use super::list::{self, Id, ListOf, ListQuery, list_query};
+use super::list::{self, Id, ListOf, ListQuery, QueryNames, list_query};
 use super::problem::{Problem, ProblemKind};
 use crate::domain::{ContributorId, Moment};
 use crate::store::{Contributor, Order, Shown};
@@ -94,10 +94,12 @@ impl ContributorView {
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    names: QueryNames,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
+    names.only(&["order", "limit", "cursor"])?;
     let query = list_query(query)?;
     let order = match query.order.as_deref() {
         None | Some("tally") => Order::Tally,
@@ -115,16 +117,18 @@ pub(super) async fn list(
     responses((status = 200, description = "The contributor.", body = ContributorView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Json<ContributorView>, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     Ok(Json(ContributorView::of(&find(&app, &id).await?)))
 }
 
@@ -150,10 +154,12 @@ pub(super) async fn show(
 pub(super) async fn contributions(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
+    names.only(&["retracted", "limit", "cursor"])?;
     let query = list_query(query)?;
     let page = query.page()?;
     let who = find(&app, &id).await?.standing.contributor;

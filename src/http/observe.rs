@@ -41,6 +41,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     if let Some(host) = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
         request.headers_mut().insert(http::header::HOST, host);
     }
+    let secret = request.headers().contains_key(http::header::AUTHORIZATION);
     let started = Instant::now();
     let id = uuid::Uuid::now_v7().to_string();
     let line = Line::of(&request);
@@ -81,6 +82,10 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if secret {
+        // A cache between here and the client must not keep what only a token shows.
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

@@ -14,7 +14,7 @@ use http::HeaderMap;
 use serde::Serialize;
 
 use super::app::App;
-use super::list::{self, Id, ListOf, ListQuery, list_query};
+use super::list::{self, Id, ListOf, ListQuery, PAGING, QueryNames, list_query};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::domain::{Destination, GiveUp, Recognition, RecognitionId, fold_case};
@@ -79,10 +79,12 @@ fn states() -> utoipa::openapi::Object {
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    names: QueryNames,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
+    names.only(&PAGING)?;
     let query = list_query(query)?;
     let token = app.access.reader(&headers);
     let paged = app.store.recognitions(&query.page()?).await?;
@@ -96,16 +98,18 @@ pub(super) async fn list(
     responses((status = 200, description = "The recognition.", body = RecognitionView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Json<RecognitionView>, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     let found = app.store.recognition(&RecognitionId::from_text(fold_case(&id))).await?;
     let (recognition, destinations) = found.ok_or_else(|| Problem::not_found("recognition"))?;
     let message = Message::shown(&recognition, app.access.reader(&headers));
@@ -121,18 +125,24 @@ pub(super) async fn show(
 /// drop repeats by id.
 #[utoipa::path(
     get, path = "/v1/recognitions/stream", operation_id = "streamRecognitions", tag = "recognitions",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have: what was made since then comes first. An unknown one starts now.")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have, in upper or lower case: what was made since then comes first. An unknown one starts now.")),
     responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal, ProblemKind::Unavailable
+        ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
-pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn stream(
+    State(app): State<Arc<App>>,
+    names: QueryNames,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     let token = app.access.reader(&headers);
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
-    let recognitions = app.feed.follow(last.map(RecognitionId::from_text)).await?;
+    let last = last.map(|id| RecognitionId::from_text(fold_case(id)));
+    let recognitions = app.feed.follow(last).await?;
     let events = recognitions.map(move |recognition| Ok::<_, Infallible>(event(&recognition, token)));
     let alive = KeepAlive::new().interval(Duration::from_secs(15)).text("still here");
     let mut response = Sse::new(events).keep_alive(alive).into_response();

@@ -308,3 +308,16 @@ async fn a_leap_second_is_the_same_in_every_answer() {
     assert_eq!(posted["occurred_at"], shown["occurred_at"]);
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn a_new_contribution_is_answered_with_its_location() {
+    let plaudit = Plaudit::start().await;
+    for id in ["a", "a/b?c=d#e", "%2F", "\u{fc}n\u{ef}", "..", "'; --"] {
+        let answer = plaudit.post(&talk("mona", id)).await.expect(201);
+        let shown = plaudit.get(answer.header("location")).await.expect(200).json();
+        assert_eq!(shown["id"], answer.json()["id"]);
+        let again = plaudit.post(&talk("mona", id)).await.expect(200);
+        assert_eq!(again.header("location"), "", "nothing was made");
+    }
+    plaudit.stop().await;
+}
