@@ -321,3 +321,40 @@ async fn a_new_contribution_is_answered_with_its_location() {
     }
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn a_name_with_invisible_or_direction_changing_characters_is_refused() {
+    let plaudit = Plaudit::start().await;
+    let hidden = "\u{ad}\u{34f}\u{61c}\u{115f}\u{180e}\u{200b}\u{200d}\u{200e}\u{200f}\u{2028}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{fff9}\u{e0041}";
+    for c in hidden.chars() {
+        for who in [format!("mo{c}na"), format!("{c}mona"), format!("github:mona{c}")] {
+            let problem = plaudit.post(&talk(&who, "a")).await.problem(400, "invalid_fields");
+            assert_eq!(fields(&problem), ["contributor"], "{who:?}");
+        }
+        let body = json!({"contributor": "mona", "kind": "talk", "repository": format!("octo/he{c}llo")});
+        let problem = plaudit.post(&body).await.problem(400, "invalid_fields");
+        assert_eq!(fields(&problem), ["repository"], "{c:?}");
+    }
+    for who in ["M\u{f6}na", "\u{5d0}\u{5d3}\u{5d4}", "\u{907}\u{938}\u{94d}", "\u{1f44f}", "a b"] {
+        plaudit.post(&json!({"contributor": who, "kind": "talk"})).await.expect(201);
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_given_twice_is_refused_by_name() {
+    let plaudit = Plaudit::start().await;
+    for (body, field) in [
+        (r#"{"contributor": "mona", "kind": "talk", "contributor": "lisa"}"#, "contributor"),
+        (r#"{"contributor": "mona", "kind": "talk", "kind": "talk"}"#, "kind"),
+        (r#"{"contributor": "mona", "kind": "talk", "id": null, "i\u0064": "a"}"#, "id"),
+        (r#"{"id": "a", "contributor": "mona", "id": "b", "kind": "talk", "id": "c"}"#, "id"),
+    ] {
+        let request = plaudit.request(Method::POST, "/v1/contributions");
+        let request = request.header("content-type", "application/json").body(body);
+        let problem = plaudit.send(request).await.problem(400, "invalid_fields");
+        assert_eq!(fields(&problem), [field], "{body}");
+    }
+    assert!(plaudit.tallies().await.is_empty());
+    plaudit.stop().await;
+}
