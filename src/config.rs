@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 
 use crate::domain::Milestones;
 use crate::http::access::{self, Access};
-use crate::http::{Sections, oidc};
+use crate::http::{Sections, cors, oidc};
 use crate::publish::{self, Destinations, comment};
 use crate::settings::{Flags, InvalidConfig, Setting, Settings};
 use crate::telemetry::{Logging, logs};
 use crate::{hosts, store};
 
 /// Every setting that is a flag, in the order of `--help`.
-const SETTINGS: [&[Setting]; 9] = [
+const SETTINGS: [&[Setting]; 10] = [
     &[LISTEN],
     store::at::SETTINGS,
     publish::to::SETTINGS,
     access::SETTINGS,
+    cors::SETTINGS,
     &[MILESTONES],
     hosts::rules::SETTINGS,
     comment::SETTINGS,
@@ -54,13 +55,16 @@ impl Config {
         let mut settings = Settings::new(flags, env);
         let from = &mut settings;
         let listen = listen(from);
+        let (store, publish, hosts) = (store::At::read(from), Destinations::read(from), hosts::open(from));
+        let reached_by_hosts = hosts.iter().any(|opened| opened.host.is_some());
         let mut config = Self {
             listen,
-            store: store::At::read(from),
-            publish: Destinations::read(from),
+            store,
+            publish,
             service: Sections {
-                hosts: hosts::open(from),
-                access: Access::configured(from, listen.ip().is_loopback()),
+                hosts,
+                access: Access::configured(from, listen.ip().is_loopback(), reached_by_hosts),
+                origins: cors::Origins::read(from),
                 milestones: from.value(&MILESTONES, Milestones::default(), |text| {
                     Milestones::parse(text).map_err(|error| error.to_string())
                 }),

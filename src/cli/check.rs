@@ -34,6 +34,8 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
         };
         report(known.name, Ok(detail));
     }
+    report("posting", Ok(config.service.access.who_may_post()));
+    report("reading", Ok(config.service.access.who_may_read()));
     report(&format!("store {}", config.store), within(reach_store(&config.store)).await);
     let to = format!("publish {}", config.publish.to);
     match publish::open(&config.publish, &Clock::system()).await {

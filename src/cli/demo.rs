@@ -25,7 +25,7 @@ pub async fn run() -> Result<(), Failure> {
     let random = uuid::Uuid::new_v4().to_string();
     let env = |name: &str| match name {
         "PLAUDIT_LISTEN" => Some("127.0.0.1:0".to_owned()),
-        "PLAUDIT_GITHUB_SECRET" | "PLAUDIT_GITLAB_SECRET" => Some(random.clone()),
+        "PLAUDIT_GITHUB_SECRET" | "PLAUDIT_GITLAB_SECRET" | "PLAUDIT_API_TOKENS" => Some(random.clone()),
         "PLAUDIT_LOG" => Some("warn".to_owned()),
         _ => None,
     };
@@ -46,7 +46,7 @@ pub async fn run() -> Result<(), Failure> {
     let interrupted = stop_signal().context("signals cannot be handled")?;
     let showing = async {
         let shown = tokio::select! {
-            shown = show(&url, &hosts) => shown,
+            shown = show(&url, &hosts, &random) => shown,
             () = interrupted => Err(anyhow!("interrupted")),
         };
         stop.cancel();
@@ -61,7 +61,7 @@ pub async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn show(url: &str, hosts: &[Opened]) -> anyhow::Result<()> {
+async fn show(url: &str, hosts: &[Opened], token: &str) -> anyhow::Result<()> {
     say(format_args!(
         "A private instance listens on {url}. Its ledger is empty and is deleted when the demo ends.\n"
     ));
@@ -72,7 +72,7 @@ async fn show(url: &str, hosts: &[Opened]) -> anyhow::Result<()> {
     }
     say("\nOther clients post to the API; the same contribution again does not count:");
     for id in ["talk-1", "talk-2", "talk-3", "talk-3"] {
-        post(&client, url, id).await?;
+        post(&client, url, token, id).await?;
     }
     say("\nThe recognitions that followed, from the event stream:");
     for expected in ["github", "gitlab", "plain"] {
@@ -111,9 +111,10 @@ async fn deliver(
     Ok(())
 }
 
-async fn post(client: &reqwest::Client, url: &str, id: &str) -> anyhow::Result<()> {
+async fn post(client: &reqwest::Client, url: &str, token: &str, id: &str) -> anyhow::Result<()> {
     let body = json!({"contributor": "Grace", "kind": "talk", "id": id, "title": "What a ledger is for"});
-    let answer = client.post(format!("{url}/v1/contributions")).json(&body).send().await?;
+    let posted = client.post(format!("{url}/v1/contributions")).bearer_auth(token).json(&body);
+    let answer = posted.send().await?;
     let status = answer.status();
     let text = answer.text().await?;
     ensure!(status.is_success(), "a post was answered with {status}: {text}");

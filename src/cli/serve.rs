@@ -41,9 +41,10 @@ async fn serve(
         .with_context(|| format!("cannot listen on {listen}; set PLAUDIT_LISTEN to a free address"))?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
+    let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
     let app = App::start(service, store, publishers, overrides)?;
     say(format_args!("plaudit listens on http://{address}"));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, "plaudit listens on http://{address}");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
     let stopping = async {
         stop.await;
         tracing::info!("stopping: no new connections, requests in flight end, the outbox is drained");

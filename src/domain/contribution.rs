@@ -177,6 +177,9 @@ impl Draft {
 
         let contributor =
             ContributorId::of_client(&self.contributor).map_err(|e| fault("contributor", e.to_string())).ok();
+        if contributor.is_some() && self.contributor.contains(is_invisible) {
+            fault("contributor", INVISIBLE.into());
+        }
         let kind = Kind::parse(&self.kind);
         if kind.is_none() {
             fault("kind", word_rule());
@@ -197,6 +200,9 @@ impl Draft {
         }
         if self.repository.as_ref().is_some_and(|r| r.len() > LONGEST_REPOSITORY || r.is_empty()) {
             fault("repository", format!("1 to {LONGEST_REPOSITORY} bytes"));
+        }
+        if self.repository.as_ref().is_some_and(|repository| repository.contains(is_invisible)) {
+            fault("repository", INVISIBLE.into());
         }
         let sound_id =
             |id: &String| (1..=LONGEST_OWN_ID).contains(&id.len()) && !id.contains(char::is_control);
@@ -255,6 +261,20 @@ impl Draft {
         short.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
         Fingerprint(short)
     }
+}
+
+const INVISIBLE: &str = "no characters that are invisible or change the direction of text";
+
+/// Whether a character shows nothing of its own, or changes the direction of those beside it: with one, two
+/// different names look the same. Unicode's `Default_Ignorable_Code_Point`, the separators of lines and
+/// paragraphs, the marks of annotations, and the blank of Braille:
+/// <https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt>.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A time as RFC 3339 writes it.

@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::problem::Problem;
+use super::problem::{Problem, ProblemKind};
 use crate::settings::{Secret, SecretSetting, Setting, Settings};
 
 /// The settings of this section.
@@ -24,10 +24,79 @@ const PUBLIC_READ: Setting = Setting {
     flag: "public-read",
     value: "BOOL",
     example: "false",
-    help: "Whether anyone may read; else reading and /metrics need a token [default: true on loopback, else false]",
+    help: "Whether anyone may read; else reading and /metrics need a token [default: true on loopback, for requests whose Host is loopback; else false]",
 };
-const TOKENS: SecretSetting =
-    SecretSetting { variable: "PLAUDIT_API_TOKENS", example: "PLAUDIT_API_TOKENS=a-long-random-text" };
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Everything,
+    Posting,
+    Reading,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Posting contributions.
+    Post,
+    /// Reading, what is private too.
+    Read,
+    /// Everything else: draining, and changing what is recorded.
+    Manage,
+}
+
+impl Purpose {
+    const ALL: [Self; 3] = [Self::Everything, Self::Posting, Self::Reading];
+
+    fn setting(self) -> SecretSetting {
+        let (variable, example) = match self {
+            Self::Everything => ("PLAUDIT_API_TOKENS", "PLAUDIT_API_TOKENS=a-long-random-text"),
+            Self::Posting => ("PLAUDIT_POST_TOKENS", "PLAUDIT_POST_TOKENS=a-long-random-text"),
+            Self::Reading => ("PLAUDIT_READ_TOKENS", "PLAUDIT_READ_TOKENS=a-long-random-text"),
+        };
+        SecretSetting { variable, example }
+    }
+
+    fn allows(self, right: Right) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Posting => right == Right::Post,
+            Self::Reading => right == Right::Read,
+        }
+    }
+}
+
+/// The variables whose tokens have this right.
+fn variables(right: Right) -> String {
+    let allowed = Purpose::ALL.into_iter().filter(|purpose| purpose.allows(right));
+    allowed.map(|purpose| purpose.setting().variable).collect::<Vec<_>>().join(" or ")
+}
+
+/// A token, of which only the hash is kept.
+#[derive(Clone, Debug)]
+struct Token {
+    hash: [u8; 32],
+    purpose: Purpose,
+}
+
+/// What a request's token is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presented {
+    Nothing,
+    Unknown,
+    Insufficient,
+    Sufficient,
+}
+
+/// Who may read without a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Anyone,
+    /// Requests with a loopback `Host`: neither through a proxy, nor by a name that was rebound to this machine.
+    LoopbackHost,
+    Nobody,
+}
 
 /// The address at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -36,75 +105,149 @@ pub struct Peer(pub SocketAddr);
 /// Decides who may do what.
 #[derive(Clone, Debug)]
 pub struct Access {
-    tokens: Vec<[u8; 32]>,
+    tokens: Vec<Token>,
     open_api: bool,
-    public_read: bool,
+    reading: Reading,
+    /// Whether this machine itself may post and drain without a token.
+    neighbours: bool,
 }
 
 impl Access {
-    /// On loopback, reading is open unless configured otherwise.
-    pub fn configured(settings: &mut Settings<'_>, on_loopback: bool) -> Self {
-        // A token that cannot stand in a header could never be presented.
-        let wrong = "a token is of visible ASCII characters, with no white space at its ends";
+    /// On loopback, reading is open to a loopback `Host` unless configured otherwise. `reached_by_hosts`: the
+    /// secret of a host is set, so a proxy or tunnel forwards its deliveries, and with them anyone's requests.
+    pub fn configured(settings: &mut Settings<'_>, on_loopback: bool, reached_by_hosts: bool) -> Self {
+        let tokens: Vec<_> = Purpose::ALL.into_iter().flat_map(|purpose| tokens(settings, purpose)).collect();
+        let unset = if on_loopback { Reading::LoopbackHost } else { Reading::Nobody };
         Self {
-            tokens: settings.secrets(&TOKENS, wrong, |token| {
-                is_presentable(&token).then(|| Sha256::digest(token.expose()).into())
-            }),
+            neighbours: tokens.is_empty() && !reached_by_hosts,
+            tokens,
             open_api: settings.boolean(&OPEN_API, false),
-            public_read: settings.boolean(&PUBLIC_READ, on_loopback),
+            reading: settings.value(&PUBLIC_READ, unset, |text| match text {
+                "true" => Ok(Reading::Anyone),
+                "false" => Ok(Reading::Nobody),
+                _ => Err("neither true nor false".into()),
+            }),
         }
     }
 
-    /// Whether the request carries one of the tokens.
+    /// Whether the request carries a token that may read, and so what is private too.
     #[must_use]
-    pub fn token(&self, headers: &HeaderMap) -> bool {
-        let Some(given) = bearer(headers) else { return false };
-        let given: [u8; 32] = Sha256::digest(given).into();
-        // All are compared, so that time does not tell which one was near.
-        self.tokens.iter().fold(0, |found, token| found | token.ct_eq(&given).unwrap_u8()) == 1
+    pub fn reader(&self, headers: &HeaderMap) -> bool {
+        self.presented(headers, Right::Read) == Presented::Sufficient
     }
 
     /// May contributions be posted?
     pub fn post(&self, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
-        if self.open_api || self.token(headers) || self.neighbour(headers, peer) {
+        if self.open_api || self.is_neighbour(headers, peer) {
             return Ok(());
         }
-        Err(Problem::token_needed(
-            "posting",
-            "; or the operator sets PLAUDIT_OPEN_API=true to take posts from anyone",
-        ))
-    }
-
-    /// May contributions be taken back? Where anyone may post them, only with a token.
-    pub fn retract(&self, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
-        if self.token(headers) || self.neighbour(headers, peer) {
-            return Ok(());
-        }
-        Err(Problem::token_needed("taking contributions back", ""))
+        let set = "; or the operator sets PLAUDIT_OPEN_API=true to take posts from anyone";
+        self.require(Right::Post, headers, "posting", set)
     }
 
     /// May the ledger be read?
     pub fn read(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.public_read || self.token(headers) {
+        let open = match self.reading {
+            Reading::Anyone => true,
+            Reading::LoopbackHost => has_loopback_host(headers),
+            Reading::Nobody => false,
+        };
+        if open {
             return Ok(());
         }
-        Err(Problem::token_needed(
-            "reading",
-            "; or the operator sets PLAUDIT_PUBLIC_READ=true to let anyone read",
-        ))
+        let set = "; or the operator sets PLAUDIT_PUBLIC_READ=true to let anyone read";
+        self.require(Right::Read, headers, "reading", set)
     }
 
-    /// May the outbox be drained, without an OIDC token?
+    /// May what is never public be read?
+    pub fn read_all(&self, headers: &HeaderMap, what: &str) -> Result<(), Problem> {
+        self.require(Right::Read, headers, what, "")
+    }
+
+    /// May the outbox be drained, or what is recorded be changed? `set` says what would allow it besides a token.
+    pub fn manage(&self, headers: &HeaderMap, peer: Peer, what: &str, set: &str) -> Result<(), Problem> {
+        if self.is_neighbour(headers, peer) {
+            return Ok(());
+        }
+        self.require(Right::Manage, headers, what, set)
+    }
+
+    /// Who may post, for the operator.
     #[must_use]
-    pub fn drain(&self, headers: &HeaderMap, peer: Peer) -> bool {
-        self.token(headers) || self.neighbour(headers, peer)
+    pub fn who_may_post(&self) -> String {
+        if self.open_api {
+            return "anyone".into();
+        }
+        let open = self.neighbours.then_some("requests of this machine to itself");
+        self.who(Right::Post, open)
     }
 
-    /// Without tokens, this machine itself may: not through a tunnel or proxy, nor a page of another
-    /// origin in its browser.
-    fn neighbour(&self, headers: &HeaderMap, peer: Peer) -> bool {
-        let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
-        let own_host = hosts.next().is_some_and(is_loopback_host) && hosts.next().is_none();
+    /// Who may read, for the operator.
+    #[must_use]
+    pub fn who_may_read(&self) -> String {
+        match self.reading {
+            Reading::Anyone => "anyone; what is private with a token".into(),
+            Reading::LoopbackHost => self.who(Right::Read, Some("requests with a loopback Host")),
+            Reading::Nobody => self.who(Right::Read, None),
+        }
+    }
+
+    fn who(&self, right: Right, open: Option<&str>) -> String {
+        let given = |purpose: &Purpose| {
+            purpose.allows(right) && self.tokens.iter().any(|token| token.purpose == *purpose)
+        };
+        let given = Purpose::ALL.into_iter().filter(given).map(|purpose| purpose.setting().variable);
+        let given = given.collect::<Vec<_>>().join(" or ");
+        let with_token = (!given.is_empty()).then(|| format!("requests with a token of {given}"));
+        let all: Vec<_> = open.map(str::to_owned).into_iter().chain(with_token).collect();
+        if all.is_empty() { format!("nobody; set {}", variables(right)) } else { all.join(", ") }
+    }
+
+    /// Nothing, if the request's token has this right; else what is wrong with it.
+    fn require(&self, right: Right, headers: &HeaderMap, what: &str, set: &str) -> Result<(), Problem> {
+        let tokens = variables(right);
+        let (kind, detail) = match self.presented(headers, right) {
+            Presented::Sufficient => return Ok(()),
+            Presented::Nothing => (
+                ProblemKind::TokenNeeded,
+                format!(
+                    "{what} needs a header `Authorization: Bearer TOKEN` with one of the tokens in {tokens}{set}"
+                ),
+            ),
+            Presented::Unknown => (
+                ProblemKind::WrongToken,
+                format!(
+                    "{what} needs one of the tokens in {tokens}, and the token given is none of them{set}"
+                ),
+            ),
+            Presented::Insufficient => (
+                ProblemKind::Forbidden,
+                format!("the token given is not for {what}, which needs one of the tokens in {tokens}{set}"),
+            ),
+        };
+        Err(Problem::new(kind, detail))
+    }
+
+    fn presented(&self, headers: &HeaderMap, right: Right) -> Presented {
+        let Some(given) = bearer(headers) else { return Presented::Nothing };
+        let given: [u8; 32] = Sha256::digest(given).into();
+        let (mut known, mut sufficient) = (0, 0);
+        // All are compared, so that time does not tell which one was near.
+        for Token { hash, purpose } in &self.tokens {
+            let same = hash.ct_eq(&given).unwrap_u8();
+            known |= same;
+            sufficient |= same & u8::from(purpose.allows(right));
+        }
+        match (known, sufficient) {
+            (_, 1) => Presented::Sufficient,
+            (1, _) => Presented::Insufficient,
+            _ => Presented::Unknown,
+        }
+    }
+
+    /// Whether the request comes from this machine itself: not through a tunnel or proxy, nor from a page of
+    /// another origin in its browser.
+    fn is_neighbour(&self, headers: &HeaderMap, peer: Peer) -> bool {
         let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
         let own_origin = origin.is_none_or(|origin| {
             origin
@@ -118,12 +261,27 @@ impl Access {
                 || FORWARDING.contains(&name)
                 || FORWARDERS.iter().any(|forwarder| name.starts_with(forwarder))
         });
-        self.tokens.is_empty()
+        self.neighbours
             && peer.0.ip().to_canonical().is_loopback()
-            && own_host
+            && has_loopback_host(headers)
             && own_origin
             && !forwarded
     }
+}
+
+fn tokens(settings: &mut Settings<'_>, purpose: Purpose) -> Vec<Token> {
+    // A token that cannot stand in a header could never be presented.
+    let wrong = "a token is of visible ASCII characters, with no white space at its ends";
+    settings.secrets(&purpose.setting(), wrong, |token| {
+        let hash = is_presentable(&token).then(|| Sha256::digest(token.expose()).into())?;
+        Some(Token { hash, purpose })
+    })
+}
+
+/// Whether the request has one `Host`, which is loopback.
+fn has_loopback_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    hosts.next().is_some_and(is_loopback_host) && hosts.next().is_none()
 }
 
 /// Headers that a proxy or tunnel adds, besides all that speak of forwarding.
@@ -188,7 +346,8 @@ mod tests {
     use super::*;
 
     fn asked(peer: &str, headers: &[(&str, &str)]) -> bool {
-        let access = Access { tokens: Vec::new(), open_api: false, public_read: false };
+        let access =
+            Access { tokens: Vec::new(), open_api: false, reading: Reading::Nobody, neighbours: true };
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());

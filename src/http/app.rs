@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use super::access::Access;
 use super::body::Limits;
 use super::budget::Budget;
+use super::cors::Origins;
 use super::oidc;
 use super::ready::Ready;
 use super::sections::Sections;
@@ -22,6 +23,7 @@ use crate::telemetry::Metrics;
 /// Everything a request may need.
 pub struct App {
     pub(super) access: Access,
+    pub(super) origins: Origins,
     pub(super) hosts: Vec<hosts::Opened>,
     pub(super) rules: hosts::Rules,
     pub(super) limits: Limits,
@@ -71,7 +73,7 @@ impl App {
     ) -> anyhow::Result<Arc<Self>> {
         let Overrides { limits, google_keys, clock } = overrides;
         let limits = limits.within(raise_file_limit());
-        let Sections { hosts, access, milestones, rules, drain } = sections;
+        let Sections { hosts, access, origins, milestones, rules, drain } = sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
@@ -86,6 +88,7 @@ impl App {
         let oidc = drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
         Ok(Arc::new(Self {
             access,
+            origins,
             hosts,
             rules,
             budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),

@@ -1,18 +1,20 @@
 //! Contributions: posting one, and reading one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
-use serde::Serialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::access::Peer;
 use super::app::App;
 use super::body::{self, Limits, MOST_API};
-use super::list::Id;
+use super::list::{Id, QueryNames};
 use super::observe::{RequestLog, joined};
 use super::problem::{FieldError, Problem, ProblemKind};
 use super::verdict::Verdict;
@@ -123,12 +125,13 @@ pub struct PostAnswer {
 #[allow(dead_code, reason = "it carries the description alone")]
 #[schema(as = NewContribution, description = "A contribution, as a client posts it.")]
 pub struct NewContribution {
-    /// `{host}:{login}`, or a plain name of 1 to 200 bytes; compared in lower case.
+    /// `{host}:{login}`, or a plain name of 1 to 200 bytes, without characters that are invisible or change the
+    /// direction of text; compared in lower case.
     #[schema(
         example = "github:octocat",
         min_length = 1,
         max_length = 466,
-        pattern = r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?:)?[^\s:/\x00-\x1f\x7f-\x9f](?:[^:/\x00-\x1f\x7f-\x9f]*[^\s:/\x00-\x1f\x7f-\x9f])?$"
+        pattern = r"^(?:[A-Za-z0-9][A-Za-z0-9.\-]*(?::0*(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?:)?[^\s:/\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb](?:[^:/\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]*[^\s:/\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb])?$"
     )]
     contributor: String,
     /// Its kind.
@@ -154,8 +157,14 @@ pub struct NewContribution {
         pattern = r"^[hH][tT][tT][pP][sS]?:[^\s\x00-\x1f\x7f-\x9f]+$"
     )]
     url: Option<String>,
-    /// The repository's name, at most 500 bytes.
-    #[schema(example = "octo-org/hello", min_length = 1, max_length = 500)]
+    /// The repository's name, at most 500 bytes, without characters that are invisible or change the direction of
+    /// text.
+    #[schema(
+        example = "octo-org/hello",
+        min_length = 1,
+        max_length = 500,
+        pattern = r"^[^\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]+$"
+    )]
     repository: Option<String>,
 }
 
@@ -168,12 +177,13 @@ pub struct NewContribution {
     params(("Idempotency-Key" = Option<String>, Header, description = "A key of your own in place of an `id`, quoted or not; at most 1,000 bytes.", min_length = 1, max_length = 1000)),
     request_body = NewContribution,
     responses(
-        (status = 201, description = "It is counted, durably.", body = PostAnswer),
+        (status = 201, description = "It is counted, durably.", body = PostAnswer,
+            headers(("Location" = String, description = "The path of the contribution."))),
         (status = 200, description = "It was counted before; nothing is counted now.", body = PostAnswer),
     ),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::Refused, ProblemKind::TokenNeeded,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::Refused, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden,
         ProblemKind::BodyTooSlow, ProblemKind::BodyTooLarge, ProblemKind::Unsupported, ProblemKind::Conflict,
         ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
@@ -181,10 +191,12 @@ pub struct NewContribution {
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
+    names: QueryNames,
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    if let Err(problem) = app.access.post(&head.headers, peer).and_then(|()| is_json(&head.headers)) {
+    let allowed = app.access.post(&head.headers, peer).and_then(|()| names.only(&[]));
+    if let Err(problem) = allowed.and_then(|()| is_json(&head.headers)) {
         return Err(body::refuse(problem, body, &head.headers).await);
     }
     let limits = Limits { most: MOST_API, ..app.limits };
@@ -229,7 +241,14 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
         tally: outcome.tally,
         recognitions: outcome.recognitions.iter().map(ToString::to_string).collect(),
     };
-    Ok((status, Json(answer)).into_response())
+    let mut response = (status, Json(answer)).into_response();
+    if status == StatusCode::CREATED {
+        let id = contribution.id.as_str();
+        let segment = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+        let path = format!("/v1/contributions/{segment}").parse();
+        response.headers_mut().extend(path.ok().map(|path| (header::LOCATION, path)));
+    }
+    Ok(response)
 }
 
 /// Shows one contribution.
@@ -241,18 +260,20 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
     responses((status = 200, description = "The contribution.", body = CountedView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Json<CountedView>, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     let counted = app.store.contribution(&ContributionId::from_text(id)).await?;
-    let shown = counted.filter(|counted| !counted.contribution.private || app.access.token(&headers));
+    let shown = counted.filter(|counted| !counted.contribution.private || app.access.reader(&headers));
     shown.map(|counted| Json(CountedView::of(&counted))).ok_or_else(|| Problem::not_found("contribution"))
 }
 
@@ -266,7 +287,7 @@ pub(super) async fn show(
     responses((status = 200, description = "It is taken back, durably.", body = RetractAnswer)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
@@ -274,9 +295,11 @@ pub(super) async fn retract(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    app.access.retract(&headers, peer)?;
+    app.access.manage(&headers, peer, "taking contributions back", "")?;
+    names.only(&[])?;
     let id = ContributionId::from_text(id);
     // An id that is not recorded is more often a slip than a contribution to come.
     if app.store.contribution(&id).await?.is_none() {
@@ -314,10 +337,9 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// The contribution that a body and its `Idempotency-Key` describe, or every fault of theirs at once.
 fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution, Problem> {
-    let fields: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| {
+    let mut fields: Fields = serde_json::from_slice(bytes).map_err(|error| {
         Problem::new(ProblemKind::Malformed, format!("the body is not a JSON object: {error}"))
     })?;
-    let mut fields = Fields { fields, faults: Vec::new() };
     let draft = Draft {
         contributor: fields.required("contributor"),
         kind: fields.required("kind"),
@@ -348,6 +370,35 @@ fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution,
 struct Fields {
     fields: Map<String, Value>,
     faults: Vec<FieldError>,
+}
+
+/// A map would keep the last of two fields with one name, and another reader of the same body the first.
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsOnce)
+    }
+}
+
+struct FieldsOnce;
+
+impl<'de> Visitor<'de> for FieldsOnce {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut read = Fields { fields: Map::new(), faults: Vec::new() };
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            let field: String = name.chars().take(100).collect();
+            let named = read.faults.iter().any(|fault| fault.field == field);
+            if read.fields.insert(name, value).is_some() && !named && read.faults.len() < 20 {
+                read.faults.push(FieldError { field, detail: "given more than once".into() });
+            }
+        }
+        Ok(read)
+    }
 }
 
 impl Fields {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::app::App;
 use super::contributions::CountedView;
-use super::list::{self, Id, ListOf, ListQuery, list_query};
+use super::list::{self, Id, ListOf, ListQuery, QueryNames, list_query};
 use super::problem::{Problem, ProblemKind};
 use crate::domain::{ContributorId, Moment};
 use crate::store::{Contributor, Order, Shown};
@@ -88,16 +88,18 @@ impl ContributorView {
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    names: QueryNames,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
+    names.only(&["order", "limit", "cursor"])?;
     let query = list_query(query)?;
     let order = match query.order.as_deref() {
         None | Some("tally") => Order::Tally,
@@ -115,16 +117,18 @@ pub(super) async fn list(
     responses((status = 200, description = "The contributor.", body = ContributorView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Json<ContributorView>, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     Ok(Json(ContributorView::of(&find(&app, &id).await?)))
 }
 
@@ -143,25 +147,29 @@ pub(super) async fn show(
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::NotFound,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound,
         ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn contributions(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
+    names.only(&["retracted", "limit", "cursor"])?;
     let query = list_query(query)?;
     let page = query.page()?;
     let who = find(&app, &id).await?.standing.contributor;
-    let shown = match (query.retracted.as_deref(), app.access.token(&headers)) {
+    let shown = match (query.retracted.as_deref(), app.access.reader(&headers)) {
         (None | Some("false"), true) => Shown::Counted,
         (None | Some("false"), false) => Shown::Public,
-        (Some("true"), true) => Shown::All,
-        (Some("true"), false) => return Err(Problem::token_needed("reading what was taken back", "")),
+        (Some("true"), _) => {
+            app.access.read_all(&headers, "reading what was taken back")?;
+            Shown::All
+        }
         (Some(_), _) => return Err(Problem::field("retracted", "true or false")),
     };
     let paged = app.store.contributions_of(&who, shown, &page).await?;

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use http::HeaderMap;
 use http::request::Parts;
 
-use super::problem::{Problem, ProblemKind};
+use super::problem::{FieldError, Problem, ProblemKind};
 use crate::store::{Page, Paged};
 
 /// The percent-decoded id in a path; a problem where it is not UTF-8.
@@ -47,6 +47,34 @@ impl ListQuery {
     }
 }
 
+/// The query, as it was sent, of a route of the API.
+pub(super) struct QueryNames(Vec<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryNames {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect()))
+    }
+}
+
+impl QueryNames {
+    /// A problem that names every parameter that is not `known`, so that a misspelt one loses nothing silently.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        let detail = if known.is_empty() {
+            "no such parameter; there are none here".to_owned()
+        } else {
+            format!("no such parameter; there are {}", known.join(", "))
+        };
+        let unknown = self.0.iter().filter(|name| !known.contains(&name.as_str())).take(20);
+        let fault =
+            |name: &String| FieldError { field: name.chars().take(100).collect(), detail: detail.clone() };
+        let faults: Vec<_> = unknown.map(fault).collect();
+        if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ListOf<T> {
@@ -81,6 +109,9 @@ pub(super) fn list<T, V: serde::Serialize>(
     }
     (headers, axum::Json(ListOf { items: paged.items.into_iter().map(view).collect(), next }))
 }
+
+/// The parameters that every list has.
+pub(super) const PAGING: [&str; 2] = ["limit", "cursor"];
 
 /// The parameters of a list, or a problem.
 pub(super) fn list_query(

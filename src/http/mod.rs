@@ -6,6 +6,7 @@ pub mod body;
 mod budget;
 mod contributions;
 mod contributors;
+pub mod cors;
 mod docs;
 mod list;
 mod observe;
@@ -100,10 +101,8 @@ fn router(app: Arc<App>) -> Router {
     let method = |request| {
         webhooks::astray(ProblemKind::MethodNotAllowed, "see the header Allow, or GET /docs", request)
     };
-    Router::new()
-        .route("/", get(operations::welcome))
-        .route("/webhooks/{host}", post(webhooks::receive))
-        .merge(Router::new().route("/webhooks/{host}/", post(webhooks::receive)))
+    // The method's fallback comes before the layer, which answers preflights in its place.
+    let mut api = Router::new()
         .route("/v1/contributions", post(contributions::create))
         .route("/v1/contributions/{id}", get(contributions::show))
         .route("/v1/contributions/{id}", delete(contributions::retract))
@@ -113,6 +112,15 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/recognitions", get(recognitions::list))
         .route("/v1/recognitions/stream", get(recognitions::stream))
         .route("/v1/recognitions/{id}", get(recognitions::show))
+        .method_not_allowed_fallback(method);
+    if let Some(layer) = app.origins.layer() {
+        api = api.layer(layer);
+    }
+    Router::new()
+        .merge(api)
+        .route("/", get(operations::welcome))
+        .route("/webhooks/{host}", post(webhooks::receive))
+        .merge(Router::new().route("/webhooks/{host}/", post(webhooks::receive)))
         .route("/healthz", get(operations::alive))
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))

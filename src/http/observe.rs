@@ -44,6 +44,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     if let Some(host) = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
         request.headers_mut().insert(http::header::HOST, host);
     }
+    let secret = request.headers().contains_key(http::header::AUTHORIZATION);
     let started = Instant::now();
     let id = uuid::Uuid::now_v7().to_string();
     let line = Line::of(&request);
@@ -60,11 +61,14 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         });
         let problem = response.extensions_mut().remove::<Problem>();
         if let Some(problem) = problem.or_else(|| Problem::of_status(response.status())) {
-            let allow = response.headers().get(http::header::ALLOW).cloned();
             let log = response.extensions_mut().remove::<RequestLog>();
+            // Such as `Allow`, and what lets pages of other origins read the answer.
+            let mut headers = std::mem::take(response.headers_mut());
+            headers.remove(http::header::CONTENT_LENGTH);
             response = problem.render(&id);
+            headers.extend(std::mem::take(response.headers_mut()));
+            *response.headers_mut() = headers;
             log.map(|log| response.extensions_mut().insert(log));
-            allow.map(|allow| response.headers_mut().insert(http::header::ALLOW, allow));
         }
         let seconds = started.elapsed().as_secs_f64();
         let status = response.status();
@@ -81,6 +85,10 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if secret {
+        // A cache between here and the client must not keep what only a token shows.
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 

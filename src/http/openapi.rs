@@ -211,7 +211,7 @@ fn security_schemes() -> Value {
     json!({
         "token": {
             "type": "http", "scheme": "bearer",
-            "description": "One of the tokens in `PLAUDIT_API_TOKENS`. Reading needs none with `PLAUDIT_PUBLIC_READ=true`, posting none with `PLAUDIT_OPEN_API=true`; where no token is configured, posting and draining are open to this very machine.",
+            "description": "One of the tokens in `PLAUDIT_API_TOKENS`, which may do everything, in `PLAUDIT_POST_TOKENS`, which may only post contributions, or in `PLAUDIT_READ_TOKENS`, which may only read. Reading needs none with `PLAUDIT_PUBLIC_READ=true`, posting none with `PLAUDIT_OPEN_API=true`; where neither a token nor the secret of a host is configured, posting and draining are open to this very machine.",
         },
         "oidc": {
             "type": "openIdConnect", "openIdConnectUrl": "https://accounts.google.com/.well-known/openid-configuration",

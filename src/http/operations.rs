@@ -86,7 +86,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, P
     get, path = "/metrics", operation_id = "readMetrics", tag = "operations",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
     security((), ("token" = [])),
-    extensions(("x-problems" = json!([ProblemKind::TokenNeeded]))),
+    extensions(("x-problems" = json!([ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden]))),
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
@@ -122,7 +122,7 @@ impl DrainedView {
     responses((status = 200, description = "What was done.", body = DrainedView)),
     security((), ("token" = []), ("oidc" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::TokenNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+        ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn drain(
@@ -137,16 +137,16 @@ pub(super) async fn drain(
 }
 
 async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {
-    if app.access.drain(headers, peer) {
-        return Ok(());
-    }
     let set = "; or an OIDC token of the service account in PLAUDIT_DRAIN_EMAIL for PLAUDIT_DRAIN_AUDIENCE";
-    let needed = || Problem::token_needed("draining", set);
-    let (Some(verifier), Some(token)) = (&app.oidc, bearer(headers)) else { return Err(needed()) };
+    let Err(refusal) = app.access.manage(headers, peer, "draining", set) else { return Ok(()) };
+    let (ProblemKind::WrongToken, Some(verifier), Some(token)) = (refusal.kind, &app.oidc, bearer(headers))
+    else {
+        return Err(refusal);
+    };
     verifier.verify(token).await.map_err(|error| match error {
         super::oidc::OidcError::Refused(why) => {
             tracing::warn!(why, "a drain was refused: its OIDC token is wrong");
-            needed()
+            refusal
         }
         super::oidc::OidcError::NoKeys(why) => {
             tracing::warn!(why, "a drain was refused: Google's keys could not be fetched");

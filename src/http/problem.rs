@@ -60,8 +60,12 @@ pub enum ProblemKind {
     Unsigned,
     /// A delivery with a wrong signature.
     BadSignature,
-    /// No token, or a wrong one.
+    /// No token.
     TokenNeeded,
+    /// A token that is not known.
+    WrongToken,
+    /// A token that is for something else.
+    Forbidden,
     /// No such path or item, or one that is not public.
     NotFound,
     /// A delivery of a host whose secret is not set.
@@ -88,13 +92,15 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, by status.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Malformed,
         Self::InvalidFields,
         Self::Refused,
         Self::Unsigned,
         Self::BadSignature,
         Self::TokenNeeded,
+        Self::WrongToken,
+        Self::Forbidden,
         Self::NotFound,
         Self::HostNotConfigured,
         Self::MethodNotAllowed,
@@ -118,6 +124,8 @@ impl ProblemKind {
             Self::Unsigned => "unsigned",
             Self::BadSignature => "bad_signature",
             Self::TokenNeeded => "token_needed",
+            Self::WrongToken => "wrong_token",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::HostNotConfigured => "host_not_configured",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -137,7 +145,10 @@ impl ProblemKind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Malformed | Self::InvalidFields | Self::Refused => StatusCode::BAD_REQUEST,
-            Self::Unsigned | Self::BadSignature | Self::TokenNeeded => StatusCode::UNAUTHORIZED,
+            Self::Unsigned | Self::BadSignature | Self::TokenNeeded | Self::WrongToken => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::HostNotConfigured => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -161,6 +172,8 @@ impl ProblemKind {
             Self::Unsigned => "The request is not signed",
             Self::BadSignature => "The signature is wrong",
             Self::TokenNeeded => "A token is needed",
+            Self::WrongToken => "The token is wrong",
+            Self::Forbidden => "The token is for something else",
             Self::NotFound => "Not found",
             Self::HostNotConfigured => "This host is not configured",
             Self::MethodNotAllowed => "This path does not support this method",
@@ -214,17 +227,6 @@ impl Problem {
             closing: false,
             cause: None,
         }
-    }
-
-    /// A token is needed for this.
-    #[must_use]
-    pub fn token_needed(what: &str, set: &str) -> Self {
-        Self::new(
-            ProblemKind::TokenNeeded,
-            format!(
-                "{what} needs a header `Authorization: Bearer TOKEN` with one of the tokens in PLAUDIT_API_TOKENS{set}"
-            ),
-        )
     }
 
     /// Fields that are wrong.

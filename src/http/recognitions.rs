@@ -14,7 +14,7 @@ use http::HeaderMap;
 use serde::Serialize;
 
 use super::app::App;
-use super::list::{self, Id, ListOf, ListQuery, list_query};
+use super::list::{self, Id, ListOf, ListQuery, PAGING, QueryNames, list_query};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::domain::{Destination, GiveUp, Recognition, RecognitionId, fold_case};
@@ -73,18 +73,20 @@ fn states() -> utoipa::openapi::Object {
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    names: QueryNames,
     query: Result<Query<ListQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
+    names.only(&PAGING)?;
     let query = list_query(query)?;
-    let token = app.access.token(&headers);
+    let token = app.access.reader(&headers);
     let paged = app.store.recognitions(&query.page()?).await?;
     Ok(list::list(paged, "/v1/recognitions", &query, |r| Message::shown(&r, token)))
 }
@@ -96,19 +98,21 @@ pub(super) async fn list(
     responses((status = 200, description = "The recognition.", body = RecognitionView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::Malformed, ProblemKind::TokenNeeded, ProblemKind::NotFound, ProblemKind::Internal,
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
         ProblemKind::Unavailable
     ]))),
 )]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    names: QueryNames,
     headers: HeaderMap,
 ) -> Result<Json<RecognitionView>, Problem> {
     app.access.read(&headers)?;
+    names.only(&[])?;
     let found = app.store.recognition(&RecognitionId::from_text(fold_case(&id))).await?;
     let (recognition, destinations) = found.ok_or_else(|| Problem::not_found("recognition"))?;
-    let message = Message::shown(&recognition, app.access.token(&headers));
+    let message = Message::shown(&recognition, app.access.reader(&headers));
     let destinations = destinations.into_iter().map(Into::into).collect();
     Ok(Json(RecognitionView { message, destinations }))
 }
@@ -121,22 +125,28 @@ pub(super) async fn show(
 /// drop repeats by id.
 #[utoipa::path(
     get, path = "/v1/recognitions/stream", operation_id = "streamRecognitions", tag = "recognitions",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have: what was made since then comes first. An unknown one starts now.")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have, in upper or lower case: what was made since then comes first. An unknown one starts now.")),
     responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
-        ProblemKind::TokenNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+        ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::Internal, ProblemKind::Unavailable
     ]))),
 )]
-pub(super) async fn stream(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn stream(
+    State(app): State<Arc<App>>,
+    names: QueryNames,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     app.access.read(&headers)?;
-    let token = app.access.token(&headers);
+    names.only(&[])?;
+    let token = app.access.reader(&headers);
     let Ok(place) = Arc::clone(&app.streams).try_acquire_owned() else {
         let full = Problem::new(ProblemKind::Unavailable, "as many event streams are open as there may be");
         return Err(full.retry_after(30));
     };
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
-    let recognitions = app.feed.follow(last.map(RecognitionId::from_text)).await?;
+    let last = last.map(|id| RecognitionId::from_text(fold_case(id)));
+    let recognitions = app.feed.follow(last).await?;
     let events = recognitions.map(move |recognition| {
         let _held_as_long_as_the_stream = &place;
         Ok::<_, Infallible>(event(&recognition, token))

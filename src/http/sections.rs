@@ -1,4 +1,5 @@
 use super::access::Access;
+use super::cors::Origins;
 use super::oidc::Identity;
 use crate::domain::Milestones;
 use crate::hosts::{Opened, Rules};
@@ -8,6 +9,7 @@ use crate::hosts::{Opened, Rules};
 pub struct Sections {
     pub hosts: Vec<Opened>,
     pub access: Access,
+    pub origins: Origins,
     pub milestones: Milestones,
     pub rules: Rules,
     /// The identity that may drain the outbox with an OIDC token.

@@ -94,7 +94,7 @@ async fn of_two_clients_with_one_key_at_the_same_time_exactly_one_gets_201() {
         let key = format!("key-{round}");
         let (mona, lisa) =
             (json!({"contributor": "mona", "kind": "talk"}), json!({"contributor": "lisa", "kind": "talk"}));
-        let other = plaudit.stranger();
+        let other = plaudit.with_token(TOKEN);
         let (a, b) = tokio::join!(plaudit.post_with_key(&key, &mona), other.post_with_key(&key, &lisa));
         let mut both = [a.status, b.status];
         both.sort_unstable();
@@ -274,75 +274,6 @@ async fn every_failure_is_a_problem_with_the_requests_id() {
 }
 
 #[tokio::test]
-async fn with_tokens_set_posting_draining_and_reading_need_one() {
-    let tokens = format!("{TOKEN}, an-older-token");
-    let plaudit =
-        Plaudit::with(&[("PLAUDIT_API_TOKENS", tokens.as_str()), ("PLAUDIT_PUBLIC_READ", "false")]).await;
-    let stranger = plaudit.stranger();
-    let refused = [
-        stranger.clone(),
-        stranger.with_token("wrong"),
-        stranger.with_token(""),
-        stranger.with_token(&format!("{TOKEN}x")),
-        stranger.with_token(&tokens),
-    ];
-    for client in refused {
-        for path in ["/v1/contributors", "/v1/recognitions", "/v1/recognitions/stream", "/metrics"] {
-            let answer = client.get(path).await;
-            assert_eq!(answer.header("www-authenticate"), "Bearer");
-            answer.problem(401, "token_needed");
-        }
-        client.post(&talk("mallory", "a")).await.problem(401, "token_needed");
-        let drain = client.request(Method::POST, "/internal/drain");
-        let problem = client.send(drain).await.problem(401, "token_needed");
-        assert!(problem["detail"].as_str().unwrap().contains("PLAUDIT_API_TOKENS"), "what to set: {problem}");
-    }
-    for path in ["/healthz", "/readyz"] {
-        stranger.get(path).await.expect(200);
-    }
-    plaudit.post(&talk("mona", "a")).await.expect(201);
-    stranger.with_token("an-older-token").post(&talk("mona", "b")).await.expect(201);
-    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
-    plaudit.stop().await;
-}
-
-#[tokio::test]
-async fn an_open_api_takes_posts_from_anyone_and_opens_nothing_else() {
-    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_OPEN_API", "true")]).await;
-    let stranger = plaudit.stranger();
-    stranger.post(&talk("mona", "a")).await.expect(201);
-    stranger.send(stranger.request(Method::POST, "/internal/drain")).await.problem(401, "token_needed");
-    plaudit.stop().await;
-}
-
-#[tokio::test]
-async fn without_tokens_a_request_through_a_tunnel_is_not_local() {
-    let plaudit = Plaudit::start().await;
-    for (name, value) in [
-        ("forwarded", "for=10.0.0.1"),
-        ("x-forwarded-for", "127.0.0.1"),
-        ("x-forwarded-host", "localhost"),
-        ("x-real-ip", "127.0.0.1"),
-        ("via", "1.1 tunnel"),
-        ("cf-connecting-ip", "203.0.113.9"),
-        ("host", "ledger.example.org"),
-        ("origin", "https://evil.example"),
-        ("origin", "null"),
-    ] {
-        for path in ["/v1/contributions", "/internal/drain"] {
-            let request = plaudit.request(Method::POST, path).header(name, value).json(&talk("mallory", "a"));
-            plaudit.send(request).await.problem(401, "token_needed");
-        }
-    }
-    let port = plaudit.url.rsplit(':').next().unwrap().to_owned();
-    let request =
-        plaudit.request(Method::POST, "/v1/contributions").header("host", format!("localhost:{port}"));
-    plaudit.send(request.json(&talk("mona", "a"))).await.expect(201);
-    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into());
-    plaudit.stop().await;
-}
-
-#[tokio::test]
 async fn a_contributor_who_is_left_out_is_refused_by_name() {
     let plaudit = Plaudit::with(&[("PLAUDIT_IGNORE", "github:*-robot,Mona")]).await;
     for who in ["github:My-Robot", "mona"] {
@@ -375,5 +306,55 @@ async fn a_leap_second_is_the_same_in_every_answer() {
     let posted = plaudit.post(&leap).await.expect(201).json();
     let shown = plaudit.get("/v1/contributions/api:api:leap").await.expect(200).json();
     assert_eq!(posted["occurred_at"], shown["occurred_at"]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_contribution_is_answered_with_its_location() {
+    let plaudit = Plaudit::start().await;
+    for id in ["a", "a/b?c=d#e", "%2F", "\u{fc}n\u{ef}", "..", "'; --"] {
+        let answer = plaudit.post(&talk("mona", id)).await.expect(201);
+        let shown = plaudit.get(answer.header("location")).await.expect(200).json();
+        assert_eq!(shown["id"], answer.json()["id"]);
+        let again = plaudit.post(&talk("mona", id)).await.expect(200);
+        assert_eq!(again.header("location"), "", "nothing was made");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_with_invisible_or_direction_changing_characters_is_refused() {
+    let plaudit = Plaudit::start().await;
+    let hidden = "\u{ad}\u{34f}\u{61c}\u{115f}\u{180e}\u{200b}\u{200d}\u{200e}\u{200f}\u{2028}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{fff9}\u{e0041}";
+    for c in hidden.chars() {
+        for who in [format!("mo{c}na"), format!("{c}mona"), format!("github:mona{c}")] {
+            let problem = plaudit.post(&talk(&who, "a")).await.problem(400, "invalid_fields");
+            assert_eq!(fields(&problem), ["contributor"], "{who:?}");
+        }
+        let body = json!({"contributor": "mona", "kind": "talk", "repository": format!("octo/he{c}llo")});
+        let problem = plaudit.post(&body).await.problem(400, "invalid_fields");
+        assert_eq!(fields(&problem), ["repository"], "{c:?}");
+    }
+    for who in ["M\u{f6}na", "\u{5d0}\u{5d3}\u{5d4}", "\u{907}\u{938}\u{94d}", "\u{1f44f}", "a b"] {
+        plaudit.post(&json!({"contributor": who, "kind": "talk"})).await.expect(201);
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_given_twice_is_refused_by_name() {
+    let plaudit = Plaudit::start().await;
+    for (body, field) in [
+        (r#"{"contributor": "mona", "kind": "talk", "contributor": "lisa"}"#, "contributor"),
+        (r#"{"contributor": "mona", "kind": "talk", "kind": "talk"}"#, "kind"),
+        (r#"{"contributor": "mona", "kind": "talk", "id": null, "i\u0064": "a"}"#, "id"),
+        (r#"{"id": "a", "contributor": "mona", "id": "b", "kind": "talk", "id": "c"}"#, "id"),
+    ] {
+        let request = plaudit.request(Method::POST, "/v1/contributions");
+        let request = request.header("content-type", "application/json").body(body);
+        let problem = plaudit.send(request).await.problem(400, "invalid_fields");
+        assert_eq!(fields(&problem), [field], "{body}");
+    }
+    assert!(plaudit.tallies().await.is_empty());
     plaudit.stop().await;
 }

@@ -16,8 +16,11 @@ const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_GITLAB_SIGNING_TOKEN", "hush-hush-3"),
     ("PLAUDIT_GITLAB_SECRET", " "),
     ("PLAUDIT_API_TOKENS", "hush-hush-4, "),
+    ("PLAUDIT_POST_TOKENS", "hush-hush-5 "),
+    ("PLAUDIT_READ_TOKENS", "\"hush-hush-6\""),
     ("PLAUDIT_OPEN_API", "perhaps"),
     ("PLAUDIT_PUBLIC_READ", "1"),
+    ("PLAUDIT_ALLOW_ORIGINS", "app.example.org"),
     ("PLAUDIT_MILESTONES", "10,3"),
     ("PLAUDIT_COUNT", "push,star"),
     ("PLAUDIT_PULL_REQUESTS", "closed"),
@@ -95,7 +98,9 @@ fn a_secret_that_checks_nothing_is_refused() {
 
 #[test]
 fn a_secret_that_no_header_can_carry_is_refused() {
-    for variable in ["PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS"] {
+    for variable in
+        ["PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS", "PLAUDIT_POST_TOKENS", "PLAUDIT_READ_TOKENS"]
+    {
         for value in [" leading-space", "trailing-space ", "a-bell\u{7}in-it"] {
             assert!(refused(&[(variable, value)]).contains(variable), "{variable}={value:?}");
         }
@@ -220,6 +225,7 @@ fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag()
             "PUBLISH",
             "OPEN_API",
             "PUBLIC_READ",
+            "ALLOW_ORIGINS",
             "MILESTONES",
             "COUNT",
             "PULL_REQUESTS",

@@ -44,7 +44,7 @@ async fn load_until_killed(
     let (acknowledged, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let posting = (0..8).map(|client| {
         let (http, acknowledged, enough) =
-            (plaudit.stranger(), Arc::clone(&acknowledged), Arc::clone(&enough));
+            (plaudit.client.clone(), Arc::clone(&acknowledged), Arc::clone(&enough));
         tokio::spawn(async move {
             let mut sent = Vec::new();
             for n in 0.. {
@@ -128,7 +128,7 @@ async fn killed_at(point: &str) -> Plaudit {
     plaudit.end().await;
     plaudit.set("PLAUDIT_STOP_AT", point);
     plaudit.restart().await;
-    let client = plaudit.stranger();
+    let client = plaudit.client.clone();
     let third = tokio::spawn(async move { client.try_post(&talk("mona", "c")).await });
     plaudit.log.wait(0, |line| line.contains("waiting at a stop point")).await;
     plaudit.kill9().await;

@@ -225,3 +225,19 @@ async fn a_ledger_that_is_closed_twice_refuses_what_comes_after() {
     assert!(store.ping().await.is_err());
     assert!(store.record(&[], Moment::UNIX_EPOCH).await.is_err());
 }
+
+#[tokio::test]
+async fn a_new_ledger_can_be_read_by_its_own_account_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    let mut seen = Vec::new();
+    for entry in std::fs::read_dir(plaudit.folder().path()).unwrap() {
+        let entry = entry.unwrap();
+        seen.push(entry.file_name().into_string().unwrap());
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{seen:?}");
+    }
+    seen.sort();
+    assert_eq!(seen, ["plaudit.db", "plaudit.db-shm", "plaudit.db-wal"]);
+    plaudit.stop().await;
+}

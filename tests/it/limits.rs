@@ -11,7 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    GITHUB_SECRET, Inside, PATIENCE, Plaudit, config, github_signature, ledger, pull_request, talk,
+    GITHUB_SECRET, Inside, NO_SECRETS, PATIENCE, Plaudit, TOKEN, config, github_signature, ledger,
+    pull_request, talk,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -173,7 +174,7 @@ async fn an_unexpected_body_closes_the_connection_and_the_answer_says_so() {
 
 #[tokio::test]
 async fn a_target_that_names_another_host_is_not_this_machine() {
-    let plaudit = Plaudit::start().await;
+    let plaudit = Plaudit::with(&NO_SECRETS).await;
     let address = address(&plaudit.url);
     let body = talk("mona", "absolute").to_string();
     for (target, status) in
@@ -269,7 +270,7 @@ async fn a_body_that_trickles_or_stops_is_408_and_a_steady_one_is_taken() {
     assert!(all_of(&mut still).await.starts_with("HTTP/1.1 408 "));
     let mut still = TcpStream::connect(&address).await.unwrap();
     let post = format!(
-        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
+        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
     );
     still.write_all(post.as_bytes()).await.unwrap();
     let answer = all_of(&mut still).await;
@@ -299,7 +300,7 @@ async fn an_incomplete_body_counts_nothing() {
     let body = talk("mona", "a").to_string();
     let mut connection = TcpStream::connect(&address).await.unwrap();
     let post = format!(
-        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len() + 1
     );
     connection.write_all(post.as_bytes()).await.unwrap();

@@ -21,6 +21,7 @@ mod harness {
 #[allow(unused_imports, reason = "until nothing uses the former paths")]
 use support::{emulators, fake_github, h2proxy, pubsub_emulator};
 
+mod access;
 mod api;
 mod architecture;
 mod bots;
@@ -29,6 +30,7 @@ mod cluster;
 mod cluster_comments;
 mod comment;
 mod config;
+mod cors;
 mod crash;
 mod demo;
 mod docs_page;

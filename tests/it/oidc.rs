@@ -73,7 +73,7 @@ impl Scene {
     }
 
     async fn drain(&self, token: &str) -> Answer {
-        let request = self.inside.request(Method::POST, "/internal/drain").bearer_auth(token);
+        let request = self.inside.stranger().request(Method::POST, "/internal/drain").bearer_auth(token);
         self.inside.send(request).await
     }
 
@@ -119,8 +119,9 @@ async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_
     scene.drain(&token(&short)).await.expect(200);
     assert_eq!(scene.asked(), 1);
     // The token allows the drain and nothing else.
-    let post = scene.inside.request(Method::POST, "/v1/contributions").bearer_auth(token(&claims()));
-    scene.inside.send(post.json(&json!({}))).await.problem(401, "token_needed");
+    let post =
+        scene.inside.stranger().request(Method::POST, "/v1/contributions").bearer_auth(token(&claims()));
+    scene.inside.send(post.json(&json!({}))).await.problem(401, "wrong_token");
     scene.drain(TOKEN).await.expect(200);
     scene.inside.stop().await;
 }
@@ -155,7 +156,7 @@ async fn each_wrong_claim_is_refused() {
         }
         let answer = scene.drain(&token(&claims)).await;
         assert_eq!(answer.status, 401, "{name} {value}: {answer:?}");
-        answer.problem(401, "token_needed");
+        answer.problem(401, "wrong_token");
     }
     scene.inside.stop().await;
 }
@@ -201,7 +202,7 @@ async fn an_invalid_signature_is_refused() {
         let answer = scene.drain(&token).await;
         assert_eq!(answer.status, 401, "{token}: {answer:?}");
     }
-    let request = scene.inside.request(Method::POST, "/internal/drain");
+    let request = scene.inside.stranger().request(Method::POST, "/internal/drain");
     scene.inside.send(request).await.problem(401, "token_needed");
     scene.inside.stop().await;
 }

@@ -18,6 +18,9 @@ use crate::support::{
     FakeStore, GITHUB_SECRET, GITLAB_TOKEN, Inside, Mode, Signer, TOKEN, client, config, frozen, now,
 };
 
+/// A token that may only read.
+const READ_TOKEN: &str = "a-token-for-reading";
+
 /// Operations without examples: the document itself, and the page's files.
 const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
 
@@ -197,8 +200,11 @@ async fn tour() -> Vec<Value> {
     let mut answers = Vec::new();
     let mut overrides = frozen();
     overrides.limits.silence = Duration::from_millis(200);
-    let variables =
-        [("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false"), ("PLAUDIT_GITLAB_SECRET", "")];
+    let variables = [
+        ("PLAUDIT_READ_TOKENS", READ_TOKEN),
+        ("PLAUDIT_PUBLIC_READ", "false"),
+        ("PLAUDIT_GITLAB_SECRET", ""),
+    ];
     let inside = Inside::alone_with(&variables, overrides).await;
     let mut guide = Guide { inside, answers: &mut answers, client: client() };
     guide.contributions().await;
@@ -414,7 +420,14 @@ impl Guide<'_> {
 
     async fn refusals(&mut self) {
         let without_token = self.client.get(format!("{}/v1/contributors", self.inside.url));
-        self.record("listContributors", "token_needed", "No token, or a wrong one.", None, without_token)
+        self.record("listContributors", "token_needed", "No token.", None, without_token).await;
+        let wrong_token =
+            self.client.get(format!("{}/v1/contributors", self.inside.url)).bearer_auth("wrong");
+        self.record("listContributors", "wrong_token", "A token that is not known.", None, wrong_token).await;
+        let url = format!("{}/v1/contributions", self.inside.url);
+        let talk = json!({"contributor": "grace", "kind": "talk", "id": "talk-1"});
+        let for_reading = self.client.post(url).bearer_auth(READ_TOKEN).json(&talk);
+        self.record("createContribution", "forbidden", "With a token for reading.", Some(talk), for_reading)
             .await;
         let text =
             self.ask(Method::POST, "/v1/contributions").header("content-type", "text/plain").body("a talk");

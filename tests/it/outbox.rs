@@ -41,7 +41,7 @@ async fn three_contributions_in_any_order_and_interleaving_make_one_recognition(
         }
         posts.shuffle(&mut random);
         let clients = posts.chunks(usize::try_from(round % 4 + 1).unwrap()).map(|chunk| {
-            let client = plaudit.stranger();
+            let client = plaudit.client.clone();
             async move {
                 for post in chunk {
                     assert!(client.post(post).await.status < 300);
@@ -333,7 +333,7 @@ async fn two_instances_on_one_file_count_exactly_and_recognise_once() {
     let first = Plaudit::start().await;
     let second = Plaudit::beside(first.folder(), &[]).await;
     let mut events = first.stream(None).await;
-    let clients = [first.stranger(), second.stranger()];
+    let clients = [first.client.clone(), second.client.clone()];
     let posts = (0..60).map(|i| {
         // Every contribution goes to both.
         let client = &clients[i % 2];

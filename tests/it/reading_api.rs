@@ -1,5 +1,6 @@
 //! Reading the ledger: lists, pages, and what is not there.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Plaudit, talk};
@@ -108,5 +109,43 @@ async fn an_empty_ledger_is_an_empty_list() {
     for path in ["/v1/contributors", "/v1/contributors?order=id", "/v1/recognitions"] {
         assert_eq!(plaudit.get(path).await.expect(200).json(), json!({"items": [], "next": null}));
     }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_is_named_with_those_that_there_are() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_MILESTONES", "1")]).await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    for (path, known) in [
+        ("/v1/contributors", "order, limit, cursor"),
+        ("/v1/contributors/mona", "none"),
+        ("/v1/contributors/mona/contributions", "retracted, limit, cursor"),
+        ("/v1/contributions/api:api:a", "none"),
+        ("/v1/recognitions", "limit, cursor"),
+        ("/v1/recognitions/mona:1", "none"),
+        ("/v1/recognitions/stream", "none"),
+    ] {
+        let problem = plaudit.get(&format!("{path}?limitt=3&page=2")).await.problem(400, "invalid_fields");
+        let errors = problem["errors"].as_array().unwrap();
+        assert_eq!((&errors[0]["field"], &errors[1]["field"]), (&json!("limitt"), &json!("page")), "{path}");
+        assert!(errors[0]["detail"].as_str().unwrap().contains(known), "{path}: {problem}");
+    }
+    // A parameter of one list is none of another.
+    plaudit.get("/v1/recognitions?order=id").await.problem(400, "invalid_fields");
+    let post = plaudit.request(Method::POST, "/v1/contributions?token=in-the-wrong-place");
+    plaudit.send(post.json(&talk("mona", "b"))).await.problem(400, "invalid_fields");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_to_a_request_with_a_token_is_kept_by_no_cache() {
+    let plaudit = Plaudit::start().await;
+    for path in ["/v1/contributors", "/v1/contributors/nobody", "/metrics", "/openapi.json"] {
+        assert_eq!(plaudit.get(path).await.header("cache-control"), "no-store", "{path}");
+        let wrong = plaudit.with_token("wrong").get(path).await;
+        assert_eq!(wrong.header("cache-control"), "no-store", "{path}");
+        assert_ne!(plaudit.stranger().get(path).await.header("cache-control"), "no-store", "{path}");
+    }
+    assert_eq!(plaudit.post(&talk("mona", "a")).await.header("cache-control"), "no-store");
     plaudit.stop().await;
 }

@@ -6,13 +6,13 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{PATIENCE, Plaudit, signal, talk};
+use crate::support::{PATIENCE, Plaudit, TOKEN, signal, talk};
 
 /// Begins a post, and returns the connection once the server waits for the rest of the body.
 pub(crate) async fn half_a_post(address: &str, body: &str) -> TcpStream {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+        "POST /v1/contributions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
          content-length: {}\r\nexpect: 100-continue\r\n\r\n",
         body.len()
     );

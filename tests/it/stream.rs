@@ -36,6 +36,16 @@ async fn it_tells_what_is_made_from_now_on_and_resumes_after_the_last_id() {
 }
 
 #[tokio::test]
+async fn the_last_id_is_compared_like_every_id_whatever_its_letters() {
+    let plaudit = Plaudit::start().await;
+    for who in ["ada", "bo"] {
+        reach_three(&plaudit, who).await;
+    }
+    assert_eq!(plaudit.stream(Some("ADA:3")).await.ids(1).await, ["bo:3"]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn an_unknown_last_id_starts_now() {
     let plaudit = Plaudit::start().await;
     reach_three(&plaudit, "ada").await;

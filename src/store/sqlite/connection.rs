@@ -75,6 +75,7 @@ impl Sqlite {
             StoreError::Broken(why) => StoreError::Broken(format!("{}: {why}", path.display())),
             other => other,
         };
+        create_private(path);
         let mut connection = connect(path).map_err(with_path)?;
         schema::migrate(&mut connection).map_err(with_path)?;
         writable(&mut connection).map_err(with_path)?;
@@ -165,6 +166,15 @@ impl Drop for Sqlite {
 
 fn closed() -> StoreError {
     StoreError::Unavailable("the ledger is closed".into())
+}
+
+/// Creates the file, if there is none, for this account alone: SQLite would let others read it. The files
+/// beside it get the same mode from SQLite. What fails here fails again when SQLite opens the file, which says why.
+///
+/// A file that exists is not opened: closing it would drop the locks that this process has on it.
+fn create_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Client, GITHUB_SECRET, GITLAB_TOKEN, in_the_end, now};
+use super::{Client, GITHUB_SECRET, GITLAB_TOKEN, TOKEN, in_the_end, now};
 
 /// A plaudit that runs inside this process, on a port of its own, with what the test puts in its place.
 pub(crate) struct Inside {
@@ -57,7 +57,7 @@ impl Inside {
         overrides: Overrides,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).with_token(TOKEN);
         let app = App::start(config.service.clone(), store, publishers, overrides).unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -82,9 +82,14 @@ pub(crate) fn frozen() -> Overrides {
     Overrides { clock: Clock::from_fn(now), ..Overrides::default() }
 }
 
-/// A configuration of these variables, with the secrets of the tests; an empty value unsets a variable.
+/// A configuration of these variables, with the secrets and the token of the tests; an empty value unsets a
+/// variable.
 pub(crate) fn config(variables: &[(&str, &str)]) -> Config {
-    let secrets = [("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET), ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)];
+    let secrets = [
+        ("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET),
+        ("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN),
+        ("PLAUDIT_API_TOKENS", TOKEN),
+    ];
     let given = |name: &str| {
         let mut all = variables.iter().chain(&secrets).filter(|(known, _)| *known == name);
         all.next().map(|(_, value)| (*value).to_owned()).filter(|value| !value.is_empty())

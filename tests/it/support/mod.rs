@@ -34,6 +34,10 @@ pub(crate) const GITLAB_TOKEN: &str = "a plain token that GitLab sends as it is"
 pub(crate) const GITLAB_SIGNING: &str = "whsec_cGxhdWRpdCB0ZXN0cyBvbmx5OiAzMiBieXRlcyEhISE=";
 pub(crate) const TOKEN: &str = "a-token-for-the-api";
 
+/// Settings of an instance that has neither a token nor the secret of a host, and so is open to this machine.
+pub(crate) const NO_SECRETS: [(&str, &str); 3] =
+    [("PLAUDIT_API_TOKENS", ""), ("PLAUDIT_GITHUB_SECRET", ""), ("PLAUDIT_GITLAB_SECRET", "")];
+
 /// Waits for `event`, and fails the test after [`PATIENCE`].
 pub(crate) async fn in_the_end<T>(what: &str, event: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, event).await.unwrap_or_else(|_| panic!("never came: {what}"))

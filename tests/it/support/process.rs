@@ -10,19 +10,20 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::log::Log;
-use super::{Client, GITHUB_SECRET, GITLAB_TOKEN, PATIENCE};
+use super::{Client, GITHUB_SECRET, GITLAB_TOKEN, PATIENCE, TOKEN};
 
 /// The variables of a process.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// A free port, the secrets of the tests, and this store.
+    /// A free port, the secrets and the token of the tests, and this store.
     pub(crate) fn new(store: impl Into<String>) -> Self {
         Self(BTreeMap::new())
             .with("PLAUDIT_LISTEN", "127.0.0.1:0")
             .with("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET)
             .with("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN)
+            .with("PLAUDIT_API_TOKENS", TOKEN)
             .with("PLAUDIT_STORE", store)
     }
 
@@ -31,9 +32,13 @@ impl Environment {
         Self::new(format!("sqlite:{}", folder.path().join("plaudit.db").display()))
     }
 
+    /// The same with this variable, which replaces one of the same setting. An empty value unsets it.
     pub(crate) fn with(&self, name: &str, value: impl Into<String>) -> Self {
-        let mut more = self.clone();
-        more.0.insert(name.to_owned(), value.into());
+        let (mut more, value) = (self.clone(), value.into());
+        more.0.remove(name.strip_suffix("_FILE").unwrap_or(name));
+        if !value.is_empty() {
+            more.0.insert(name.to_owned(), value);
+        }
         more
     }
 
@@ -261,8 +266,14 @@ impl Drop for Plaudit {
     }
 }
 
-const SECRETS: [&str; 4] =
-    ["PLAUDIT_GITHUB_SECRET", "PLAUDIT_GITLAB_SECRET", "PLAUDIT_GITLAB_SIGNING_TOKEN", "PLAUDIT_API_TOKENS"];
+const SECRETS: [&str; 6] = [
+    "PLAUDIT_GITHUB_SECRET",
+    "PLAUDIT_GITLAB_SECRET",
+    "PLAUDIT_GITLAB_SIGNING_TOKEN",
+    "PLAUDIT_API_TOKENS",
+    "PLAUDIT_POST_TOKENS",
+    "PLAUDIT_READ_TOKENS",
+];
 
 /// The program with these variables, and of this process's environment only what it needs to run.
 pub(crate) fn command(settings: &[(impl AsRef<str>, impl AsRef<str>)]) -> Command {
