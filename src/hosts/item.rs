@@ -30,11 +30,15 @@ impl Item<'_> {
             format!("{}:{}", self.kind.as_str(), self.number)
         };
         let created_at = self.created_at.and_then(moment);
+        let labels = self.updated_at.and_then(moment).map(|at| Labels { rejected: self.rejected, at });
+        // What is merged with a rejecting label on it is accepted: the label was set before, and `updated_at`
+        // says when it was merged.
+        let labels = labels.filter(|labels| landed_at.is_none() || !labels.rejected);
         let of_merge = landed_at.filter(|_| origin.rules.pull_requests == PullRequests::Merged);
         let contribution = Contribution {
             title: self.title.and_then(title),
             url: self.url.and_then(Contribution::keep_url),
-            labels: self.updated_at.and_then(moment).map(|at| Labels { rejected: self.rejected, at }),
+            labels,
             landed_at,
             ..origin.contribution(self.kind, rest, author, of_merge.or(created_at).unwrap_or(now))
         };

@@ -581,6 +581,27 @@ mod accepted {
         }
     }
 
+    #[tokio::test]
+    async fn a_pull_request_merged_with_a_label_that_rejects_on_it_counts() {
+        let plaudit = Plaudit::start().await;
+        let with_label = |action: &str, at: &str| {
+            let mut body = pull_request(action, 7, "nell-harrow");
+            body["label"] = json!({"name": "spam"});
+            body["pull_request"]["labels"] = json!([{"name": "spam"}]);
+            body["pull_request"]["updated_at"] = json!(at);
+            body
+        };
+        let mut merged = with_label("closed", "2026-05-03T08:00:01Z");
+        merged["pull_request"]["merged"] = json!(true);
+        merged["pull_request"]["merged_at"] = json!("2026-05-03T08:00:00Z");
+        let labelled = with_label("labeled", "2026-05-02T08:00:00Z");
+        for body in [&merged, &labelled, &merged] {
+            plaudit.github("pull_request", &body.to_string()).await.expect(200);
+        }
+        assert_eq!(plaudit.tallies().await["github:nell-harrow"], 1);
+        plaudit.stop().await;
+    }
+
     #[test]
     fn an_issue_that_is_deleted_is_taken_back() {
         let reading = github_reads("issues", &issue("deleted", 6, "nell-harrow"), &Rules::default());

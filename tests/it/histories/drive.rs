@@ -135,6 +135,10 @@ impl Instance {
                 let _ = writeln!(differences, "  {who}\n    right: {right:?}\n    found: {got:?}");
             }
         }
+        if differences.is_empty() {
+            // Only a failure prints it.
+            log = String::new();
+        }
         Outcome { seed: world.seed, rules: self.rules, log, differences, found, expected }
     }
 

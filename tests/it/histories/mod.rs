@@ -85,13 +85,11 @@ async fn run(seeds: BTreeMap<usize, Vec<u64>>, settings: impl Fn() -> Vec<(&'sta
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the rules that it holds the ledger against are not all built"]
 async fn every_history_ends_as_the_oracle_says_on_sqlite() {
     run(seeds(variable("PLAUDIT_HISTORIES").unwrap_or(ON_SQLITE)), Vec::new).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the rules that it holds the ledger against are not all built"]
 async fn every_history_ends_as_the_oracle_says_on_firestore() {
     let Some(host) = emulators::firestore() else {
         return;
@@ -105,7 +103,6 @@ async fn every_history_ends_as_the_oracle_says_on_firestore() {
 
 /// The same history under two marks, its deliveries in two orders, with other repeats.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the rules that it holds the ledger against are not all built"]
 async fn any_order_and_any_repetition_give_the_same_ledger() {
     for seeds in seeds(IN_TWO_ORDERS).values() {
         let rules = rules_of(seeds[0]).1;

@@ -68,7 +68,9 @@ impl Story<'_> {
             co_authors.push((co_author, address));
             message = format!("{message}\n\n{}", self.trailer(co_author, address));
         }
-        let committer = if self.chance(0.1) { Committer::Other(self.human()) } else { Committer::Author };
+        let other = self.human();
+        let committer =
+            if other != who && self.chance(0.15) { Committer::Other(other) } else { Committer::Author };
         let author = self.signature(who);
         Commit {
             sha: self.sha(),
