@@ -122,9 +122,9 @@ fn every_fixture_reads_as_its_snapshot_says() {
     }
 }
 
-/// Prints the README's table too: `cargo test --test it the_fixtures_together -- --nocapture`.
+/// Prints the table of `docs/counting.md` too: `cargo test --test it the_fixtures_together -- --nocapture`.
 #[test]
-fn the_fixtures_together_count_as_the_readme_says() {
+fn the_fixtures_together_count_as_the_page_on_counting_says() {
     let mut tallies: BTreeMap<String, usize> = BTreeMap::new();
     let (mut counted, mut third) = (BTreeSet::new(), Vec::new());
     for (host, path) in fixtures() {

@@ -1,4 +1,4 @@
-//! What the README says is so: its tables against the program.
+//! What the documents say is so: their tables against the program.
 
 use clap::CommandFactory;
 use plaudit::domain::GiveUp;
@@ -8,13 +8,14 @@ use plaudit::settings::Flags;
 use plaudit::store::State;
 
 const README: &str = include_str!("../../README.md");
+const COUNTING: &str = include_str!("../../docs/counting.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 #[test]
-fn the_readme_explains_every_reason_code_in_the_words_of_the_program() {
+fn the_page_on_counting_explains_every_reason_code_in_the_words_of_the_program() {
     for reason in Reason::ALL {
         let row = format!("| `{}` | {} |", reason.code(), reason.meaning());
-        assert!(README.contains(&row), "README.md lacks the row {row}");
+        assert!(COUNTING.contains(&row), "docs/counting.md lacks the row {row}");
     }
 }
 
@@ -29,10 +30,10 @@ fn the_page_on_comments_explains_every_reason_to_give_up_in_the_words_of_the_pro
 }
 
 #[test]
-fn the_readme_explains_every_verdict_in_the_words_of_the_program() {
+fn the_page_on_counting_explains_every_verdict_in_the_words_of_the_program() {
     for verdict in Verdict::ALL {
         let row = format!("| `{}` | {} |", verdict.code(), verdict.meaning());
-        assert!(README.contains(&row), "README.md lacks the row {row}");
+        assert!(COUNTING.contains(&row), "docs/counting.md lacks the row {row}");
     }
 }
 
