@@ -12,7 +12,7 @@ locals {
   counters = {
     deliveries = {
       description = "Verified deliveries, by host, verdict and reason."
-      filter      = "${local.program_logs} AND jsonPayload.delivery:* AND jsonPayload.verdict=(\"recorded\" OR \"duplicate\" OR \"ignored\")"
+      filter      = "${local.program_logs} AND jsonPayload.delivery:* AND jsonPayload.verdict=(\"recorded\" OR \"duplicate\" OR \"ignored\" OR \"retracted\")"
       labels = {
         host    = "EXTRACT(jsonPayload.host)"
         verdict = "EXTRACT(jsonPayload.verdict)"

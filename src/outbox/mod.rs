@@ -249,7 +249,7 @@ impl Outbox {
         );
     }
 
-    /// Publishes what is made, and drains every [`ROUND`], until `stop`.
+    /// Publishes what is made, and drains every 30 seconds, until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut pause = Duration::ZERO; // Drains at start what the last run left.
         let mut failures = 0;
