@@ -21,6 +21,28 @@ pub const NAME: &str = "github";
 /// The header with the event's name.
 pub const EVENT: &str = "x-github-event";
 
+/// The events with fixtures, and others that are common: a fixture's first word is the event's name.
+const EVENTS: &[&str] = &[
+    "push",
+    "pull_request",
+    "issues",
+    "ping",
+    "issue_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "release",
+    "create",
+    "delete",
+    "fork",
+    "star",
+    "watch",
+    "discussion",
+    "discussion_comment",
+    "workflow_run",
+    "check_run",
+    "status",
+];
+
 /// What GitHub signs deliveries with; several during a rotation.
 const SECRET: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITHUB_SECRET",
@@ -33,6 +55,11 @@ pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
     let secrets = settings.secret_list(&SECRET);
     let keys = Keys::new(secrets.iter().map(Secret::expose))?;
     Some(Arc::new(GitHub { keys }))
+}
+
+/// The event of a fixture whose name begins with `word`.
+pub(super) fn event_of_fixture(word: &str) -> Option<&'static str> {
+    EVENTS.iter().copied().find(|event| *event == word)
 }
 
 struct GitHub {

@@ -53,6 +53,21 @@ pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
     Some(Arc::new(GitLab { trust }))
 }
 
+/// The event of a fixture whose name begins with `word`.
+pub(super) fn event_of_fixture(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "push" => "Push Hook",
+        "tag_push" => "Tag Push Hook",
+        "merge_request" => "Merge Request Hook",
+        // GitLab sends work items under the same name as issues.
+        "issue" | "work_item" => "Issue Hook",
+        "confidential_issue" => "Confidential Issue Hook",
+        "note" => "Note Hook",
+        "system" => "System Hook",
+        _ => return None,
+    })
+}
+
 /// A token and the header that carries it: one that no header can carry never comes.
 fn header_value(token: Secret) -> Option<(Secret, HeaderValue)> {
     let text = token.expose();

@@ -1,6 +1,6 @@
 //! What hosts send.
 //!
-//! A new host is a file here that implements `Host`, and a line in `KNOWN`.
+//! A new host is a file here that implements `Host`, and an entry in `KNOWN`.
 
 mod headers;
 pub mod rules;
@@ -36,12 +36,14 @@ pub const KNOWN: &[Known] = &[
         open: github::open,
         set: "PLAUDIT_GITHUB_SECRET",
         event_header: github::EVENT,
+        event_of_fixture: github::event_of_fixture,
     },
     Known {
         name: gitlab::NAME,
         open: gitlab::open,
         set: "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
         event_header: gitlab::EVENT,
+        event_of_fixture: gitlab::event_of_fixture,
     },
 ];
 
@@ -56,6 +58,8 @@ pub struct Known {
     pub set: &'static str,
     /// The header with the event's name, by which a delivery at a wrong URL is recognised.
     pub event_header: &'static str,
+    /// The event of a payload file whose name begins with this word: for `plaudit send`.
+    pub event_of_fixture: fn(&str) -> Option<&'static str>,
 }
 
 /// The host whose event header a request has, if that is not the host `expected`. Nothing is verified.
