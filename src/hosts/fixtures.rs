@@ -3,8 +3,8 @@
 use super::KNOWN;
 
 /// Deliveries that are built into the program: the host, the event, and the payload. Three contributions of
-/// one contributor on each host, one of which comes twice: a pull request is opened, and then landed. One
-/// delivery counts for nobody.
+/// one contributor on each host, one of which is sent twice: a pull request is opened, and then landed. One
+/// delivery is ignored.
 pub const DEMO: &[(&str, &str, &str)] = &[
     ("github", "ping", include_str!("../../fixtures/github/ping.repository.json")),
     ("github", "issues", include_str!("../../fixtures/github/issues.opened.json")),

@@ -16,7 +16,7 @@ use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
-/// Its word in routes, logs and metrics, and the short name of its public site.
+/// Its name in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "github";
 /// The header with the event's name.
 pub const EVENT: &str = "x-github-event";
@@ -49,7 +49,7 @@ const SECRET: SecretSetting = SecretSetting {
     example: "PLAUDIT_GITHUB_SECRET=\"a long random text\"",
 };
 
-/// GitHub, if there is a secret by which to know it.
+/// GitHub; `None` without a secret, because no delivery could be verified.
 #[must_use]
 pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
     let secrets = settings.secret_list(&SECRET);
@@ -114,11 +114,11 @@ impl Host for GitHub {
     }
 }
 
-/// The JSON in a form body, which has been signed as it is.
+/// The JSON in a form body. GitHub signs the form, not the JSON.
 fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
     let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
     match (payloads.next(), payloads.next()) {
         (Some((_, json)), None) => Ok(json.into_owned().into()),
-        _ => Err(Rejection::Malformed("the form has not exactly one field payload")),
+        _ => Err(Rejection::Malformed("the form must have exactly one field payload")),
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts of machines that no flag and no form of login gives away: the list in `machines.txt`.
+//! Accounts of machines that neither a flag nor the form of the login shows: the list in `machines.txt`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use super::rules::matches_glob;
 
 /// The list as it is written, with a source for each line.
 const TEXT: &str = include_str!("machines.txt");
-/// Instead of a kind of host: every kind.
+/// In place of a host's name: every host.
 const EVERY_KIND: &str = "*";
 
 static KNOWN: LazyLock<Known> = LazyLock::new(|| Known::read(TEXT));

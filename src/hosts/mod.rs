@@ -50,7 +50,7 @@ pub const KNOWN: &[Known] = &[
 /// A host plaudit knows.
 #[derive(Debug)]
 pub struct Known {
-    /// Its word in routes, logs and metrics.
+    /// Its name in routes, logs and metrics.
     pub name: &'static str,
     /// Opens it with its secrets; `None` where none is set, and then all its deliveries are refused.
     pub open: fn(&mut Settings<'_>) -> Option<Arc<dyn Host>>,
@@ -98,13 +98,13 @@ pub fn open(settings: &mut Settings<'_>) -> Vec<Opened> {
 /// looks at the headers alone, before a byte of the body is read; [`verify`](Host::verify) at the body's
 /// signature; [`read`](Host::read) at what it says.
 pub trait Host: Send + Sync + 'static {
-    /// Its word in routes, logs and metrics.
+    /// Its name in routes, logs and metrics.
     fn name(&self) -> &'static str;
 
     /// What the headers claim, or why they cannot be those of a genuine delivery.
     fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Admitted, Rejection>;
 
-    /// The delivery, if the signature holds over the body's very bytes.
+    /// The delivery, if the signature is right for exactly these bytes.
     fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection>;
 
     /// What a delivery says.
@@ -119,13 +119,13 @@ pub trait Host: Send + Sync + 'static {
 pub struct Admitted {
     /// The delivery's id as the host gave it: for logs and answers, never for identity.
     pub delivery: String,
-    /// The event's name. That it is missing is reported only once the signature holds.
+    /// The event's name. If it is missing, that is reported only after the signature was verified.
     pub event: Result<String, Rejection>,
     proof: signature::Proof,
     form: bool,
 }
 
-/// A request that a host really sent: it exists only where the signature held.
+/// A request whose signature or token was verified; it can be made in no other way.
 pub struct Delivery {
     id: String,
     event: String,
@@ -156,7 +156,7 @@ impl Delivery {
 /// Why a request is not a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No signature, or none that could be one.
+    /// No signature, or one that is malformed.
     #[error("the request is not signed: {0}")]
     Unsigned(&'static str),
     /// A signature that does not hold.
@@ -180,7 +180,7 @@ pub struct Malformed(pub String);
 pub enum Reading {
     /// These contributions.
     Counts(Vec<Contribution>),
-    /// Contributions that may or may not be recorded yet are taken back, or count again.
+    /// Contributions are taken back or count again, whether or not they are recorded yet.
     Reviews(Review),
     /// Nothing that counts: an answer, not an error.
     Ignored(Reason),
