@@ -1,4 +1,4 @@
-//! The whole configuration: every section, and all faults at once.
+//! The whole configuration: reads every section and reports all faults at once.
 
 use std::net::SocketAddr;
 
@@ -82,12 +82,12 @@ impl Config {
 fn listen(settings: &mut Settings<'_>) -> SocketAddr {
     let default = SocketAddr::from(([127, 0, 0, 1], 8080));
     let Some(port) = settings.foreign("PORT").filter(|_| !settings.is_set(&LISTEN)) else {
-        let wrong = |_| "no IP address with a port".to_owned();
+        let wrong = |_| "not an IP address with a port".to_owned();
         return settings.value(&LISTEN, default, |text| text.parse().map_err(wrong));
     };
     port.trim().parse().map_or_else(
         |_| {
-            settings.fault("PORT", "no port", "8080");
+            settings.fault("PORT", "not a port", "8080");
             default
         },
         |port| SocketAddr::from(([0, 0, 0, 0], port)),

@@ -1,4 +1,4 @@
-//! The program: what is asked for, by arguments and environment.
+//! The program: parses the arguments and runs the command.
 
 use std::process::ExitCode;
 
@@ -26,16 +26,16 @@ struct Arguments {
 #[derive(Subcommand)]
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 enum Command {
-    /// Runs the service; prints the URL it listens on once it really listens.
+    /// Runs the service; prints its URL once it accepts connections.
     Serve(Flags),
-    /// Shows the main job on this machine, with nothing to set up, and leaves nothing behind.
+    /// Shows on this machine how plaudit works: needs no configuration and leaves no files.
     Demo,
     /// Signs payload files as a host would, with the first of its secrets (PLAUDIT_GITHUB_SECRET,
     /// PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET), posts them, and prints the answers.
     Send(cli::send::Send),
     /// Prints recognitions, one JSON line each, from a running instance or a Pub/Sub subscription.
     Watch(cli::watch::Watch),
-    /// Says of each configured back end what is right or wrong.
+    /// Checks the configuration and each back end, and prints what is right or wrong.
     Check(Flags),
 }
 
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run);
-            // A reader of standard input or a slow name look-up must not hold up the end.
+            // A blocked read of standard input or a slow name look-up must not delay the exit.
             runtime.shutdown_background();
             outcome
         }

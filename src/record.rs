@@ -1,8 +1,7 @@
 //! The one use case: record contributions, and take them back.
-//!
-//! What arrives while a commit is under way goes into the next one together (group commit, without a
-//! timer), so that a slow store makes commits larger and not the queue longer. Contributions of one
-//! contributor always take the same lane, one commit after the other.
+//! Contributions that arrive during a commit go together into the next one (group commit, without a timer), so
+//! that a slow store makes commits larger and not the queue longer. All contributions of one contributor go
+//! through the same lane, one commit after the other.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -85,7 +84,7 @@ pub enum RecordError {
     /// Too many wait already.
     #[error("too many contributions wait for the store")]
     Full,
-    /// The store was too slow; it may yet have recorded them.
+    /// The store did not answer in time; it may have recorded them all the same.
     #[error("the store did not answer within {} s", PATIENCE.as_secs())]
     TooSlow,
     /// The store did not take them.
@@ -111,7 +110,7 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// A request that was cancelled meanwhile needs no answer; its contribution is recorded all the same.
+    /// Ignores that the request was cancelled meanwhile: its contribution is recorded all the same.
     fn send(self, outcome: Result<Outcome, StoreError>) {
         drop(self.answer.send(outcome));
     }
@@ -200,7 +199,7 @@ impl Recorder {
         Ok(owed(&standing, &counted, &self.milestones, self.clock.now()))
     }
 
-    /// Where the processor is throttled between requests (Cloud Run), publishing runs now or late.
+    /// Waits for publishing: between requests Cloud Run throttles the processor, so that it would be late.
     async fn offered(&self) {
         let _ = tokio::time::timeout(OFFER, self.outbox.offered()).await;
     }

@@ -71,7 +71,7 @@ pub(crate) fn base_url(text: &str) -> Result<String, String> {
     }
 }
 
-/// The instance that a client speaks to unless another is named.
+/// The default instance of a client.
 pub(crate) const INSTANCE: &str = "http://127.0.0.1:8080";
 
 const URL: Setting = Setting {
@@ -79,15 +79,15 @@ const URL: Setting = Setting {
     flag: "from",
     value: "URL",
     example: INSTANCE,
-    help: "The instance to speak to",
+    help: "URL of the instance",
 };
 
-/// The instance that a client speaks to.
+/// The instance that a client connects to.
 pub(crate) fn url(settings: &mut Settings<'_>) -> String {
     settings.value(&URL, INSTANCE.to_owned(), base_url)
 }
 
-/// What a client presents to an instance.
+/// The token that a client sends.
 const TOKEN: SecretSetting =
     SecretSetting { variable: "PLAUDIT_TOKEN", example: "PLAUDIT_TOKEN_FILE=/run/secrets/plaudit-token" };
 

@@ -63,10 +63,12 @@ fn read(file: &Path, send: &Send, hosts: &[Opened]) -> anyhow::Result<(&'static 
     let host = send.host.as_deref().or(folder).unwrap_or_default();
     let opened = hosts.iter().find(|opened| opened.known.name == host);
     let Opened { known, host } = opened.ok_or_else(|| {
-        anyhow!("{}: the host is unknown; set --host github or --host gitlab", file.display())
+        let names: Vec<_> = hosts.iter().map(|opened| format!("--host {}", opened.known.name)).collect();
+        anyhow!("{}: the host is unknown; set {}", file.display(), names.join(" or "))
     })?;
     let file_name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let event = send.event.clone().or_else(|| hosts::event_of_fixture(known.name, file_name));
+    let event =
+        send.event.clone().or_else(|| hosts::event_of_fixture(known.name, file_name).map(str::to_owned));
     let event = event.ok_or_else(|| {
         anyhow!("{}: the event is unknown; set --event to its name in the host's header", file.display())
     })?;

@@ -27,7 +27,7 @@ impl ContributionId {
         Self(format!("{host}:{repository}:{rest}"))
     }
 
-    /// `api:{source}:{own}`: what a client posts can never take the id of what a host sent.
+    /// `api:{source}:{own}`: so a client's post can never have the id of a host's contribution.
     fn of_api(source: &Source, own: &str) -> Self {
         Self(format!("api:{}:{own}", source.0))
     }
@@ -51,7 +51,7 @@ impl fmt::Display for ContributionId {
     }
 }
 
-/// What sort of thing was done: `push`, `pull_request`, `issue`, or a client's own word.
+/// What sort of thing was done: `push`, `pull_request`, `issue`, or a name that a client chose.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Kind(Cow<'static, str>);
@@ -72,7 +72,7 @@ impl Kind {
         is_word(text).then(|| Self(Cow::Owned(text.to_owned())))
     }
 
-    /// The word.
+    /// The kind as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,7 +83,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source(String);
 
-/// A fingerprint of what a client posted, to tell the same again from another body under a known id.
+/// A hash of what a client posted: shows whether a repeated id comes with the same body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 16]);
 
@@ -96,7 +96,7 @@ pub struct Contribution {
     pub contributor: ContributorId,
     /// What sort of thing.
     pub kind: Kind,
-    /// When it was done, by the host's or client's word.
+    /// When it was done, as the host or client states it.
     pub occurred_at: Moment,
     /// Its title, at most 500 characters.
     pub title: Option<String>,
@@ -104,18 +104,18 @@ pub struct Contribution {
     pub url: Option<String>,
     /// The repository's full name.
     pub repository: Option<String>,
-    /// From a private repository, or confidential: counted, and shown to nobody without a token.
+    /// From a private repository, or confidential: counted, and shown only with a token.
     pub private: bool,
     /// The host's numeric id of the contributor's account, where the payload has it.
     pub user_id: Option<u64>,
-    /// The contributor's page on a self-managed host, from the payload's own URLs; `None` where the host's
-    /// name alone tells it. Stores keep it with the contributor.
+    /// The contributor's page on a self-managed host, from the payload's own URLs; `None` where it follows from
+    /// the host's name. Stores keep it with the contributor.
     pub account_url: Option<String>,
     /// The labels of the pull request or issue, where the payload has them.
     pub labels: Option<Labels>,
     /// When this part of a pull request landed on the default branch, where the payload says that it did.
     pub landed_at: Option<Moment>,
-    /// What a client posted; `None` where the identity says it all, as with every host.
+    /// Of a client's post; `None` where the id is made from the content, as for every host.
     pub content: Option<Fingerprint>,
 }
 
@@ -144,7 +144,7 @@ impl Contribution {
 pub struct Draft {
     /// `github:octocat` or a plain name.
     pub contributor: String,
-    /// A word.
+    /// The kind, such as `talk`.
     pub kind: String,
     /// The client's own id.
     pub id: Option<String>,
@@ -294,7 +294,7 @@ fn word_rule() -> String {
 fn is_web_url(text: &str) -> bool {
     text.len() <= LONGEST_URL
         && !text.contains(|c: char| c.is_control() || c.is_whitespace() || r#""<>\"#.contains(c))
-        // What a browser would read as relative to its own page has a scheme and no authority.
+        // A scheme without an authority: a browser would resolve it against its own page.
         && text.split_once("://").is_some_and(|(scheme, rest)| {
             ["http", "https"].iter().any(|web| scheme.eq_ignore_ascii_case(web)) && !rest.starts_with('/')
         })

@@ -58,7 +58,7 @@ impl ContributorId {
         Self::on_host(&host, login)
     }
 
-    /// A contributor as a store kept it or a reader asks for it: whatever a host has ever sent.
+    /// A contributor as a store keeps it or a reader asks for it: accepts every login that a host sent.
     pub fn parse(text: &str) -> Result<Self, InvalidContributor> {
         match text.rsplit_once(':') {
             None => Ok(Self(name(text)?)),
@@ -92,8 +92,8 @@ impl ContributorId {
         self.0.rsplit_once(':').map_or(&self.0, |(_, login)| login)
     }
 
-    /// The account's page, where the name alone says it: on a public site. Where a self-managed host's pages
-    /// are, only its payloads say ([`Contribution::account_url`](super::Contribution::account_url)).
+    /// The account's page on a public site, made from the name. For a self-managed host only payloads have it
+    /// ([`Contribution::account_url`](super::Contribution::account_url)).
     #[must_use]
     pub fn url(&self) -> Option<String> {
         let site = match self.host()? {
@@ -111,7 +111,7 @@ pub fn account_url(base: &str, login: &str) -> String {
     format!("{base}/{}", percent_encoding::utf8_percent_encode(login, PATH_SEGMENT))
 }
 
-/// What has to be encoded in one segment of a URL's path.
+/// What must be encoded in one segment of a URL's path.
 const PATH_SEGMENT: &percent_encoding::AsciiSet =
     &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -155,7 +155,7 @@ fn allowed_in(host: &HostName) -> fn(char) -> bool {
     }
 }
 
-/// Whether hosts give out such a login; an app's ends in `[bot]`.
+/// Whether hosts have such logins; an app's ends in `[bot]`.
 fn is_login(text: &str, allowed: fn(char) -> bool) -> bool {
     let bare = text.strip_suffix("[bot]").unwrap_or(text);
     !bare.is_empty() && text.len() <= LONGEST_NAME && bare.chars().all(allowed)

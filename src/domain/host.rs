@@ -2,7 +2,7 @@ use std::fmt;
 
 use url::Url;
 
-/// The public sites, and the short names that they go by.
+/// The public sites, and their short names.
 const PUBLIC: [(&str, &str); 2] = [("github.com", "github"), ("gitlab.com", "gitlab")];
 /// What no self-managed host may be called: the public sites' short names, and what a client's ids begin with.
 const RESERVED: [&str; 3] = ["github", "gitlab", "api"];
@@ -31,7 +31,7 @@ impl HostName {
     }
 
     /// A host's name as a client writes it: a public site by either of its names; any other host has a dot,
-    /// a port, or is `localhost` or an IPv6 literal. A single word is more likely a slip.
+    /// a port, or is `localhost` or an IPv6 literal. A single word is more likely a typing error.
     pub(super) fn of_client(text: &str) -> Result<Self, InvalidHost> {
         let text = text.to_ascii_lowercase();
         if let Some(public) = folded(&text) {
@@ -49,7 +49,7 @@ impl HostName {
         folded(&text).map_or_else(|| Self::parse(&text), Ok)
     }
 
-    /// The public site that a slip of two letters makes `text`.
+    /// The public site whose name differs from `text` by at most two letters.
     pub(super) fn nearest(text: &str) -> Option<&'static str> {
         let text = text.to_ascii_lowercase();
         let far = |(site, short): &(&str, &str)| distance(&text, site).min(distance(&text, short));
@@ -75,14 +75,14 @@ pub struct Site {
     pub host: HostName,
     /// The network name alone, without port and path: the host's noreply addresses end in it.
     pub network: String,
-    /// Where the host's pages begin, without a slash at the end; `None` on a public site, whose name alone
-    /// says it.
+    /// Where the host's pages begin, without a slash at the end; `None` on a public site, where it follows from
+    /// the name.
     pub base: Option<String>,
 }
 
 impl Site {
     /// The site on which the repository `full_name` has the page `url`. `short` is the kind of the host that
-    /// sent it, such as `github`: the public site of another kind is none of its.
+    /// sent it, such as `github`: the public site of another kind is refused.
     pub fn of_repository(url: &str, full_name: &str, short: &str) -> Result<Self, InvalidHost> {
         let url = Url::parse(url).map_err(|_| InvalidHost)?;
         let network = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
@@ -144,12 +144,12 @@ fn is_authority(text: &str) -> bool {
     named && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
 }
 
-/// How many letters have to be put in, left out or replaced to make one text of the other.
+/// The edit distance: how many letters must be inserted, deleted or replaced to turn one text into the other.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, c) in one.chars().take(100).enumerate() {
-        // Of the letters so far, what it takes to make the first j of the other.
+        // The distance between the letters so far and the first j letters of the other text.
         let mut left = i + 1;
         let mut above_left = std::mem::replace(row.first_mut().unwrap_or(&mut 0), left);
         for (above, d) in row.iter_mut().skip(1).zip(&other) {

@@ -1,4 +1,4 @@
-//! What plaudit is about, in its own words: no await, no clock, no vendor.
+//! Contributions, contributors, milestones and recognitions: no await, no clock, no vendor's types.
 
 mod contribution;
 mod contributor;
@@ -19,8 +19,8 @@ pub use review::{Labels, Part, Review, Ruling, Work, WorkId};
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.
 pub type Moment = chrono::DateTime<chrono::Utc>;
 
-/// A moment as every store can keep it, if any can: to the microsecond, and by way of the number, which
-/// knows no leap second.
+/// A moment as every store can keep it; `None` outside the years 1 to 9998. It is cut to microseconds by way of
+/// the Unix time, which has no leap seconds.
 #[must_use]
 pub fn keepable(moment: Moment) -> Option<Moment> {
     let sane = (1..=9998).contains(&chrono::Datelike::year(&moment));

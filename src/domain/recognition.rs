@@ -35,14 +35,14 @@ impl fmt::Display for RecognitionId {
     }
 }
 
-/// That a contributor reached a milestone, to be said once to the world.
+/// The record that a contributor reached a milestone; made and published once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recognition {
     /// `{contributor}:{milestone}`.
     pub id: RecognitionId,
     /// Who is thanked.
     pub contributor: ContributorId,
-    /// For which tally.
+    /// The tally that earned it.
     pub milestone: u64,
     /// The tally of the contribution that reached it; after a crash, the tally when it was found.
     pub tally: u64,
@@ -70,7 +70,7 @@ impl Destination {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Local, Self::Topic, Self::Comment];
 
-    /// The word used in stores, logs, metrics and answers.
+    /// The code in stores, logs, metrics and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// Where a contributor stands: what was counted, and the highest milestone already recognized.
+/// A contributor's tally, and the highest milestone already recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Who.
@@ -165,11 +165,11 @@ mod tests {
         let four = counted(4);
         let milestones = Milestones::parse("3,4").unwrap();
         let owed = owed(&standing(0, 5), &four, &milestones, Moment::UNIX_EPOCH);
-        let told: Vec<_> = owed
+        let made: Vec<_> = owed
             .iter()
             .map(|r| (r.id.as_str(), r.tally, r.contribution.as_ref().unwrap().id.as_str()))
             .collect();
-        assert_eq!(told, [("mona:3", 3, "api:api:2"), ("mona:4", 4, "api:api:3")]);
+        assert_eq!(made, [("mona:3", 3, "api:api:2"), ("mona:4", 4, "api:api:3")]);
         assert_eq!(owed[0].contribution.as_ref().unwrap().kind, Kind::parse("talk").unwrap());
     }
 

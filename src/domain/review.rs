@@ -63,7 +63,7 @@ pub struct Labels {
     pub rejected: bool,
 }
 
-/// What a delivery or client says about contributions that may or may not be recorded yet.
+/// A delivery or request that takes contributions back or lets them count, whether or not they are recorded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Review {
     pub work: WorkId,
@@ -82,7 +82,7 @@ pub enum Ruling {
 }
 
 impl Ruling {
-    /// Whether contributions are not to count by this.
+    /// Whether this takes contributions back.
     #[must_use]
     pub fn takes_back(self) -> bool {
         match self {
@@ -95,8 +95,8 @@ impl Ruling {
 /// What the ledger knows of a work that decides which of its parts count.
 ///
 /// A part counts if neither it nor its work is deleted, and the newest labels do not reject it or it landed
-/// after them. All of it is a maximum of what was ever said, so that any order and any repetition of the same
-/// recordings and reviews ends in the same state.
+/// after them. Every part of this state is a maximum over all recordings and reviews, so that their order and
+/// repetition do not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     pub deleted: bool,
@@ -121,7 +121,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// One that nothing is known of yet.
+    /// A part without a recording or review.
     #[must_use]
     pub fn unknown(id: ContributionId) -> Self {
         Self { id, contributor: None, deleted: false, labels: None, landed_at: None, counted: false }

@@ -1,5 +1,4 @@
-//! What a commit says: who claims to have written it, whether it merges or lands others, and who else had a
-//! part in it.
+//! A commit in a payload: its claimed author and co-authors, and whether it merges or lands others.
 
 use serde::Deserialize;
 use serde::de::MapAccess;
@@ -8,7 +7,8 @@ use super::json::{Lax, Loose, Text, object_of};
 use super::origin::{Account, Origin, Who, is_app, moment};
 use crate::domain::Moment;
 
-/// How git and the hosts word a merge commit, in full: the first words alone begin many a person's message.
+/// How the messages of merge commits begin, by git and by the hosts. Shorter beginnings would also match
+/// messages that people write.
 const MERGES: [&str; 6] = [
     "Merge pull request #",
     "Merge branch '",
@@ -22,11 +22,11 @@ const MERGES: [&str; 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Landing {
     pub(super) number: u64,
-    /// Whether it lands the commits before it. Otherwise it is one commit made of all, by squashing.
+    /// Whether it is a merge commit that lands the commits before it; if not, it is one squashed commit.
     pub(super) merges: bool,
 }
 
-/// A commit, as GitHub and GitLab list it alike.
+/// A commit, in the form that GitHub and GitLab share.
 #[derive(Deserialize)]
 pub(super) struct Commit<'a> {
     #[serde(borrow)]
@@ -77,13 +77,13 @@ impl Author<'_> {
             return origin.who(Account { login, id: same.and_then(|account| account.id) }, false);
         }
         match self.email.text().map_or(Who::Unknown, |email| origin.who_has(email)) {
-            // An address that belongs to no account, but a name that only an app has.
+            // The address belongs to no account, but only an app can have this name.
             Who::Unknown if self.name.text().is_some_and(is_app) => Who::Machine,
             who => who,
         }
     }
 
-    /// What tells one author who is not named from another.
+    /// What distinguishes two authors of whom the payload names no account.
     pub(super) fn mark(&self) -> Option<&str> {
         self.email.text().or(self.name.text())
     }
@@ -121,12 +121,13 @@ impl Commit<'_> {
         self.distinct.value() == Some(false)
     }
 
-    /// When it was made. That is whatever its author's clock said: a time in the future would lead every list.
+    /// When it was made, by its author's clock. A time in the future is replaced by `now`: else it would lead
+    /// every list.
     pub(super) fn made_at(&self, now: Moment) -> Moment {
         self.timestamp.text().and_then(moment).map_or(now, |at| at.min(now))
     }
 
-    /// The message's paragraphs, parted by blank lines.
+    /// The message's paragraphs, separated by blank lines.
     pub(super) fn paragraphs(&self) -> Vec<&str> {
         let text = self.message();
         let (mut paragraphs, mut from, mut at) = (Vec::new(), 0, 0);
@@ -142,7 +143,7 @@ impl Commit<'_> {
         paragraphs.into_iter().map(str::trim_end).filter(|paragraph| !paragraph.is_empty()).collect()
     }
 
-    /// Those whom the message's trailers name by a noreply address of this host. Trailers are the last
+    /// The accounts that the message's trailers name by a noreply address of this host. Trailers are the last
     /// paragraph, and not the first, as git reads them.
     /// <https://git-scm.com/docs/git-interpret-trailers>
     pub(super) fn co_authors<'o>(&self, origin: &'o Origin<'_>) -> impl Iterator<Item = Who> + use<'_, 'o> {

@@ -16,10 +16,32 @@ use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
-/// Its word in routes, logs and metrics, and the short name of its public site.
+/// Its name in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "github";
 /// The header with the event's name.
 pub const EVENT: &str = "x-github-event";
+
+/// The events with fixtures, and others that are common: a fixture's first word is the event's name.
+const EVENTS: &[&str] = &[
+    "push",
+    "pull_request",
+    "issues",
+    "ping",
+    "issue_comment",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "release",
+    "create",
+    "delete",
+    "fork",
+    "star",
+    "watch",
+    "discussion",
+    "discussion_comment",
+    "workflow_run",
+    "check_run",
+    "status",
+];
 
 /// What GitHub signs deliveries with; several during a rotation.
 const SECRET: SecretSetting = SecretSetting {
@@ -27,12 +49,17 @@ const SECRET: SecretSetting = SecretSetting {
     example: "PLAUDIT_GITHUB_SECRET=\"a long random text\"",
 };
 
-/// GitHub, if there is a secret by which to know it.
+/// GitHub; `None` without a secret, because no delivery could be verified.
 #[must_use]
 pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
     let secrets = settings.secret_list(&SECRET);
     let keys = Keys::new(secrets.iter().map(Secret::expose))?;
     Some(Arc::new(GitHub { keys }))
+}
+
+/// The event of a fixture whose name begins with `word`.
+pub(super) fn event_of_fixture(word: &str) -> Option<&'static str> {
+    EVENTS.iter().copied().find(|event| *event == word)
 }
 
 struct GitHub {
@@ -87,11 +114,11 @@ impl Host for GitHub {
     }
 }
 
-/// The JSON in a form body, which has been signed as it is.
+/// The JSON in a form body. GitHub signs the form, not the JSON.
 fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
     let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
     match (payloads.next(), payloads.next()) {
         (Some((_, json)), None) => Ok(json.into_owned().into()),
-        _ => Err(Rejection::Malformed("the form has not exactly one field payload")),
+        _ => Err(Rejection::Malformed("the form must have exactly one field payload")),
     }
 }

@@ -17,7 +17,7 @@ use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
-/// Its word in routes, logs and metrics, and the short name of its public site.
+/// Its name in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "gitlab";
 /// The header with the event's name.
 pub const EVENT: &str = "x-gitlab-event";
@@ -27,16 +27,16 @@ const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 /// What GitLab signs deliveries with.
 const SIGNING: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITLAB_SIGNING_TOKEN",
-    // A signing token that is in use nowhere.
+    // A signing token that is not in use.
     example: "PLAUDIT_GITLAB_SIGNING_TOKEN=whsec_YW4gZXhhbXBsZSwgYW5kIG5vIHNlY3JldA==",
 };
-/// What GitLab sends as it is.
+/// What GitLab sends unchanged in a header.
 const PLAIN: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITLAB_SECRET",
     example: "PLAUDIT_GITLAB_SECRET=\"a long random text\"",
 };
 
-/// GitLab, if there is a token by which to know it.
+/// GitLab; `None` without a token, because no delivery could be verified.
 #[must_use]
 pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
     let wrong = "no signing token: whsec_ and then base64, as GitLab shows it once";
@@ -53,7 +53,22 @@ pub fn open(settings: &mut Settings<'_>) -> Option<Arc<dyn Host>> {
     Some(Arc::new(GitLab { trust }))
 }
 
-/// A token and the header that carries it: one that no header can carry never comes.
+/// The event of a fixture whose name begins with `word`.
+pub(super) fn event_of_fixture(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "push" => "Push Hook",
+        "tag_push" => "Tag Push Hook",
+        "merge_request" => "Merge Request Hook",
+        // GitLab sends work items under the same name as issues.
+        "issue" | "work_item" => "Issue Hook",
+        "confidential_issue" => "Confidential Issue Hook",
+        "note" => "Note Hook",
+        "system" => "System Hook",
+        _ => return None,
+    })
+}
+
+/// A token and its header value; `None` for a token that no header can carry.
 fn header_value(token: Secret) -> Option<(Secret, HeaderValue)> {
     let text = token.expose();
     let sendable = text.trim() == text && !text.contains(char::is_control);
@@ -65,8 +80,8 @@ struct GitLab {
     trust: Trust,
 }
 
-/// What makes a request GitLab's. Where a signing token is set it alone does: to fall back on the plain
-/// token would let anybody who has seen one strip the signature.
+/// What proves that GitLab sent a request. Where a signing token is set, the plain token is not accepted:
+/// else an attacker who has seen it could send requests without a signature.
 enum Trust {
     Signed(Keys),
     Token { tokens: Tokens, first: Option<HeaderValue> },
@@ -142,7 +157,7 @@ impl Host for GitLab {
     }
 }
 
-/// A UUID that is always the same for the same text: here, randomness would be an argument.
+/// A UUID made from a text: the same text gives the same UUID, so that no randomness is needed.
 fn made_of(text: &str) -> String {
     let hash: [u8; 32] = Sha256::digest(text).into();
     let mut bytes = [0; 16];

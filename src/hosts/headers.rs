@@ -8,7 +8,7 @@ use super::origin::cut;
 /// How much of a header that is not signed is kept, in bytes.
 const LONGEST_LABEL: usize = 100;
 
-/// How a body is written.
+/// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     /// `application/json`
@@ -17,8 +17,8 @@ pub(super) enum Form {
     Urlencoded,
 }
 
-/// How the body is written, by its headers, if the host writes like that; `otherwise` is what to say of all
-/// other content types.
+/// The form of the body, by its headers, if it is one of `known`; `otherwise` is the error for any other
+/// content type.
 pub(super) fn form(headers: &HeaderMap, known: &[Form], otherwise: &'static str) -> Result<Form, Rejection> {
     // `identity` is no encoding at all: RFC 9110, 8.4.1.
     let encoded = |value: &HeaderValue| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
@@ -48,7 +48,7 @@ fn form_of(content_type: &str) -> Option<Form> {
     parts.all(utf8).then_some(form)
 }
 
-/// A header that only labels the delivery: never trusted, so cut to a length that fits every log.
+/// A header that only labels the delivery. It is not signed, so it is cut to a length that fits a log line.
 pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?.as_bytes();
     let text = String::from_utf8_lossy(value);
@@ -56,7 +56,7 @@ pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
     (!text.is_empty()).then(|| cut(&text, LONGEST_LABEL).to_owned())
 }
 
-/// The event's name: without it, it is not known what the body is.
+/// The event's name, without which the body cannot be read.
 pub(super) fn event(
     headers: &HeaderMap,
     name: &'static str,

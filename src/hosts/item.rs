@@ -52,7 +52,7 @@ impl Item<'_> {
         self.review(origin, Ruling::Labels(Labels { at, rejected }))
     }
 
-    /// Something is said of what it counts for, whether or not that is recorded yet.
+    /// Its contributions are taken back or count again, whether or not they are recorded yet.
     pub(super) fn review(self, origin: &Origin<'_>, ruling: Ruling) -> Reading {
         let host = &origin.site.host;
         let part = if self.kind == Kind::PULL_REQUEST {

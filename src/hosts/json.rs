@@ -27,7 +27,7 @@ impl Deref for Text<'_> {
     }
 }
 
-/// A value without which the delivery can still be judged: one of another type is read as if it were missing.
+/// An optional value: one of another type is read as if it were missing.
 #[derive(Debug)]
 pub(super) struct Lax<T>(Option<T>);
 
@@ -62,7 +62,7 @@ impl<T> Lax<Vec<T>> {
     }
 }
 
-/// What a [`Lax`] value can be made of: each kind of JSON value that a type does not take is passed over.
+/// What a [`Lax`] value can be made of: each kind of JSON value that a type does not take is skipped.
 pub(super) trait Loose<'de>: Sized {
     fn of_text(_: Cow<'de, str>) -> Option<Self> {
         None
@@ -93,7 +93,7 @@ impl<'de: 'a, 'a> Loose<'de> for Text<'a> {
     }
 }
 
-/// A number, also one that is written as a text.
+/// A number, or a string that holds one.
 impl Loose<'_> for u64 {
     fn of_text(text: Cow<'_, str>) -> Option<Self> {
         text.parse().ok()
@@ -121,7 +121,7 @@ impl<'de, T: Loose<'de>> Loose<'de> for Vec<T> {
     }
 }
 
-/// Any JSON object: that it is one is all that matters.
+/// Any JSON object; its content is not read.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Anything {}
 
@@ -205,8 +205,8 @@ impl<'de, T: Loose<'de>> Visitor<'de> for Reader<T> {
     }
 }
 
-/// Reads a payload. A key that is read and is there twice is an error, so that no two readers of one payload
-/// can disagree; keys that are not read may say what they like.
+/// Reads a payload. A key that is read and occurs twice is an error, because another reader of the same
+/// payload could use the other value. Keys that are not read are not checked.
 pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Malformed> {
     if json.trim_ascii_start().first() != Some(&b'{') {
         return Err(Malformed("the payload is no JSON object".into()));
@@ -214,7 +214,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Malform
     serde_json::from_slice(json).map_err(|error| Malformed(fault(&error)))
 }
 
-/// What is wrong, without a word of the payload.
+/// What is wrong, without any text of the payload.
 fn fault(error: &serde_json::Error) -> String {
     let place = format!("line {}, column {}", error.line(), error.column());
     let text = error.to_string();
@@ -229,8 +229,9 @@ fn fault(error: &serde_json::Error) -> String {
     }
 }
 
-/// A body without what stops a JSON parser and decides nothing: a byte order mark before it, bytes that are
-/// not UTF-8, and halves of surrogate pairs, each of which becomes U+FFFD. A body without any stays as it is.
+/// The body without what a JSON parser rejects although it changes no meaning: a byte order mark before
+/// it, bytes that are not UTF-8, and halves of surrogate pairs, each of which becomes U+FFFD. A body without any
+/// stays as it is.
 pub(super) fn repaired(body: Bytes) -> Bytes {
     let body = if body.starts_with(b"\xef\xbb\xbf") { body.slice(3..) } else { body };
     let body = match String::from_utf8_lossy(&body) {
@@ -255,7 +256,7 @@ fn without_lone_surrogates(json: &[u8]) -> Vec<u8> {
                 continue;
             }
             (Some(_), _) => 6,
-            // Another escape: its second byte may be a backslash, and is not the first of the next.
+            // Another escape: its second byte can be a backslash, which does not begin the next escape.
             (None, _) => 2,
         };
         let (kept, after) = escape.split_at(length.min(escape.len()));

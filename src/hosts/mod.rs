@@ -1,6 +1,6 @@
 //! What hosts send.
 //!
-//! A new host is a file here that implements `Host`, and a line in `KNOWN`.
+//! A new host is a file here that implements `Host`, and an entry in `KNOWN`.
 
 mod headers;
 pub mod rules;
@@ -36,19 +36,21 @@ pub const KNOWN: &[Known] = &[
         open: github::open,
         set: "PLAUDIT_GITHUB_SECRET",
         event_header: github::EVENT,
+        event_of_fixture: github::event_of_fixture,
     },
     Known {
         name: gitlab::NAME,
         open: gitlab::open,
         set: "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
         event_header: gitlab::EVENT,
+        event_of_fixture: gitlab::event_of_fixture,
     },
 ];
 
 /// A host plaudit knows.
 #[derive(Debug)]
 pub struct Known {
-    /// Its word in routes, logs and metrics.
+    /// Its name in routes, logs and metrics.
     pub name: &'static str,
     /// Opens it with its secrets; `None` where none is set, and then all its deliveries are refused.
     pub open: fn(&mut Settings<'_>) -> Option<Arc<dyn Host>>,
@@ -56,6 +58,8 @@ pub struct Known {
     pub set: &'static str,
     /// The header with the event's name, by which a delivery at a wrong URL is recognised.
     pub event_header: &'static str,
+    /// The event of a payload file whose name begins with this word: for `plaudit send`.
+    pub event_of_fixture: fn(&str) -> Option<&'static str>,
 }
 
 /// The host whose event header a request has, if that is not the host `expected`. Nothing is verified.
@@ -94,13 +98,13 @@ pub fn open(settings: &mut Settings<'_>) -> Vec<Opened> {
 /// looks at the headers alone, before a byte of the body is read; [`verify`](Host::verify) at the body's
 /// signature; [`read`](Host::read) at what it says.
 pub trait Host: Send + Sync + 'static {
-    /// Its word in routes, logs and metrics.
+    /// Its name in routes, logs and metrics.
     fn name(&self) -> &'static str;
 
     /// What the headers claim, or why they cannot be those of a genuine delivery.
     fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Admitted, Rejection>;
 
-    /// The delivery, if the signature holds over the body's very bytes.
+    /// The delivery, if the signature is right for exactly these bytes.
     fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection>;
 
     /// What a delivery says.
@@ -115,13 +119,13 @@ pub trait Host: Send + Sync + 'static {
 pub struct Admitted {
     /// The delivery's id as the host gave it: for logs and answers, never for identity.
     pub delivery: String,
-    /// The event's name. That it is missing is reported only once the signature holds.
+    /// The event's name. If it is missing, that is reported only after the signature was verified.
     pub event: Result<String, Rejection>,
     proof: signature::Proof,
     form: bool,
 }
 
-/// A request that a host really sent: it exists only where the signature held.
+/// A request whose signature or token was verified; it can be made in no other way.
 pub struct Delivery {
     id: String,
     event: String,
@@ -152,7 +156,7 @@ impl Delivery {
 /// Why a request is not a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// No signature, or none that could be one.
+    /// No signature, or one that is malformed.
     #[error("the request is not signed: {0}")]
     Unsigned(&'static str),
     /// A signature that does not hold.
@@ -176,7 +180,7 @@ pub struct Malformed(pub String);
 pub enum Reading {
     /// These contributions.
     Counts(Vec<Contribution>),
-    /// Contributions that may or may not be recorded yet are taken back, or count again.
+    /// Contributions are taken back or count again, whether or not they are recorded yet.
     Reviews(Review),
     /// Nothing that counts: an answer, not an error.
     Ignored(Reason),

@@ -1,4 +1,4 @@
-//! Where a payload comes from, and whom it names there.
+//! The repository that a payload is about, and the accounts that it names.
 
 use std::fmt::Display;
 
@@ -16,13 +16,13 @@ const LONGEST_REPOSITORY: usize = 500;
 pub(super) struct HostConventions {
     /// The kind, which is also the short name of its public site.
     pub(super) name: &'static str,
-    /// Whether the host gives such a login to machines alone.
+    /// Whether only machines can have such a login on this host.
     pub(super) is_machine: fn(&str) -> bool,
-    /// The account in what is before the `@` of a noreply address.
+    /// The account that the part before the `@` of a noreply address names.
     pub(super) account_in: fn(&str) -> Option<Account<'_>>,
     /// The path of a pull request's page, below its repository's and before its number.
     pub(super) pull_request_path: &'static str,
-    /// Whether payloads say who committed: then a commit that only its author has touched is known as such.
+    /// Whether payloads name the committer: then author and committer of a commit can be compared.
     pub(super) names_committers: bool,
     /// What a commit on the default branch lands.
     pub(super) landing: fn(&Commit<'_>, &Origin<'_>) -> Option<Landing>,
@@ -66,12 +66,12 @@ impl Who {
     }
 }
 
-/// Whether a name is one that only an app has, however it is written: a login has no case.
+/// Whether only an app can have this name, in upper or lower case.
 pub(super) fn is_app(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with("[bot]")
 }
 
-/// The repository that a payload speaks of, the host it is on, and the rules by which it is judged.
+/// The repository that a payload is about, its host, and the rules for what counts.
 pub(super) struct Origin<'a> {
     pub(super) conventions: &'static HostConventions,
     pub(super) rules: &'a Rules,
@@ -100,7 +100,7 @@ impl<'a> Origin<'a> {
     /// Whom an account names. `machine` is whether the host says that it is one.
     pub(super) fn who(&self, account: Account<'_>, machine: bool) -> Who {
         let login = account.login;
-        // A letter that only looks like one of ASCII must not become it in lower case.
+        // A letter that only looks like an ASCII letter must not become that letter in lower case.
         let alike = login.is_ascii() != login.to_lowercase().is_ascii();
         let id = ContributorId::on_host(&self.site.host, login).ok().filter(|_| !alike);
         if let Some(id) = id.as_ref().filter(|id| self.rules.is_person(id)) {
@@ -117,8 +117,8 @@ impl<'a> Origin<'a> {
         id.map_or(Who::Unknown, |id| Who::Person(Person { id, user_id: account.id }))
     }
 
-    /// Whom an address names: somebody by a noreply address of this very host, or a known machine. Any other
-    /// address is anybody's claim.
+    /// Whom an address names: an account by a noreply address of this host, or a known machine. Any other
+    /// address can be written by anyone into their commits, so it names no account.
     pub(super) fn who_has(&self, address: &str) -> Who {
         if let Some(account) = self.account_in(address) {
             return self.who(account, false);
@@ -132,7 +132,7 @@ impl<'a> Origin<'a> {
         if machine { Who::Machine } else { Who::Unknown }
     }
 
-    /// The account in a noreply address of this very host.
+    /// The account in a noreply address of this host.
     pub(super) fn account_in<'t>(&self, address: &'t str) -> Option<Account<'t>> {
         let (local, domain) = address.trim().rsplit_once('@')?;
         let prefix = "users.noreply.";
@@ -190,18 +190,18 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
     keepable(moment)
 }
 
-/// Whether `text` is the name of a commit, by whatever hash.
+/// Whether `text` is a commit's hash, of any of git's hash functions.
 pub(super) fn is_commit(text: &str) -> bool {
     let hexadecimal = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     (7..=64).contains(&text.len()) && text.bytes().all(hexadecimal)
 }
 
-/// Whether `text` is the name that means no commit at all, as after a deletion.
+/// Whether `text` is the all-zero hash, which means no commit, as after a deletion.
 pub(super) fn is_no_commit(text: &str) -> bool {
     is_commit(text) && text.bytes().all(|b| b == b'0')
 }
 
-/// A title to keep: the text's first line, if there is one.
+/// A title: the text's first line, if it has one.
 pub(super) fn title(text: &str) -> Option<String> {
     let line = text.trim_start().lines().next()?.trim_end();
     (!line.is_empty()).then(|| Contribution::clip_title(line))

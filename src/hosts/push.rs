@@ -49,7 +49,7 @@ pub(super) struct Push<'a> {
     pub(super) forced: bool,
     /// Whether there are commits that are not listed.
     pub(super) more: bool,
-    /// The push's own page; without one, each author's last commit stands for it.
+    /// The push's page. Without one, the page of each author's last commit is used.
     pub(super) page: Option<&'a str>,
     pub(super) pusher: Pusher<'a>,
 }
@@ -104,10 +104,11 @@ impl<'a> Push<'a> {
         shares
     }
 
-    /// Whether a commit counts with this push. A merged branch's commits were pushed before and are not
-    /// distinct on the default branch, where they count now. They counted then where every branch counts; and
-    /// what is pushed by force has mostly been there before. What GitHub squashes was made for this branch,
-    /// though a merge queue has had it on one of its own.
+    /// Whether a commit counts with this push. A merged branch's commits were pushed before, so they are not
+    /// `distinct`; they count now, on the default branch. They do not where every branch counts, because they
+    /// counted when they were pushed, nor in a forced push, which mostly repeats commits. Without force, a commit
+    /// that GitHub squashed
+    /// always counts: it was made for this branch, even if a merge queue had it on a branch of its own before.
     fn is_new(&self, commit: &Commit<'_>) -> bool {
         let squashed = || !self.forced && self.landing(commit).is_some_and(|landing| !landing.merges);
         !commit.is_known() || !(self.forced || self.origin.rules.all_branches) || squashed()
@@ -116,7 +117,7 @@ impl<'a> Push<'a> {
     fn credits(&self) -> Result<Credits<'a>, Reason> {
         let shares = self.shares();
         let landed = shares.iter().any(|share| share.landed.is_some());
-        // A merge commit credits nobody beside other commits.
+        // Beside other commits, a merge commit credits no one.
         let only_merges = !landed && self.commits.iter().all(Commit::is_merge);
         let mut credits = Credits::default();
         let mut any = false;
@@ -158,9 +159,8 @@ impl<'a> Push<'a> {
         co_authors.into_iter().flatten().try_for_each(|who| credits.add(origin, who, share, commit, None))
     }
 
-    /// Credits the pusher for commits of an address without an account, where nobody else can have made
-    /// them: they are the push's only ones without a name, nothing was landed for others, and nobody but
-    /// their author committed them.
+    /// Credits the pusher for commits whose address belongs to no account, if only the pusher can have made them:
+    /// all such commits have one author, the push lands no pull request, and each was committed by its author.
     fn credit_the_only_author(
         &self,
         credits: &mut Credits<'a>,
@@ -232,11 +232,11 @@ struct Part<'a> {
     commit: &'a Commit<'a>,
 }
 
-/// Whom a push credits, and what speaks against crediting others.
+/// Whom a push credits, and why it credits no others.
 #[derive(Default)]
 struct Credits<'a> {
     parts: Vec<Part<'a>>,
-    /// Where in `parts` those of the share begin that is being read.
+    /// The index in `parts` at which the current share begins.
     share_from: usize,
     people: Vec<ContributorId>,
     /// The marks of authors whom the payload does not name.
@@ -289,7 +289,7 @@ impl<'a> Credits<'a> {
         }
     }
 
-    /// Why nobody is credited.
+    /// Why no one is credited.
     fn reason(&self) -> Reason {
         if self.ignored {
             Reason::IgnoredContributor

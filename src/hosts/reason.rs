@@ -1,6 +1,6 @@
-//! Why a delivery counts for nobody.
+//! Why a delivery is ignored.
 
-/// Why a delivery counts for nobody. [`meaning`](Self::meaning) explains each, for users too.
+/// Why a delivery is ignored. [`meaning`](Self::meaning) explains each, for users too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     Ping,
@@ -57,7 +57,7 @@ impl Reason {
 
     fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::Ping => ("ping", "the host only tries whether the webhook works"),
+            Self::Ping => ("ping", "the host only tests the webhook"),
             Self::Bot => ("bot", "everyone it names is a machine"),
             Self::Ghost => ("ghost", "the author's account was deleted"),
             Self::Draft => {
@@ -68,7 +68,7 @@ impl Reason {
                 "with PLAUDIT_PULL_REQUESTS=merged a pull request counts only when it is merged",
             ),
             Self::NotDefaultBranch => {
-                ("not_default_branch", "the push went to another branch than the default one")
+                ("not_default_branch", "the push went to a branch that is not the default one")
             }
             Self::BranchDeleted => ("branch_deleted", "the push deleted a branch"),
             Self::Tag => ("tag", "the push set or deleted a tag"),
@@ -77,10 +77,10 @@ impl Reason {
             Self::TooManyAuthors => ("too_many_authors", "more than 20 authors in one push: an import"),
             Self::AuthorUnknown => ("author_unknown", "the payload does not say which account contributed"),
             Self::ActionNotCounted => {
-                ("action_not_counted", "this action is none that counts, such as an edit or a review")
+                ("action_not_counted", "this action never counts, such as an edit or a review")
             }
             Self::EventNotCounted => ("event_not_counted", "events of this name never count"),
-            Self::KindNotCounted => ("kind_not_counted", "this kind is left out of PLAUDIT_COUNT"),
+            Self::KindNotCounted => ("kind_not_counted", "PLAUDIT_COUNT does not list this kind"),
             Self::Transferred => {
                 ("transferred", "the issue was opened by its transfer from another repository")
             }

@@ -92,9 +92,9 @@ pub struct Rules {
     pub all_branches: bool,
     /// Whether `Co-authored-by` trailers are credited too.
     pub co_authors: bool,
-    /// Contributors never counted; `*` stands for any text.
+    /// Contributors never counted; `*` matches any text.
     pub ignore: Vec<String>,
-    /// Contributors that look like machines and are people; `*` stands for any text.
+    /// Contributors that look like machines and are people; `*` matches any text.
     pub people: Vec<String>,
 }
 
@@ -174,7 +174,7 @@ fn kinds(text: &str) -> Result<Vec<Kind>, String> {
     text.split(',').map(kind).collect::<Option<Vec<_>>>().ok_or_else(unknown)
 }
 
-/// Whether `text` is what `pattern` says, in which `*` stands for any text. Linear in time and memory.
+/// Whether `pattern` matches `text`; `*` matches any text. Linear in time and memory.
 pub(super) fn matches_glob(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

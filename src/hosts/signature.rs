@@ -1,4 +1,4 @@
-//! Proofs that a request comes from its host, each over the body's very bytes and in constant time.
+//! Verifies that a request comes from its host: over the raw bytes of the body, and in constant time.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,19 +19,19 @@ const MOST_SIGNATURES: usize = 16;
 /// An HMAC-SHA256.
 type Code = [u8; 32];
 
-/// What the headers offer as proof, before the body has been looked at.
+/// The proof in the headers, before the body was read.
 #[derive(Debug)]
 pub(super) enum Proof {
     /// GitHub's: over the body.
     Body(Code),
-    /// Standard Webhooks: over `{id}.{timestamp}.{body}`; one of the codes has to hold.
+    /// Standard Webhooks: over `{id}.{timestamp}.{body}`; one of the codes must be right.
     Message {
         /// `{id}.{timestamp}.`
         prefix: String,
         /// Every code of a version that is known.
         codes: Vec<Code>,
     },
-    /// A token that was already compared: it proves the sender, and says nothing of the body.
+    /// A token that was already compared: it authenticates the sender but not the body.
     Token,
 }
 
@@ -40,7 +40,7 @@ pub(super) enum Proof {
 pub(super) struct Keys(Vec<Hmac<Sha256>>);
 
 impl Keys {
-    /// `None` where there is no key. An empty key is none: anybody could sign with it.
+    /// `None` without a key. An empty key does not count: anyone could sign with it.
     pub(super) fn new<K: AsRef<[u8]>>(keys: impl IntoIterator<Item = K>) -> Option<Self> {
         let ready = |key: K| {
             let key = key.as_ref();
@@ -75,7 +75,7 @@ impl Keys {
 pub(super) struct Tokens(Vec<Code>);
 
 impl Tokens {
-    /// `None` where there is no token. An empty token is none.
+    /// `None` without a token. An empty token does not count.
     pub(super) fn new<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let tokens: Vec<Code> = tokens
             .into_iter()
@@ -156,7 +156,7 @@ pub(super) const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 pub(super) const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 pub(super) const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The value of a header on which the proof rests: sent twice, it proves nothing.
+/// The value of a signature header. Sent twice it is refused, because it is not clear which one to verify.
 pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Rejection> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -80,7 +80,7 @@ struct Token {
     purpose: Purpose,
 }
 
-/// What a request's token is worth.
+/// What a request's token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presented {
     Nothing,
@@ -93,7 +93,7 @@ enum Presented {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     Anyone,
-    /// Requests with a loopback `Host`: neither through a proxy, nor by a name that was rebound to this machine.
+    /// Requests with a loopback `Host`: not through a proxy, and not by DNS rebinding.
     LoopbackHost,
     Nobody,
 }
@@ -232,7 +232,7 @@ impl Access {
         let Some(given) = bearer(headers) else { return Presented::Nothing };
         let given: [u8; 32] = Sha256::digest(given).into();
         let (mut known, mut sufficient) = (0, 0);
-        // All are compared, so that time does not tell which one was near.
+        // All are compared, so that the time shows nothing about how much of a token was right.
         for Token { hash, purpose } in &self.tokens {
             let same = hash.ct_eq(&given).unwrap_u8();
             known |= same;
@@ -270,7 +270,7 @@ impl Access {
 }
 
 fn tokens(settings: &mut Settings<'_>, purpose: Purpose) -> Vec<Token> {
-    // A token that cannot stand in a header could never be presented.
+    // No request could send a token that a header cannot carry.
     let wrong = "a token is of visible ASCII characters, with no white space at its ends";
     settings.secrets(&purpose.setting(), wrong, |token| {
         let hash = is_presentable(&token).then(|| Sha256::digest(token.expose()).into())?;
@@ -284,7 +284,7 @@ fn has_loopback_host(headers: &HeaderMap) -> bool {
     hosts.next().is_some_and(is_loopback_host) && hosts.next().is_none()
 }
 
-/// Headers that a proxy or tunnel adds, besides all that speak of forwarding.
+/// Headers that a proxy or tunnel adds, besides those whose names contain `forwarded`.
 const FORWARDING: [&str; 11] = [
     "via",
     "x-real-ip",

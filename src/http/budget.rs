@@ -2,7 +2,7 @@
 //!
 //! Small bodies have a room of their own, so that large ones leave them space. Nothing is known of a body
 //! before it is whole and its signature verified, so when a room is full, the slowest body in it makes space
-//! for one that arrives faster. Where all are too new for their rates to tell anything, a small body takes the
+//! for one that arrives faster. While all are too new to have a meaningful rate, a small body takes the
 //! space of the oldest small one: genuine ones are whole within milliseconds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -240,7 +240,7 @@ impl Pace {
         (self.half_before + self.this_half) as f64 / span.as_secs_f64()
     }
 
-    /// Whether it began too recently for its rate to tell anything.
+    /// Whether it began too recently to have a meaningful rate.
     fn is_young(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.started) < self.window / 5
     }

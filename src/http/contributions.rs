@@ -301,7 +301,7 @@ pub(super) async fn retract(
     app.access.manage(&headers, peer, "taking contributions back", "")?;
     names.only(&[])?;
     let id = ContributionId::from_text(id);
-    // An id that is not recorded is more often a slip than a contribution to come.
+    // An unknown id is more often a typing error than a contribution that will still arrive.
     if app.store.contribution(&id).await?.is_none() {
         return Err(Problem::not_found("contribution"));
     }

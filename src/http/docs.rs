@@ -1,4 +1,4 @@
-//! A page that shows the API, where a person can try it.
+//! A page in which a person can read and try the API.
 //!
 //! The page is plaudit's own, three small files that render `/openapi.json`. The known viewers do not fit:
 //! swagger-ui, Redoc, Scalar and `RapiDoc` weigh from 0.8 to 3 MB, and set styles from their scripts,

@@ -27,7 +27,7 @@ pub struct ListQuery {
     /// At most so many items, 1 to 100; 20 by default.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 100)]
     limit: Option<String>,
-    /// Where the page begins: from the last answer's `next`; clients do not make one.
+    /// Where the page begins: the cursor from the last answer's `next`; opaque to clients.
     cursor: Option<String>,
     /// For contributors only, which describe it.
     #[param(ignore)]

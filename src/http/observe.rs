@@ -62,7 +62,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         let problem = response.extensions_mut().remove::<Problem>();
         if let Some(problem) = problem.or_else(|| Problem::of_status(response.status())) {
             let log = response.extensions_mut().remove::<RequestLog>();
-            // Such as `Allow`, and what lets pages of other origins read the answer.
+            // Headers such as `Allow` and those of CORS.
             let mut headers = std::mem::take(response.headers_mut());
             headers.remove(http::header::CONTENT_LENGTH);
             response = problem.render(&id);
@@ -86,7 +86,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     }
     headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if secret {
-        // A cache between here and the client must not keep what only a token shows.
+        // A shared cache must not keep what is shown only with a token.
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response

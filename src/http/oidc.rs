@@ -82,13 +82,13 @@ struct Keys {
     expires: Moment,
 }
 
-/// Why a token lets nobody in.
+/// Why a token is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OidcError {
-    /// The token does not hold.
+    /// The token is not valid.
     #[error("{0}")]
     Refused(String),
-    /// It cannot be told now.
+    /// It cannot be checked now.
     #[error("{0}")]
     NoKeys(String),
 }
@@ -112,7 +112,7 @@ impl Verifier {
     /// Whether `token` is genuine, meant for this service, still valid, and of the one service account.
     pub async fn verify(&self, token: &str) -> Result<(), OidcError> {
         let refused = |why: String| OidcError::Refused(why);
-        let header = decode_header(token).map_err(|e| refused(format!("no token: {e}")))?;
+        let header = decode_header(token).map_err(|e| refused(format!("not a token: {e}")))?;
         let id = header.kid.ok_or_else(|| refused("the token names no key".into()))?;
         let key = self.key(&id).await?;
         let mut rules = Validation::new(Algorithm::RS256);
@@ -130,12 +130,13 @@ impl Verifier {
             return Err(refused("the token is from the future".into()));
         }
         if claims.email.as_deref() != Some(self.identity.email.as_str()) || !claims.email_verified {
-            return Err(refused("the token is another account's".into()));
+            return Err(refused("the token belongs to another account".into()));
         }
         Ok(())
     }
 
-    /// The key of that id, fetched again when the keys are old, or when it is new to us: Google rotates them.
+    /// The key with that id. Keys are fetched again when they are old, or when the id is unknown: Google rotates
+    /// them.
     async fn key(&self, id: &str) -> Result<DecodingKey, OidcError> {
         let mut keys = self.keys.lock().await;
         let now = self.clock.now();
@@ -146,15 +147,17 @@ impl Verifier {
         if stale {
             match self.fetch(now).await {
                 Ok(fetched) => *keys = Some(fetched),
-                // Keys that only just grew old are better than none.
+                // Keys that expired recently are better than none.
                 Err(why) if keys.as_ref().is_none_or(|keys| keys.set.find(id).is_none()) => {
                     return Err(OidcError::NoKeys(why));
                 }
-                Err(why) => tracing::warn!(why, "Google's keys cannot be had; those of before serve on"),
+                Err(why) => {
+                    tracing::warn!(why, "Google's keys cannot be fetched; the previous ones are used");
+                }
             }
         }
         let jwk = keys.as_ref().and_then(|keys| keys.set.find(id));
-        let jwk = jwk.ok_or_else(|| OidcError::Refused("the token's key is none of Google's".into()))?;
+        let jwk = jwk.ok_or_else(|| OidcError::Refused("the token's key is not one of Google's".into()))?;
         DecodingKey::from_jwk(jwk).map_err(|e| OidcError::NoKeys(format!("a key cannot be read: {e}")))
     }
 

@@ -41,7 +41,7 @@ struct Look {
 }
 
 impl Look {
-    /// A destination that has taken a recognition since is worth a new look.
+    /// If a destination has taken a recognition since, it is asked again.
     fn is_fresh(&self, healthy: bool) -> bool {
         let ended = self.found.borrow().as_ref().map(|(at, _)| *at);
         match ended {
@@ -62,7 +62,7 @@ impl Ready {
         let found = look.found.wait_for(Option::is_some).await;
         let answers = found.ok().and_then(|found| found.as_ref().map(|(_, answers)| answers.clone()));
         answers.unwrap_or_else(|| Answers {
-            store: Err(StoreError::Unavailable("the look at the store was cut short".into())),
+            store: Err(StoreError::Unavailable("the check of the store was cancelled".into())),
             destinations: false,
         })
     }

@@ -141,7 +141,8 @@ pub(super) async fn stream(
     names.only(&[])?;
     let token = app.access.reader(&headers);
     let Ok(place) = Arc::clone(&app.streams).try_acquire_owned() else {
-        let full = Problem::new(ProblemKind::Unavailable, "as many event streams are open as there may be");
+        let full =
+            Problem::new(ProblemKind::Unavailable, "the limit of open event streams is reached; try again");
         return Err(full.retry_after(30));
     };
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());

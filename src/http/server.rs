@@ -107,7 +107,7 @@ fn serve(
                 tracing::debug!(%error, %peer, "a connection ended early");
             },
             () = unused => {}
-            // The time of the requests in flight is over.
+            // The requests in flight have had their time.
             () = end.cancelled() => {}
         }
         drop(place);
@@ -131,7 +131,7 @@ fn complete(metrics: &crate::telemetry::Metrics, peer: SocketAddr, status: Statu
     answer(kept, &id, &problem)
 }
 
-/// Answers a connection for which there is no place, as far as that can be done at once.
+/// Answers a connection over the limit, if that is possible without waiting.
 fn refuse(app: &App, stream: &TcpStream) {
     let problem = Problem::new(ProblemKind::Unavailable, "too many connections at once; try again");
     let (id, problem) = observe::uncounted(problem);

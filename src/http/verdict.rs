@@ -24,7 +24,7 @@ impl Verdict {
     pub const ALL: [Self; 5] =
         [Self::Recorded, Self::Duplicate, Self::Ignored, Self::Retracted, Self::Rejected];
 
-    /// The word in answers, logs and metrics.
+    /// The code in answers, logs and metrics.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict on a review: what takes back does so, whether or not anything had been counted.
+    /// The verdict on a review; `retracted` for one that takes back, even if nothing was counted before.
     pub(super) fn of_review(review: &Review, outcome: &ReviewOutcome) -> Self {
         if review.ruling.takes_back() {
             Self::Retracted

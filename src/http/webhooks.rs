@@ -162,13 +162,13 @@ pub(super) mod described {
     }
 }
 
-/// What a request that no route takes is answered with: `otherwise`, or the right URL if it is a delivery.
+/// The answer to a request that no route takes: `otherwise`, or the right URL if it is a delivery.
 pub(super) async fn astray(kind: ProblemKind, otherwise: &str, request: Request) -> Problem {
     let detail = right_url("", &request).unwrap_or_else(|| otherwise.to_owned());
     body::turned_away(Problem::new(kind, detail), request).await
 }
 
-/// Where a delivery should have been sent that came to the URL of the host `here`.
+/// The right URL of a delivery that came to the URL of the host `here`.
 fn right_url(here: &str, request: &Request) -> Option<String> {
     let Known { name, .. } = hosts::sender_other_than(here, request.headers())?;
     Some(format!(
@@ -216,7 +216,7 @@ async fn deliver(
     };
     let (bytes, charge) = body::read(body, &head.headers, &app.limits, &app.budget).await?;
     let genuine = host.verify(claim, bytes)?;
-    // Only now are the headers more than what any stranger could send.
+    // Only from here on is it known that the headers come from the host.
     genuine.id().clone_into(&mut log.delivery);
     genuine.event().clone_into(&mut log.event);
     let reading = host.read(&genuine, &app.rules, app.clock.now())?;

@@ -1,4 +1,4 @@
-//! What is owed, until every destination has taken it.
+//! What is owed and due, until every destination has taken it.
 //!
 //! A recognition is durable, with the destinations it is due at, before anything is published; at each
 //! destination it is due until the destination has taken it. So a crash at any instant loses nothing: what

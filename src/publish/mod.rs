@@ -1,6 +1,6 @@
 //! Where recognitions go.
 //!
-//! A new destination is a file here that implements [`Publisher`](crate::publish::Publisher), a word in
+//! A new destination is a file here that implements [`Publisher`](crate::publish::Publisher), a code in
 //! [`Destination`](crate::domain::Destination), and a line in
 //! [`open`](crate::publish::open).
 
@@ -68,7 +68,7 @@ pub trait Publisher: Send + Sync + 'static {
 /// Why a recognition was not published.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The destination takes no recognition for now: it is down, or asks for a pause.
+    /// The destination takes no recognitions at present: it is down, or asks for a pause.
     #[error("unavailable: {why}")]
     Down {
         /// What is wrong, and what to do.
@@ -76,7 +76,7 @@ pub enum PublishError {
         /// The shortest wait, where the destination asks for one.
         after: Option<Duration>,
     },
-    /// This recognition cannot be published now; others perhaps can.
+    /// This recognition cannot be published now; others may succeed.
     #[error("failed, to be tried again: {why}")]
     Later {
         /// What is wrong, and what to do.

@@ -1,7 +1,7 @@
-//! How one setting is read. What a setting means is known where it is used.
+//! How one setting is read. What it means is defined where it is used.
 //!
-//! There is one road for every setting: the flag of the command line, then the environment. A secret is never a
-//! flag; it comes from the environment or from the file that its variable with `_FILE` names.
+//! Every setting is read in the same way: the flag of the command line, else the variable of the environment. A
+//! secret is never a flag; it comes from the environment or from the file that its variable with `_FILE` names.
 
 mod secret;
 
@@ -17,7 +17,7 @@ pub struct Setting {
     pub flag: &'static str,
     /// What `--help` calls its value.
     pub value: &'static str,
-    /// A right value: shown where a wrong one was given.
+    /// A valid value, shown in the error about a wrong one.
     pub example: &'static str,
     /// What `--help` says of it, with its default.
     pub help: &'static str,
@@ -40,7 +40,7 @@ impl Setting {
     }
 }
 
-/// The flags that were given, by the variable that each goes before.
+/// The flags that were given, by the variable that each overrides.
 #[derive(Clone, Debug, Default)]
 pub struct Flags(BTreeMap<&'static str, String>);
 
@@ -56,7 +56,7 @@ impl Flags {
     }
 }
 
-/// Reads the environment, for the places that may: `main` and the commands.
+/// Reads one variable of the environment; used only by `main` and the commands.
 ///
 /// Decodes values lossily; [`Settings`] reports the U+FFFD with all other faults.
 #[must_use]
@@ -73,7 +73,7 @@ pub struct InvalidConfig(pub Vec<String>);
 /// Reads settings, and collects what is wrong with them.
 ///
 /// A wrong setting is read as its default, so that reading goes on and all faults are found at once;
-/// [`Settings::finish`] lets nothing that was read with a fault through.
+/// [`Settings::finish`] returns a value only if there was no fault.
 pub struct Settings<'a> {
     flags: &'a Flags,
     env: &'a dyn Fn(&str) -> Option<String>,

@@ -57,7 +57,7 @@ impl Settings<'_> {
         self.sound(setting, Form::Several)
     }
 
-    /// Secrets, each of which has to be what `parse` reads; all of them or none.
+    /// Secrets, each parsed by `parse`; none at all if one of them is wrong.
     pub fn secrets<T>(
         &mut self,
         setting: &SecretSetting,
@@ -125,7 +125,7 @@ fn parts(given: Given, form: Form) -> Vec<String> {
         return text.split('\n').map(str::to_owned).collect();
     }
     if form == Form::Several && text.contains(',') {
-        // A carriage return is kept, so that it is found.
+        // A carriage return is kept, so that the check reports it.
         let space = |c: char| c.is_whitespace() && c != '\r';
         return text.split(',').map(|part| part.trim_matches(space).to_owned()).collect();
     }

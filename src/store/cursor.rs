@@ -1,4 +1,4 @@
-//! Cursors: a store's own position in a list, as text that a URL carries and a client does not read.
+//! Cursors: a store's own position in a list, encoded for a URL and opaque to clients.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

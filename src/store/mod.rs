@@ -35,7 +35,7 @@ pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
 /// A durable ledger. Every method that writes has written durably when it returns `Ok`.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The word for this store in logs and answers.
+    /// The name of this store in logs and answers.
     fn name(&self) -> &'static str;
 
     /// How many batches may be recorded side by side; contributions of one contributor never are.
@@ -53,12 +53,12 @@ pub trait Store: Send + Sync + 'static {
     /// kept for them. Answers every recorded contribution that the review concerns.
     ///
     /// Tallies change by what begins or ends to count; no milestone recognised is taken back. A review of a
-    /// work must name the part of its author, if it has one: on Firestore, only there is a mark met by a
-    /// recording that has not landed.
+    /// work must name the part of its author, if it has one: on Firestore, a recording without a landing finds a
+    /// mark only there.
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError>;
 
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
-    /// Those of one contributor stand in ascending order. Answers for each whether it is new; one that
+    /// Those of one contributor must be in ascending order. Answers for each whether it is new; one that
     /// was made before is left as it is.
     async fn recognise(
         &self,
@@ -70,7 +70,7 @@ pub trait Store: Send + Sync + 'static {
     async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError>;
 
     /// Recognitions due at `destination` by `now`, oldest first, each held for the caller until
-    /// `held_until`: nobody else gets it before then. A `held_until` that is not after `now` holds nothing.
+    /// `held_until`: no other caller gets it before then. A `held_until` that is not after `now` holds nothing.
     async fn claim(
         &self,
         destination: Destination,
@@ -88,7 +88,7 @@ pub trait Store: Send + Sync + 'static {
     /// One contribution, private ones too: the caller decides who may see it.
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError>;
 
-    /// The contribution that brought a contributor's tally to `tally`, where the store can still tell.
+    /// The contribution that brought a contributor's tally to `tally`, if the store can find it.
     async fn reached(
         &self,
         _contributor: &ContributorId,
@@ -148,7 +148,7 @@ pub struct Recorded {
     pub tally: u64,
     /// The highest milestone recognised for the contributor so far.
     pub recognized: u64,
-    /// Whom a repeat was counted for, where that is somebody else than it says now: the tally is theirs.
+    /// Of a repeat that was counted for another contributor than it names now: that contributor, whose tally this is.
     pub counted_for: Option<ContributorId>,
 }
 
@@ -289,7 +289,7 @@ impl State {
     /// Every state.
     pub const ALL: [Self; 3] = [Self::Waiting, Self::Done, Self::GivenUp];
 
-    /// The word in stores and answers.
+    /// The code in stores and answers.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -339,7 +339,7 @@ pub enum Order {
 pub struct Page {
     /// At most this many, from 1 to 100.
     pub limit: usize,
-    /// After this one; the store's own words.
+    /// After the item that this cursor names; only the store can read it.
     pub after: Option<String>,
 }
 
@@ -373,9 +373,9 @@ pub enum StoreError {
     #[error("the store refuses this for good: {0}")]
     Refused(String),
     /// A cursor that this store did not give.
-    #[error("that is no cursor of this list")]
+    #[error("this is not a cursor of this list")]
     BadCursor,
-    /// What is stored is not what plaudit writes, or is not to be read by this version.
+    /// What is stored was not written by plaudit, or cannot be read by this version.
     #[error("the store is not as it should be: {0}")]
     Broken(String),
 }

@@ -48,7 +48,7 @@ fn changed(path: &str, rules: &Rules, change: impl FnOnce(&mut Value)) -> Readin
     let (host, file) = path.split_once('/').unwrap();
     let mut body = json_fixture(path);
     change(&mut body);
-    read(host, &event_of_fixture(host, file).unwrap(), &body, rules)
+    read(host, event_of_fixture(host, file).unwrap(), &body, rules)
 }
 
 fn unchanged(path: &str, rules: &Rules) -> Reading {
@@ -108,7 +108,7 @@ fn every_fixture_reads_as_its_snapshot_says() {
     for (host, path) in fixtures() {
         let file = path.file_name().unwrap().to_str().unwrap();
         let event = event_of_fixture(&host, file).unwrap_or_else(|| panic!("no event for {file}"));
-        let reading = try_read(&host, &event, &std::fs::read(&path).unwrap(), &Rules::default());
+        let reading = try_read(&host, event, &std::fs::read(&path).unwrap(), &Rules::default());
         let name = format!("{host}.{}", file.strip_suffix(".json").unwrap());
         insta::assert_json_snapshot!(name.clone(), summary(&reading.unwrap()));
         names.push(format!("{name}.snap"));
@@ -130,7 +130,7 @@ fn the_fixtures_together_count_as_the_page_on_counting_says() {
     for (host, path) in fixtures() {
         let file = path.file_name().unwrap().to_str().unwrap();
         let event = event_of_fixture(&host, file).unwrap();
-        let reading = try_read(&host, &event, &std::fs::read(&path).unwrap(), &Rules::default()).unwrap();
+        let reading = try_read(&host, event, &std::fs::read(&path).unwrap(), &Rules::default()).unwrap();
         println!("{host}/{file}: {}", credited(&reading).join(", "));
         let Reading::Counts(contributions) = reading else {
             continue;
@@ -174,7 +174,7 @@ fn every_reason_is_shown_by_a_fixture_or_needs_a_rule() {
         .into_iter()
         .filter_map(|(host, path)| {
             let event = event_of_fixture(&host, path.file_name()?.to_str()?)?;
-            match try_read(&host, &event, &std::fs::read(path).ok()?, &Rules::default()) {
+            match try_read(&host, event, &std::fs::read(path).ok()?, &Rules::default()) {
                 Ok(Reading::Ignored(reason)) => Some(reason),
                 _ => None,
             }
@@ -213,7 +213,7 @@ fn the_first_word_of_a_fixture_is_its_event() {
         ("elsewhere", "push.json", None),
         ("github", "", None),
     ] {
-        assert_eq!(event_of_fixture(host, file).as_deref(), event, "{host}/{file}");
+        assert_eq!(event_of_fixture(host, file), event, "{host}/{file}");
     }
 }
 

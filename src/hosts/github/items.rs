@@ -1,4 +1,4 @@
-//! What GitHub says of pull requests and issues.
+//! GitHub's payloads about pull requests and issues.
 
 use serde::Deserialize;
 use serde::de::MapAccess;

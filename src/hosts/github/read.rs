@@ -1,4 +1,4 @@
-//! What GitHub's payloads say: only the fields that are needed, borrowed from the body.
+//! Reads GitHub's payloads: only the fields that are needed, borrowed from the body.
 
 use serde::Deserialize;
 use serde::de::MapAccess;
@@ -21,7 +21,7 @@ const CONVENTIONS: HostConventions = HostConventions {
     landing,
 };
 
-/// The branches on which a merge queue tries what it will push to the real one.
+/// The temporary branches on which a merge queue tests what it will push to the target branch.
 /// <https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue>
 const MERGE_QUEUE: &str = "gh-readonly-queue/";
 
@@ -50,7 +50,8 @@ fn account_in(local: &str) -> Option<Account<'_>> {
     }
 }
 
-/// A merge commit, or what GitHub itself squashed: anyone can end a title with a number.
+/// A merge commit, or a commit that GitHub itself squashed: in other commits, the number that ends a title
+/// proves nothing.
 /// <https://docs.github.com/en/pull-requests/collaborating-with-pull-requests/incorporating-changes-from-a-pull-request/about-pull-request-merges>
 fn landing(commit: &Commit<'_>, origin: &Origin<'_>) -> Option<Landing> {
     if let Some(rest) = commit.message().strip_prefix("Merge pull request #") {
@@ -81,7 +82,7 @@ pub(super) struct Repository<'a> {
 
 impl Repository<'_> {
     pub(super) fn origin<'o>(&'o self, rules: &'o Rules) -> Result<Origin<'o>, Malformed> {
-        // What is not said to be public is private, `internal` too.
+        // Without a clear sign that it is public it is private; `internal` is private too.
         let public = match (self.private.value(), self.visibility.text()) {
             (Some(private), None) => !private,
             (private, Some(visibility)) => private != Some(true) && visibility == "public",
@@ -118,7 +119,7 @@ impl User<'_> {
 
     pub(super) fn who(&self, origin: &Origin<'_>) -> Who {
         match self.kind.text() {
-            // A mannequin stands for an author that an import could not match; an organisation is nobody.
+            // A mannequin replaces an author that an import could not match; an organisation is not a person.
             Some("Mannequin" | "Organization") => Who::Unknown,
             _ => self.account().map_or(Who::Unknown, |account| origin.who(account, self.is_machine())),
         }
@@ -167,7 +168,7 @@ impl<'de: 'a, 'a> Loose<'de> for PushedBy<'a> {
 impl PushEvent<'_> {
     fn pusher(&self) -> Pusher<'_> {
         let pusher = self.pusher.get();
-        // GitHub writes `none` where nobody pushed, such as when it acts by itself.
+        // GitHub writes `none` where no account pushed, such as when it acts by itself.
         let name = pusher.and_then(|pusher| pusher.name.text()).filter(|name| *name != "none");
         let sender = self.sender.get().and_then(|sender| Some((sender.account()?, sender.is_machine())));
         let (account, is_machine) = match (name, sender) {
@@ -182,7 +183,7 @@ impl PushEvent<'_> {
         Pusher { account, is_machine, name: account.map(|account| account.login), email }
     }
 
-    /// Whether this is the push that made the default branch: the payload may not know of it yet.
+    /// Whether this push creates the default branch: its payload can lack `default_branch`.
     fn makes_default_branch(&self) -> bool {
         self.repository.default_branch.text().is_none() && self.before.text().is_some_and(is_no_commit)
     }

@@ -1,4 +1,4 @@
-//! What GitLab says of merge requests, issues and work items.
+//! GitLab's payloads about merge requests, issues and work items.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ struct User<'a> {
 #[derive(Deserialize)]
 struct Attributes<'a> {
     iid: u64,
-    /// Missing where GitLab only tries the webhook.
+    /// Missing where GitLab only tests the webhook.
     #[serde(borrow)]
     action: Lax<Text<'a>>,
     author_id: Lax<u64>,
@@ -135,7 +135,7 @@ impl ItemEvent<'_> {
         account.map_or(Who::Unknown, |account| origin.who(account, false))
     }
 
-    /// Any one sign is enough: samples exist in which only one of them says so.
+    /// One sign is enough: there are payloads that have only one of them.
     fn is_confidential(&self) -> bool {
         self.object_attributes.confidential.is_true()
             || self.event_type.text().is_some_and(|kind| kind.starts_with("confidential_"))

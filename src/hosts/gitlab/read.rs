@@ -1,4 +1,4 @@
-//! What GitLab's payloads say: only the fields that are needed, borrowed from the body.
+//! Reads GitLab's payloads: only the fields that are needed, borrowed from the body.
 
 use serde::Deserialize;
 use serde::de::MapAccess;
@@ -21,7 +21,7 @@ const CONVENTIONS: HostConventions = HostConventions {
     landing,
 };
 
-/// `visibility_level` of a project that everybody sees; 0 is private, 10 internal.
+/// `visibility_level` of a public project; 0 is private, 10 internal.
 /// <https://docs.gitlab.com/api/projects/#project-visibility-level>
 const PUBLIC: u64 = 20;
 
@@ -43,7 +43,7 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
     let kind = match delivery.event() {
         "Push Hook" => Kind::PUSH,
         "Merge Request Hook" => Kind::PULL_REQUEST,
-        // Work items come under the issues' name, by the documentation; their own would mean the same.
+        // By the documentation, work items have the event name of issues; their own name would mean the same.
         "Issue Hook" | "Confidential Issue Hook" | "Work Item Hook" => Kind::ISSUE,
         "Tag Push Hook" => return ignored(Reason::Tag),
         // A hook of a whole instance, which sends the bodies of all its projects.
@@ -84,8 +84,8 @@ fn account_in(local: &str) -> Option<Account<'_>> {
     Some(Account { login, id: Some(number(id).filter(|_| !id.is_empty())?) })
 }
 
-/// Whether a login in lower case is a machine's: the payload has no flag, but GitLab makes the names of the
-/// accounts of project and group tokens.
+/// Whether a login in lower case is a machine's. The payload has no flag for it, but GitLab generates the
+/// logins of the accounts of project and group tokens.
 /// <https://docs.gitlab.com/user/project/settings/project_access_tokens/#bot-users-for-projects>
 fn is_machine(login: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && number(text).is_some();
@@ -127,7 +127,7 @@ impl<'de: 'a, 'a> Loose<'de> for Project<'a> {
 }
 
 impl Project<'_> {
-    /// Whether nothing is said of it: a group's work item has such a project, or none.
+    /// Whether it is empty: a group's work item has an empty project, or none.
     pub(super) fn is_empty(&self) -> bool {
         self.id.get().is_none() && self.web_url.get().is_none()
     }
@@ -185,7 +185,7 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
     }
     let branch = event.name.strip_prefix("refs/heads/");
     let default_branch = event.project.default_branch.text();
-    // The first push makes the default branch: the payload may not know of it yet.
+    // The first push creates the default branch: its payload can lack `default_branch`.
     let first = default_branch.is_none() && event.before.text().is_some_and(is_no_commit);
     let to_default_branch = branch.is_some() && (first || branch == default_branch);
     if branch.is_none() || !(rules.all_branches || to_default_branch) {

@@ -2,7 +2,7 @@
 //!
 //! Before it writes, plaudit checks the repository and the issue, and searches every comment there for a
 //! hidden marker that names the recognition. Only a marker in a comment of plaudit's own account counts:
-//! anybody can copy one into another comment. See `docs/comments.md`.
+//! anyone can copy one into another comment. See `docs/comments.md`.
 
 mod check;
 mod credential;

@@ -42,7 +42,7 @@ const TOKEN: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITHUB_TOKEN",
     example: "PLAUDIT_GITHUB_TOKEN_FILE=/run/secrets/github-token",
 };
-/// A key is a file; its text is no example.
+/// A key is a file, so the example names one.
 const APP_KEY: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITHUB_APP_KEY",
     example: "PLAUDIT_GITHUB_APP_KEY_FILE=/run/secrets/github-app.pem",
@@ -76,7 +76,7 @@ pub fn settings(settings: &mut Settings<'_>) -> Option<Commenting> {
 fn credential(settings: &mut Settings<'_>, wanted: bool) -> Option<GithubCredential> {
     let token = settings.secret(&TOKEN);
     let key = settings.secret(&APP_KEY);
-    let number = |text: &str| text.parse().map(Some).map_err(|_| "no number".to_owned());
+    let number = |text: &str| text.parse().map(Some).map_err(|_| "not a number".to_owned());
     match (token, settings.value(&APP_ID, None, number), key) {
         (Some(token), _, _) => return Some(GithubCredential::Token(token)),
         (None, Some(id), Some(key)) => match AppKey::parse(key.expose()) {
@@ -101,5 +101,5 @@ fn parse_api(text: &str) -> Result<Url, String> {
     Url::parse(text.trim_end_matches('/'))
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| "no http or https URL".to_owned())
+        .ok_or_else(|| "not an http or https URL".to_owned())
 }

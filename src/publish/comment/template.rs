@@ -166,7 +166,7 @@ fn split(mut text: &str) -> Result<Vec<Part>, String> {
         let slot = Slot::ALL.into_iter().find(|slot| slot.name() == name);
         let slot = slot.ok_or_else(|| {
             let known = Slot::ALL.map(|slot| format!("{{{}}}", slot.name())).join(", ");
-            format!("{{{}}} is no placeholder; the placeholders are {known}", name.escape_debug())
+            format!("{{{}}} is not a placeholder; the placeholders are {known}", name.escape_debug())
         })?;
         parts.push(Part::Slot(slot));
         text = after;

@@ -122,7 +122,7 @@ pub(super) fn as_integer(value: &FirestoreValue) -> Option<i64> {
 
 /// Reads a document's fields.
 pub(super) fn read<T: DeserializeOwned>(document: &FirestoreDocument) -> Result<T, StoreError> {
-    // How plaudit 0.1 called what is now `recognized`.
+    // Plaudit 0.1's name of the field `recognized`.
     if document.fields.contains_key("recognised") {
         return Err(StoreError::Broken(
             "the database holds a ledger of plaudit 0.1, which was never released for Firestore; \
@@ -232,7 +232,7 @@ pub(super) struct ContributionFields {
     content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded_at: Option<FirestoreTimestamp>,
-    /// Which call wrote this: tells an answer that was lost from a contribution that was known.
+    /// Which call wrote this: distinguishes a lost answer from a repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
     /// The work, where this is one of its parts.
@@ -450,7 +450,7 @@ pub(super) struct RecognitionFields {
     contribution: Option<ContributionFields>,
     /// The destinations that have not taken it.
     due: Vec<String>,
-    /// `next_{destination}`: not to be offered there before then. Absent where it is not due.
+    /// `next_{destination}`: the time from which it is offered there. Absent where it is not due.
     #[serde(flatten, skip_deserializing)]
     next: BTreeMap<String, FirestoreTimestamp>,
     /// How often it was put off, by destination.
@@ -486,12 +486,12 @@ impl Outcome {
     }
 }
 
-/// The field with the time before which a recognition is not to be offered at a destination.
+/// The field with the time from which a recognition is offered at a destination.
 pub(super) fn next_field(destination: Destination) -> String {
     format!("next_{destination}")
 }
 
-/// The time before which a recognition is not to be offered at a destination, if it is due there.
+/// The time from which a recognition is offered at a destination, if it is due there.
 pub(super) fn next_of(
     document: &FirestoreDocument,
     destination: Destination,

@@ -2,7 +2,7 @@
 //!
 //! Four collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
-//! `reviews/{work}` what was said of works whose parts may be taken back, and their lock.
+//! `reviews/{work}` the reviews of a work, and the lock for changes to it.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
 //! new tally.
 

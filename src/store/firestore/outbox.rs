@@ -78,7 +78,7 @@ async fn recognise_one(
         && let Some(document) = client.get_one(RECOGNITIONS, id, retry).await?
         && codec::read::<RecognitionFields>(&document)?.is_of(commit)
     {
-        // It was made by us, and the answer lost.
+        // This call made it, and the answer was lost.
         return Ok(true);
     }
     let mut writes = client.writes();
@@ -90,11 +90,11 @@ async fn recognise_one(
 fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Result<(), StoreError> {
     let maximum = FirestoreFieldTransformType::Maximum(codec::integer(recognition.milestone));
     let raised = FirestoreFieldTransform::new("recognized".to_owned(), maximum);
-    let stands = Some(FirestoreWritePrecondition::Exists(true));
+    let exists = Some(FirestoreWritePrecondition::Exists(true));
     let id = document_id(recognition.contributor.as_str());
     let nothing = BTreeMap::<String, bool>::new();
     writes
-        .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), stands, vec![raised])
+        .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), exists, vec![raised])
         .map_err(refused)?;
     Ok(())
 }
@@ -241,7 +241,7 @@ pub(super) fn unchanged(document: &FirestoreDocument) -> Result<FirestoreWritePr
     timestamp_utils::from_timestamp(time).map(FirestoreWritePrecondition::UpdateTime).map_err(refused)
 }
 
-/// Stores what became of recognitions, side by side. One that does not exist is passed over.
+/// Stores what became of recognitions, side by side. One that does not exist is skipped.
 pub(super) async fn settle(
     client: &Client,
     settled: &[(RecognitionId, Destination, Settled)],
@@ -275,9 +275,9 @@ async fn end(
     let mask = Some(vec![format!("outcome.{word}"), next_field(destination)]);
     let remove = FirestoreFieldTransformType::RemoveAllFromArray(vec![codec::value(word)]);
     let transforms = vec![FirestoreFieldTransform::new("due".to_owned(), remove)];
-    let stands = Some(FirestoreWritePrecondition::Exists(true));
+    let exists = Some(FirestoreWritePrecondition::Exists(true));
     let mut writes = client.writes();
-    writes.update_object(RECOGNITIONS, id, &fields, mask, stands, transforms).map_err(refused)?;
+    writes.update_object(RECOGNITIONS, id, &fields, mask, exists, transforms).map_err(refused)?;
     match client.commit(&writes, retry).await {
         Ok(_) | Err(Fault::Missing(_)) => Ok(()),
         Err(fault) => Err(fault.into()),

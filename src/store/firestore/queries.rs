@@ -109,7 +109,7 @@ pub(super) fn due(destination: Destination) -> &'static Shape {
 }
 
 impl Shape {
-    /// The query of this shape: `values` for its filters, in their order; `after` stands for its order.
+    /// The query of this shape: `values` for its filters, and the cursor `after` for its order, each in order.
     pub(super) fn query(
         &self,
         values: impl IntoIterator<Item = FirestoreValue>,

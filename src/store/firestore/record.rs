@@ -275,7 +275,7 @@ impl<'a> Recording<'a> {
                     Some(known) if one.labels <= fields.part()?.labels => {
                         self.fates.insert(one.id.as_str(), Fate::KnownBefore(known));
                     }
-                    // A review came first, or there are newer labels.
+                    // A review was stored before it, or there are newer labels.
                     _ => reading.push(one),
                 },
             }

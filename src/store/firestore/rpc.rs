@@ -332,7 +332,9 @@ impl Client {
                         "Firestore does not accept these credentials; \
                          gcloud auth application-default login makes new ones ({detail})"
                     )),
-                    "Unimplemented" => unavailable(format!("this is no Firestore in native mode ({detail})")),
+                    "Unimplemented" => {
+                        unavailable(format!("this database is not Firestore in native mode ({detail})"))
+                    }
                     _ => Fault::Passing(detail),
                 }
             }

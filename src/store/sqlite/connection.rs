@@ -88,7 +88,7 @@ impl Sqlite {
                 }
                 empty_log(&connection);
             })
-            .map_err(|e| StoreError::Unavailable(format!("no thread for the writer: {e}")))?;
+            .map_err(|e| StoreError::Unavailable(format!("the writer's thread cannot be started: {e}")))?;
         let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Some(Vec::new())) });
         Ok(Self { writer: Mutex::new(Some(Writer { jobs, thread })), readers })
     }
@@ -212,7 +212,7 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     }
 }
 
-/// Finds out at start, not at the first delivery, that nothing can be written.
+/// Fails at start, and not at the first delivery, if the file cannot be written.
 fn writable(connection: &mut Connection) -> Result<(), StoreError> {
     let mut probe = || -> rusqlite::Result<()> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

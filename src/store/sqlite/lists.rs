@@ -146,7 +146,7 @@ fn with_seq<T>(
     rows.collect()
 }
 
-/// One more than asked for, which tells whether there is a next page.
+/// One more than asked for: if it exists, there is a next page.
 fn limit(page: &Page) -> i64 {
     i64::try_from(page.limit).unwrap_or(100) + 1
 }

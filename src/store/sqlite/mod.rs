@@ -1,7 +1,7 @@
 //! The embedded store: one SQLite file, with nothing to set up.
 //!
 //! One thread writes, so that a commit waits for the disk alone; readers work beside it. The write-ahead
-//! log is synced at every commit (`synchronous=FULL`), before anyone is answered.
+//! log is synced at every commit (`synchronous=FULL`), before any request is answered.
 
 mod connection;
 mod error;

@@ -87,10 +87,10 @@ const STEPS: &[&str] = &[
 ",
 ];
 
-/// Brings the file up to date, or says why it is not plaudit's to touch.
+/// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let newest = STEPS.len();
-    // One look, or the tables that another process makes at this moment seem to be another program's.
+    // One transaction, so that tables that another process creates now are not taken for another program's.
     let at_once = connection.transaction().map_err(|e| failure(&e))?;
     if version(&at_once)? == newest {
         return Ok(());
@@ -121,7 +121,7 @@ fn version(connection: &Connection) -> Result<usize, StoreError> {
     match usize::try_from(version) {
         Ok(version) if version <= STEPS.len() => Ok(version),
         _ => Err(StoreError::Broken(format!(
-            "the file was written by a newer plaudit (schema {version}; this one knows {}); use that version or a copy of before",
+            "the file was written by a newer plaudit (schema {version}; this one knows {}); use that version, or a copy of the file from before",
             STEPS.len()
         ))),
     }

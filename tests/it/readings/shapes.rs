@@ -219,7 +219,7 @@ proptest! {
         }
         let event = event_of_fixture(host, path.file_name().unwrap().to_str().unwrap()).unwrap();
         let rules = Rules { all_branches, co_authors: true, ..Rules::default() };
-        let reading = try_read(host, &event, body.to_string().as_bytes(), &rules);
+        let reading = try_read(host, event, body.to_string().as_bytes(), &rules);
         if let Ok(Reading::Counts(contributions)) = reading {
             let people: BTreeSet<_> = contributions.iter().map(|c| &c.contributor).collect();
             prop_assert!((1..=20).contains(&people.len()));
