@@ -35,6 +35,7 @@ fn item(kind: Kind, author: usize, at: i64, action: Action, labels: &[&'static s
         labels: labels.to_vec(),
         draft,
         confidential: false,
+        base: "main",
         action,
     };
     Event { at, actor: author, place: Place::Home, what: What::Item(item) }

@@ -200,7 +200,7 @@ fn add_pull_request(subject: &mut Value, world: &World, event: &Event, item: &It
     let more = json!({
         "draft": item.draft, "merged": merged_at.is_some(), "merged_at": merged_at.map(time),
         "merged_by": merged_by, "merge_commit_sha": null, "commits": 1,
-        "base": {"label": "main", "ref": "main", "sha": "0".repeat(40),
+        "base": {"label": item.base, "ref": item.base, "sha": "0".repeat(40),
             "repo": repository(world, Place::Home, false)},
         "head": {"label": "wick", "ref": "wick", "sha": "0".repeat(40), "repo": null},
     });

@@ -162,7 +162,7 @@ fn item_body(world: &World, event: &Event, item: &Item) -> Value {
         attributes["draft"] = item.draft.into();
         attributes["work_in_progress"] = item.draft.into();
         attributes["source_branch"] = "wick".into();
-        attributes["target_branch"] = "main".into();
+        attributes["target_branch"] = item.base.into();
         attributes["target_project_id"] = world.repository_id(event.place).into();
         attributes["target"] = project(world, event.place);
         if item.action == Action::Synchronized {

@@ -210,6 +210,8 @@ pub(super) struct Item {
     pub(super) labels: Vec<&'static str>,
     pub(super) draft: bool,
     pub(super) confidential: bool,
+    /// The branch into which a pull request is to be merged.
+    pub(super) base: &'static str,
     pub(super) action: Action,
 }
 

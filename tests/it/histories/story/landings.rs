@@ -3,7 +3,7 @@
 use rand::Rng as _;
 use rand::seq::IndexedRandom as _;
 
-use super::{PullRequest, Story, author_of};
+use super::{PullRequest, RELEASE, Story, author_of};
 use crate::histories::world::{Action, Address, Branch, Commit, Committer, Nature, Place, Role, Signature};
 
 impl Story<'_> {
@@ -21,11 +21,16 @@ impl Story<'_> {
         } else if self.chance(0.15) {
             merger = self.any(|nature| nature == Nature::App);
         }
+        if self.pull_requests[first].item.base == RELEASE {
+            return self.merge_into_release(first, merger);
+        }
+        let to_main = open.into_iter().filter(|&which| self.pull_requests[which].item.base != RELEASE);
+        let open: Vec<usize> = to_main.collect();
         if self.is_github() && self.chance(0.15) {
             let several = open.into_iter().take(3).collect();
             return self.merge_queue(several);
         }
-        if self.rules.all_branches || !self.chance(0.2) {
+        if self.rules.all_branches || !self.chance(0.35) {
             self.get_ready(first, merger);
             let commits = self.landing(first, merger);
             self.push_main(merger, commits);
@@ -35,15 +40,25 @@ impl Story<'_> {
         self.merge_by_hand([Some(first), second].into_iter().flatten().collect(), merger);
     }
 
+    /// What is merged into another branch than the default one lands nothing there; the host says that it is
+    /// merged.
+    fn merge_into_release(&mut self, which: usize, merger: usize) {
+        self.get_ready(which, merger);
+        let commits = self.squash(which, merger);
+        let before = self.sha();
+        self.push(Place::Home, merger, Branch::Topic(RELEASE.to_owned()), before, commits);
+        self.merged(which, merger);
+    }
+
     /// In one push, with other work before, between and after.
     fn merge_by_hand(&mut self, several: Vec<usize>, merger: usize) {
         let mut commits = Vec::new();
         for &which in &several {
             self.get_ready(which, merger);
-            if self.chance(0.5) {
+            if self.chance(0.7) {
                 commits.push(self.commit(merger));
             }
-            let squashes = self.is_github() && self.chance(0.4);
+            let squashes = self.is_github() && self.chance(0.5);
             commits.extend(if squashes {
                 self.squash(which, merger)
             } else {

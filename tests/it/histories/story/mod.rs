@@ -11,6 +11,9 @@ use super::world::{
     Action, Commit, Event, Host, Item, Kind, Nature, Place, REJECTING, Rules, What, World, begin,
 };
 
+/// A branch that is not the default one, into which some pull requests are merged.
+const RELEASE: &str = "release-1";
+
 const HARMLESS: [&str; 2] = ["docs", "good first issue"];
 
 #[derive(Clone, Debug)]
@@ -146,6 +149,7 @@ impl Story<'_> {
             labels,
             draft: false,
             confidential: false,
+            base: "main",
             action: Action::Opened,
         }
     }
@@ -250,6 +254,9 @@ impl Story<'_> {
         self.push_topic(&branch, from_fork, &commits, true);
         let mut item = self.new_item(Kind::PullRequest, author);
         item.draft = self.chance(0.3);
+        if self.chance(if self.rules.all_branches { 0.4 } else { 0.05 }) {
+            item.base = RELEASE;
+        }
         let actor = self.actor_for(author);
         self.opened(Place::Home, actor, &item);
         self.pull_requests.push(PullRequest { item, commits, branch, from_fork, open: true, merged: false });

@@ -45,7 +45,7 @@ impl Story<'_> {
             Address::Noreply => self.chance(0.7),
             Address::Unknown => false,
         };
-        let alias = self.chance(0.15);
+        let alias = self.chance(0.25);
         Signature { who, address, alias, named: named && self.is_github() }
     }
 
@@ -108,10 +108,10 @@ impl Story<'_> {
         before: String,
         commits: Vec<Commit>,
     ) {
-        let shown = match self.rng.random_range(0..3) {
+        let shown = match self.rng.random_range(0..4) {
             0 => None,
-            1 => Some(Address::Account),
-            _ => Some(Address::Noreply),
+            1 => Some(Address::Noreply),
+            _ => Some(Address::Account),
         };
         let after = commits.last().map_or_else(|| before.clone(), |commit| commit.sha.clone());
         let created = before.starts_with("00000000");
