@@ -124,6 +124,20 @@ fn labels(second: i64, rejected: bool) -> Review {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_pull_request_costs_one_commit_of_three_writes_and_no_read() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    ledger.proxied.record(&[Contribution { landed_at: None, ..landed() }], at(0)).await.unwrap();
+    let calls = ledger.proxy.take_calls();
+    // The contribution, the contributor and the mark.
+    assert_eq!(
+        calls.iter().map(|call| (call.rpc.as_str(), call.writes())).collect::<Vec<_>>(),
+        [("Commit", 3)]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_landing_and_a_review_cost_three_reads_side_by_side_and_one_commit() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;

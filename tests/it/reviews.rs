@@ -270,6 +270,19 @@ async fn a_review_answers_for_whom_it_concerns(store: &dyn Store) {
     assert_eq!(said, [(b, 0, false, false)]);
 }
 
+/// GitLab names the author's login only where the author acted.
+async fn labels_that_come_first_and_name_no_part_take_back_what_is_recorded_later(store: &dyn Store) {
+    let history = History { store, name: "unnamed".into() };
+    let opened = Contribution { labels: Some(accepted(1)), ..history.contribution('a') };
+    let review = Review { work: opened.work(), part: None, ruling: Ruling::Labels(rejected(2)) };
+    assert_eq!(store.review(&review).await.unwrap(), []);
+    let recorded = store.record(std::slice::from_ref(&opened), at(0)).await.unwrap();
+    assert_eq!((recorded[0].novelty, recorded[0].tally), (Novelty::Retracted, 0));
+    let review = Review { ruling: Ruling::Labels(accepted(3)), ..review };
+    let [reviewed] = &store.review(&review).await.unwrap()[..] else { panic!("one part is concerned") };
+    assert_eq!((&reviewed.id, reviewed.counts, reviewed.tally), (&opened.id, true, 1));
+}
+
 async fn a_recording_says_that_it_is_taken_back(store: &dyn Store) {
     let history = History { store, name: "novelty".into() };
     let novelty = async |one: Contribution| store.record(&[one], at(0)).await.unwrap()[0].novelty;
@@ -372,6 +385,7 @@ macro_rules! suite {
                 together_in_one_batch_they_end_in_that_ledger_too,
                 at_once_they_end_in_that_ledger_too,
                 a_review_answers_for_whom_it_concerns,
+                labels_that_come_first_and_name_no_part_take_back_what_is_recorded_later,
                 a_recording_says_that_it_is_taken_back,
                 what_a_client_posts_has_no_parts,
                 what_is_recognised_stays_so_and_is_never_again,

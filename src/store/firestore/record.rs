@@ -2,7 +2,7 @@
 //! the documents read to find the repeats. What lands, or comes with a label that rejects it, goes the way of
 //! [`work`](super::work), which reads first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use firestore::{
     FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreInstant, FirestoreTransactionData,
@@ -13,12 +13,13 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::codec::{
-    self, ContributionFields, ContributorFields, ContributorNames, PartFields, Stored, document_id,
+    self, ContributionFields, ContributorFields, ContributorNames, MarkFields, PartFields, Stored,
+    document_id,
 };
-use super::queries::{CONTRIBUTIONS, CONTRIBUTORS};
+use super::queries::{CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::rpc::{Client, Fault, Retry};
 use super::work;
-use crate::domain::{Contribution, ContributorId, Fingerprint, Moment, WorkId};
+use crate::domain::{Contribution, ContributorId, Fingerprint, Moment, Work, WorkId};
 use crate::store::{Novelty, Recorded, StoreError};
 
 /// How often one batch may meet repeats: each time they are taken out of it, so more than once only if other
@@ -86,7 +87,8 @@ pub(super) async fn record(
     now: Moment,
 ) -> Result<Vec<Recorded>, StoreError> {
     let distinct = distinct(batch);
-    let (plain, reading) = distinct.iter().partition(|one| is_decided_alone(one));
+    let mut works = HashSet::new();
+    let (plain, reading) = distinct.iter().partition(|one| is_decided_alone(one) && works.insert(one.work()));
     let mut recording = Recording {
         client,
         now,
@@ -131,9 +133,14 @@ fn distinct(batch: &[Contribution]) -> Vec<Contribution> {
     distinct
 }
 
-/// Whether this counts as long as no review came first, which would have left a mark at its id.
+/// Whether this counts unless a review came first, which left a document at its id or the mark of its work.
 fn is_decided_alone(one: &Contribution) -> bool {
     one.landed_at.is_none() && !one.labels.is_some_and(|labels| labels.rejected)
+}
+
+/// Whether this is one part of a work that can have several: a pull request.
+fn is_part(one: &Contribution) -> bool {
+    !one.work().is(&one.id)
 }
 
 impl<'a> Recording<'a> {
@@ -196,7 +203,9 @@ impl<'a> Recording<'a> {
         groups
     }
 
-    /// One write for each contribution, then one for each contributor: n + 1 for n of one contributor.
+    /// One write for each contribution, then one for each contributor, then one for the mark of each pull
+    /// request: n + 1 for n of one contributor, and one more for each pull request. A review that came first
+    /// has made the mark, so the commit fails and the work is read.
     fn writes(
         &self,
         groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
@@ -221,6 +230,15 @@ impl<'a> Recording<'a> {
                     None,
                     joining(i64::try_from(group.len()).unwrap_or(i64::MAX), self.now),
                 )
+                .map_err(refused)?;
+        }
+        for one in self.pending.iter().filter(|one| is_part(one)) {
+            let work = one.work();
+            let mark = Work { labels: one.labels, ..Work::default() };
+            let fields = MarkFields::of(&work, &mark, &self.commit)?;
+            let create = Some(FirestoreWritePrecondition::Exists(false));
+            writes
+                .update_object(REVIEWS, document_id(work.as_str()), &fields, None, create, Vec::new())
                 .map_err(refused)?;
         }
         Ok(writes)
@@ -266,6 +284,7 @@ impl<'a> Recording<'a> {
         let mut reading = Vec::new();
         for (one, id) in self.pending.iter().copied().zip(ids) {
             match known.get(&id) {
+                None if is_part(one) => reading.push(one),
                 None => unknown.push(one),
                 Some((fields, since)) if fields.is_of(&self.commit) => {
                     ours_since = *since;

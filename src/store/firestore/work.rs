@@ -3,8 +3,8 @@
 //! This reads the work's mark, `reviews/{work}`, and its parts, and commits with the update times that it read
 //! as preconditions. Every such commit writes the mark, so that of two that run at once, such as a label and
 //! the landing of another author's part, the second one reads what the first wrote. What is recorded without
-//! reading does not look at the mark: a review that comes first leaves a document at the id of the part, on
-//! which that recording fails, and then it comes here too.
+//! reading creates the mark of its pull request, or only itself: a review that comes first has left the mark, or
+//! a document at the id of an issue, on which that recording fails, and then it comes here too.
 
 use std::collections::{BTreeMap, HashMap};
 
