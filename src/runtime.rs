@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 use crate::domain::Moment;
 
-/// Tells the time. Cheap to clone; tests hold one that stands still.
+/// A source of the current time. Cheap to clone; tests use one with a fixed time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Moment + Send + Sync>);
 
@@ -52,7 +52,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task. One that runs until told otherwise must end at [`Tasks::stopping`].
+    /// Starts a task. A task that never ends by itself must end at [`Tasks::stopping`].
     #[allow(clippy::disallowed_methods, reason = "this is the owner that the lint asks for")]
     pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         tokio::spawn(self.tracker.track_future(task))
@@ -64,7 +64,7 @@ impl Tasks {
         self.stop.clone()
     }
 
-    /// Tells answers that never end by themselves to end now.
+    /// Ends the answers that never end by themselves.
     pub fn stop_streams(&self) {
         self.streams.cancel();
     }
@@ -75,7 +75,7 @@ impl Tasks {
         self.streams.clone()
     }
 
-    /// Tells every task to stop, and waits until the last has ended.
+    /// Stops every task, and waits until the last has ended.
     pub async fn end(&self) {
         self.stop.cancel();
         self.tracker.close();
@@ -123,7 +123,7 @@ pub fn raise_file_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).current
 }
 
-/// Whether a URL is of this machine.
+/// Whether a URL names this machine.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -134,13 +134,13 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A client for `url`. What runs on this machine is spoken to without a proxy: none reaches it.
+/// A client for `url`. Requests to this machine use no proxy: no proxy could reach it.
 pub fn client_for(url: &Url) -> reqwest::ClientBuilder {
     let client = reqwest::Client::builder();
     if is_loopback(url) { client.no_proxy() } else { client }
 }
 
-/// A place at which a test may kill the process: it waits there for ever, once the named point is asked for.
+/// A place at which a test can kill the process: where `PLAUDIT_STOP_AT` names it, it waits there for ever.
 ///
 /// Compiled in with the feature `stop-points` only; elsewhere it is nothing at all.
 #[cfg(feature = "stop-points")]

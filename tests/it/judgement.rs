@@ -6,8 +6,8 @@ use plaudit::hosts::{PullRequests, Reading, Rules};
 use plaudit::publish::Message;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, GITHUB_SECRET, Plaudit, github_signature};
 use crate::readings::{credited, only, try_read};
+use crate::support::{Answer, GITHUB_SECRET, Plaudit, github_signature};
 
 /// The name of a commit, by one hexadecimal digit.
 fn sha(digit: char) -> String {

@@ -10,7 +10,7 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use crate::harness::{Plaudit, fixture, pull_request, talk};
+use crate::support::{Plaudit, fixture, pull_request, talk};
 
 /// A copy of the ledger that plaudit 0.1.0 wrote: the fixtures of both hosts and four posts, of which some
 /// recognitions are published, some wait for a topic that was down, and some comments were given up.

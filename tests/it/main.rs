@@ -13,13 +13,6 @@
 #![allow(clippy::disallowed_methods, reason = "tests own their tasks, and read what was set for them")]
 
 mod support;
-/// The former path of [`support`].
-#[allow(unused_imports, reason = "until nothing uses it")]
-mod harness {
-    pub(crate) use crate::support::*;
-}
-#[allow(unused_imports, reason = "until nothing uses the former paths")]
-use support::{emulators, fake_github, h2proxy, pubsub_emulator};
 
 mod access;
 mod api;
