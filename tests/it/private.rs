@@ -66,6 +66,7 @@ async fn a_recognition_reached_in_private_does_not_say_by_what() {
     drop((public, trusted));
 
     plaudit.drain().await;
+    plaudit.logged("recognition github:mona:3 published").await;
     for line in plaudit.log.lines() {
         for secret in ["nobody's eyes", "hush-hush"] {
             assert!(!line.contains(secret), "the log shows what is private: {line}");
