@@ -138,7 +138,7 @@ async fn a_new_pull_request_costs_one_commit_of_three_writes_and_no_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_landing_and_a_review_cost_three_reads_side_by_side_and_one_commit() {
+async fn a_landing_and_a_review_cost_three_reads_and_one_commit() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };

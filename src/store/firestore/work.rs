@@ -136,8 +136,9 @@ impl<'a> Change<'a> {
         let ids: Vec<_> = named.map(|id| document_id(id.as_str())).collect();
         let (mut for_mark, mut for_named, mut for_parts) = (retry.clone(), retry.clone(), retry.clone());
         let parts = queries::PARTS_OF.query([codec::value(self.id.as_str())], None, None);
-        let (mark, named, parts) = tokio::try_join!(
-            self.client.get_one(REVIEWS, document_id(self.id.as_str()), &mut for_mark),
+        // First: a part that changes after this changes the mark too, and the commit fails.
+        let mark = self.client.get_one(REVIEWS, document_id(self.id.as_str()), &mut for_mark).await?;
+        let (named, parts) = tokio::try_join!(
             self.client.get(CONTRIBUTIONS, &ids, None, &mut for_named),
             self.client.query(parts, &mut for_parts),
         )?;
