@@ -1,9 +1,8 @@
 //! A commit in a payload: its claimed author and co-authors, and whether it merges or lands others.
 
 use serde::Deserialize;
-use serde::de::MapAccess;
 
-use super::json::{Lax, Loose, Text, object_of};
+use super::json::{Lax, Text, of_objects};
 use super::origin::{Account, Origin, Who, is_app, moment};
 use crate::domain::Moment;
 
@@ -46,11 +45,7 @@ pub(super) struct Commit<'a> {
     pub(super) committer: Lax<Author<'a>>,
 }
 
-impl<'de: 'a, 'a> Loose<'de> for Commit<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
+of_objects!(Commit, Author);
 
 /// Who wrote or made a commit. GitLab never says which account that is; GitHub does if it knows the address.
 #[derive(Deserialize)]
@@ -61,12 +56,6 @@ pub(super) struct Author<'a> {
     pub(super) email: Lax<Text<'a>>,
     #[serde(borrow)]
     pub(super) username: Lax<Text<'a>>,
-}
-
-impl<'de: 'a, 'a> Loose<'de> for Author<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
 }
 
 impl Author<'_> {

@@ -138,6 +138,18 @@ pub(super) fn object_of<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     T::deserialize(MapAccessDeserializer::new(object)).map(Some)
 }
 
+/// Lets [`Lax`] make these types of a JSON object, with the fields that they declare.
+macro_rules! of_objects {
+    ($($type:ident),+) => {
+        $(impl<'de: 'a, 'a> $crate::hosts::json::Loose<'de> for $type<'a> {
+            fn of_object<A: serde::de::MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
+                $crate::hosts::json::object_of(object)
+            }
+        })+
+    };
+}
+pub(super) use of_objects;
+
 /// Reads a list that decides something: it is one, or null, or missing; elements of another type are left out.
 pub(super) fn list<'de, T: Loose<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
     let items = Option::<Vec<Lax<T>>>::deserialize(from)?;
@@ -267,7 +279,7 @@ fn without_lone_surrogates(json: &[u8]) -> Vec<u8> {
     whole
 }
 
-/// The UTF-16 code unit that an escape at the beginning of `json` stands for.
+/// The UTF-16 code unit that an escape at the beginning of `json` encodes.
 fn unit(json: &[u8]) -> Option<u16> {
     let digits = json.strip_prefix(br"\u")?.get(..4)?;
     let mut bytes = [0; 2];

@@ -107,8 +107,8 @@ impl<'a> Push<'a> {
     /// Whether a commit counts with this push. A merged branch's commits were pushed before, so they are not
     /// `distinct`; they count now, on the default branch. They do not where every branch counts, because they
     /// counted when they were pushed, nor in a forced push, which mostly repeats commits. Without force, a commit
-    /// that GitHub squashed
-    /// always counts: it was made for this branch, even if a merge queue had it on a branch of its own before.
+    /// that GitHub squashed always counts: it was made for this branch, even if a merge queue had it on a branch of
+    /// its own before.
     fn is_new(&self, commit: &Commit<'_>) -> bool {
         let squashed = || !self.forced && self.landing(commit).is_some_and(|landing| !landing.merges);
         !commit.is_known() || !(self.forced || self.origin.rules.all_branches) || squashed()

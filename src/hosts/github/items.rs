@@ -6,7 +6,7 @@ use serde::de::MapAccess;
 use super::read::{Repository, User};
 use crate::domain::{Kind, Moment, Ruling};
 use crate::hosts::item::Item;
-use crate::hosts::json::{Anything, Lax, Loose, Text, object_of};
+use crate::hosts::json::{Anything, Lax, Loose, Text, object_of, of_objects};
 use crate::hosts::origin::{Origin, Who, moment};
 use crate::hosts::{Malformed, PullRequests, Reading, Reason, Rules};
 
@@ -37,11 +37,7 @@ struct Label<'a> {
     name: Lax<Text<'a>>,
 }
 
-impl<'de: 'a, 'a> Loose<'de> for Label<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
+of_objects!(Label);
 
 impl Label<'_> {
     fn rejects(&self, rules: &Rules) -> bool {

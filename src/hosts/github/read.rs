@@ -1,13 +1,12 @@
 //! Reads GitHub's payloads: only the fields that are needed, borrowed from the body.
 
 use serde::Deserialize;
-use serde::de::MapAccess;
 
 use super::NAME;
 use super::items::{issue, pull_request};
 use crate::domain::{Kind, Moment};
 use crate::hosts::commit::{Commit, Landing};
-use crate::hosts::json::{Anything, Lax, Loose, Text, list, object_of, parse};
+use crate::hosts::json::{Anything, Lax, Text, list, of_objects, parse};
 use crate::hosts::origin::{Account, HostConventions, Origin, Who, is_app, is_commit, is_no_commit, number};
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
@@ -102,11 +101,7 @@ pub(super) struct User<'a> {
     kind: Lax<Text<'a>>,
 }
 
-impl<'de: 'a, 'a> Loose<'de> for User<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
+of_objects!(User, PushedBy);
 
 impl User<'_> {
     fn account(&self) -> Option<Account<'_>> {
@@ -157,12 +152,6 @@ struct PushedBy<'a> {
     name: Lax<Text<'a>>,
     #[serde(borrow)]
     email: Lax<Text<'a>>,
-}
-
-impl<'de: 'a, 'a> Loose<'de> for PushedBy<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
 }
 
 impl PushEvent<'_> {

@@ -8,7 +8,7 @@ use serde::de::MapAccess;
 use super::read::Project;
 use crate::domain::{Kind, Moment};
 use crate::hosts::item::Item;
-use crate::hosts::json::{Lax, Loose, Text, object_of};
+use crate::hosts::json::{Lax, Loose, Text, object_of, of_objects};
 use crate::hosts::origin::{Account, Origin, Who, moment};
 use crate::hosts::{Malformed, PullRequests, Reading, Reason, Rules};
 
@@ -89,23 +89,7 @@ struct Change<T> {
     current: Lax<T>,
 }
 
-impl<'de: 'a, 'a> Loose<'de> for User<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
-
-impl<'de: 'a, 'a> Loose<'de> for Label<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
-
-impl<'de: 'a, 'a> Loose<'de> for Changes<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
+of_objects!(User, Label, Changes);
 
 impl<'de, T: Loose<'de>> Loose<'de> for Change<T> {
     fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {

@@ -1,13 +1,12 @@
 //! Reads GitLab's payloads: only the fields that are needed, borrowed from the body.
 
 use serde::Deserialize;
-use serde::de::MapAccess;
 
 use super::NAME;
 use super::items::{ItemEvent, item};
 use crate::domain::{Kind, Moment};
 use crate::hosts::commit::{Commit, Landing};
-use crate::hosts::json::{Lax, Loose, Text, list, object_of, parse};
+use crate::hosts::json::{Lax, Text, list, of_objects, parse};
 use crate::hosts::origin::{Account, HostConventions, Origin, is_app, is_commit, is_no_commit, number};
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
@@ -120,11 +119,7 @@ pub(super) struct Project<'a> {
     visibility_level: Lax<u64>,
 }
 
-impl<'de: 'a, 'a> Loose<'de> for Project<'a> {
-    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Option<Self>, A::Error> {
-        object_of(object)
-    }
-}
+of_objects!(Project);
 
 impl Project<'_> {
     /// Whether it is empty: a group's work item has an empty project, or none.
