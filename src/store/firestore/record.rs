@@ -371,21 +371,32 @@ impl<'a> Recording<'a> {
             Fate::KnownBefore(known) => Some(&known.contributor),
             Fate::Counted(_) | Fate::Judged(_) => None,
         });
-        let missing: HashMap<String, ContributorId> = known
-            .filter(|contributor| !self.tallies.contains_key(contributor))
-            .map(|contributor| (document_id(contributor.as_str()), contributor.clone()))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<_> = missing.keys().cloned().collect();
-        for document in self.client.get(CONTRIBUTORS, &ids, None, retry).await? {
-            if let Some(contributor) = missing.get(codec::id_of(&document)) {
-                self.tallies.insert(contributor.clone(), read_tally(&document)?);
-            }
-        }
-        Ok(())
+        read_missing(self.client, known, &mut self.tallies, None, retry).await
     }
+}
+
+/// Adds the tallies of those `contributors` that `tallies` lacks; as they were at `at`, if given.
+pub(super) async fn read_missing<'c>(
+    client: &Client,
+    contributors: impl Iterator<Item = &'c ContributorId>,
+    tallies: &mut HashMap<ContributorId, Tally>,
+    at: Option<FirestoreInstant>,
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let missing: HashMap<String, &ContributorId> = contributors
+        .filter(|contributor| !tallies.contains_key(contributor))
+        .map(|contributor| (document_id(contributor.as_str()), contributor))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = missing.keys().cloned().collect();
+    for document in client.get(CONTRIBUTORS, &ids, at, retry).await? {
+        if let Some(&contributor) = missing.get(codec::id_of(&document)) {
+            tallies.insert(contributor.clone(), read_tally(&document)?);
+        }
+    }
+    Ok(())
 }
 
 /// What a contributor's document becomes by contributions that are recorded now, of which `counted` count. The
@@ -418,7 +429,7 @@ pub(super) fn recorded(novelty: Novelty, tally: Tally, counted_for: Option<Contr
     Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for }
 }
 
-pub(super) fn read_tally(document: &firestore::FirestoreDocument) -> Result<Tally, StoreError> {
+fn read_tally(document: &firestore::FirestoreDocument) -> Result<Tally, StoreError> {
     let standing = codec::read::<ContributorFields>(document)?.standing()?;
     Ok(Tally { tally: standing.tally, recognized: standing.recognized })
 }

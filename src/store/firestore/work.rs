@@ -16,7 +16,7 @@ use firestore::{
 use super::codec::{self, ContributionFields, ContributorNames, MarkFields, PartFields, Stored, document_id};
 use super::outbox::unchanged;
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
-use super::record::{Known, Tally, changing, joining, read_tally, recorded, refused, tally_of};
+use super::record::{Known, Tally, changing, joining, read_missing, recorded, refused, tally_of};
 use super::rpc::{Client, Fault, Retry};
 use crate::domain::{Contribution, ContributionId, ContributorId, Moment, Part, Review, Work, WorkId};
 use crate::store::{Novelty, Recorded, Reviewed, StoreError};
@@ -279,20 +279,7 @@ impl<'a> Change<'a> {
         retry: &mut Retry,
     ) -> Result<(), StoreError> {
         let contributors = changed.after.parts.iter().filter_map(|part| part.contributor.as_ref());
-        let missing: HashMap<String, ContributorId> = contributors
-            .filter(|contributor| !changed.tallies.contains_key(contributor))
-            .map(|contributor| (document_id(contributor.as_str()), contributor.clone()))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<_> = missing.keys().cloned().collect();
-        for document in self.client.get(CONTRIBUTORS, &ids, at.map(|at| at.0), retry).await? {
-            if let Some(contributor) = missing.get(codec::id_of(&document)) {
-                changed.tallies.insert(contributor.clone(), read_tally(&document)?);
-            }
-        }
-        Ok(())
+        read_missing(self.client, contributors, &mut changed.tallies, at.map(|at| at.0), retry).await
     }
 }
 
