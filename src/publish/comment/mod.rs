@@ -23,7 +23,7 @@ use url::Url;
 
 use super::{PublishError, Publisher};
 use crate::domain::{Destination, Moment, Recognition};
-use crate::runtime::Clock;
+use crate::runtime::{Backoff, Clock};
 
 use credential::{Credential, get_account};
 use github::{Api, Ask};
@@ -42,10 +42,8 @@ const PRECHECK_TIMEOUT: Duration = Duration::from_secs(14);
 const HOLD: Duration = Duration::from_secs(20);
 /// The comment is written, or the request timed out, before the hold ends.
 const _: () = assert!(PRECHECK_TIMEOUT.as_secs() + REQUEST_TIMEOUT.as_secs() < HOLD.as_secs());
-/// The wait at a first rate limit for which GitHub sets no time. It doubles with each one that follows.
-const FIRST_BACKOFF: Duration = Duration::from_mins(1);
-/// How often the wait doubles at most.
-const DOUBLINGS: u32 = 6;
+/// The wait at rate limits for which GitHub sets no time.
+const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(64));
 /// How long a ping's success is reused: readiness is asked for often.
 const PING_CACHE: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
@@ -101,12 +99,12 @@ impl Comments {
 
     /// Classifies a failure, and pauses for as long as GitHub asks for no requests.
     fn classify(&self, failure: Failure) -> PublishError {
-        let limits = self.limits.load(Ordering::Relaxed).min(DOUBLINGS);
-        let backoff = FIRST_BACKOFF * 2_u32.pow(limits);
+        let limits = self.limits.load(Ordering::Relaxed);
+        let backoff = BACKOFF.after(limits);
         let error = failure.classify(self.clock.now(), backoff);
         if let PublishError::Down { why, after: Some(after) } = &error {
             if *after == backoff {
-                self.limits.store(limits + 1, Ordering::Relaxed);
+                self.limits.store(limits.saturating_add(1), Ordering::Relaxed);
             }
             let until = self.clock.now() + *after;
             *lock(&self.pause) = Some(Pause { until, why: why.clone() });
