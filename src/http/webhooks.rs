@@ -210,12 +210,12 @@ async fn deliver(
     log: &mut RequestLog,
 ) -> Result<DeliveryAnswer, Problem> {
     let (head, body) = request.into_parts();
-    let claim = match host.admit(&head.headers, app.clock.now()) {
-        Ok(claim) => claim,
+    let admitted = match host.admit(&head.headers, app.clock.now()) {
+        Ok(admitted) => admitted,
         Err(rejection) => return Err(body::refuse(rejection.into(), body, &head.headers).await),
     };
     let (bytes, charge) = body::read(body, &head.headers, &app.limits, &app.budget).await?;
-    let genuine = host.verify(claim, bytes)?;
+    let genuine = host.verify(admitted, bytes)?;
     // Only from here on is it known that the headers come from the host.
     genuine.id().clone_into(&mut log.delivery);
     genuine.event().clone_into(&mut log.event);
