@@ -16,6 +16,11 @@ fn the_demo_shows_the_recognitions_and_leaves_nothing_behind() {
     assert!(
         output.out.contains("\"verdict\":\"ignored\"") && output.out.contains("\"verdict\":\"recorded\"")
     );
+    let merge = output.out.lines().find(|line| line.contains("\"verdict\":\"duplicate\""));
+    assert!(
+        merge.unwrap().contains(":pull_request:41:ada-quillfeather"),
+        "a pull request and its merge count once"
+    );
     for folder in [home.path(), temporary.path()] {
         assert_eq!(
             std::fs::read_dir(folder).unwrap().count(),

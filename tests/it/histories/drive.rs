@@ -243,7 +243,7 @@ impl Outcome {
     }
 }
 
-/// Fails with the first history that ended wrongly, told in full, and the seeds of the others.
+/// Fails with the first history that ended wrongly, with all of its events, and the seeds of the others.
 pub(super) fn all_right(outcomes: &[Outcome]) {
     let wrong: Vec<_> = outcomes.iter().filter(|outcome| !outcome.is_right()).collect();
     let Some(first) = wrong.iter().min_by_key(|outcome| outcome.log.len()) else {
