@@ -37,7 +37,7 @@ REASONS = {
         ("id", "bytes"),
         ("Idempotency-Key", "bytes"),
         ("contributor", "bytes"),
-        ("contributor", "before the ':'"),
+        ("contributor", "the ':'"),
         ("repository", "bytes"),
         ("url", "URL"),
         ("occurred_at", "RFC 3339"),
