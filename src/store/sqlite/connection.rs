@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -199,13 +199,14 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 /// is busy, whatever `busy_timeout` says.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     const PAUSE: Duration = Duration::from_millis(5);
-    let mut waited = Duration::ZERO;
+    let began = Instant::now();
     loop {
         let mode = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
         match mode {
-            Err(error) if waited < BUSY && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+            Err(error)
+                if began.elapsed() < BUSY && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) =>
+            {
                 std::thread::sleep(PAUSE);
-                waited += PAUSE;
             }
             mode => return mode,
         }
