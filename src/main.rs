@@ -29,7 +29,7 @@ enum Command {
     /// Runs the service; prints its URL once it accepts connections.
     Serve(Flags),
     /// Shows on this machine how plaudit works: needs no configuration and leaves no files.
-    Demo,
+    Demo(cli::demo::Demo),
     /// Signs payload files as a host would, with the first of its secrets (PLAUDIT_GITHUB_SECRET,
     /// PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET), posts them, and prints the answers.
     Send(cli::send::Send),
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         match arguments.command {
             None => cli::serve::run(&arguments.flags, &environment).await,
             Some(Command::Serve(flags)) => cli::serve::run(&flags, &environment).await,
-            Some(Command::Demo) => cli::demo::run().await,
+            Some(Command::Demo(demo)) => cli::demo::run(demo).await,
             Some(Command::Send(send)) => cli::send::run(send, &environment).await,
             Some(Command::Watch(watch)) => cli::watch::command(watch, &environment).await,
             Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,

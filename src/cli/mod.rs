@@ -4,6 +4,7 @@ pub mod check;
 pub mod demo;
 pub mod send;
 pub mod serve;
+mod terminal;
 pub mod watch;
 
 use std::io::Write as _;

@@ -16,7 +16,7 @@ mod github;
 mod gitlab;
 mod fixtures;
 
-pub use fixtures::{DEMO, event_of_fixture};
+pub use fixtures::{DEMO, DemoDelivery, event_of_fixture};
 pub use reason::Reason;
 pub use rules::{PullRequests, Rules};
 

@@ -194,6 +194,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("async_stream", &["feed", "http/"]),
     ("axum", &["http/"]),
     ("base64", &["hosts/signature", "store/"]),
+    ("anstream", &["cli/terminal"]),
+    ("anstyle", &["cli/terminal"]),
     ("clap", &["main", "cli/", "config", "settings/"]),
     ("firestore", &["store/firestore", "store/mod"]),
     ("google_cloud_auth", &["publish/pubsub", "cli/watch"]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use plaudit::domain::{Contribution, Kind, Labels, Moment, Ruling};
-use plaudit::hosts::{DEMO, Host, Malformed, Reading, Reason, Rules, event_of_fixture};
+use plaudit::hosts::{DEMO, DemoDelivery, Host, Malformed, Reading, Reason, Rules, event_of_fixture};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -189,7 +189,7 @@ fn every_reason_is_shown_by_a_fixture_or_needs_a_rule() {
 #[test]
 fn the_built_in_deliveries_recognise_one_contributor_on_each_host_and_show_one_that_does_not_count() {
     let mut people: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (host, event, body) in DEMO {
+    for DemoDelivery { host, event, payload: body, .. } in &DEMO {
         let reading = try_read(host, event, body.as_bytes(), &Rules::default()).unwrap();
         let (who, what) = match &reading {
             Reading::Ignored(reason) => (reason.code().to_owned(), String::new()),
