@@ -1,5 +1,7 @@
 //! The whole configuration: reads every section and reports all faults at once.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::domain::Milestones;
@@ -79,18 +81,39 @@ impl Config {
     }
 }
 
+/// Every variable that the service reads: settings, secrets, and the files of secrets.
+#[must_use]
+pub fn variables() -> BTreeSet<String> {
+    let asked: RefCell<BTreeSet<String>> = RefCell::default();
+    let nothing_set = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
+    };
+    // Whatever is unset has a default, so that all of them are asked for.
+    let _ = Config::read(&Flags::default(), &nothing_set);
+    asked.into_inner()
+}
+
 fn listen(settings: &mut Settings<'_>) -> SocketAddr {
     let default = SocketAddr::from(([127, 0, 0, 1], 8080));
     let Some(port) = settings.foreign("PORT").filter(|_| !settings.is_set(&LISTEN)) else {
-        let wrong = |_| "not an IP address with a port".to_owned();
-        return settings.value(&LISTEN, default, |text| text.parse().map_err(wrong));
+        return settings.value(&LISTEN, default, |text| text.parse().map_err(|_| no_address(text)));
     };
     port.trim().parse().map_or_else(
         |_| {
-            settings.fault("PORT", "not a port", "8080");
+            settings.fault("PORT", &format!("{port:?} is wrong: not a port"), "8080");
             default
         },
         |port| SocketAddr::from(([0, 0, 0, 0], port)),
+    )
+}
+
+/// Why a text is no address, and the nearest one: only a port, or a name where an IP address is needed.
+fn no_address(text: &str) -> String {
+    let port = text.rsplit_once(':').map_or(text, |(_, port)| port);
+    port.parse::<u16>().map_or_else(
+        |_| "not an IP address with a port".to_owned(),
+        |port| format!("not an IP address with a port: 127.0.0.1:{port} for this machine, 0.0.0.0:{port} for every interface"),
     )
 }
 
@@ -120,9 +143,6 @@ impl clap::FromArgMatches for Flags {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Mutex;
-
     use super::*;
 
     fn read(env: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
@@ -170,13 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_read_beside_secrets_is_exactly_what_is_a_flag() {
-        let asked = Mutex::new(BTreeSet::new());
-        let env = |name: &str| {
-            asked.lock().unwrap().insert(name.to_owned());
-            None
-        };
-        Config::read(&Flags::default(), &env).unwrap();
-        let asked = asked.into_inner().unwrap();
+        let asked = variables();
         let secret = |name: &String| asked.contains(&format!("{name}_FILE")) || name.ends_with("_FILE");
         let read: Vec<_> =
             asked.iter().filter(|name| name.starts_with("PLAUDIT_") && !secret(name)).collect();

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use plaudit::cli::{self, Failure};
-use plaudit::settings::{Flags, environment};
+use plaudit::settings::{Environment, Flags};
 use plaudit::telemetry;
 
 /// One honest ledger of who contributed, and a thank-you at the right moment.
@@ -40,7 +40,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => match cli::secret_as_flag(&error) {
+            Some(failure) => return end(failure.report()),
+            None => error.exit(),
+        },
+    };
+    let environment = Environment::of_process();
     let run = async {
         match arguments.command {
             None => cli::serve::run(&arguments.flags, &environment).await,
@@ -60,10 +67,13 @@ fn main() -> ExitCode {
         }
         Err(error) => Err(Failure::failed(error)),
     };
-    let code = match outcome {
+    end(match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
-    };
+    })
+}
+
+fn end(code: ExitCode) -> ExitCode {
     telemetry::flush();
     code
 }

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::{Environment, Failure, say};
-use crate::config::Config;
+use super::{Configured, Failure, configured, say};
 use crate::hosts::Opened;
 use crate::runtime::Clock;
-use crate::settings::Flags;
-use crate::store::{Order, Page};
+use crate::settings::{Environment, Flags};
 use crate::{publish, store};
 
 /// How long a back end may take to answer.
@@ -17,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reaches every configured back end, and prints what is right or wrong with each.
 pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
-    let config = Config::read(flags, &env).map_err(Failure::wrong)?;
+    let Configured { config, unknown } = configured(flags, env).map_err(Failure::wrong)?;
     say("right  configuration: every variable can be read");
     let mut wrong = 0;
     let mut report = |what: &str, outcome: Result<String, String>| match outcome {
@@ -27,6 +25,9 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
             say(format_args!("wrong  {what}: {why}"));
         }
     };
+    for variable in unknown {
+        report(&variable, Err("it is no setting of plaudit and changes nothing; unset it".into()));
+    }
     for Opened { known, host } in &config.service.hosts {
         let detail = match host {
             Some(_) => format!("deliveries to /webhooks/{} are verified", known.name),
@@ -36,7 +37,7 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     }
     report("posting", Ok(config.service.access.who_may_post()));
     report("reading", Ok(config.service.access.who_may_read()));
-    report(&format!("store {}", config.store), within(reach_store(&config.store)).await);
+    report(&format!("store {}", config.store), store::inspect(&config.store).await);
     let to = format!("publish {}", config.publish.to);
     match publish::open(&config.publish, &Clock::system()).await {
         Err(error) => report(&to, Err(error.to_string())),
@@ -62,14 +63,6 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
         return Err(Failure::failed(anyhow!("{wrong} of these checks failed")));
     }
     Ok(())
-}
-
-async fn reach_store(at: &store::At) -> Result<String, String> {
-    let store = store::open(at).await.map_err(|error| error.to_string())?;
-    // One contributor shows whether what is stored can be read by this version.
-    let one = Page { limit: 1, after: None };
-    store.contributors(Order::Id, &one).await.map_err(|error| error.to_string())?;
-    Ok("it answers".into())
 }
 
 async fn within(reached: impl Future<Output = Result<String, String>>) -> Result<String, String> {

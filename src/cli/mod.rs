@@ -7,15 +7,16 @@ pub mod serve;
 mod terminal;
 pub mod watch;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::http::access::is_presentable;
-use crate::settings::{Secret, SecretSetting, Setting, Settings};
-use crate::telemetry::report_error;
+use clap::error::{ContextKind, ContextValue};
 
-/// Looks up an environment variable.
-pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+use crate::config::{self, Config};
+use crate::http::access::is_presentable;
+use crate::settings::{Environment, Flags, InvalidConfig, Secret, SecretSetting, Setting, Settings};
+use crate::telemetry::report_error;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -72,6 +73,73 @@ pub(crate) fn base_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// The variables that only clients read.
+const OF_CLIENTS: [&str; 8] = [
+    URL.variable,
+    TOKEN.variable,
+    "PLAUDIT_TOKEN_FILE",
+    "PLAUDIT_SEND_HOST",
+    "PLAUDIT_SEND_EVENT",
+    "PLAUDIT_WATCH_SUBSCRIPTION",
+    "PLAUDIT_WATCH_EXEC",
+    "PLAUDIT_WATCH_COUNT",
+];
+
+/// The configuration of the service, and the names of variables that plaudit does not know.
+pub(crate) struct Configured {
+    pub(crate) config: Config,
+    pub(crate) unknown: Vec<String>,
+}
+
+/// Reads the configuration. A variable with nearly the name of a known one is a fault, because its value would be
+/// missing silently; every other unknown one may belong to another program.
+pub(crate) fn configured(flags: &Flags, env: &Environment) -> Result<Configured, InvalidConfig> {
+    let mut known = config::variables();
+    known.extend(OF_CLIENTS.map(str::to_owned));
+    let (mut slips, mut unknown) = (Vec::new(), Vec::new());
+    for name in env.own_names().filter(|name| !known.contains(*name)) {
+        match nearest(name, &known) {
+            Some(meant) => {
+                slips.push(format!("{name}: there is no such variable; the nearest one is {meant}"));
+            }
+            None => unknown.push(name.to_owned()),
+        }
+    }
+    match Config::read(flags, &|name| env.get(name)) {
+        Ok(config) if slips.is_empty() => Ok(Configured { config, unknown }),
+        Ok(_) => Err(InvalidConfig(slips)),
+        Err(InvalidConfig(mut faults)) => {
+            faults.append(&mut slips);
+            Err(InvalidConfig(faults))
+        }
+    }
+}
+
+/// How many letters a slip may change.
+const SLIP: usize = 2;
+
+/// The known variable that differs from `name` by a slip: by few letters, and less than half of what is its own.
+fn nearest<'k>(name: &str, known: &'k BTreeSet<String>) -> Option<&'k String> {
+    let own = |name: &str| name.len().saturating_sub("PLAUDIT_".len());
+    let distances = known.iter().map(|known| (strsim::damerau_levenshtein(name, known), known));
+    let nearest = distances.min_by_key(|(distance, _)| *distance);
+    nearest.filter(|(distance, _)| *distance <= SLIP && distance * 2 < own(name)).map(|(_, known)| known)
+}
+
+/// What is wrong where an unknown flag would be a secret: a command line is visible to everyone on the machine.
+#[must_use]
+pub fn secret_as_flag(error: &clap::Error) -> Option<Failure> {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let words = flag.strip_prefix("--")?.split('=').next()?;
+    let variable = format!("PLAUDIT_{}", words.to_uppercase().replace('-', "_"));
+    let file = format!("{variable}_FILE");
+    let is_secret = config::variables().contains(&file) || file == "PLAUDIT_TOKEN_FILE";
+    is_secret.then(|| {
+        let shown = "everyone on the machine can read a command line";
+        Failure::wrong(anyhow::anyhow!("--{words} is no flag, because {shown}; set {variable} or {file}"))
+    })
+}
+
 /// The default instance of a client.
 pub(crate) const INSTANCE: &str = "http://127.0.0.1:8080";
 
@@ -99,6 +167,20 @@ pub(crate) fn token(settings: &mut Settings<'_>) -> Option<Secret> {
         settings.wrong(&TOKEN, "a token is of visible ASCII characters, with no white space at its ends");
     }
     Some(token)
+}
+
+/// The innermost cause of an error, in lower case and without the operating system's number.
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last();
+    let text = innermost.unwrap_or(error).to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Why an instance gave no answer, for a person.
+pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> anyhow::Error {
+    anyhow::anyhow!("{url} does not answer: {}; is `plaudit serve` running there?", cause(error))
 }
 
 /// Prints a line on standard output. A closed pipe is no error: its reader wants no more.

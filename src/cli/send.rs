@@ -6,10 +6,10 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use http::HeaderMap;
 
-use super::{Environment, Failure, base_url, say};
+use super::{Failure, base_url, no_answer, say};
 use crate::hosts::{self, Opened};
 use crate::runtime::{Clock, client_for};
-use crate::settings::{Flags, Settings};
+use crate::settings::{Environment, Flags, Settings};
 
 /// The arguments of `plaudit send`.
 #[derive(Args, Debug)]
@@ -30,7 +30,7 @@ pub struct Send {
 
 /// Sends every file; fails if any is not answered with 200.
 pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
-    let flags = Flags::default();
+    let (flags, env) = (Flags::default(), |name: &str| env.get(name));
     let mut settings = Settings::new(&flags, &env);
     let hosts = hosts::open(&mut settings);
     let hosts = settings.finish(hosts).map_err(Failure::wrong)?;
@@ -43,8 +43,7 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
     for (file, (host, headers, body)) in send.files.iter().zip(deliveries) {
         let url = format!("{}/webhooks/{host}", send.to.trim_end_matches('/'));
         let answer = client.post(&url).headers(headers).body(body).send().await;
-        let answer =
-            answer.with_context(|| format!("{url} does not answer; is `plaudit serve` running there?"))?;
+        let answer = answer.map_err(|error| no_answer(&url, &error))?;
         let status = answer.status();
         let text = answer.text().await?;
         say(format_args!("{} {} {text}", file.display(), status.as_u16()));

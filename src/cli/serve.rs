@@ -1,27 +1,36 @@
 //! `plaudit serve`: runs the service until SIGTERM or SIGINT.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Environment, Failure, say};
+use super::{Configured, Failure, cause, configured, say};
 use crate::config::Config;
+use crate::hosts::Opened;
 use crate::http::{App, Overrides, Sections};
 use crate::runtime::Clock;
-use crate::settings::{Flags, InvalidConfig, Settings};
+use crate::settings::{Environment, Flags, InvalidConfig, Settings};
 use crate::telemetry::{LogFormat, Logging};
 use crate::{publish, store, telemetry};
 
 /// Runs the service.
 pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
-    let config = Config::read(flags, &env).map_err(|error| wrong(flags, env, error))?;
+    let Configured { config, unknown } = configured(flags, env).map_err(|error| wrong(flags, env, error))?;
     let Config { listen, store, publish, service, log } = config;
+    let for_a_person = log.format == LogFormat::Text;
     telemetry::install(log, Clock::system());
     telemetry::report_panics();
+    for variable in unknown {
+        tracing::warn!(variable, "{variable} is no setting of plaudit and changes nothing");
+    }
     serve(listen, &store, &publish, service).await.map_err(|error| {
-        tracing::error!(target: telemetry::FATAL, error = format!("{error:#}"), "plaudit cannot run: {error:#}");
+        if for_a_person {
+            return Failure::Failed(error);
+        }
+        tracing::error!(target: telemetry::FATAL, "plaudit cannot run: {error:#}");
         Failure::Logged
     })
 }
@@ -32,18 +41,19 @@ async fn serve(
     publish: &publish::Destinations,
     service: Sections,
 ) -> anyhow::Result<()> {
-    let store = store::open(store).await.context("the store cannot be opened")?;
+    let screen = Screen::new(store, publish, &service);
+    let store = store::open(store).await.map_err(|error| anyhow!(store::cannot_open(store, &error)))?;
     let overrides = Overrides::default();
     let publishers =
         publish::open(publish, &overrides.clock).await.context("a destination cannot be opened")?;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; set PLAUDIT_LISTEN to a free address"))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        anyhow!("cannot listen on {listen}: {}; set PLAUDIT_LISTEN to another address", cause(&error))
+    })?;
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
     let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
     let app = App::start(service, store, publishers, overrides)?;
-    say(format_args!("plaudit listens on http://{address}"));
+    say(format_args!("plaudit listens on http://{address}\n{screen}  open         http://{address}/docs"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
     let stopping = async {
         stop.await;
@@ -51,6 +61,41 @@ async fn serve(
     };
     app.serve(listener, stopping).await;
     Ok(())
+}
+
+/// What a person wants to know at the start, a line each.
+struct Screen(Vec<(&'static str, String)>);
+
+impl Screen {
+    /// Made before the ledger is opened, which makes a new one.
+    fn new(store: &store::At, publish: &publish::Destinations, service: &Sections) -> Self {
+        let ledger = match store {
+            store::At::Sqlite(path) if !path.exists() => format!("{store}, which is new"),
+            _ => store.to_string(),
+        };
+        let hosts = service.hosts.iter().map(|Opened { known, host }| match host {
+            Some(_) => format!("{} at /webhooks/{}", known.name, known.name),
+            None => format!("{} is off: to turn it on set {}", known.name, known.set),
+        });
+        let comments = if publish.comment.is_some() { ", and comments on GitHub" } else { "" };
+        let recognitions = match &publish.to {
+            publish::To::Local => format!("the event stream, the API and the log{comments}"),
+            to @ publish::To::Pubsub { .. } => format!("{to}{comments}"),
+        };
+        let mut lines = vec![("ledger", ledger)];
+        lines.extend(hosts.map(|host| ("host", host)));
+        lines.push(("posting", service.access.who_may_post()));
+        lines.push(("reading", service.access.who_may_read()));
+        lines.push(("milestones", service.milestones.to_string()));
+        lines.push(("recognitions", recognitions));
+        Self(lines)
+    }
+}
+
+impl fmt::Display for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(what, is)| writeln!(f, "  {what:<12} {is}"))
+    }
 }
 
 /// Resolves at SIGTERM or SIGINT.
@@ -67,7 +112,7 @@ pub(crate) fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
 /// Reports a wrong configuration: as text on a terminal, else as one line of the JSON log.
 fn wrong(flags: &Flags, env: &Environment, error: InvalidConfig) -> Failure {
     // Its faults are among those of `error`.
-    let log = Logging::read(&mut Settings::new(flags, &env));
+    let log = Logging::read(&mut Settings::new(flags, &|name| env.get(name)));
     if log.format == LogFormat::Text {
         return Failure::wrong(error);
     }

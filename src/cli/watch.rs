@@ -12,7 +12,7 @@ use std::num::NonZeroU64;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
@@ -21,10 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Environment, Failure, INSTANCE, base_url, token, url};
+use super::{Failure, INSTANCE, base_url, token, url};
 use crate::publish::pubsub;
 use crate::runtime::{Backoff, Clock};
-use crate::settings::{Flags, Secret, Settings};
+use crate::settings::{Environment, Flags, Secret, Settings};
 use crate::telemetry::{self, Logging};
 
 /// How many ids are kept to drop repeats.
@@ -58,13 +58,16 @@ pub struct Watch {
 
 /// Watches until the count is reached, standard output is closed, or SIGINT or SIGTERM comes.
 pub async fn command(mut args: Watch, env: &Environment) -> Result<(), Failure> {
-    let flags = Flags::default();
+    let (flags, env) = (Flags::default(), |name: &str| env.get(name));
     let mut settings = Settings::new(&flags, &env);
     let (token, log) = (token(&mut settings), Logging::read(&mut settings));
     let emulator = pubsub::emulator(&settings);
     let from = url(&mut settings);
     let (token, log, from) = settings.finish((token, log, from)).map_err(Failure::wrong)?;
     args.from.get_or_insert(from);
+    if let Some(missing) = args.exec.as_deref().and_then(missing_command) {
+        return Err(Failure::wrong(anyhow!("--exec: there is no command {missing}; write its path")));
+    }
     telemetry::install(log, Clock::system());
     run(args, token, emulator).await.map_err(Failure::Failed)
 }
@@ -193,6 +196,18 @@ fn one_line(json: &[u8]) -> Vec<u8> {
     let mut line: Vec<u8> = json.trim_ascii().iter().map(space).collect();
     line.push(b'\n');
     line
+}
+
+/// The first word of a command, where it names none that `sh` finds: the command would fail for each recognition.
+fn missing_command(command: &str) -> Option<&str> {
+    let word = command.split_whitespace().next()?;
+    let is_plain = word.chars().all(|c| c.is_alphanumeric() || "_./-".contains(c));
+    let found = || {
+        let look = ["-c", "command -v -- \"$1\"", "sh", word];
+        let looked = std::process::Command::new("sh").args(look).stdout(Stdio::null()).status();
+        looked.is_ok_and(|looked| looked.success())
+    };
+    (is_plain && !found()).then_some(word)
 }
 
 /// Runs the command with the line on its standard input; only exit code 0 is success.

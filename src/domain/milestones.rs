@@ -33,6 +33,13 @@ impl Milestones {
     }
 }
 
+impl std::fmt::Display for Milestones {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<_> = self.0.iter().map(u64::to_string).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
 impl Default for Milestones {
     fn default() -> Self {
         Self(vec![3])

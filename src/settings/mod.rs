@@ -56,18 +56,41 @@ impl Flags {
     }
 }
 
-/// Reads one variable of the environment; used only by `main` and the commands.
-///
-/// Decodes values lossily; [`Settings`] reports the U+FFFD with all other faults.
-#[must_use]
-#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-pub fn environment(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+/// The variables of the environment; used only by `main` and the commands.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Those of this process. Decodes them lossily; [`Settings`] reports the U+FFFD with all other faults.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    pub fn of_process() -> Self {
+        let text = |word: std::ffi::OsString| word.to_string_lossy().into_owned();
+        Self(std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect())
+    }
+
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
+    /// The names that plaudit would read, if it knew them: `PLAUDIT_…`, without those that Kubernetes sets for a
+    /// service called `plaudit`.
+    /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
+    pub fn own_names(&self) -> impl Iterator<Item = &str> {
+        let kubernetes =
+            |name: &str| name.starts_with("PLAUDIT_SERVICE_") || name.starts_with("PLAUDIT_PORT");
+        let names = self.0.keys().map(String::as_str);
+        names.filter(move |name| name.starts_with("PLAUDIT_") && !kubernetes(name))
+    }
 }
 
 /// Every fault of a configuration at once; never a secret's value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration is wrong:\n{}", .0.iter().map(|fault| format!("  {fault}")).collect::<Vec<_>>().join("\n"))]
+#[error("the configuration is wrong:{}", match .0.as_slice() {
+    [one] => format!(" {one}"),
+    all => format!("\n  {}", all.join("\n  ")),
+})]
 pub struct InvalidConfig(pub Vec<String>);
 
 /// Reads settings, and collects what is wrong with them.
@@ -128,7 +151,9 @@ impl<'a> Settings<'a> {
     ) -> T {
         let Some(text) = self.text(setting) else { return default };
         let is_text = !text.contains(char::REPLACEMENT_CHARACTER);
-        let read = if is_text { parse(text.trim()) } else { Err("not text in UTF-8".into()) };
+        let refused = |wrong| format!("{} is wrong: {wrong}", shown(&text));
+        let read =
+            if is_text { parse(text.trim()).map_err(refused) } else { Err("not text in UTF-8".into()) };
         read.unwrap_or_else(|wrong| {
             self.fault(setting.variable, &wrong, setting.example);
             default
@@ -155,6 +180,15 @@ impl<'a> Settings<'a> {
     fn text(&self, setting: &Setting) -> Option<String> {
         self.flags.0.get(setting.variable).cloned().or_else(|| (self.env)(setting.variable))
     }
+}
+
+/// How much of a wrong value is shown.
+const SHOWN: usize = 100;
+
+/// A wrong value, in quotes, on one line.
+fn shown(value: &str) -> String {
+    let start: String = value.chars().take(SHOWN).collect();
+    format!("{start:?}{}", if start.len() < value.len() { "…" } else { "" })
 }
 
 /// Whether a text has the form of a Google Cloud project's id.

@@ -54,7 +54,19 @@ impl At {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || "neither sqlite:PATH nor firestore:PROJECT[/DATABASE]".to_owned();
         if let Some(path) = text.strip_prefix("sqlite:") {
-            return if path.is_empty() { Err(wrong()) } else { Ok(Self::Sqlite(path.into())) };
+            return match path {
+                "" => Err(wrong()),
+                _ if path.starts_with('~') => {
+                    Err("plaudit does not expand '~'; write the folder's path".into())
+                }
+                _ if path.starts_with("//") => {
+                    Err("sqlite: takes a path and no URL: one '/', or none".into())
+                }
+                _ => Ok(Self::Sqlite(path.into())),
+            };
+        }
+        if !text.contains(':') && !text.is_empty() {
+            return Err(format!("{}; for a file write sqlite:{text}", wrong()));
         }
         let rest = text.strip_prefix("firestore:").ok_or_else(wrong)?;
         let (project, database) = rest.split_once('/').unwrap_or((rest, "(default)"));

@@ -32,6 +32,31 @@ pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
     })
 }
 
+/// Why the configured store cannot be opened, and what to do, in one line for a person.
+#[must_use]
+pub fn cannot_open(at: &At, error: &StoreError) -> String {
+    match at {
+        At::Sqlite(path) => {
+            format!("cannot open the ledger {}: {}", path.display(), sqlite::explain(path, error))
+        }
+        At::Firestore { .. } => format!("cannot open the ledger {at}: {}", error.why()),
+    }
+}
+
+/// Whether the ledger is there and whole, without making or changing anything.
+pub async fn inspect(at: &At) -> Result<String, String> {
+    match at {
+        At::Sqlite(path) => sqlite::inspect(path.clone()).await,
+        At::Firestore { .. } => {
+            let store = open(at).await.map_err(|error| error.why())?;
+            // One contributor shows whether what is stored can be read by this version.
+            let one = Page { limit: 1, after: None };
+            store.contributors(Order::Id, &one).await.map_err(|error| error.why())?;
+            Ok("it answers".into())
+        }
+    }
+}
+
 /// A durable ledger. Every method that writes has written durably when it returns `Ok`.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -378,4 +403,15 @@ pub enum StoreError {
     /// What is stored was not written by plaudit, or cannot be read by this version.
     #[error("the store is not as it should be: {0}")]
     Broken(String),
+}
+
+impl StoreError {
+    /// The cause alone, for a message that names the store itself.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self {
+            Self::Unavailable(why) | Self::Refused(why) | Self::Broken(why) => why.clone(),
+            Self::BadCursor => self.to_string(),
+        }
+    }
 }

@@ -35,7 +35,7 @@ fn a_folder_that_cannot_be_written_is_reported_at_the_start() {
     std::fs::write(&file, "").unwrap();
     for store in [file.join("plaudit.db"), "/proc/plaudit.db".into(), folder.path().join("none/plaudit.db")] {
         let line = refused(&store);
-        says(&line, "the file or its folder cannot be opened for writing");
+        says(&line, "cannot open the ledger");
         says(&line, store.to_str().unwrap());
     }
 }
@@ -66,7 +66,7 @@ fn a_file_that_is_no_ledger_is_refused_and_left_as_it_is() {
         .unwrap();
     assert_eq!(tables, 1, "nothing was added to it");
     assert!(folder.path().is_dir());
-    says(&refused(folder.path()), "cannot be opened");
+    says(&refused(folder.path()), "it is a folder");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use plaudit::hosts;
 use plaudit::http::openapi::{Example, document};
 use plaudit::http::problem::ProblemKind;
-use plaudit::settings::environment;
+use plaudit::settings::Environment;
 use plaudit::store::StoreError;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
     let (example_file, file) =
         (root().join("src/http/openapi/examples.json"), root().join("docs/openapi.json"));
     let made = document(&examples);
-    if environment("PLAUDIT_BLESS").is_some() {
+    if Environment::of_process().get("PLAUDIT_BLESS").is_some() {
         std::fs::write(&example_file, &written).unwrap();
         std::fs::write(&file, &made).unwrap();
         return;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::{StatusCode, header};
 
+use super::super::cause;
 use super::{BACKOFF, Consumer, Fate};
 use crate::runtime::client_for;
 use crate::settings::Secret;
@@ -86,7 +87,9 @@ async fn connect(
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) if error.is_builder() => return Err(error).context("the request cannot be made"),
-        Err(error) => return Ok(Err(format!("{:#}", anyhow::Error::new(error)))),
+        Err(error) => {
+            return Ok(Err(format!("no answer: {}; is `plaudit serve` running there?", cause(&error))));
+        }
     };
     let status = response.status();
     let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];

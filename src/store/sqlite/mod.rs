@@ -5,6 +5,7 @@
 
 mod connection;
 mod error;
+mod inspect;
 mod lists;
 mod outbox;
 mod record;
@@ -24,6 +25,7 @@ use crate::domain::{
     Review, Standing,
 };
 pub use connection::Sqlite;
+pub use inspect::{explain, inspect};
 use rows::{CONTRIBUTIONS, CONTRIBUTORS};
 
 #[async_trait]

@@ -89,7 +89,7 @@ const STEPS: &[&str] = &[
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let newest = STEPS.len();
+    let newest = newest();
     // One transaction, so that tables that another process creates now are not taken for another program's.
     let at_once = connection.transaction().map_err(|e| failure(&e))?;
     if version(&at_once)? == newest {
@@ -109,7 +109,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     transaction.commit().map_err(|e| failure(&e))
 }
 
-fn version(connection: &Connection) -> Result<usize, StoreError> {
+/// The version that this program writes.
+pub(super) fn newest() -> usize {
+    STEPS.len()
+}
+
+/// The version of the file's schema, 0 for a new file; fails if the file is not plaudit's or is newer.
+pub(super) fn version(connection: &Connection) -> Result<usize, StoreError> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| failure(&e));
     let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let tables = number("SELECT count(*) FROM sqlite_schema")?;

@@ -71,6 +71,7 @@ pub(crate) struct Plaudit {
     /// Sends it requests, with its token where it has one.
     pub(crate) client: Client,
     pub(crate) log: Log,
+    out: Log,
     folder: Option<Arc<TempDir>>,
     environment: Environment,
     child: Option<Child>,
@@ -105,8 +106,8 @@ impl Plaudit {
     }
 
     fn new(environment: Environment, folder: Option<Arc<TempDir>>) -> Self {
-        let (client, log) = (Client::new(""), Log::empty());
-        Self { client, log, folder, environment, child: None, stopped: false, tolerated: Vec::new() }
+        let (client, log, out) = (Client::new(""), Log::empty(), Log::empty());
+        Self { client, log, out, folder, environment, child: None, stopped: false, tolerated: Vec::new() }
     }
 
     async fn launch(&mut self) {
@@ -117,12 +118,12 @@ impl Plaudit {
         let settings: Vec<_> = self.environment.0.iter().collect();
         let mut child =
             isolated(program, &settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let out = Log::read(child.stdout.take().unwrap());
+        self.out = Log::read(child.stdout.take().unwrap());
         self.log = Log::read(child.stderr.take().unwrap());
         self.child = Some(child);
         let log = self.log.clone();
         let listening = tokio::select! {
-            line = out.wait(0, |line| line.starts_with("plaudit listens on ")) => line,
+            line = self.out.wait(0, |line| line.starts_with("plaudit listens on ")) => line,
             () = log.ended() => panic!("plaudit ended at its start: {:#?}", log.lines()),
         };
         let url = listening.strip_prefix("plaudit listens on ").unwrap();
@@ -130,6 +131,12 @@ impl Plaudit {
         if let Some(tokens) = self.environment.get("PLAUDIT_API_TOKENS") {
             self.client = self.client.with_token(tokens.split(',').next().unwrap().trim());
         }
+    }
+
+    /// What it has printed at its start.
+    pub(crate) async fn printed(&self) -> String {
+        self.out.wait(0, |line| line.contains("/docs")).await;
+        self.out.lines().join("\n")
     }
 
     pub(crate) fn folder(&self) -> &Arc<TempDir> {
