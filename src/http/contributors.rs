@@ -77,7 +77,7 @@ impl ContributorView {
 
 /// Lists contributors.
 ///
-/// Most contributions first; while tallies move, a complete read needs `order=id`.
+/// Most contributions first, and of equals the last id first; while tallies move, a complete read needs `order=id`.
 #[utoipa::path(
     get, path = "/v1/contributors", operation_id = "listContributors", tag = "contributors",
     params(

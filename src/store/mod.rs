@@ -328,7 +328,7 @@ pub struct Backlog {
 /// The order of a list of contributors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Most contributions first; of equals, by id.
+    /// Most contributions first; of equals, the last id first: both run the same way, as one index does.
     Tally,
     /// By id: a complete read, while tallies move.
     Id,

@@ -7,6 +7,8 @@ mod connection;
 mod error;
 mod lists;
 mod outbox;
+/// The queries of lists.
+pub mod queries;
 mod record;
 mod rows;
 mod schema;
