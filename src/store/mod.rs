@@ -41,6 +41,11 @@ pub trait Store: Send + Sync + 'static {
     /// How many batches may be recorded side by side; contributions of one contributor never are.
     fn lanes(&self) -> usize;
 
+    /// How many reads of clients may run side by side.
+    fn readers(&self) -> usize {
+        4
+    }
+
     /// Counts contributions: all of `batch`, or nothing of it where it is refused. The answers are in the
     /// batch's order. A contribution that is known, or occurs earlier in the batch, is not counted again.
     ///

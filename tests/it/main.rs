@@ -42,6 +42,7 @@ mod operations;
 mod outbox;
 mod private;
 mod pubsub;
+mod read_limits;
 mod reading_api;
 mod readings;
 mod readme;

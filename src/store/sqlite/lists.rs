@@ -17,7 +17,7 @@ pub(super) async fn contributors(
     let (limit, count) = (limit(page), page.limit);
     let after = Cursor::read(page, order.into())?;
     sqlite
-        .read(move |connection| {
+        .read_page(move |connection| {
             let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
             let mut statement = connection.prepare_cached(&queries::contributors(order))?;
             let rows = statement.query_map(params![tally, id, limit], contributor)?;
@@ -36,7 +36,7 @@ pub(super) async fn contributions_of(
     let (contributor, limit, count) = (contributor.to_string(), limit(page), page.limit);
     let after = Cursor::read(page, List::Contributions)?;
     let found = sqlite
-        .read(move |connection| {
+        .read_page(move |connection| {
             // The time is compared as well: who has not seen the item does not find out that it exists.
             let sql = "SELECT seq FROM contributions WHERE id = ?1 AND recorded_at = ?2 AND contributor = ?3";
             let place = |last: &Cursor| place(connection, sql, params![last.id, last.at, contributor]);
@@ -77,7 +77,7 @@ pub(super) async fn recognitions(sqlite: &Sqlite, page: &Page) -> Result<Paged<R
     let (limit, count) = (limit(page), page.limit);
     let after = Cursor::read(page, List::Recognitions)?;
     let found = sqlite
-        .read(move |connection| {
+        .read_page(move |connection| {
             let sql = "SELECT seq FROM recognitions WHERE id = ?1 AND recognized_at = ?2";
             let place = |last: &Cursor| place(connection, sql, params![last.id, last.at]);
             let Some(before) = after.as_ref().map_or(Ok(Some(i64::MAX)), place)? else {
@@ -100,7 +100,7 @@ pub(super) async fn recognitions_after(
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sqlite
-        .read(move |connection| {
+        .read_page(move |connection| {
             let Some(after) = after else {
                 let sql = "SELECT coalesce(max(seq), 0) AS newest FROM recognitions";
                 let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;

@@ -38,6 +38,10 @@ impl Store for Sqlite {
         1
     }
 
+    fn readers(&self) -> usize {
+        connection::PAGES
+    }
+
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
         let batch = batch.to_vec();
         self.write(move |transaction| {
