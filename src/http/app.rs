@@ -9,6 +9,7 @@ use super::body::Limits;
 use super::budget::Budget;
 use super::cors::Origins;
 use super::oidc;
+use super::reads::Reads;
 use super::ready::Ready;
 use super::sections::Sections;
 use crate::feed::Feed;
@@ -29,6 +30,7 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) streams: Arc<Semaphore>,
+    pub(super) reads: Reads,
     pub(super) recorder: Recorder,
     pub(super) outbox: Arc<Outbox>,
     pub(super) store: Arc<dyn Store>,
@@ -93,6 +95,7 @@ impl App {
             rules,
             budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),
             streams: Arc::new(Semaphore::new(limits.streams)),
+            reads: Reads::new(store.readers(), limits.reads_waiting, limits.read_wait),
             limits,
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),

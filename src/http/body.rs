@@ -19,6 +19,10 @@ pub struct Limits {
     pub connections: usize,
     /// How many of them may be event streams; at most half of all connections.
     pub streams: usize,
+    /// How many reads of the ledger may wait while as many as the store serves are running.
+    pub reads_waiting: usize,
+    /// The longest that a read waits for its turn.
+    pub read_wait: Duration,
     /// The most bytes of one body.
     pub most: usize,
     /// The timeout of a head: from its first byte, or from the beginning of the connection.
@@ -39,6 +43,8 @@ pub struct Limits {
     pub large_budget: usize,
 }
 
+/// The longest that a read waits for its turn, unless a test says otherwise.
+pub const READ_WAIT: Duration = Duration::from_secs(2);
 /// GitHub's cap: <https://docs.github.com/en/webhooks/webhook-events-and-payloads#payload-cap>.
 pub const MOST_WEBHOOK: usize = 25 * 1024 * 1024;
 /// Far more than a contribution with every field at its longest.
@@ -49,6 +55,8 @@ impl Default for Limits {
         Self {
             connections: 4_096,
             streams: 512,
+            reads_waiting: 256,
+            read_wait: READ_WAIT,
             most: MOST_WEBHOOK,
             head: Duration::from_secs(10),
             // More than the 60 s for which nginx, AWS and Google's load balancers keep a connection or ask for it.

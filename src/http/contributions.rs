@@ -272,6 +272,7 @@ pub(super) async fn show(
 ) -> Result<Json<CountedView>, Problem> {
     app.access.read(&headers)?;
     names.only(&[])?;
+    let _reading = app.reads.begin().await?;
     let counted = app.store.contribution(&ContributionId::from_text(id)).await?;
     let shown = counted.filter(|counted| !counted.contribution.private || app.access.reader(&headers));
     shown.map(|counted| Json(CountedView::of(&counted))).ok_or_else(|| Problem::not_found("contribution"))

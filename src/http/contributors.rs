@@ -77,7 +77,7 @@ impl ContributorView {
 
 /// Lists contributors.
 ///
-/// Most contributions first; while tallies move, a complete read needs `order=id`.
+/// Most contributions first, and of equals the last id first; while tallies move, a complete read needs `order=id`.
 #[utoipa::path(
     get, path = "/v1/contributors", operation_id = "listContributors", tag = "contributors",
     params(
@@ -106,7 +106,9 @@ pub(super) async fn list(
         Some("id") => Order::Id,
         Some(_) => return Err(Problem::field("order", "tally or id")),
     };
-    let paged = app.store.contributors(order, &query.page()?).await?;
+    let page = query.page()?;
+    let _reading = app.reads.begin().await?;
+    let paged = app.store.contributors(order, &page).await?;
     Ok(list::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
 }
 
@@ -129,6 +131,7 @@ pub(super) async fn show(
 ) -> Result<Json<ContributorView>, Problem> {
     app.access.read(&headers)?;
     names.only(&[])?;
+    let _reading = app.reads.begin().await?;
     Ok(Json(ContributorView::of(&find(&app, &id).await?)))
 }
 
@@ -162,6 +165,7 @@ pub(super) async fn contributions(
     names.only(&["retracted", "limit", "cursor"])?;
     let query = list_query(query)?;
     let page = query.page()?;
+    let _reading = app.reads.begin().await?;
     let who = find(&app, &id).await?.standing.contributor;
     let shown = match (query.retracted.as_deref(), app.access.reader(&headers)) {
         (None | Some("false"), true) => Shown::Counted,

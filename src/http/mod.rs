@@ -14,6 +14,7 @@ pub mod oidc;
 pub mod openapi;
 mod operations;
 pub mod problem;
+mod reads;
 mod ready;
 mod recognitions;
 mod schema;
@@ -36,6 +37,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::problem::ProblemKind;
 use crate::record;
+use crate::store::SLOWEST_WRITE;
 
 /// How long after the signal to stop the requests in flight must have ended.
 const REQUESTS_END: Duration = Duration::from_millis(9_100);
@@ -44,7 +46,8 @@ const TASKS_END: Duration = Duration::from_millis(9_250);
 /// How long after the signal to stop the store must be closed: Cloud Run kills the process after 10 s.
 const STORE_END: Duration = Duration::from_millis(9_400);
 const _: () = assert!(
-    record::LONGEST.as_millis() < REQUESTS_END.as_millis()
+    body::READ_WAIT.as_millis() + SLOWEST_WRITE.as_millis() < REQUESTS_END.as_millis()
+        && record::LONGEST.as_millis() < REQUESTS_END.as_millis()
         && REQUESTS_END.as_millis() < TASKS_END.as_millis()
         && TASKS_END.as_millis() < STORE_END.as_millis()
         && STORE_END.as_millis() < 9_500,

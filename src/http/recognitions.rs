@@ -87,7 +87,9 @@ pub(super) async fn list(
     names.only(&PAGING)?;
     let query = list_query(query)?;
     let token = app.access.reader(&headers);
-    let paged = app.store.recognitions(&query.page()?).await?;
+    let page = query.page()?;
+    let _reading = app.reads.begin().await?;
+    let paged = app.store.recognitions(&page).await?;
     Ok(list::list(paged, "/v1/recognitions", &query, |r| Message::shown(&r, token)))
 }
 
@@ -110,6 +112,7 @@ pub(super) async fn show(
 ) -> Result<Json<RecognitionView>, Problem> {
     app.access.read(&headers)?;
     names.only(&[])?;
+    let _reading = app.reads.begin().await?;
     let found = app.store.recognition(&RecognitionId::from_text(fold_case(&id))).await?;
     let (recognition, destinations) = found.ok_or_else(|| Problem::not_found("recognition"))?;
     let message = Message::shown(&recognition, app.access.reader(&headers));
@@ -147,7 +150,9 @@ pub(super) async fn stream(
     };
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
     let last = last.map(|id| RecognitionId::from_text(fold_case(id)));
+    let reading = app.reads.begin().await?;
     let recognitions = app.feed.follow(last).await?;
+    drop(reading);
     let events = recognitions.map(move |recognition| {
         let _held_as_long_as_the_stream = &place;
         Ok::<_, Infallible>(event(&recognition, token))

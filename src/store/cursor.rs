@@ -1,11 +1,15 @@
-//! Cursors: a store's own position in a list, encoded for a URL and opaque to clients.
+//! Cursors: the last item of a page, as the page shows it, encoded for a URL and opaque to clients.
+//!
+//! A cursor holds nothing that the page did not show: a sequence number of the ledger would reveal how much others
+//! contribute.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::StoreError;
+use super::{Contributor, Counted, Order, Page, StoreError};
+use crate::domain::Recognition;
 
 pub(super) fn encode<T: Serialize>(position: &T) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(position).unwrap_or_default())
@@ -14,4 +18,63 @@ pub(super) fn encode<T: Serialize>(position: &T) -> String {
 pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| StoreError::BadCursor)?;
     serde_json::from_slice(&bytes).map_err(|_| StoreError::BadCursor)
+}
+
+/// Which list a cursor is of: one of another list is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum List {
+    ContributorsByTally,
+    ContributorsById,
+    Contributions,
+    Recognitions,
+}
+
+impl From<Order> for List {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Tally => Self::ContributorsByTally,
+            Order::Id => Self::ContributorsById,
+        }
+    }
+}
+
+/// The last item of a page: the next page begins after it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cursor {
+    list: List,
+    /// The tally of a contributor; of the others the time, in microseconds since 1970.
+    pub(super) at: i64,
+    pub(super) id: String,
+}
+
+impl Cursor {
+    /// The cursor of a page, if it has one; refused if it is of another list.
+    pub(super) fn read(page: &Page, list: List) -> Result<Option<Self>, StoreError> {
+        let Some(text) = &page.after else {
+            return Ok(None);
+        };
+        let cursor: Self = decode(text)?;
+        if cursor.list == list { Ok(Some(cursor)) } else { Err(StoreError::BadCursor) }
+    }
+
+    pub(super) fn of_contributor(order: Order, contributor: &Contributor) -> String {
+        let standing = &contributor.standing;
+        Self::after(order.into(), standing.tally.cast_signed(), standing.contributor.as_str())
+    }
+
+    pub(super) fn of_contribution(counted: &Counted) -> String {
+        let at = counted.recorded_at.timestamp_micros();
+        Self::after(List::Contributions, at, counted.contribution.id.as_str())
+    }
+
+    pub(super) fn of_recognition(recognition: &Recognition) -> String {
+        let at = recognition.recognized_at.timestamp_micros();
+        Self::after(List::Recognitions, at, recognition.id.as_str())
+    }
+
+    fn after(list: List, at: i64, id: &str) -> String {
+        encode(&Self { list, at, id: id.to_owned() })
+    }
 }

@@ -66,6 +66,11 @@ pub trait Store: Send + Sync + 'static {
     /// How many batches may be recorded side by side; contributions of one contributor never are.
     fn lanes(&self) -> usize;
 
+    /// How many reads of clients may run side by side.
+    fn readers(&self) -> usize {
+        4
+    }
+
     /// Counts contributions: all of `batch`, or nothing of it where it is refused. The answers are in the
     /// batch's order. A contribution that is known, or occurs earlier in the batch, is not counted again.
     ///
@@ -353,7 +358,7 @@ pub struct Backlog {
 /// The order of a list of contributors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Most contributions first; of equals, by id.
+    /// Most contributions first; of equals, the last id first: both run the same way, as one index does.
     Tally,
     /// By id: a complete read, while tallies move.
     Id,

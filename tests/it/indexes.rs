@@ -1,5 +1,7 @@
 //! Every query the Firestore store can send is served by an index that Terraform makes. The emulator
 //! does not show this: it answers queries whose index is missing.
+//!
+//! Every list of the SQLite store seeks its page in an index, and a page costs the same wherever it is.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +10,11 @@ use firestore::{FirestoreDb, FirestoreDbOptions};
 use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
-use plaudit::store::{Settled, Store};
+use plaudit::store::sqlite::{self, Sqlite};
+use plaudit::store::{Order, Settled, Shown, Store};
+use rusqlite::{Connection, Params, Statement, StatementStatus, params, params_from_iter};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::store::{at, done, recognition};
 use crate::support::emulators::{self, PATIENT};
@@ -212,4 +217,74 @@ async fn no_field_is_indexed_that_nothing_asks_for() {
             .any(|(collection, field)| it["collectionGroup"] == *collection && it["fieldPath"] == *field);
         assert!(known, "nothing writes the field of {it}");
     }
+}
+
+/// A new ledger that `fill` has filled, and a connection of the test's own to it.
+fn ledger_file(fill: &str) -> (TempDir, Connection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plaudit.db");
+    drop(Sqlite::open(&path).unwrap());
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(fill).unwrap();
+    (folder, connection)
+}
+
+#[test]
+fn no_list_of_the_sqlite_store_scans_a_table_or_sorts() {
+    let (_folder, connection) = ledger_file("");
+    let queries = sqlite::queries::all();
+    assert_eq!(queries.len(), 7);
+    for sql in queries {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = vec![1; plan.parameter_count()];
+        let steps = plan.query_map(params_from_iter(values), |row| row.get::<_, String>("detail")).unwrap();
+        let steps: Vec<_> = steps.map(Result::unwrap).collect();
+        assert!(steps.iter().any(|step| step.contains("SEARCH")), "{sql}: {steps:#?}");
+        let costly = steps.iter().find(|step| step.contains("SCAN") || step.contains("TEMP B-TREE"));
+        assert_eq!(costly, None, "{sql}: {steps:#?}");
+    }
+}
+
+/// The ids of a page, and how many steps SQLite's virtual machine took for them.
+fn read_page(page: &mut Statement<'_>, values: impl Params) -> (Vec<String>, i32) {
+    page.reset_status(StatementStatus::VmStep);
+    let ids = page.query_map(values, |row| row.get("id")).unwrap().map(Result::unwrap).collect();
+    (ids, page.get_status(StatementStatus::VmStep))
+}
+
+#[test]
+fn every_page_among_equal_tallies_costs_the_same() {
+    let (_folder, connection) = ledger_file(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 19999)
+         INSERT INTO contributors (id, tally, recognized, first_at, last_at)
+         SELECT format('github:person-%05d', n), 1, 0, 0, 0 FROM n",
+    );
+    let mut page = connection.prepare(&sqlite::queries::contributors(Order::Tally)).unwrap();
+    let (mut last, mut read) = (String::from("github:person-20000"), 0);
+    loop {
+        let (ids, cost) = read_page(&mut page, params![1, last, 100]);
+        // Some 20 steps a row; every row that is passed over would add at least one.
+        assert!(cost < 4_000, "after {read}: {cost} steps");
+        read += ids.len();
+        let Some(id) = ids.last() else { break };
+        last.clone_from(id);
+    }
+    assert_eq!((read, last.as_str()), (20_000, "github:person-00000"));
+}
+
+#[test]
+fn what_a_list_hides_costs_it_nothing() {
+    // Each has ten public contributions, and one has 20,000 hidden ones after them.
+    let (_folder, connection) = ledger_file(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 20009),
+                        who (who) AS (VALUES ('open'), ('hidden'))
+         INSERT INTO contributions (id, contributor, kind, occurred_at, recorded_at, private, retracted)
+         SELECT format('%s-%05d', who, n), who, 'issue', 0, 0, n >= 10 AND n % 2, n >= 10 AND NOT n % 2
+         FROM n, who WHERE n < 10 OR who = 'hidden' ORDER BY who, n",
+    );
+    let mut page = connection.prepare(&sqlite::queries::contributions_of(Shown::Public)).unwrap();
+    let mut of = |who: &str| read_page(&mut page, params![who, i64::MAX, 100]);
+    let ((open, least), (hidden, cost)) = (of("open"), of("hidden"));
+    assert_eq!((open.len(), hidden.len()), (10, 10));
+    assert!(cost <= least, "{cost} steps among hidden contributions, {least} without");
 }

@@ -43,6 +43,7 @@ mod operations;
 mod outbox;
 mod private;
 mod pubsub;
+mod read_limits;
 mod reading_api;
 mod readings;
 mod readme;

@@ -1,9 +1,12 @@
 //! Reading the ledger: lists, pages, and what is not there.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Plaudit, talk};
+use crate::support::{Inside, Plaudit, now, talk};
 
 fn ids(items: &[Value]) -> Vec<&str> {
     items.iter().map(|item| item["id"].as_str().unwrap()).collect()
@@ -19,7 +22,7 @@ async fn contributors_come_most_contributions_first_or_by_id_page_by_page() {
     }
     for limit in [1, 2, 3, 100] {
         let by_tally = plaudit.all(&format!("/v1/contributors?limit={limit}")).await;
-        assert_eq!(ids(&by_tally), ["bo", "cy", "di", "ada", "github:ed"]);
+        assert_eq!(ids(&by_tally), ["bo", "di", "cy", "github:ed", "ada"]);
         let by_id = plaudit.all(&format!("/v1/contributors?order=id&limit={limit}")).await;
         assert_eq!(ids(&by_id), ["ada", "bo", "cy", "di", "github:ed"]);
     }
@@ -147,5 +150,86 @@ async fn an_answer_to_a_request_with_a_token_is_kept_by_no_cache() {
         assert_ne!(plaudit.stranger().get(path).await.header("cache-control"), "no-store", "{path}");
     }
     assert_eq!(plaudit.post(&talk("mona", "a")).await.header("cache-control"), "no-store");
+    plaudit.stop().await;
+}
+
+/// What a cursor holds.
+fn held(next: &Value) -> Value {
+    let (_, cursor) = next.as_str().unwrap().split_once("cursor=").unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_cursor_is_the_same_however_much_others_contribute() {
+    let cursors = async |others: usize| {
+        let inside = Inside::alone(&[("PLAUDIT_MILESTONES", "1,2,3")]).await;
+        for i in 0..others {
+            inside.post(&talk("other", &format!("other-{i}"))).await.expect(201);
+        }
+        for i in 0..3 {
+            inside.post(&talk("mona", &format!("n{i}"))).await.expect(201);
+        }
+        let mut cursors = Vec::new();
+        for path in [
+            "/v1/contributors/mona/contributions",
+            "/v1/recognitions",
+            "/v1/contributors?order=id",
+            "/v1/contributors",
+        ] {
+            let separator = if path.contains('?') { '&' } else { '?' };
+            let page = inside.get(&format!("{path}{separator}limit=1")).await.expect(200).json();
+            // Only mona is on the first page of each list; of contributors there is a second page with others alone.
+            let cursor = page["next"].is_string().then(|| held(&page["next"]));
+            assert!(cursor.as_ref().is_none_or(|cursor| cursor["id"] == page["items"][0]["id"]), "{page}");
+            cursors.push(cursor);
+        }
+        inside.stop().await;
+        cursors
+    };
+    let (few, many) = (cursors(0).await, cursors(2).await);
+    assert_eq!(few[..2], many[..2]);
+    assert!(few[0].is_some() && few[1].is_some());
+    for (cursor, at) in many.iter().flatten().zip([now().timestamp_micros(), now().timestamp_micros(), 3, 3])
+    {
+        assert_eq!(cursor["at"], at, "{cursor}");
+        assert_eq!(cursor.as_object().unwrap().len(), 3, "{cursor}");
+    }
+}
+
+#[tokio::test]
+async fn a_walk_goes_on_after_an_item_that_is_hidden_meanwhile() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_PUBLIC_READ", "true")]).await;
+    for i in 0..3 {
+        plaudit.post(&talk("mona", &format!("n{i}"))).await.expect(201);
+    }
+    let path = "/v1/contributors/mona/contributions?limit=1";
+    let page = plaudit.stranger().get(path).await.expect(200).json();
+    let ledger = Connection::open(plaudit.database()).unwrap();
+    ledger.execute("UPDATE contributions SET private = 1 WHERE id = 'api:api:n2'", []).unwrap();
+    let next = plaudit.stranger().get(page["next"].as_str().unwrap()).await.expect(200).json();
+    assert_eq!(ids(next["items"].as_array().unwrap()), ["api:api:n1"]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_made_up_cursor_does_not_say_whether_its_item_exists() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_PUBLIC_READ", "true")]).await;
+    for i in 0..3 {
+        plaudit.post(&talk("mona", &format!("n{i}"))).await.expect(201);
+    }
+    plaudit.post(&talk("lisa", "of-lisa")).await.expect(201);
+    let ledger = Connection::open(plaudit.database()).unwrap();
+    ledger.execute("UPDATE contributions SET private = 1 WHERE id = 'api:api:n1'", []).unwrap();
+    let read_at = |id: &str| -> i64 {
+        let sql = "SELECT recorded_at FROM contributions WHERE id = ?1";
+        ledger.query_row(sql, [id], |row| row.get(0)).unwrap()
+    };
+    let of_lisa = read_at("api:api:of-lisa");
+    for (at, id) in [(0, "api:api:n1"), (0, "api:api:none"), (of_lisa, "api:api:of-lisa")] {
+        let cursor = json!({"list": "contributions", "at": at, "id": id}).to_string();
+        let path = format!("/v1/contributors/mona/contributions?cursor={}", URL_SAFE_NO_PAD.encode(cursor));
+        let problem = plaudit.stranger().get(&path).await.problem(400, "invalid_fields");
+        assert_eq!(problem["errors"][0]["field"], "cursor", "{id}");
+    }
     plaudit.stop().await;
 }

@@ -8,7 +8,7 @@ use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, nam
 use super::record::refused;
 use super::rpc::{Client, Retry};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
-use crate::store::cursor::{decode, encode};
+use crate::store::cursor::{Cursor, List, decode, encode};
 use crate::store::{Contributor, Counted, Order, Page, Paged, Shown, StoreError};
 
 /// How far behind the newest recognition another may still appear, in microseconds: made by an instance
@@ -21,22 +21,20 @@ pub(super) async fn contributors(
     order: Order,
     page: &Page,
 ) -> Result<Paged<Contributor>, StoreError> {
-    let (list, shape) = match order {
-        Order::Tally => (List::ContributorsByTally, &queries::CONTRIBUTORS_BY_TALLY),
-        Order::Id => (List::ContributorsById, &queries::CONTRIBUTORS_BY_ID),
+    let shape = match order {
+        Order::Tally => &queries::CONTRIBUTORS_BY_TALLY,
+        Order::Id => &queries::CONTRIBUTORS_BY_ID,
     };
-    let cursor = Cursor::read(page, list)?;
-    let after = cursor.map(|cursor| {
-        let name = name_value(client.documents(), CONTRIBUTORS, &cursor.id);
+    let after = Cursor::read(page, order.into())?.map(|last| {
+        let name = name_of(client, CONTRIBUTORS, &last);
         match order {
-            Order::Tally => vec![codec::value(cursor.at), name],
+            Order::Tally => vec![codec::value(last.at), name],
             Order::Id => vec![name],
         }
     });
     let item = |document: &FirestoreDocument| codec::read::<ContributorFields>(document)?.contributor();
-    let at = |contributor: &Contributor| contributor.standing.tally.cast_signed();
-    let id = |contributor: &Contributor| contributor.standing.contributor.as_str().to_owned();
-    list_page(client, shape, Vec::new(), after, page, item, |one| list.cursor(at(one), &id(one))).await
+    let mark = |one: &Contributor| Cursor::of_contributor(order, one);
+    list_page(client, shape, Vec::new(), after, page, item, mark).await
 }
 
 /// A contributor's contributions, newest first.
@@ -46,7 +44,6 @@ pub(super) async fn contributions_of(
     shown: Shown,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
-    let list = List::Contributions;
     let mut values = vec![codec::value(contributor.as_str())];
     let shape = match shown {
         Shown::All => &queries::CONTRIBUTIONS_OF,
@@ -55,20 +52,18 @@ pub(super) async fn contributions_of(
     };
     // Every filter beside the contributor leaves out what has the field set.
     values.extend(shape.filters.iter().skip(1).map(|_| codec::value(false)));
-    let after =
-        Cursor::read(page, list)?.map(|cursor| cursor.time_and_name(client, CONTRIBUTIONS)).transpose()?;
+    let after = Cursor::read(page, List::Contributions)?;
+    let after = after.map(|last| time_and_name(client, CONTRIBUTIONS, &last)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributionFields>(document)?.counted();
-    let mark = |one: &Counted| list.cursor(one.recorded_at.timestamp_micros(), one.contribution.id.as_str());
-    list_page(client, shape, values, after, page, item, mark).await
+    list_page(client, shape, values, after, page, item, Cursor::of_contribution).await
 }
 
 /// Recognitions, newest first.
 pub(super) async fn recognitions(client: &Client, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-    let list = List::Recognitions;
-    let after =
-        Cursor::read(page, list)?.map(|cursor| cursor.time_and_name(client, RECOGNITIONS)).transpose()?;
+    let after = Cursor::read(page, List::Recognitions)?;
+    let after = after.map(|last| time_and_name(client, RECOGNITIONS, &last)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<RecognitionFields>(document)?.recognition();
-    let mark = |one: &Recognition| list.cursor(one.recognized_at.timestamp_micros(), one.id.as_str());
+    let mark = Cursor::of_recognition;
     list_page(client, &queries::RECOGNITIONS_NEWEST, Vec::new(), after, page, item, mark).await
 }
 
@@ -87,48 +82,16 @@ async fn list_page<T>(
     Ok(Paged::cut(items, page.limit, mark))
 }
 
-/// Which list a cursor is of: one of another list is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum List {
-    ContributorsByTally,
-    ContributorsById,
-    Contributions,
-    Recognitions,
+fn name_of(client: &Client, collection: &str, last: &Cursor) -> FirestoreValue {
+    name_value(client.documents(), collection, &document_id(&last.id))
 }
 
-impl List {
-    fn cursor(self, at: i64, identity: &str) -> String {
-        let id = document_id(identity);
-        encode(&Cursor { list: self, at, id })
-    }
-}
-
-/// The place after an item of a list.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Cursor {
-    list: List,
-    /// A tally, or microseconds since 1970.
-    at: i64,
-    /// The document's id.
-    id: String,
-}
-
-impl Cursor {
-    fn read(page: &Page, list: List) -> Result<Option<Self>, StoreError> {
-        let Some(text) = &page.after else {
-            return Ok(None);
-        };
-        let cursor: Self = decode(text)?;
-        let sound = cursor.list == list && codec::is_document_id(&cursor.id);
-        if sound { Ok(Some(cursor)) } else { Err(StoreError::BadCursor) }
-    }
-
-    fn time_and_name(&self, client: &Client, collection: &str) -> Result<Vec<FirestoreValue>, StoreError> {
-        let time = time_value(self.at)?;
-        Ok(vec![time, name_value(client.documents(), collection, &self.id)])
-    }
+fn time_and_name(
+    client: &Client,
+    collection: &str,
+    last: &Cursor,
+) -> Result<Vec<FirestoreValue>, StoreError> {
+    Ok(vec![time_value(last.at)?, name_of(client, collection, last)])
 }
 
 /// A time from a cursor or a position, which a client may have made up.

@@ -83,6 +83,11 @@ impl Store for Firestore {
         16
     }
 
+    /// Each waits for the network alone.
+    fn readers(&self) -> usize {
+        64
+    }
+
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
         record::record(&self.client, batch, now).await
     }

@@ -66,7 +66,7 @@ macro_rules! shapes {
 
 shapes! {
     /// Most contributions first.
-    CONTRIBUTORS_BY_TALLY: CONTRIBUTORS [] by ["tally", Descending; NAME, Ascending];
+    CONTRIBUTORS_BY_TALLY: CONTRIBUTORS [] by ["tally", Descending; NAME, Descending];
     /// By id: a complete read.
     CONTRIBUTORS_BY_ID: CONTRIBUTORS [] by [NAME, Ascending];
     /// The lowest milestone recognised of all.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::error::failure;
 use super::schema;
@@ -22,6 +22,11 @@ const _: () = assert!(BUSY.as_millis() < crate::store::SLOWEST_WRITE.as_millis()
 const QUEUE: usize = 1_024;
 /// How many idle readers are kept open.
 const READERS: usize = 4;
+/// How many pages of lists are read at once: each takes a connection and a thread.
+pub(super) const PAGES: usize = 4;
+/// How many other reads run at once. They have slots of their own, and more than clients may take, so that what a
+/// delivery reads waits for no list.
+const OTHERS: usize = 2 * PAGES;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -43,9 +48,20 @@ struct Readers {
     path: PathBuf,
     /// `None` once the ledger is closed.
     idle: Mutex<Option<Vec<Connection>>>,
+    pages: Arc<Semaphore>,
+    others: Arc<Semaphore>,
 }
 
 impl Readers {
+    fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            idle: Mutex::new(Some(Vec::new())),
+            pages: Arc::new(Semaphore::new(PAGES)),
+            others: Arc::new(Semaphore::new(OTHERS)),
+        }
+    }
+
     fn take(&self) -> Result<Connection, StoreError> {
         let idle =
             self.idle.lock().ok().and_then(|mut idle| idle.as_mut().map(Vec::pop)).ok_or_else(closed)?;
@@ -89,7 +105,7 @@ impl Sqlite {
                 empty_log(&connection);
             })
             .map_err(|e| StoreError::Unavailable(format!("the writer's thread cannot be started: {e}")))?;
-        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(Some(Vec::new())) });
+        let readers = Arc::new(Readers::new(path));
         Ok(Self { writer: Mutex::new(Some(Writer { jobs, thread })), readers })
     }
 
@@ -145,8 +161,27 @@ impl Sqlite {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_in(&self.readers.others, job).await
+    }
+
+    /// The same for a page of a list.
+    pub(super) async fn read_page<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_in(&self.readers.pages, job).await
+    }
+
+    async fn read_in<T: Send + 'static>(
+        &self,
+        slots: &Arc<Semaphore>,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| closed())?;
         let readers = Arc::clone(&self.readers);
         let run = move || {
+            // Held until the thread is free, even where the caller's request was cancelled.
+            let _slot = slot;
             let connection = readers.take()?;
             let outcome = job(&connection).map_err(|e| failure(&e));
             readers.put_back(connection);
@@ -238,4 +273,46 @@ fn empty_log(connection: &Connection) {
         why,
         "part of the ledger is still in the file with the ending -wal; a copy needs both files"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Condvar;
+
+    use futures::future::join_all;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_have_four_readers_and_other_reads_wait_for_none_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("plaudit.db")).unwrap();
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let (enter, mut entered) = unbounded_channel();
+        let pages = (0..20).map(|_| {
+            let (gate, enter) = (Arc::clone(&gate), enter.clone());
+            sqlite.read_page(move |_| {
+                enter.send(()).unwrap();
+                let is_open = gate.0.lock().unwrap();
+                drop(gate.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+                Ok(())
+            })
+        });
+        let beside = async {
+            for _ in 0..PAGES {
+                entered.recv().await.unwrap();
+            }
+            for _ in 0..20 {
+                sqlite.read(|_| Ok(())).await.unwrap();
+            }
+            let fifth = entered.try_recv();
+            *gate.0.lock().unwrap() = true;
+            gate.1.notify_all();
+            fifth
+        };
+        let (pages, fifth) = tokio::join!(join_all(pages), beside);
+        assert!(fifth.is_err(), "five pages are read at once");
+        assert!(pages.into_iter().all(|page| page.is_ok()));
+    }
 }

@@ -3,11 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::connection::Sqlite;
-use super::rows::{
-    CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, progress, recognition,
-};
+use super::queries;
+use super::rows::{RECOGNITION, RECOGNITIONS, contributor, counted, progress, recognition};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
-use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError, cursor};
+use crate::store::cursor::{self, Cursor, List};
+use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError};
 
 pub(super) async fn contributors(
     sqlite: &Sqlite,
@@ -15,19 +15,13 @@ pub(super) async fn contributors(
     page: &Page,
 ) -> Result<Paged<Contributor>, StoreError> {
     let (limit, count) = (limit(page), page.limit);
-    let after: Option<(i64, String)> = page.after.as_deref().map(cursor::decode).transpose()?;
+    let after = Cursor::read(page, order.into())?;
     sqlite
-        .read(move |connection| {
-            let (tally, id) = after.unwrap_or((i64::MAX, String::new()));
-            let sql = match order {
-                Order::Tally => format!(
-                    "{CONTRIBUTORS} WHERE tally <= ?1 AND (tally < ?1 OR id > ?2) ORDER BY tally DESC, id LIMIT ?3"
-                ),
-                Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
-            };
-            let mut statement = connection.prepare_cached(&sql)?;
+        .read_page(move |connection| {
+            let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
+            let mut statement = connection.prepare_cached(&queries::contributors(order))?;
             let rows = statement.query_map(params![tally, id, limit], contributor)?;
-            let mark = |c: &Contributor| cursor::encode(&(c.standing.tally, &c.standing.contributor));
+            let mark = |c: &Contributor| Cursor::of_contributor(order, c);
             Ok(Paged::cut(rows.collect::<rusqlite::Result<_>>()?, count, mark))
         })
         .await
@@ -39,24 +33,23 @@ pub(super) async fn contributions_of(
     shown: Shown,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
-    let (contributor, before, limit, count) =
-        (contributor.to_string(), before(page)?, limit(page), page.limit);
-    sqlite
-        .read(move |connection| {
-            let sql = format!(
-                "{CONTRIBUTIONS} WHERE c.contributor = ?1 AND c.seq < ?2 AND (?3 OR NOT c.private) AND (?4 OR NOT c.retracted)
-                 ORDER BY c.seq DESC LIMIT ?5"
-            );
-            let rows = with_seq(
-                connection,
-                &sql,
-                params![contributor, before, shown != Shown::Public, shown == Shown::All, limit],
-                "seq",
-                counted,
-            )?;
-            Ok(cut_by_seq(rows, count))
+    let (contributor, limit, count) = (contributor.to_string(), limit(page), page.limit);
+    let after = Cursor::read(page, List::Contributions)?;
+    let found = sqlite
+        .read_page(move |connection| {
+            // The time is compared as well: who has not seen the item does not find out that it exists.
+            let sql = "SELECT seq FROM contributions WHERE id = ?1 AND recorded_at = ?2 AND contributor = ?3";
+            let place = |last: &Cursor| place(connection, sql, params![last.id, last.at, contributor]);
+            let Some(before) = after.as_ref().map_or(Ok(Some(i64::MAX)), place)? else {
+                return Ok(None);
+            };
+            let mut statement = connection.prepare_cached(&queries::contributions_of(shown))?;
+            let rows = statement.query_map(params![contributor, before, limit], counted)?;
+            let rows = rows.collect::<rusqlite::Result<_>>()?;
+            Ok(Some(Paged::cut(rows, count, Cursor::of_contribution)))
         })
-        .await
+        .await?;
+    found.ok_or(StoreError::BadCursor)
 }
 
 pub(super) async fn recognition_and_progress(
@@ -81,16 +74,22 @@ pub(super) async fn recognition_and_progress(
 }
 
 pub(super) async fn recognitions(sqlite: &Sqlite, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-    let (before, limit, count) = (before(page)?, limit(page), page.limit);
-    sqlite
-        .read(move |connection| {
-            let sql = format!(
-                "SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC LIMIT ?2"
-            );
-            let rows = with_seq(connection, &sql, params![before, limit], "r_seq", recognition)?;
-            Ok(cut_by_seq(rows, count))
+    let (limit, count) = (limit(page), page.limit);
+    let after = Cursor::read(page, List::Recognitions)?;
+    let found = sqlite
+        .read_page(move |connection| {
+            let sql = "SELECT seq FROM recognitions WHERE id = ?1 AND recognized_at = ?2";
+            let place = |last: &Cursor| place(connection, sql, params![last.id, last.at]);
+            let Some(before) = after.as_ref().map_or(Ok(Some(i64::MAX)), place)? else {
+                return Ok(None);
+            };
+            let mut statement = connection.prepare_cached(&queries::recognitions())?;
+            let rows = statement.query_map(params![before, limit], recognition)?;
+            let rows = rows.collect::<rusqlite::Result<_>>()?;
+            Ok(Some(Paged::cut(rows, count, Cursor::of_recognition)))
         })
-        .await
+        .await?;
+    found.ok_or(StoreError::BadCursor)
 }
 
 pub(super) async fn recognitions_after(
@@ -101,7 +100,7 @@ pub(super) async fn recognitions_after(
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sqlite
-        .read(move |connection| {
+        .read_page(move |connection| {
             let Some(after) = after else {
                 let sql = "SELECT coalesce(max(seq), 0) AS newest FROM recognitions";
                 let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;
@@ -128,7 +127,7 @@ pub(super) async fn position_of(sqlite: &Sqlite, id: &RecognitionId) -> Result<O
         .await
 }
 
-/// An item of a list, and its sequence number, which is the cursor.
+/// An item, and its sequence number, which is the position of the event stream.
 struct Sequenced<T> {
     seq: i64,
     item: T,
@@ -151,12 +150,7 @@ fn limit(page: &Page) -> i64 {
     i64::try_from(page.limit).unwrap_or(100) + 1
 }
 
-/// The sequence number before which a page of a descending list begins.
-fn before(page: &Page) -> Result<i64, StoreError> {
-    page.after.as_deref().map_or(Ok(i64::MAX), cursor::decode)
-}
-
-fn cut_by_seq<T>(rows: Vec<Sequenced<T>>, limit: usize) -> Paged<T> {
-    let Paged { items, next } = Paged::cut(rows, limit, |row| cursor::encode(&row.seq));
-    Paged { items: items.into_iter().map(|row| row.item).collect(), next }
+/// The sequence number of the item that a cursor names; `None` where there is no such item.
+fn place(connection: &Connection, sql: &str, item: impl Params) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached(sql)?.query_row(item, |row| row.get("seq")).optional()
 }

@@ -8,6 +8,8 @@ mod error;
 mod inspect;
 mod lists;
 mod outbox;
+/// The queries of lists.
+pub mod queries;
 mod record;
 mod rows;
 mod schema;
@@ -36,6 +38,10 @@ impl Store for Sqlite {
 
     fn lanes(&self) -> usize {
         1
+    }
+
+    fn readers(&self) -> usize {
+        connection::PAGES
     }
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {

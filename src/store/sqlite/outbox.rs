@@ -4,9 +4,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::connection::Sqlite;
+use super::queries;
 use super::rows::{
-    CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, moment, recognition,
-    signed, unsigned,
+    CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, moment, recognition, signed, unsigned,
 };
 use crate::domain::{
     Contribution, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing,
@@ -87,8 +87,7 @@ pub(super) async fn reached(
     let (contributor, place) = (contributor.to_string(), signed(tally.saturating_sub(1)));
     sqlite
         .read(move |connection| {
-            let sql = format!("{CONTRIBUTIONS} WHERE c.contributor = ?1 AND NOT c.retracted ORDER BY c.seq LIMIT 1 OFFSET ?2");
-            let mut statement = connection.prepare_cached(&sql)?;
+            let mut statement = connection.prepare_cached(&queries::reached())?;
             statement.query_row(params![contributor, place], |row| Ok(counted(row)?.contribution)).optional()
         })
         .await

@@ -84,6 +84,13 @@ const STEPS: &[&str] = &[
     UPDATE contributions
         SET id = id || ':' || substr(contributor, length(rtrim(contributor, replace(contributor, ':', ''))) + 1)
         WHERE kind = 'pull_request' AND content IS NULL;
+
+    -- One direction, so that a list goes on after a tally and an id.
+    DROP INDEX contributors_by_tally;
+    CREATE INDEX contributors_by_tally ON contributors (tally, id);
+    -- With what hides a row, so that a list looks at no hidden ones; seq is the last column of every index here.
+    DROP INDEX contributions_by_contributor;
+    CREATE INDEX contributions_by_contributor ON contributions (contributor, private, retracted);
 ",
 ];
 

@@ -32,6 +32,8 @@ pub(crate) enum Mode {
     RecordsOnly,
     /// Recognises, and answers only once the gate is open.
     HoldsRecognised,
+    /// Reads a page of a list only once the gate is open.
+    HoldsReads,
     /// Another instance recognises just before it does.
     Overtaken,
 }
@@ -54,7 +56,7 @@ pub(crate) struct FakeStore {
     pub(crate) gate: Semaphore,
     /// One permit for each call of `owing` that has ended.
     pub(crate) looked: Semaphore,
-    /// One permit for each call of `recognise` that waits for the gate.
+    /// One permit for each call of `recognise`, or for a page, that has come to the gate.
     pub(crate) held: Semaphore,
     /// A batch with a contribution of this contributor is refused for ever.
     pub(crate) impossible: &'static str,
@@ -96,10 +98,22 @@ impl FakeStore {
         match self.mode() {
             Mode::Fails(error) => Err(error),
             Mode::Panics => panic!("the store panics"),
-            Mode::Good | Mode::Blocked | Mode::RecordsOnly | Mode::HoldsRecognised | Mode::Overtaken => {
-                Ok(())
-            }
+            Mode::Good
+            | Mode::Blocked
+            | Mode::RecordsOnly
+            | Mode::HoldsRecognised
+            | Mode::HoldsReads
+            | Mode::Overtaken => Ok(()),
         }
+    }
+
+    /// Before a page of a list is read.
+    async fn page(&self) -> Result<(), StoreError> {
+        if matches!(self.mode(), Mode::HoldsReads) {
+            self.held.add_permits(1);
+            self.gate.acquire().await.unwrap().forget();
+        }
+        self.usable()
     }
 }
 
@@ -184,7 +198,7 @@ impl Store for FakeStore {
     }
 
     async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
-        self.usable()?;
+        self.page().await?;
         self.inner.contributors(order, page).await
     }
 
@@ -199,7 +213,7 @@ impl Store for FakeStore {
         shown: Shown,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        self.usable()?;
+        self.page().await?;
         self.inner.contributions_of(who, shown, page).await
     }
 
@@ -212,7 +226,7 @@ impl Store for FakeStore {
     }
 
     async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-        self.usable()?;
+        self.page().await?;
         self.inner.recognitions(page).await
     }
 

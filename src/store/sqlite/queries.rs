@@ -1,0 +1,81 @@
+//! The queries of lists, in one place: a test holds that each seeks the page in an index, so that a page costs the
+//! same wherever it is in its list and however much of the list is hidden.
+
+use super::rows::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS};
+use crate::store::{Order, Shown};
+
+/// Every query of a list.
+#[must_use]
+pub fn all() -> Vec<String> {
+    let contributors = [Order::Tally, Order::Id].map(contributors);
+    let contributions = [Shown::Public, Shown::Counted, Shown::All].map(contributions_of);
+    contributors.into_iter().chain(contributions).chain([reached(), recognitions()]).collect()
+}
+
+/// Contributors after the tally `?1` and the id `?2`, at most `?3`.
+#[must_use]
+pub fn contributors(order: Order) -> String {
+    match order {
+        // A row value, so that a page among equal tallies begins at its first row.
+        Order::Tally => {
+            format!("{CONTRIBUTORS} WHERE (tally, id) < (?1, ?2) ORDER BY tally DESC, id DESC LIMIT ?3")
+        }
+        Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
+    }
+}
+
+/// Contributions of `?1` before the sequence number `?2`, newest first, at most `?3`.
+#[must_use]
+pub fn contributions_of(shown: Shown) -> String {
+    let of = |class: Class| format!("{CONTRIBUTIONS} {} AND c.seq < ?2", class.condition());
+    format!("{} ORDER BY seq DESC LIMIT ?3", merged(shown, of))
+}
+
+/// The one of `?1` that count with `?2` before it.
+#[must_use]
+pub fn reached() -> String {
+    let of = |class: Class| format!("SELECT c.seq FROM contributions c {}", class.condition());
+    let counted = merged(Shown::Counted, of);
+    format!("{CONTRIBUTIONS} WHERE c.seq = ({counted} ORDER BY seq LIMIT 1 OFFSET ?2)")
+}
+
+/// Recognitions before the sequence number `?1`, newest first, at most `?2`.
+#[must_use]
+pub fn recognitions() -> String {
+    format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC LIMIT ?2")
+}
+
+/// The contributions of `?1` that are, or are not, private and taken back: one range of their index, so that no
+/// hidden row is looked at.
+#[derive(Clone, Copy)]
+struct Class {
+    private: bool,
+    retracted: bool,
+}
+
+impl Class {
+    fn of(shown: Shown) -> impl Iterator<Item = Self> {
+        let all = [(false, false), (true, false), (false, true), (true, true)];
+        all.into_iter().map(|(private, retracted)| Self { private, retracted }).filter(move |class| {
+            match shown {
+                Shown::Public => !class.private && !class.retracted,
+                Shown::Counted => !class.retracted,
+                Shown::All => true,
+            }
+        })
+    }
+
+    fn condition(self) -> String {
+        let Self { private, retracted } = self;
+        format!(
+            "WHERE c.contributor = ?1 AND c.private = {} AND c.retracted = {}",
+            u8::from(private),
+            u8::from(retracted)
+        )
+    }
+}
+
+/// The queries of all classes that are shown: SQLite merges them, as each is read in the same order.
+fn merged(shown: Shown, query: impl Fn(Class) -> String) -> String {
+    Class::of(shown).map(query).collect::<Vec<_>>().join(" UNION ALL ")
+}
