@@ -2,17 +2,24 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{Output, Plaudit, command, run, talk};
+use crate::support::{Output, Plaudit, command, in_the_end, run, talk};
 use crate::sync::Shimmed;
 
 /// Starts on a path that cannot be a ledger, and returns the one line of the log.
 fn refused(store: &Path) -> Value {
-    let settings =
+    refused_with(store, &[])
+}
+
+/// The same with further variables.
+fn refused_with(store: &Path, settings: &[(&str, String)]) -> Value {
+    let own =
         [("PLAUDIT_STORE", format!("sqlite:{}", store.display())), ("PLAUDIT_LISTEN", "127.0.0.1:0".into())];
+    let settings = [&own, settings].concat();
     let Output { code, out, err: log } = run(&mut command(&settings));
     assert_eq!(code, Some(1), "{log}");
     assert_eq!(out, "", "it never listened");
@@ -26,6 +33,26 @@ fn refused(store: &Path) -> Value {
 #[track_caller]
 fn says(line: &Value, words: &str) {
     assert!(line["message"].as_str().unwrap().contains(words), "{line}");
+}
+
+/// Waits until `/readyz` is 503: an answer of it is kept for some seconds, and a lock is known only after the
+/// write that waits for it.
+async fn is_not_ready(plaudit: &Plaudit, why: &str) {
+    let from = plaudit.log.lines().len();
+    let unready = async { while !asked_for_readiness(plaudit, 503).await {} };
+    in_the_end("not ready", unready).await;
+    let line = plaudit.log.wait(from, |line| line.contains("GET /readyz 503") && line.contains(why)).await;
+    assert!(line.contains("plaudit.db"), "{line}");
+}
+
+async fn is_ready_again(plaudit: &Plaudit) {
+    in_the_end("ready again", async { while !asked_for_readiness(plaudit, 200).await {} }).await;
+}
+
+async fn asked_for_readiness(plaudit: &Plaudit, status: u16) -> bool {
+    let answer = plaudit.get("/readyz").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    answer.status == status
 }
 
 #[test]
@@ -144,7 +171,9 @@ async fn a_file_that_another_process_locks_is_reported_at_the_start_and_503_late
     let why = plaudit.log.wait(0, |line| line.contains("another process holds the file locked")).await;
     assert_eq!(serde_json::from_str::<Value>(&why).unwrap()["severity"], "WARNING");
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into(), "readers go on");
+    is_not_ready(&plaudit, "another process holds the file locked").await;
     other.execute_batch("ROLLBACK").unwrap();
+    is_ready_again(&plaudit).await;
     // A post that waited for the lock may have been recorded after its client got the 503.
     for post in [&one, &two] {
         let answer = plaudit.post(post).await;
@@ -163,6 +192,7 @@ async fn a_full_disk_is_503_and_loses_nothing() {
         shimmed.plaudit.post(&talk("mona", id)).await.expect(201);
     }
     shimmed.disk("full", true);
+    is_not_ready(&shimmed.plaudit, "the disk is full; free some of it").await;
     for id in ["c", "d"] {
         let problem = shimmed.plaudit.post(&talk("mona", id)).await.problem(503, "unavailable");
         assert!(
@@ -173,6 +203,7 @@ async fn a_full_disk_is_503_and_loses_nothing() {
     shimmed.plaudit.log.wait(0, |line| line.contains("the disk is full")).await;
     assert_eq!(shimmed.plaudit.tallies().await["mona"], 2, "readers go on");
     shimmed.disk("full", false);
+    is_ready_again(&shimmed.plaudit).await;
     for id in ["c", "d"] {
         shimmed.plaudit.post(&talk("mona", id)).await.expect(201);
     }
@@ -180,6 +211,25 @@ async fn a_full_disk_is_503_and_loses_nothing() {
     shimmed.plaudit.restart().await;
     assert_eq!(shimmed.plaudit.tallies().await["mona"], 4);
     assert_eq!(shimmed.plaudit.recognitions().await, ["mona:3"]);
+    shimmed.plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_at_the_start_is_called_full() {
+    let mut shimmed = Shimmed::start().await;
+    shimmed.plaudit.post(&talk("mona", "a")).await.expect(201);
+    shimmed.plaudit.end().await;
+    shimmed.disk("full", true);
+    // A ledger that exists, and a new one.
+    for name in ["plaudit.db", "new.db"] {
+        let store = shimmed.plaudit.folder().path().join(name);
+        let line = refused_with(&store, &shimmed.settings());
+        says(&line, "the disk is full; free some of it");
+        says(&line, store.to_str().unwrap());
+    }
+    shimmed.disk("full", false);
+    shimmed.plaudit.restart().await;
+    assert_eq!(shimmed.plaudit.tallies().await["mona"], 1);
     shimmed.plaudit.stop().await;
 }
 

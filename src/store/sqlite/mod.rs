@@ -5,6 +5,7 @@
 
 mod connection;
 mod error;
+mod file;
 mod lists;
 mod outbox;
 mod record;
@@ -142,10 +143,7 @@ impl Store for Sqlite {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let sql = "SELECT 1 FROM contributors LIMIT 1";
-        self.read(move |connection| connection.prepare_cached(sql)?.query_row([], |_| Ok(())).optional())
-            .await?;
-        Ok(())
+        self.probe().await
     }
 
     async fn close(&self) {

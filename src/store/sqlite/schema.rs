@@ -1,6 +1,6 @@
 //! The tables, and how an older file becomes a newer one.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::failure;
 use crate::store::StoreError;
@@ -107,6 +107,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         .pragma_update(None, "user_version", i64::try_from(newest).unwrap_or(0))
         .map_err(|e| failure(&e))?;
     transaction.commit().map_err(|e| failure(&e))
+}
+
+/// Writes the version that the file has once more: the smallest change there is, to find out whether the
+/// file can be written.
+pub(super) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    transaction.pragma_update(None, "user_version", version)
 }
 
 fn version(connection: &Connection) -> Result<usize, StoreError> {
