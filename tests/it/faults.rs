@@ -2,12 +2,21 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
+
+use plaudit::domain::Milestones;
+use plaudit::outbox::Outbox;
+use plaudit::record::Recorder;
+use plaudit::runtime::{Clock, Tasks};
+use plaudit::store::Store;
+use plaudit::store::sqlite::Sqlite;
+use plaudit::telemetry::Metrics;
 
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{Output, Plaudit, command, in_the_end, run, talk};
+use crate::support::{Output, Plaudit, command, contribution, in_the_end, now, run, talk};
 use crate::sync::Shimmed;
 
 /// Starts on a path that cannot be a ledger, and returns the one line of the log.
@@ -146,6 +155,53 @@ async fn invalid_content_of_the_file_is_500_and_only_the_log_says_what() {
     assert_eq!((&line["severity"], &line["request_id"]), (&"ERROR".into(), &problem["request_id"]));
     plaudit.get("/v1/contributions/api:api:b").await.expect(200);
     plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_left_out_of_lists_and_logged_once() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.tolerate("is left out of lists");
+    for (who, id) in [("mona", "a"), ("lisa", "b"), ("mona", "c")] {
+        plaudit.post(&talk(who, id)).await.expect(201);
+    }
+    let other = Connection::open(plaudit.database()).unwrap();
+    other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE id = 'api:api:c'", []).unwrap();
+    other.execute("UPDATE contributors SET first_at = 'never' WHERE id = 'lisa'", []).unwrap();
+    for _ in 0..2 {
+        assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
+        let of_mona = plaudit.all("/v1/contributors/mona/contributions").await;
+        assert_eq!(of_mona.iter().map(|one| one["id"].clone()).collect::<Vec<_>>(), ["api:api:a"]);
+        plaudit.drain().await;
+    }
+    for id in ["api:api:c", "lisa"] {
+        let line = plaudit.log.wait(0, |line| line.contains(&format!("{id} cannot be read"))).await;
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["severity"], "ERROR");
+    }
+    plaudit.end().await;
+    let lines = plaudit.log.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("is left out of lists")).count(), 2, "{lines:#?}");
+    plaudit.done();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_fails_no_other_of_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plaudit.db");
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path).unwrap());
+    store.record(&[contribution("mona", "a")], now()).await.unwrap();
+    Connection::open(&path).unwrap().execute("UPDATE contributions SET landed_at = 'never'", []).unwrap();
+    let (clock, milestones) = (Clock::system(), Milestones::default());
+    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
+    let outbox =
+        Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+    let recorder =
+        Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
+    let (again, new) = tokio::join!(
+        recorder.record(vec![contribution("mona", "a")]),
+        recorder.record(vec![contribution("lisa", "b")])
+    );
+    assert!(again.is_err(), "{again:?}");
+    assert_eq!(new.unwrap()[0].tally, 1);
 }
 
 #[tokio::test]

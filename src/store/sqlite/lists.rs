@@ -1,10 +1,11 @@
 //! Lists, a page at a time, and what was made since a position.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::connection::Sqlite;
 use super::rows::{
-    CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, progress, recognition,
+    CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable,
+    recognition,
 };
 use crate::domain::{ContributorId, Recognition, RecognitionId};
 use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError, cursor};
@@ -21,14 +22,14 @@ pub(super) async fn contributors(
             let (tally, id) = after.unwrap_or((i64::MAX, String::new()));
             let sql = match order {
                 Order::Tally => format!(
-                    "{CONTRIBUTORS} WHERE tally <= ?1 AND (tally < ?1 OR id > ?2) ORDER BY tally DESC, id LIMIT ?3"
+                    "{CONTRIBUTORS} WHERE tally <= ?1 AND (tally < ?1 OR id > ?2) ORDER BY tally DESC, id"
                 ),
-                Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
+                Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id"),
             };
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![tally, id, limit], contributor)?;
+            let items = readable(statement.query(params![tally, id])?, "id", limit, contributor)?;
             let mark = |c: &Contributor| cursor::encode(&(c.standing.tally, &c.standing.contributor));
-            Ok(Paged::cut(rows.collect::<rusqlite::Result<_>>()?, count, mark))
+            Ok(Paged::cut(items, count, mark))
         })
         .await
 }
@@ -45,16 +46,17 @@ pub(super) async fn contributions_of(
         .read(move |connection| {
             let sql = format!(
                 "{CONTRIBUTIONS} WHERE c.contributor = ?1 AND c.seq < ?2 AND (?3 OR NOT c.private) AND (?4 OR NOT c.retracted)
-                 ORDER BY c.seq DESC LIMIT ?5"
+                 ORDER BY c.seq DESC"
             );
-            let rows = with_seq(
-                connection,
-                &sql,
-                params![contributor, before, shown != Shown::Public, shown == Shown::All, limit],
-                "seq",
-                counted,
-            )?;
-            Ok(cut_by_seq(rows, count))
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query(params![
+                contributor,
+                before,
+                shown != Shown::Public,
+                shown == Shown::All
+            ])?;
+            let item = |row: &Row<'_>| Ok(Sequenced { seq: row.get("seq")?, item: counted(row)? });
+            Ok(cut_by_seq(readable(rows, "id", limit, item)?, count))
         })
         .await
 }
@@ -84,10 +86,9 @@ pub(super) async fn recognitions(sqlite: &Sqlite, page: &Page) -> Result<Paged<R
     let (before, limit, count) = (before(page)?, limit(page), page.limit);
     sqlite
         .read(move |connection| {
-            let sql = format!(
-                "SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC LIMIT ?2"
-            );
-            let rows = with_seq(connection, &sql, params![before, limit], "r_seq", recognition)?;
+            let sql =
+                format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC");
+            let rows = recognitions_with_seq(connection, &sql, before, limit)?;
             Ok(cut_by_seq(rows, count))
         })
         .await
@@ -99,7 +100,6 @@ pub(super) async fn recognitions_after(
     limit: usize,
 ) -> Result<(Vec<Recognition>, String), StoreError> {
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sqlite
         .read(move |connection| {
             let Some(after) = after else {
@@ -107,9 +107,8 @@ pub(super) async fn recognitions_after(
                 let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;
                 return Ok((Vec::new(), cursor::encode(&newest)));
             };
-            let sql =
-                format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2");
-            let rows = with_seq(connection, &sql, params![after, limit], "r_seq", recognition)?;
+            let sql = format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq");
+            let rows = recognitions_with_seq(connection, &sql, after, limit)?;
             let position = rows.last().map_or(after, |row| row.seq);
             Ok((rows.into_iter().map(|row| row.item).collect(), cursor::encode(&position)))
         })
@@ -134,21 +133,20 @@ struct Sequenced<T> {
     item: T,
 }
 
-fn with_seq<T>(
+fn recognitions_with_seq(
     connection: &Connection,
     sql: &str,
-    params: impl Params,
-    seq: &str,
-    item: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<Sequenced<T>>> {
+    seq: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Sequenced<Recognition>>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params, |row| Ok(Sequenced { seq: row.get(seq)?, item: item(row)? }))?;
-    rows.collect()
+    let item = |row: &Row<'_>| Ok(Sequenced { seq: row.get("r_seq")?, item: recognition(row)? });
+    readable(statement.query([seq])?, "r_id", limit, item)
 }
 
 /// One more than asked for: if it exists, there is a next page.
-fn limit(page: &Page) -> i64 {
-    i64::try_from(page.limit).unwrap_or(100) + 1
+fn limit(page: &Page) -> usize {
+    page.limit + 1
 }
 
 /// The sequence number before which a page of a descending list begins.

@@ -58,8 +58,13 @@ impl Store for Sqlite {
         outbox::recognise(self, made, destinations).await
     }
 
-    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
-        outbox::owing(self, milestones, limit).await
+    async fn owing(
+        &self,
+        milestones: &Milestones,
+        after: Option<&ContributorId>,
+        limit: usize,
+    ) -> Result<Vec<Standing>, StoreError> {
+        outbox::owing(self, milestones, after, limit).await
     }
 
     async fn claim(
