@@ -56,7 +56,13 @@ impl Readers {
         self.files.check()?;
         let idle =
             self.idle.lock().ok().and_then(|mut idle| idle.as_mut().map(Vec::pop)).ok_or_else(closed)?;
-        idle.map_or_else(|| connect(&self.files.path).map_err(|error| named(&self.files.path, error)), Ok)
+        if let Some(connection) = idle {
+            return Ok(connection);
+        }
+        let connection = connect(&self.files.path).map_err(|error| named(&self.files.path, error))?;
+        // It may have been replaced just before.
+        self.files.check()?;
+        Ok(connection)
     }
 
     fn put_back(&self, connection: Connection) {
