@@ -304,7 +304,12 @@ impl Store for Null {
     async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
         Ok(vec![true; made.len()])
     }
-    async fn owing(&self, _: &Milestones, _: usize) -> Result<Vec<Standing>, StoreError> {
+    async fn owing(
+        &self,
+        _: &Milestones,
+        _: Option<&ContributorId>,
+        _: usize,
+    ) -> Result<Vec<Standing>, StoreError> {
         Ok(Vec::new())
     }
     async fn claim(&self, _: Destination, _: Moment, _: Moment, _: usize) -> Result<Vec<Due>, StoreError> {

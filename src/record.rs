@@ -236,7 +236,7 @@ impl CommitLane {
             let (contributions, waiters): (Vec<_>, Vec<_>) = entries.unzip();
             match self.commit(&contributions).await {
                 Ok(became) => answer(contributions, waiters, became),
-                Err(StoreError::Refused(_)) if waiters.len() > 1 => {
+                Err(StoreError::Refused(_) | StoreError::Broken(_)) if waiters.len() > 1 => {
                     self.one_by_one(contributions, waiters).await;
                 }
                 Err(error) => waiters.into_iter().for_each(|waiter| waiter.send(Err(error.clone()))),
@@ -244,7 +244,8 @@ impl CommitLane {
         }
     }
 
-    /// Commits each contribution of a refused batch alone, so that one that is refused fails no other.
+    /// Commits each contribution of a batch alone, so that one that is refused, or belongs to something that cannot
+    /// be read, fails no other.
     async fn one_by_one(&self, contributions: Vec<Contribution>, waiters: Vec<Waiter>) {
         for (contribution, waiter) in contributions.into_iter().zip(waiters) {
             match self.commit(std::slice::from_ref(&contribution)).await {

@@ -11,7 +11,7 @@ use super::{BATCH, Outbox};
 use crate::domain::{Destination, Recognition, RecognitionId};
 use crate::publish::{Message, PublishError, Publisher};
 use crate::runtime::{Backoff, catch_panic, stop_point};
-use crate::store::{Due, Settled, StoreError};
+use crate::store::{Due, LONGEST_DELAY, Settled, StoreError};
 
 /// How many recognitions that this instance made are kept in memory until they are offered; the store keeps
 /// them all.
@@ -176,9 +176,10 @@ async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(
     catch_panic(publisher.publish(recognition)).await.unwrap_or_else(panicked)
 }
 
-/// How long to put off what was put off `tries` times before: never less than the destination asked for.
+/// How long to put off what was put off `tries` times before: not less than the destination asked for, and not so
+/// long that the store takes it for a fault of the clock.
 fn delay(tries: u32, at_least: Option<Duration>) -> Duration {
-    BACKOFF.jittered(tries).max(at_least.unwrap_or_default())
+    BACKOFF.jittered(tries).max(at_least.unwrap_or_default()).min(LONGEST_DELAY)
 }
 
 #[cfg(test)]
@@ -191,5 +192,6 @@ mod tests {
         assert!((Duration::from_secs(8)..=Duration::from_secs(16)).contains(&delay(4, None)));
         assert!(delay(40, None) <= Duration::from_hours(1));
         assert_eq!(delay(0, Some(Duration::from_secs(90))), Duration::from_secs(90));
+        assert_eq!(delay(0, Some(Duration::from_hours(90))), LONGEST_DELAY);
     }
 }

@@ -214,9 +214,10 @@ impl Outbox {
     pub async fn drain(&self) -> Result<Drained, StoreError> {
         let _alone = self.draining.lock().await;
         let mut drained = Drained { published: self.pass().await?, ..Drained::default() };
-        let mut last = Vec::new();
+        let mut last: Vec<Standing> = Vec::new();
         loop {
-            let owing = self.store.owing(&self.milestones, BATCH).await?;
+            let after = last.last().map(|standing| &standing.contributor);
+            let owing = self.store.owing(&self.milestones, after, BATCH).await?;
             let recognized = self.sweep(&owing).await?;
             if recognized > 0 {
                 drained.recognized += recognized;

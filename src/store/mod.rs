@@ -8,6 +8,7 @@ pub mod at;
 mod cursor;
 pub mod firestore;
 pub mod sqlite;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,15 @@ use crate::domain::{
 
 /// The longest that a store tries to write before it fails as unavailable.
 pub const SLOWEST_WRITE: Duration = Duration::from_secs(6);
+
+/// The longest for which anything is put off: a host may ask for two hours, and clocks differ. What is put off
+/// for longer was put off by a clock that was ahead, and is due.
+pub const LONGEST_DELAY: Duration = Duration::from_hours(3);
+
+/// Whether what may be tried from `next` on is due at `now`.
+fn is_due(next: Moment, now: Moment) -> bool {
+    next <= now || next > now + LONGEST_DELAY
+}
 
 /// Opens the configured store, and brings its schema up to date.
 pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
@@ -96,10 +106,16 @@ pub trait Store: Send + Sync + 'static {
         destinations: &[Destination],
     ) -> Result<Vec<bool>, StoreError>;
 
-    /// Contributors to whom a recognition is owed, at most about `limit` of them.
-    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError>;
+    /// Contributors to whom a recognition is owed, at most about `limit` of them. `after` is the last that the same
+    /// sweep has found: a store that looks at all contributors goes on after that one.
+    async fn owing(
+        &self,
+        milestones: &Milestones,
+        after: Option<&ContributorId>,
+        limit: usize,
+    ) -> Result<Vec<Standing>, StoreError>;
 
-    /// Recognitions due at `destination` by `now`, oldest first, each held for the caller until
+    /// Recognitions due at `destination` by `now`, or put off for longer than [`LONGEST_DELAY`], oldest first, each held for the caller until
     /// `held_until`: no other caller gets it before then. A `held_until` that is not after `now` holds nothing.
     async fn claim(
         &self,

@@ -2,17 +2,33 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plaudit::domain::Milestones;
+use plaudit::outbox::Outbox;
+use plaudit::record::Recorder;
+use plaudit::runtime::{Clock, Tasks};
+use plaudit::store::Store;
+use plaudit::store::sqlite::Sqlite;
+use plaudit::telemetry::Metrics;
 
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::{Output, Plaudit, command, run, talk};
+use crate::support::{Output, Plaudit, command, contribution, in_the_end, now, run, talk};
 use crate::sync::Shimmed;
 
 /// Starts on a path that cannot be a ledger, and returns the one line of the log.
 fn refused(store: &Path) -> Value {
-    let settings =
+    refused_with(store, &[])
+}
+
+/// The same with further variables.
+fn refused_with(store: &Path, settings: &[(&str, String)]) -> Value {
+    let own =
         [("PLAUDIT_STORE", format!("sqlite:{}", store.display())), ("PLAUDIT_LISTEN", "127.0.0.1:0".into())];
+    let settings = [&own, settings].concat();
     let Output { code, out, err: log } = run(&mut command(&settings));
     assert_eq!(code, Some(1), "{log}");
     assert_eq!(out, "", "it never listened");
@@ -26,6 +42,26 @@ fn refused(store: &Path) -> Value {
 #[track_caller]
 fn says(line: &Value, words: &str) {
     assert!(line["message"].as_str().unwrap().contains(words), "{line}");
+}
+
+/// Waits until `/readyz` is 503: an answer of it is kept for some seconds, and a lock is known only after the
+/// write that waits for it.
+async fn is_not_ready(plaudit: &Plaudit, why: &str) {
+    let from = plaudit.log.lines().len();
+    let unready = async { while !asked_for_readiness(plaudit, 503).await {} };
+    in_the_end("not ready", unready).await;
+    let line = plaudit.log.wait(from, |line| line.contains("GET /readyz 503") && line.contains(why)).await;
+    assert!(line.contains("plaudit.db"), "{line}");
+}
+
+async fn is_ready_again(plaudit: &Plaudit) {
+    in_the_end("ready again", async { while !asked_for_readiness(plaudit, 200).await {} }).await;
+}
+
+async fn asked_for_readiness(plaudit: &Plaudit, status: u16) -> bool {
+    let answer = plaudit.get("/readyz").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    answer.status == status
 }
 
 #[test]
@@ -122,6 +158,53 @@ async fn invalid_content_of_the_file_is_500_and_only_the_log_says_what() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_left_out_of_lists_and_logged_once() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.tolerate("is left out of lists");
+    for (who, id) in [("mona", "a"), ("lisa", "b"), ("mona", "c")] {
+        plaudit.post(&talk(who, id)).await.expect(201);
+    }
+    let other = Connection::open(plaudit.database()).unwrap();
+    other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE id = 'api:api:c'", []).unwrap();
+    other.execute("UPDATE contributors SET first_at = 'never' WHERE id = 'lisa'", []).unwrap();
+    for _ in 0..2 {
+        assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2)].into());
+        let of_mona = plaudit.all("/v1/contributors/mona/contributions").await;
+        assert_eq!(of_mona.iter().map(|one| one["id"].clone()).collect::<Vec<_>>(), ["api:api:a"]);
+        plaudit.drain().await;
+    }
+    for id in ["api:api:c", "lisa"] {
+        let line = plaudit.log.wait(0, |line| line.contains(&format!("{id} cannot be read"))).await;
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["severity"], "ERROR");
+    }
+    plaudit.end().await;
+    let lines = plaudit.log.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("is left out of lists")).count(), 2, "{lines:#?}");
+    plaudit.done();
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_fails_no_other_of_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plaudit.db");
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path).unwrap());
+    store.record(&[contribution("mona", "a")], now()).await.unwrap();
+    Connection::open(&path).unwrap().execute("UPDATE contributions SET landed_at = 'never'", []).unwrap();
+    let (clock, milestones) = (Clock::system(), Milestones::default());
+    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
+    let outbox =
+        Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+    let recorder =
+        Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
+    let (again, new) = tokio::join!(
+        recorder.record(vec![contribution("mona", "a")]),
+        recorder.record(vec![contribution("lisa", "b")])
+    );
+    assert!(again.is_err(), "{again:?}");
+    assert_eq!(new.unwrap()[0].tally, 1);
+}
+
+#[tokio::test]
 async fn a_file_that_another_process_locks_is_reported_at_the_start_and_503_later() {
     let mut plaudit = Plaudit::start().await;
     plaudit.post(&talk("mona", "a")).await.expect(201);
@@ -144,7 +227,9 @@ async fn a_file_that_another_process_locks_is_reported_at_the_start_and_503_late
     let why = plaudit.log.wait(0, |line| line.contains("another process holds the file locked")).await;
     assert_eq!(serde_json::from_str::<Value>(&why).unwrap()["severity"], "WARNING");
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 1)].into(), "readers go on");
+    is_not_ready(&plaudit, "another process holds the file locked").await;
     other.execute_batch("ROLLBACK").unwrap();
+    is_ready_again(&plaudit).await;
     // A post that waited for the lock may have been recorded after its client got the 503.
     for post in [&one, &two] {
         let answer = plaudit.post(post).await;
@@ -163,6 +248,7 @@ async fn a_full_disk_is_503_and_loses_nothing() {
         shimmed.plaudit.post(&talk("mona", id)).await.expect(201);
     }
     shimmed.disk("full", true);
+    is_not_ready(&shimmed.plaudit, "the disk is full; free some of it").await;
     for id in ["c", "d"] {
         let problem = shimmed.plaudit.post(&talk("mona", id)).await.problem(503, "unavailable");
         assert!(
@@ -173,6 +259,7 @@ async fn a_full_disk_is_503_and_loses_nothing() {
     shimmed.plaudit.log.wait(0, |line| line.contains("the disk is full")).await;
     assert_eq!(shimmed.plaudit.tallies().await["mona"], 2, "readers go on");
     shimmed.disk("full", false);
+    is_ready_again(&shimmed.plaudit).await;
     for id in ["c", "d"] {
         shimmed.plaudit.post(&talk("mona", id)).await.expect(201);
     }
@@ -180,6 +267,25 @@ async fn a_full_disk_is_503_and_loses_nothing() {
     shimmed.plaudit.restart().await;
     assert_eq!(shimmed.plaudit.tallies().await["mona"], 4);
     assert_eq!(shimmed.plaudit.recognitions().await, ["mona:3"]);
+    shimmed.plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_at_the_start_is_called_full() {
+    let mut shimmed = Shimmed::start().await;
+    shimmed.plaudit.post(&talk("mona", "a")).await.expect(201);
+    shimmed.plaudit.end().await;
+    shimmed.disk("full", true);
+    // A ledger that exists, and a new one.
+    for name in ["plaudit.db", "new.db"] {
+        let store = shimmed.plaudit.folder().path().join(name);
+        let line = refused_with(&store, &shimmed.settings());
+        says(&line, "the disk is full; free some of it");
+        says(&line, store.to_str().unwrap());
+    }
+    shimmed.disk("full", false);
+    shimmed.plaudit.restart().await;
+    assert_eq!(shimmed.plaudit.tallies().await["mona"], 1);
     shimmed.plaudit.stop().await;
 }
 

@@ -10,7 +10,7 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use crate::support::{Plaudit, fixture, pull_request, talk};
+use crate::support::{Plaudit, contribution, fixture, in_the_end, now, pull_request, talk};
 
 /// A copy of the ledger that plaudit 0.1.0 wrote: the fixtures of both hosts and four posts, of which some
 /// recognitions are published, some wait for a topic that was down, and some comments were given up.
@@ -240,4 +240,144 @@ async fn a_new_ledger_can_be_read_by_its_own_account_alone() {
     seen.sort();
     assert_eq!(seen, ["plaudit.db", "plaudit.db-shm", "plaudit.db-wal"]);
     plaudit.stop().await;
+}
+
+/// Waits until `/readyz` says so: an answer of it is kept for some seconds.
+async fn becomes_ready(plaudit: &Plaudit) {
+    let ready = async {
+        while plaudit.get("/readyz").await.status != 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    in_the_end("ready again", ready).await;
+}
+
+/// What happens to a file of a running ledger.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Moved,
+    Replaced,
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_moved_or_replaced_is_neither_read_nor_written_until_it_is_back() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.tolerate("while plaudit has it open");
+    plaudit.post(&talk("mona", "0")).await.expect(201);
+    let (mut kept, mut logged) = (1, 0);
+    for (fault, ending) in [
+        (Fault::Moved, ""),
+        (Fault::Replaced, ""),
+        (Fault::Moved, "-wal"),
+        (Fault::Replaced, "-wal"),
+        (Fault::Moved, "-shm"),
+    ] {
+        let file = PathBuf::from(format!("{}{ending}", plaudit.database().display()));
+        let aside = plaudit.folder().path().join("aside");
+        std::fs::rename(&file, &aside).unwrap();
+        if matches!(fault, Fault::Replaced) {
+            std::fs::copy(&aside, &file).unwrap();
+        }
+        for id in ["a", "b"] {
+            let problem = plaudit.post(&talk("mona", id)).await.problem(503, "unavailable");
+            assert!(!problem.to_string().contains("plaudit.db"), "an internal detail is shown: {problem}");
+        }
+        plaudit.gitlab("Issue Hook", &fixture("gitlab/issue.open.json")).await.problem(503, "unavailable");
+        plaudit.get("/v1/contributors").await.problem(503, "unavailable");
+        if logged == 0 {
+            plaudit.get("/readyz").await.problem(503, "unavailable");
+            let line = plaudit.log.wait(0, |line| line.contains("GET /readyz 503")).await;
+            assert!(line.contains(file.to_str().unwrap()) && line.contains("put the file back"), "{line}");
+        }
+        assert!(
+            matches!(fault, Fault::Replaced) || !file.exists(),
+            "{fault:?} {ending}: a reader made a new file"
+        );
+        std::fs::rename(&aside, &file).unwrap();
+        kept += 1;
+        plaudit.post(&talk("mona", &format!("{kept}"))).await.expect(201);
+        logged += 1;
+        let back =
+            || plaudit.log.lines().iter().filter(|line| line.contains("the ledger is back at")).count();
+        in_the_end("the line of its return", async {
+            while back() < logged {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let lines = plaudit.log.json();
+        let errors = lines.iter().filter(|line| line["severity"] == "ERROR").count();
+        assert_eq!(errors, logged, "{fault:?} {ending}: {lines:#?}");
+    }
+    becomes_ready(&plaudit).await;
+    plaudit.kill9().await;
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), kept)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_moved_is_whole_in_its_new_place_after_a_clean_end() {
+    let (mut plaudit, ids) = delivered().await;
+    plaudit.tolerate("while plaudit has it open");
+    let elsewhere = plaudit.folder().path().join("elsewhere.db");
+    std::fs::rename(plaudit.database(), &elsewhere).unwrap();
+    plaudit.post(&talk("mona", "4")).await.problem(503, "unavailable");
+    plaudit.end().await;
+    assert!(!plaudit.database().exists());
+    holds(&elsewhere, &ids).await;
+    plaudit.done();
+}
+
+#[tokio::test]
+async fn what_was_written_to_a_log_that_is_removed_then_is_in_the_file_after_a_clean_end() {
+    let (mut plaudit, ids) = delivered().await;
+    plaudit.tolerate("while plaudit has it open");
+    for ending in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{ending}", plaudit.database().display())).unwrap();
+    }
+    plaudit.post(&talk("mona", "4")).await.problem(503, "unavailable");
+    plaudit.logged("stop plaudit with SIGTERM").await;
+    plaudit.end().await;
+    holds(&plaudit.database(), &ids).await;
+    plaudit.restart().await;
+    plaudit.post(&talk("mona", "4")).await.expect(201);
+    assert_eq!(plaudit.tallies().await["mona"], 4);
+    plaudit.stop().await;
+}
+
+/// SQLite would remove the log, and what it holds, beside a new file.
+#[tokio::test]
+async fn a_log_whose_ledger_is_absent_is_left_as_it_is() {
+    let (mut plaudit, ids) = delivered().await;
+    plaudit.kill9().await;
+    let log = format!("{}-wal", plaudit.database().display());
+    let before = std::fs::read(&log).unwrap();
+    assert!(!before.is_empty());
+    let aside = plaudit.folder().path().join("aside");
+    std::fs::rename(plaudit.database(), &aside).unwrap();
+    let why = Sqlite::open(&plaudit.database()).unwrap_err().to_string();
+    assert!(why.contains("the file is absent") && why.contains(&log), "{why}");
+    assert!(!plaudit.database().exists(), "no new ledger");
+    assert_eq!(std::fs::read(&log).unwrap(), before);
+    std::fs::rename(&aside, plaudit.database()).unwrap();
+    plaudit.restart().await;
+    for id in &ids {
+        plaudit.get(&format!("/v1/contributions/{id}")).await.expect(200);
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_ledger_behind_a_symbolic_link_is_written_and_its_removal_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, real) = (folder.path().join("plaudit.db"), folder.path().join("real.db"));
+    std::os::unix::fs::symlink(&real, &path).unwrap();
+    std::fs::write(&real, "").unwrap();
+    let store = Sqlite::open(&path).unwrap();
+    store.record(&[contribution("mona", "1")], now()).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(store.record(&[contribution("mona", "2")], now()).await.is_err());
+    std::os::unix::fs::symlink(&real, &path).unwrap();
+    store.record(&[contribution("mona", "2")], now()).await.unwrap();
 }

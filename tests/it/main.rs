@@ -54,5 +54,6 @@ mod signatures;
 mod store;
 mod stream;
 mod sync;
+mod unreadable;
 mod watch;
 mod webhooks;

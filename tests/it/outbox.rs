@@ -327,7 +327,7 @@ async fn one_drain_looks_to_the_end_though_another_instance_recognises_what_it_f
     let drained = outbox.drain().await.unwrap();
     assert_eq!((drained.recognized, drained.waiting), (0, 220), "the other one has yet to publish them");
     let milestones = Milestones::parse("1").unwrap();
-    assert_eq!(store.owing(&milestones, 100).await.unwrap(), []);
+    assert_eq!(store.owing(&milestones, None, 100).await.unwrap(), []);
 }
 
 #[tokio::test]

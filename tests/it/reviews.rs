@@ -347,7 +347,7 @@ async fn what_is_recognised_stays_so_and_is_never_again(store: &dyn Store) {
         assert_eq!(standing().await, (2, 3));
         history.say(Fact::Labels(accepted(second + 1))).await;
         assert_eq!(standing().await, (3, 3));
-        assert_eq!(store.owing(&Milestones::default(), 10).await.unwrap(), []);
+        assert_eq!(store.owing(&Milestones::default(), None, 10).await.unwrap(), []);
         assert_eq!(
             store.recognise(std::slice::from_ref(&made), &[Destination::Local]).await.unwrap(),
             [false]

@@ -11,7 +11,8 @@ use plaudit::domain::{
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
-    Backlog, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State, Store, StoreError,
+    Backlog, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State, Store,
+    StoreError,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -177,7 +178,7 @@ async fn what_is_not_there_is_none(store: &dyn Store) {
     assert_eq!(store.record(&[], at(0)).await.unwrap(), []);
     assert_eq!(store.recognise(&[], &[Local]).await.unwrap(), Vec::<bool>::new());
     assert_eq!(store.backlog(&Destination::ALL).await.unwrap(), Backlog::default());
-    assert_eq!(store.owing(&Milestones::default(), 10).await.unwrap(), []);
+    assert_eq!(store.owing(&Milestones::default(), None, 10).await.unwrap(), []);
     store.settle(&[(RecognitionId::from_text("nobody:3"), Local, Settled::Done)]).await.unwrap();
     let late = Settled::Later(at(9));
     store.settle(&[(RecognitionId::from_text("nobody:3"), Local, late)]).await.unwrap();
@@ -357,7 +358,7 @@ async fn who_is_owed_follows_the_milestones(store: &dyn Store) {
     }
     let owing = async |milestones: &str, limit| {
         let milestones = Milestones::parse(milestones).unwrap();
-        let owing = store.owing(&milestones, limit).await.unwrap();
+        let owing = store.owing(&milestones, None, limit).await.unwrap();
         for standing in &owing {
             assert_ne!(owed(standing, &[], &milestones, at(0)), [], "{standing:?} is owed nothing");
         }
@@ -450,6 +451,35 @@ async fn what_is_settled_is_not_due(store: &dyn Store) {
     assert_eq!(became, [progress(Topic, State::Waiting, None), progress(Comment, State::Waiting, None)]);
     store.settle(&[(made[1].id.clone(), Topic, Settled::Later(at(200)))]).await.unwrap();
     assert_eq!(due(200).await[&made[1].id], 2);
+}
+
+/// A clock that was ahead had put it off, or made it.
+async fn what_is_put_off_for_longer_than_anything_is_due(store: &dyn Store) {
+    let people = people(4);
+    let made = recognise_all(store, &people[..3], &[Topic]).await;
+    count(store, &people[3], 3).await;
+    let ahead = recognition(&people[3], 3, at(72 * 3_600));
+    store.recognise(std::slice::from_ref(&ahead), &[Topic]).await.unwrap();
+    let now = at(60);
+    let longest = now + LONGEST_DELAY;
+    let just_longer = longest + std::time::Duration::from_micros(1);
+    let settled: Vec<_> = made
+        .iter()
+        .zip([longest, just_longer, at(0)])
+        .map(|(one, next)| (one.id.clone(), Topic, Settled::Later(next)))
+        .collect();
+    store.settle(&settled).await.unwrap();
+    let claim = async |until, limit| {
+        let due = store.claim(Topic, now, until, limit).await.unwrap();
+        due.into_iter().map(|due| due.recognition.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(now, 1).await, [made[2].id.clone()]);
+    assert_eq!(claim(now, 2).await, [made[2].id.clone(), made[1].id.clone()]);
+    let due = [&made[2], &made[1], &ahead].map(|one| one.id.clone());
+    assert_eq!(claim(at(90), 10).await, due);
+    assert_eq!(claim(at(90), 10).await, [], "they are held like all others");
+    store.settle(&due.map(|id| (id, Topic, Settled::Done))).await.unwrap();
+    assert_eq!(store.backlog(&[Topic]).await.unwrap().waiting, 1);
 }
 
 async fn what_was_taken_is_never_due_again(store: &dyn Store) {
@@ -668,6 +698,7 @@ macro_rules! suite {
                 what_is_claimed_is_held_until_then_and_no_longer,
                 a_look_holds_nothing,
                 what_is_settled_is_not_due,
+                what_is_put_off_for_longer_than_anything_is_due,
                 what_was_taken_is_never_due_again,
                 the_backlog_counts_each_destination,
                 contributors_are_listed_whole_in_either_order,

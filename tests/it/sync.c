@@ -27,7 +27,7 @@ static void note(char what) {
     errno = saved;
 }
 
-/* 'd' the database, 'w' its write-ahead log, 0 anything else */
+/* 'd' the database, 'w' its write-ahead log, 'i' the index of the log, 0 anything else */
 static char kind(int fd) {
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -35,6 +35,7 @@ static char kind(int fd) {
     if (length < 0) return 0;
     path[length] = 0;
     if (length > 4 && !strcmp(path + length - 4, "-wal")) return 'w';
+    if (length > 4 && !strcmp(path + length - 4, "-shm")) return 'i';
     if (length > 3 && !strcmp(path + length - 3, ".db")) return 'd';
     return 0;
 }

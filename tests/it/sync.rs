@@ -26,6 +26,17 @@ fn shim() -> &'static Path {
     })
 }
 
+/// The variables that load the library, with its files in this folder.
+fn preload(files: &TempDir) -> [(&'static str, String); 4] {
+    let path = |name: &str| files.path().join(name).display().to_string();
+    [
+        ("LD_PRELOAD", shim().display().to_string()),
+        ("SHIM_LOG", path("log")),
+        ("SHIM_FULL", path("full")),
+        ("SHIM_DEAF", path("deaf")),
+    ]
+}
+
 /// A plaudit with the library, and the folder of the library's files.
 pub(crate) struct Shimmed {
     pub(crate) plaudit: Plaudit,
@@ -35,16 +46,15 @@ pub(crate) struct Shimmed {
 impl Shimmed {
     pub(crate) async fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
-        let path = |name: &str| files.path().join(name).display().to_string();
-        let settings = [
-            ("LD_PRELOAD", shim().display().to_string()),
-            ("SHIM_LOG", path("log")),
-            ("SHIM_FULL", path("full")),
-            ("SHIM_DEAF", path("deaf")),
-        ];
+        let settings = preload(&files);
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let plaudit = Plaudit::beside(&Arc::new(tempfile::tempdir().unwrap()), &settings).await;
         Self { plaudit, files }
+    }
+
+    /// The variables with which another process has the library.
+    pub(crate) fn settings(&self) -> [(&'static str, String); 4] {
+        preload(&self.files)
     }
 
     /// Switches a fault of the disk (`full` or `deaf`) on or off.

@@ -121,9 +121,13 @@ pub(super) fn as_integer(value: &FirestoreValue) -> Option<i64> {
 }
 
 /// Reads a document's fields.
+/// Whether plaudit 0.1 wrote the document: its name of the field `recognized` was another one.
+pub(super) fn is_of_0_1(document: &FirestoreDocument) -> bool {
+    document.fields.contains_key("recognised")
+}
+
 pub(super) fn read<T: DeserializeOwned>(document: &FirestoreDocument) -> Result<T, StoreError> {
-    // Plaudit 0.1's name of the field `recognized`.
-    if document.fields.contains_key("recognised") {
+    if is_of_0_1(document) {
         return Err(StoreError::Broken(
             "the database holds a ledger of plaudit 0.1, which was never released for Firestore; \
              give plaudit an empty database"

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::{self, ContributionFields, ContributorFields, RecognitionFields, document_id, timestamp};
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, name_value};
+use super::readable::{Query, readable, readable_one};
 use super::record::refused;
 use super::rpc::{Client, Retry};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
@@ -69,16 +70,15 @@ pub(super) async fn recognitions(client: &Client, page: &Page) -> Result<Paged<R
 
 async fn list_page<T>(
     client: &Client,
-    shape: &Shape,
+    shape: &'static Shape,
     values: Vec<FirestoreValue>,
     after: Option<Vec<FirestoreValue>>,
     page: &Page,
     item: impl Fn(&FirestoreDocument) -> Result<T, StoreError>,
     mark: impl FnOnce(&T) -> String,
 ) -> Result<Paged<T>, StoreError> {
-    let query = shape.query(values, after, Some(page.limit + 1));
-    let found = client.query(query, &mut client.retry()).await?;
-    let items: Vec<_> = found.documents.iter().map(item).collect::<Result<_, _>>()?;
+    let query = Query { shape, values, after };
+    let items = readable(client, query, page.limit + 1, item, &mut client.retry()).await?;
     Ok(Paged::cut(items, page.limit, mark))
 }
 
@@ -199,10 +199,10 @@ async fn page_after(
     let mut fresh = Vec::new();
     let mut last = None;
     for document in &found.documents {
-        let fields: RecognitionFields = codec::read(document)?;
+        let Some(fields) = readable_one(document, codec::read::<RecognitionFields>)? else { continue };
         let place = (fields.recognized_at()?.timestamp_micros(), codec::id_of(document).to_owned());
         if position.is_new(&place, committed(document)?) {
-            fresh.push(fields.recognition()?);
+            fresh.extend(readable_one(document, |_| fields.recognition())?);
         }
         last = Some(place);
     }

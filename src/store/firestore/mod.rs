@@ -24,6 +24,7 @@ mod lists;
 mod outbox;
 /// Every query the store can send.
 pub mod queries;
+mod readable;
 mod record;
 mod rpc;
 mod work;
@@ -104,7 +105,12 @@ impl Store for Firestore {
         outbox::recognise(&self.client, made, destinations).await
     }
 
-    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
+    async fn owing(
+        &self,
+        milestones: &Milestones,
+        _after: Option<&ContributorId>,
+        limit: usize,
+    ) -> Result<Vec<Standing>, StoreError> {
         outbox::owing(&self.client, milestones, limit).await
     }
 

@@ -11,12 +11,13 @@ use futures::stream;
 
 use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
 use super::queries::{self, CONTRIBUTORS, RECOGNITIONS};
+use super::readable::{Query, readable, readable_one};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
 use crate::domain::{
     ContributorId, Destination, GiveUp, Milestones, Moment, Recognition, RecognitionId, Standing,
 };
-use crate::store::{Backlog, Due, Settled, StoreError};
+use crate::store::{Backlog, Due, LONGEST_DELAY, Settled, StoreError, is_due};
 
 /// How many small commits are under way at once.
 const SIDE_BY_SIDE: usize = 16;
@@ -101,7 +102,7 @@ fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Re
 
 /// Finds who is owed: for every value of `recognized` that occurs, from the lowest on, the contributors
 /// whose tally has reached the milestone after it. Exact after a change of milestones too, and reads no
-/// contributor who is owed nothing, beside one for each value.
+/// contributor who is owed nothing, beside one for each value: so a sweep needs no place to go on from.
 pub(super) async fn owing(
     client: &Client,
     milestones: &Milestones,
@@ -109,24 +110,16 @@ pub(super) async fn owing(
 ) -> Result<Vec<Standing>, StoreError> {
     let mut retry = client.retry();
     let mut owing: Vec<Standing> = Vec::new();
-    let mut lowest = queries::LOWEST_RECOGNIZED.query([], None, Some(1));
-    loop {
-        let Some(document) = client.query(lowest, &mut retry).await?.documents.pop() else {
-            break;
-        };
-        let recognized = codec::read::<ContributorFields>(&document)?.standing()?.recognized;
-        let Some(next) = milestones.next(recognized) else {
-            break;
-        };
-        let values = [codec::integer(recognized), codec::integer(next)];
-        let query = queries::OWED.query(values, None, Some(limit.saturating_sub(owing.len())));
-        for document in client.query(query, &mut retry).await?.documents {
-            owing.push(codec::read::<ContributorFields>(&document)?.standing()?);
-        }
-        if owing.len() >= limit {
-            break;
-        }
-        lowest = queries::HIGHER_RECOGNIZED.query([codec::integer(recognized)], None, Some(1));
+    let standing = |document: &FirestoreDocument| codec::read::<ContributorFields>(document)?.standing();
+    let mut above = codec::value(-1_i64);
+    while owing.len() < limit {
+        let higher = Query { shape: &queries::HIGHER_RECOGNIZED, values: vec![above], after: None };
+        let Some(lowest) = readable(client, higher, 1, standing, &mut retry).await?.pop() else { break };
+        let Some(next) = milestones.next(lowest.recognized) else { break };
+        let values = vec![codec::integer(lowest.recognized), codec::integer(next)];
+        let owed = Query { shape: &queries::OWED, values, after: None };
+        owing.extend(readable(client, owed, limit - owing.len(), standing, &mut retry).await?);
+        above = codec::integer(lowest.recognized);
     }
     Ok(owing)
 }
@@ -140,19 +133,23 @@ pub(super) async fn claim(
     limit: usize,
 ) -> Result<Vec<Due>, StoreError> {
     let mut retry = client.retry();
-    let by = codec::value(timestamp(now)?);
-    let query = queries::due(destination).query([by], None, Some(limit));
-    let found = client.query(query, &mut retry).await?.documents;
+    let item = |document: &FirestoreDocument| {
+        let fields: RecognitionFields = codec::read(document)?;
+        let tries = fields.tries(destination);
+        Ok((document.clone(), Due { recognition: fields.recognition()?, tries }))
+    };
+    let mut found = Vec::new();
+    for (shape, time) in queries::due(destination).into_iter().zip([now, now + LONGEST_DELAY]) {
+        let query = Query { shape, values: vec![codec::value(timestamp(time)?)], after: None };
+        found.extend(readable(client, query, limit - found.len(), item, &mut retry).await?);
+    }
     let retry = &retry;
-    let claim = async |document: FirestoreDocument| {
+    let claim = async |(document, due): (FirestoreDocument, Due)| {
         let mut retry = retry.clone();
         if held_until > now && !hold(client, &document, destination, now, held_until, &mut retry).await? {
             return Ok(None);
         }
-        let fields: RecognitionFields = codec::read(&document)?;
-        let tries = fields.tries(destination);
-        let recognition = fields.recognition()?;
-        Ok::<_, StoreError>(Some(Due { recognition, tries }))
+        Ok::<_, StoreError>(Some(due))
     };
     let claims: Vec<_> = stream::iter(found.into_iter().map(claim)).buffered(SIDE_BY_SIDE).collect().await;
     let mut claimed = Vec::new();
@@ -182,7 +179,7 @@ async fn hold(
 ) -> Result<bool, StoreError> {
     let next = Next { destination, at: until, another_try: false };
     let may_be_tried = |document: &FirestoreDocument| {
-        Ok(codec::next_of(document, destination)?.is_some_and(|next| next <= now))
+        Ok(codec::next_of(document, destination)?.is_some_and(|next| is_due(next, now)))
     };
     let id = codec::id_of(document).to_owned();
     set_next(client, id, Some(unchanged(document)?), &next, may_be_tried, retry).await
@@ -312,7 +309,8 @@ pub(super) async fn backlog(client: &Client, destinations: &[Destination]) -> Re
         backlog.waiting += waiting;
         let oldest = queries::OLDEST_WAITING.query(word(), None, Some(1));
         for document in client.query(oldest, &mut retry).await?.documents {
-            let made = codec::read::<RecognitionFields>(&document)?.recognized_at()?;
+            let item = |document: &_| codec::read::<RecognitionFields>(document)?.recognized_at();
+            let Some(made) = readable_one(&document, item)? else { continue };
             backlog.oldest = Some(backlog.oldest.map_or(made, |oldest| oldest.min(made)));
         }
     }

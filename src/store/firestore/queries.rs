@@ -69,12 +69,10 @@ shapes! {
     CONTRIBUTORS_BY_TALLY: CONTRIBUTORS [] by ["tally", Descending; NAME, Descending];
     /// By id: a complete read.
     CONTRIBUTORS_BY_ID: CONTRIBUTORS [] by [NAME, Ascending];
-    /// The lowest milestone recognised of all.
-    LOWEST_RECOGNIZED: CONTRIBUTORS [] by ["recognized", Ascending; "tally", Ascending];
-    /// The next higher one.
-    HIGHER_RECOGNIZED: CONTRIBUTORS ["recognized" Above] by ["recognized", Ascending; "tally", Ascending];
+    /// The lowest milestone recognised above a number.
+    HIGHER_RECOGNIZED: CONTRIBUTORS ["recognized" Above] by ["recognized", Ascending; "tally", Ascending; NAME, Ascending];
     /// To whom the milestone after `recognized` is owed.
-    OWED: CONTRIBUTORS ["recognized" Equal, "tally" AtLeast] by ["tally", Ascending];
+    OWED: CONTRIBUTORS ["recognized" Equal, "tally" AtLeast] by ["tally", Ascending; NAME, Ascending];
     /// A contributor's contributions, newest first.
     CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// Those that count.
@@ -92,19 +90,25 @@ shapes! {
     /// The oldest that waits at a destination.
     OLDEST_WAITING: RECOGNITIONS ["due" Contains] by ["recognized_at", Ascending];
     /// To be offered now at the log.
-    DUE_LOCAL: RECOGNITIONS ["next_local" AtMost] by ["next_local", Ascending];
+    DUE_LOCAL: RECOGNITIONS ["next_local" AtMost] by ["next_local", Ascending; NAME, Ascending];
     /// To be offered now at the topic.
-    DUE_TOPIC: RECOGNITIONS ["next_topic" AtMost] by ["next_topic", Ascending];
+    DUE_TOPIC: RECOGNITIONS ["next_topic" AtMost] by ["next_topic", Ascending; NAME, Ascending];
     /// To be offered now as a comment.
-    DUE_COMMENT: RECOGNITIONS ["next_comment" AtMost] by ["next_comment", Ascending];
+    DUE_COMMENT: RECOGNITIONS ["next_comment" AtMost] by ["next_comment", Ascending; NAME, Ascending];
+    /// Put off at the log for longer than anything is.
+    STRAY_LOCAL: RECOGNITIONS ["next_local" Above] by ["next_local", Ascending; NAME, Ascending];
+    /// The same at the topic.
+    STRAY_TOPIC: RECOGNITIONS ["next_topic" Above] by ["next_topic", Ascending; NAME, Ascending];
+    /// The same as a comment.
+    STRAY_COMMENT: RECOGNITIONS ["next_comment" Above] by ["next_comment", Ascending; NAME, Ascending];
 }
 
-/// What is to be offered now at `destination`.
-pub(super) fn due(destination: Destination) -> &'static Shape {
+/// What is due at `destination` up to a time, and what is put off there beyond one.
+pub(super) fn due(destination: Destination) -> [&'static Shape; 2] {
     match destination {
-        Destination::Local => &DUE_LOCAL,
-        Destination::Topic => &DUE_TOPIC,
-        Destination::Comment => &DUE_COMMENT,
+        Destination::Local => [&DUE_LOCAL, &STRAY_LOCAL],
+        Destination::Topic => [&DUE_TOPIC, &STRAY_TOPIC],
+        Destination::Comment => [&DUE_COMMENT, &STRAY_COMMENT],
     }
 }
 

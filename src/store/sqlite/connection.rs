@@ -1,14 +1,15 @@
 //! Connections to the file: one writes, on a thread of its own; some read beside it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::error::failure;
+use super::file::{Files, create_private};
 use super::schema;
 use crate::store::StoreError;
 
@@ -18,6 +19,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// the process may take.
 const LAST_CHECKPOINT: Duration = Duration::from_millis(500);
 const _: () = assert!(BUSY.as_millis() < crate::store::SLOWEST_WRITE.as_millis());
+/// How long a ping waits for its write, which may wait for another process.
+const PING: Duration = Duration::from_secs(1);
 /// How many jobs may wait for the writer.
 const QUEUE: usize = 1_024;
 /// How many idle readers are kept open.
@@ -35,6 +38,9 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Sqlite {
     writer: Mutex<Option<Writer>>,
     readers: Arc<Readers>,
+    files: Arc<Files>,
+    /// Why the ledger was unavailable for the last write, if it was.
+    failing: Arc<Mutex<Option<StoreError>>>,
 }
 
 #[derive(Debug)]
@@ -45,7 +51,7 @@ struct Writer {
 
 #[derive(Debug)]
 struct Readers {
-    path: PathBuf,
+    files: Arc<Files>,
     /// `None` once the ledger is closed.
     idle: Mutex<Option<Vec<Connection>>>,
     pages: Arc<Semaphore>,
@@ -53,9 +59,9 @@ struct Readers {
 }
 
 impl Readers {
-    fn new(path: &Path) -> Self {
+    fn new(files: Arc<Files>) -> Self {
         Self {
-            path: path.to_owned(),
+            files,
             idle: Mutex::new(Some(Vec::new())),
             pages: Arc::new(Semaphore::new(PAGES)),
             others: Arc::new(Semaphore::new(OTHERS)),
@@ -63,9 +69,16 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
+        self.files.check()?;
         let idle =
             self.idle.lock().ok().and_then(|mut idle| idle.as_mut().map(Vec::pop)).ok_or_else(closed)?;
-        idle.map_or_else(|| connect(&self.path), Ok)
+        if let Some(connection) = idle {
+            return Ok(connection);
+        }
+        let connection = connect(&self.files.path).map_err(|error| named(&self.files.path, error))?;
+        // It may have been replaced just before.
+        self.files.check()?;
+        Ok(connection)
     }
 
     fn put_back(&self, connection: Connection) {
@@ -86,15 +99,8 @@ impl Readers {
 impl Sqlite {
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let with_path = |error: StoreError| match error {
-            StoreError::Unavailable(why) => StoreError::Unavailable(format!("{}: {why}", path.display())),
-            StoreError::Broken(why) => StoreError::Broken(format!("{}: {why}", path.display())),
-            other => other,
-        };
-        create_private(path);
-        let mut connection = connect(path).map_err(with_path)?;
-        schema::migrate(&mut connection).map_err(with_path)?;
-        writable(&mut connection).map_err(with_path)?;
+        let mut connection = prepare(path).map_err(|error| named(path, error))?;
+        let files = Arc::new(Files::of(path)?);
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
@@ -105,8 +111,13 @@ impl Sqlite {
                 empty_log(&connection);
             })
             .map_err(|e| StoreError::Unavailable(format!("the writer's thread cannot be started: {e}")))?;
-        let readers = Arc::new(Readers::new(path));
-        Ok(Self { writer: Mutex::new(Some(Writer { jobs, thread })), readers })
+        let readers = Arc::new(Readers::new(Arc::clone(&files)));
+        Ok(Self {
+            writer: Mutex::new(Some(Writer { jobs, thread })),
+            readers,
+            files,
+            failing: Arc::default(),
+        })
     }
 
     /// Closes the idle readers, lets the writer finish its queue and move the write-ahead log into the file,
@@ -136,15 +147,13 @@ impl Sqlite {
         job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, answer) = oneshot::channel();
+        let (files, failing) = (Arc::clone(&self.files), Arc::clone(&self.failing));
         let job: Job = Box::new(move |connection| {
-            let outcome = connection
-                .transaction_with_behavior(TransactionBehavior::Immediate)
-                .and_then(|transaction| {
-                    let value = job(&transaction)?;
-                    transaction.commit()?;
-                    Ok(value)
-                })
-                .map_err(|e| failure(&e));
+            let outcome = commit(connection, &files, job);
+            if let Ok(mut failing) = failing.lock() {
+                *failing =
+                    outcome.as_ref().err().filter(|e| matches!(e, StoreError::Unavailable(_))).cloned();
+            }
             let _ = done.send(outcome);
         });
         let jobs =
@@ -154,6 +163,20 @@ impl Sqlite {
             mpsc::TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has ended".into()),
         })?;
         answer.await.map_err(|_| StoreError::Unavailable("the writer has ended".into()))?
+    }
+
+    /// Whether the ledger can be read and written: a small write, since a full disk and a lock of another
+    /// process stop no read. While the writer is busy or waits for a lock, what came of the last write.
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        let probe = self.write(|transaction| {
+            transaction
+                .prepare_cached("SELECT 1 FROM contributors LIMIT 1")?
+                .query_row([], |_| Ok(()))
+                .optional()?;
+            schema::touch(transaction)
+        });
+        let last = |_| self.failing.lock().ok().and_then(|failing| failing.clone()).map_or(Ok(()), Err);
+        tokio::time::timeout(PING, probe).await.unwrap_or_else(last)
     }
 
     /// Runs `job` on a reader's connection.
@@ -183,7 +206,7 @@ impl Sqlite {
             // Held until the thread is free, even where the caller's request was cancelled.
             let _slot = slot;
             let connection = readers.take()?;
-            let outcome = job(&connection).map_err(|e| failure(&e));
+            let outcome = job(&connection).map_err(|e| named(&readers.files.path, failure(&e)));
             readers.put_back(connection);
             outcome
         };
@@ -203,17 +226,42 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the ledger is closed".into())
 }
 
-/// Creates the file, if there is none, for this account alone: SQLite would let others read it. The files
-/// beside it get the same mode from SQLite. What fails here fails again when SQLite opens the file, which says why.
-///
-/// A file that exists is not opened: closing it would drop the locks that this process has on it.
-fn create_private(path: &Path) {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let _ = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+/// Says in an error which file it is about.
+fn named(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(why) => StoreError::Unavailable(format!("{}: {why}", path.display())),
+        StoreError::Broken(why) => StoreError::Broken(format!("{}: {why}", path.display())),
+        other => other,
+    }
 }
 
+/// Opens or creates the file, and finds out whether it is a ledger that can be written.
+fn prepare(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path)?;
+    let mut connection = connect(path)?;
+    schema::migrate(&mut connection)?;
+    writable(&mut connection)?;
+    Ok(connection)
+}
+
+/// Runs `job` in one transaction, which is committed only while the open files are those at their paths.
+fn commit<T>(
+    connection: &mut Connection,
+    files: &Files,
+    job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> Result<T, StoreError> {
+    let failed = |error| named(&files.path, failure(&error));
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let value = job(&transaction).map_err(failed)?;
+    files.check()?;
+    transaction.commit().map_err(failed)?;
+    Ok(value)
+}
+
+/// Opens a file that exists: a reader must never create another ledger in its place.
 fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(path).map_err(|e| failure(&e))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| failure(&e))?;
     let set_up = || -> rusqlite::Result<String> {
         connection.busy_timeout(BUSY)?;
         let mode = write_ahead(&connection)?;

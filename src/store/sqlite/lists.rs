@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::connection::Sqlite;
 use super::queries;
-use super::rows::{RECOGNITION, RECOGNITIONS, contributor, counted, progress, recognition};
+use super::rows::{RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
 use crate::store::cursor::{self, Cursor, List};
 use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError};
@@ -20,9 +20,9 @@ pub(super) async fn contributors(
         .read_page(move |connection| {
             let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
             let mut statement = connection.prepare_cached(&queries::contributors(order))?;
-            let rows = statement.query_map(params![tally, id, limit], contributor)?;
+            let items = readable(statement.query(params![tally, id])?, "id", limit, contributor)?;
             let mark = |c: &Contributor| Cursor::of_contributor(order, c);
-            Ok(Paged::cut(rows.collect::<rusqlite::Result<_>>()?, count, mark))
+            Ok(Paged::cut(items, count, mark))
         })
         .await
 }
@@ -44,9 +44,8 @@ pub(super) async fn contributions_of(
                 return Ok(None);
             };
             let mut statement = connection.prepare_cached(&queries::contributions_of(shown))?;
-            let rows = statement.query_map(params![contributor, before, limit], counted)?;
-            let rows = rows.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(Paged::cut(rows, count, Cursor::of_contribution)))
+            let items = readable(statement.query(params![contributor, before])?, "id", limit, counted)?;
+            Ok(Some(Paged::cut(items, count, Cursor::of_contribution)))
         })
         .await?;
     found.ok_or(StoreError::BadCursor)
@@ -84,9 +83,8 @@ pub(super) async fn recognitions(sqlite: &Sqlite, page: &Page) -> Result<Paged<R
                 return Ok(None);
             };
             let mut statement = connection.prepare_cached(&queries::recognitions())?;
-            let rows = statement.query_map(params![before, limit], recognition)?;
-            let rows = rows.collect::<rusqlite::Result<_>>()?;
-            Ok(Some(Paged::cut(rows, count, Cursor::of_recognition)))
+            let items = readable(statement.query(params![before])?, "r_id", limit, recognition)?;
+            Ok(Some(Paged::cut(items, count, Cursor::of_recognition)))
         })
         .await?;
     found.ok_or(StoreError::BadCursor)
@@ -98,7 +96,6 @@ pub(super) async fn recognitions_after(
     limit: usize,
 ) -> Result<(Vec<Recognition>, String), StoreError> {
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sqlite
         .read_page(move |connection| {
             let Some(after) = after else {
@@ -106,9 +103,8 @@ pub(super) async fn recognitions_after(
                 let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;
                 return Ok((Vec::new(), cursor::encode(&newest)));
             };
-            let sql =
-                format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2");
-            let rows = with_seq(connection, &sql, params![after, limit], "r_seq", recognition)?;
+            let sql = format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq");
+            let rows = recognitions_with_seq(connection, &sql, after, limit)?;
             let position = rows.last().map_or(after, |row| row.seq);
             Ok((rows.into_iter().map(|row| row.item).collect(), cursor::encode(&position)))
         })
@@ -133,21 +129,20 @@ struct Sequenced<T> {
     item: T,
 }
 
-fn with_seq<T>(
+fn recognitions_with_seq(
     connection: &Connection,
     sql: &str,
-    params: impl Params,
-    seq: &str,
-    item: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<Sequenced<T>>> {
+    seq: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Sequenced<Recognition>>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params, |row| Ok(Sequenced { seq: row.get(seq)?, item: item(row)? }))?;
-    rows.collect()
+    let item = |row: &Row<'_>| Ok(Sequenced { seq: row.get("r_seq")?, item: recognition(row)? });
+    readable(statement.query([seq])?, "r_id", limit, item)
 }
 
 /// One more than asked for: if it exists, there is a next page.
-fn limit(page: &Page) -> i64 {
-    i64::try_from(page.limit).unwrap_or(100) + 1
+fn limit(page: &Page) -> usize {
+    page.limit + 1
 }
 
 /// The sequence number of the item that a cursor names; `None` where there is no such item.

@@ -5,6 +5,7 @@
 
 mod connection;
 mod error;
+mod file;
 mod inspect;
 mod lists;
 mod outbox;
@@ -65,8 +66,13 @@ impl Store for Sqlite {
         outbox::recognise(self, made, destinations).await
     }
 
-    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
-        outbox::owing(self, milestones, limit).await
+    async fn owing(
+        &self,
+        milestones: &Milestones,
+        after: Option<&ContributorId>,
+        limit: usize,
+    ) -> Result<Vec<Standing>, StoreError> {
+        outbox::owing(self, milestones, after, limit).await
     }
 
     async fn claim(
@@ -150,10 +156,7 @@ impl Store for Sqlite {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let sql = "SELECT 1 FROM contributors LIMIT 1";
-        self.read(move |connection| connection.prepare_cached(sql)?.query_row([], |_| Ok(())).optional())
-            .await?;
-        Ok(())
+        self.probe().await
     }
 
     async fn close(&self) {

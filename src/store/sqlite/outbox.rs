@@ -1,17 +1,20 @@
 //! Recognitions that are owed, made and due.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, params};
 
 use super::connection::Sqlite;
 use super::queries;
 use super::rows::{
-    CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, moment, recognition, signed, unsigned,
+    CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, moment, next_readable, read, readable,
+    recognition, signed, unsigned,
 };
 use crate::domain::{
     Contribution, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing,
 };
-use crate::store::{Backlog, Due, Settled, StoreError};
+use crate::store::{Backlog, Contributor, Due, LONGEST_DELAY, Settled, StoreError};
 
 pub(super) async fn recognise(
     sqlite: &Sqlite,
@@ -58,27 +61,43 @@ fn recognise_one(
     Ok(inserted > 0)
 }
 
-/// Reads every contributor whose tally is above what is recognized: an index would cost every commit
-/// more than this costs a drain.
+/// Reads contributors in the order of their ids, from `after` on: a sweep reads each once. An index of who is owed
+/// would cost every commit more than this costs a drain.
 pub(super) async fn owing(
     sqlite: &Sqlite,
     milestones: &Milestones,
+    after: Option<&ContributorId>,
     limit: usize,
 ) -> Result<Vec<Standing>, StoreError> {
-    let milestones = milestones.clone();
-    sqlite
-        .read(move |connection| {
-            let sql = format!("{CONTRIBUTORS} WHERE tally > recognized");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([], contributor)?;
-            let standings = rows.map(|row| row.map(|contributor| contributor.standing));
-            let owes = |s: &Standing| milestones.next(s.recognized).is_some_and(|next| next <= s.tally);
-            standings.filter(|row| row.as_ref().map_or(true, owes)).take(limit).collect()
-        })
-        .await
+    let (milestones, after) = (milestones.clone(), after.cloned());
+    sqlite.read(move |connection| find_owing(connection, &milestones, after.as_ref(), limit)).await
 }
 
-/// Of the contributions that count now, the one with which the contributor's tally became `tally`.
+fn find_owing(
+    connection: &Connection,
+    milestones: &Milestones,
+    after: Option<&ContributorId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Standing>> {
+    let mut statement = connection.prepare_cached(&owing_query())?;
+    let mut rows = statement.query([after.map_or("", ContributorId::as_str)])?;
+    let mut owing = Vec::new();
+    while owing.len() < limit {
+        // One by one, so that no more is read than is owed.
+        let Some(Contributor { standing, .. }) = next_readable(&mut rows, "id", contributor)? else { break };
+        if milestones.next(standing.recognized).is_some_and(|next| next <= standing.tally) {
+            owing.push(standing);
+        }
+    }
+    Ok(owing)
+}
+
+fn owing_query() -> String {
+    format!("{CONTRIBUTORS} WHERE id > ?1 AND tally > recognized ORDER BY id")
+}
+
+/// Of the contributions that count now, the one with which the contributor's tally became `tally`; `None` too where
+/// that one cannot be read, since a recognition must not wait for it.
 pub(super) async fn reached(
     sqlite: &Sqlite,
     contributor: &ContributorId,
@@ -88,7 +107,9 @@ pub(super) async fn reached(
     sqlite
         .read(move |connection| {
             let mut statement = connection.prepare_cached(&queries::reached())?;
-            statement.query_row(params![contributor, place], |row| Ok(counted(row)?.contribution)).optional()
+            let mut rows = statement.query(params![contributor, place])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            Ok(read(row, "id", counted).map(|counted| counted.contribution))
         })
         .await
 }
@@ -100,7 +121,6 @@ pub(super) async fn claim(
     held_until: Moment,
     limit: usize,
 ) -> Result<Vec<Due>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let find = move |connection: &Connection| find_due(connection, destination, now, limit);
     if held_until <= now {
         return sqlite.read(find).await;
@@ -124,18 +144,23 @@ fn find_due(
     connection: &Connection,
     destination: Destination,
     now: Moment,
-    limit: i64,
+    limit: usize,
 ) -> rusqlite::Result<Vec<Due>> {
     let sql = format!(
         "SELECT {RECOGNITION}, o.tries AS o_tries FROM outbox o JOIN {RECOGNITIONS}
-         WHERE r.id = o.recognition AND o.destination = ?1 AND o.state = 'waiting' AND o.next_try <= ?2
-         ORDER BY o.next_try, r.seq LIMIT ?3",
+         WHERE r.id = o.recognition AND o.destination = ?1 AND o.state = 'waiting' AND o.next_try BETWEEN ?2 AND ?3
+         ORDER BY o.next_try, r.seq",
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![destination.as_str(), now.timestamp_micros(), limit], |row| {
-        Ok(Due { recognition: recognition(row)?, tries: row.get("o_tries")? })
-    })?;
-    rows.collect()
+    let mut due = Vec::new();
+    let strays = now + LONGEST_DELAY + Duration::from_micros(1);
+    for (from, to) in [(Moment::MIN_UTC, now), (strays, Moment::MAX_UTC)] {
+        let within = params![destination.as_str(), from.timestamp_micros(), to.timestamp_micros()];
+        due.extend(readable(statement.query(within)?, "r_id", limit - due.len(), |row| {
+            Ok(Due { recognition: recognition(row)?, tries: row.get("o_tries")? })
+        })?);
+    }
+    Ok(due)
 }
 
 pub(super) async fn settle(
@@ -183,10 +208,64 @@ pub(super) async fn backlog(sqlite: &Sqlite, destinations: &[Destination]) -> Re
                     Ok((unsigned(row.get("waiting")?), row.get::<_, Option<i64>>("oldest")?))
                 })?;
                 backlog.waiting += waiting;
-                let oldest = oldest.map(moment).transpose()?;
+                // A time that cannot be read must not stop the drain.
+                let oldest = oldest.and_then(|oldest| moment(oldest).ok());
                 backlog.oldest = [backlog.oldest, oldest].into_iter().flatten().min();
             }
             Ok(backlog)
         })
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::super::schema;
+    use super::*;
+
+    const MANY: usize = 2_000;
+    const BATCH: usize = 100;
+
+    /// A ledger in memory in which each of [`MANY`] contributors has a tally of 3 and no recognition.
+    fn many_owed() -> Connection {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection).unwrap();
+        for i in 0..MANY {
+            let sql =
+                "INSERT INTO contributors (id, tally, recognized, first_at, last_at) VALUES (?1, 3, 0, 0, 0)";
+            connection.prepare_cached(sql).unwrap().execute([format!("person-{i:05}")]).unwrap();
+        }
+        connection
+    }
+
+    /// The steps of SQLite's machine in all runs of the query so far.
+    fn steps(connection: &Connection) -> i32 {
+        connection.prepare_cached(&owing_query()).unwrap().get_status(StatementStatus::VmStep)
+    }
+
+    #[test]
+    fn a_sweep_of_many_owed_reads_each_contributor_once() {
+        let connection = many_owed();
+        let milestones = Milestones::parse("3").unwrap();
+        assert_eq!(find_owing(&connection, &milestones, None, usize::MAX).unwrap().len(), MANY);
+        let whole = steps(&connection);
+        let mut after: Option<ContributorId> = None;
+        let mut found = 0;
+        loop {
+            let owing = find_owing(&connection, &milestones, after.as_ref(), BATCH).unwrap();
+            for standing in &owing {
+                let sql = "UPDATE contributors SET recognized = 3 WHERE id = ?1";
+                connection.prepare_cached(sql).unwrap().execute([standing.contributor.as_str()]).unwrap();
+            }
+            found += owing.len();
+            after = owing.last().map(|standing| standing.contributor.clone());
+            if owing.len() < BATCH {
+                break;
+            }
+        }
+        assert_eq!(found, MANY);
+        let in_parts = steps(&connection) - whole;
+        assert!(in_parts < whole + whole / 10, "{in_parts} steps in parts, {whole} at once");
+    }
 }

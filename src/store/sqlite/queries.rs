@@ -1,5 +1,6 @@
 //! The queries of lists, in one place: a test holds that each seeks the page in an index, so that a page costs the
-//! same wherever it is in its list and however much of the list is hidden.
+//! same wherever it is in its list and however much of the list is hidden. None has a `LIMIT`: SQLite makes a row when
+//! it is asked for, and the reader of a page skips rows that it cannot read.
 
 use super::rows::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS};
 use crate::store::{Order, Shown};
@@ -12,23 +13,23 @@ pub fn all() -> Vec<String> {
     contributors.into_iter().chain(contributions).chain([reached(), recognitions()]).collect()
 }
 
-/// Contributors after the tally `?1` and the id `?2`, at most `?3`.
+/// Contributors after the tally `?1` and the id `?2`.
 #[must_use]
 pub fn contributors(order: Order) -> String {
     match order {
         // A row value, so that a page among equal tallies begins at its first row.
         Order::Tally => {
-            format!("{CONTRIBUTORS} WHERE (tally, id) < (?1, ?2) ORDER BY tally DESC, id DESC LIMIT ?3")
+            format!("{CONTRIBUTORS} WHERE (tally, id) < (?1, ?2) ORDER BY tally DESC, id DESC")
         }
-        Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id LIMIT ?3"),
+        Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id"),
     }
 }
 
-/// Contributions of `?1` before the sequence number `?2`, newest first, at most `?3`.
+/// Contributions of `?1` before the sequence number `?2`, newest first.
 #[must_use]
 pub fn contributions_of(shown: Shown) -> String {
     let of = |class: Class| format!("{CONTRIBUTIONS} {} AND c.seq < ?2", class.condition());
-    format!("{} ORDER BY seq DESC LIMIT ?3", merged(shown, of))
+    format!("{} ORDER BY seq DESC", merged(shown, of))
 }
 
 /// The one of `?1` that count with `?2` before it.
@@ -39,10 +40,10 @@ pub fn reached() -> String {
     format!("{CONTRIBUTIONS} WHERE c.seq = ({counted} ORDER BY seq LIMIT 1 OFFSET ?2)")
 }
 
-/// Recognitions before the sequence number `?1`, newest first, at most `?2`.
+/// Recognitions before the sequence number `?1`, newest first.
 #[must_use]
 pub fn recognitions() -> String {
-    format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC LIMIT ?2")
+    format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC")
 }
 
 /// The contributions of `?1` that are, or are not, private and taken back: one range of their index, so that no

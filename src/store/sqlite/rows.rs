@@ -1,13 +1,13 @@
 //! Rows as values of the domain. Every column is read by its name.
 
-use rusqlite::Row;
+use rusqlite::{Row, Rows};
 
 use super::error::strange;
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Labels, Moment,
     Recognition, RecognitionId, Standing,
 };
-use crate::store::{Contributor, Counted, Progress, State};
+use crate::store::{Contributor, Counted, Progress, State, unreadable};
 
 /// SQLite's integers are signed; what plaudit counts never comes near the difference.
 pub(super) fn signed(n: u64) -> i64 {
@@ -16,6 +16,47 @@ pub(super) fn signed(n: u64) -> i64 {
 
 pub(super) fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
+}
+
+/// The row as an item; where this version cannot read it, `None`, and a line in the log. `id` is the column that names
+/// the row there.
+pub(super) fn read<T>(row: &Row<'_>, id: &str, item: impl Fn(&Row<'_>) -> rusqlite::Result<T>) -> Option<T> {
+    let skip = |error| {
+        let id = row.get::<_, String>(id);
+        unreadable::skip(id.as_deref().unwrap_or("a row without an id"), &error);
+    };
+    item(row).map_err(skip).ok()
+}
+
+/// The next row that this version can read.
+pub(super) fn next_readable<T>(
+    rows: &mut Rows<'_>,
+    id: &str,
+    item: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    while let Some(row) = rows.next()? {
+        if let Some(item) = read(row, id, &item) {
+            return Ok(Some(item));
+        }
+    }
+    Ok(None)
+}
+
+/// The first `limit` rows that this version can read. Rows are read only as far as they are needed, so the query has
+/// no `LIMIT`: it would count those that are skipped.
+pub(super) fn readable<T>(
+    mut rows: Rows<'_>,
+    id: &str,
+    limit: usize,
+    item: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    let mut items = Vec::new();
+    while items.len() < limit
+        && let Some(item) = next_readable(&mut rows, id, &item)?
+    {
+        items.push(item);
+    }
+    Ok(items)
 }
 
 /// What [`counted`] reads.

@@ -1,6 +1,6 @@
 //! The tables, and how an older file becomes a newer one.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::failure;
 use crate::store::StoreError;
@@ -119,6 +119,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 /// The version that this program writes.
 pub(super) fn newest() -> usize {
     STEPS.len()
+}
+
+/// Writes the version that the file has once more: the smallest change there is, to find out whether the
+/// file can be written.
+pub(super) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    transaction.pragma_update(None, "user_version", version)
 }
 
 /// The version of the file's schema, 0 for a new file; fails if the file is not plaudit's or is newer.

@@ -154,9 +154,14 @@ impl Store for FakeStore {
         Ok(news)
     }
 
-    async fn owing(&self, milestones: &Milestones, limit: usize) -> Result<Vec<Standing>, StoreError> {
+    async fn owing(
+        &self,
+        milestones: &Milestones,
+        after: Option<&ContributorId>,
+        limit: usize,
+    ) -> Result<Vec<Standing>, StoreError> {
         self.usable()?;
-        let owing = self.inner.owing(milestones, limit).await;
+        let owing = self.inner.owing(milestones, after, limit).await;
         self.looked.add_permits(1);
         owing
     }
