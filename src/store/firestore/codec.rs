@@ -444,6 +444,9 @@ pub(super) struct RecognitionFields {
     milestone: u64,
     tally: u64,
     recognized_at: FirestoreTimestamp,
+    /// When the server began to process the commit that made it; the server sets it.
+    #[serde(default, skip_serializing)]
+    made_at: Option<FirestoreTimestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -519,6 +522,7 @@ impl RecognitionFields {
             milestone: recognition.milestone,
             tally: recognition.tally,
             recognized_at,
+            made_at: None,
             account_url: recognition.account_url.clone(),
             contribution: contribution
                 .map(|contribution| ContributionFields::new(contribution, None))
@@ -545,6 +549,10 @@ impl RecognitionFields {
 
     pub(super) fn recognized_at(&self) -> Result<Moment, StoreError> {
         moment(self.recognized_at)
+    }
+
+    pub(super) fn made_at(&self) -> Result<Moment, StoreError> {
+        self.made_at.ok_or_else(|| broken("recognition", &self.id)).and_then(moment)
     }
 
     pub(super) fn progress(&self) -> Result<Vec<Progress>, StoreError> {

@@ -150,6 +150,12 @@ impl Client {
         Retry { until: Instant::now() + self.patience.total, tries: 0 }
     }
 
+    /// More than a commit can take on the server: it is given up after `call`, which Firestore gets as the
+    /// deadline.
+    pub(super) fn longest_commit(&self) -> Duration {
+        self.patience.call * 2
+    }
+
     /// The path of the database's documents.
     pub(super) fn documents(&self) -> &str {
         self.db.get_documents_path()

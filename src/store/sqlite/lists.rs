@@ -7,7 +7,7 @@ use super::rows::{
     CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, progress, recognition,
 };
 use crate::domain::{ContributorId, Recognition, RecognitionId};
-use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError, cursor};
+use crate::store::{Contributor, Counted, News, Order, Page, Paged, Progress, Shown, StoreError, cursor};
 
 pub(super) async fn contributors(
     sqlite: &Sqlite,
@@ -97,21 +97,22 @@ pub(super) async fn recognitions_after(
     sqlite: &Sqlite,
     position: Option<&str>,
     limit: usize,
-) -> Result<(Vec<Recognition>, String), StoreError> {
+) -> Result<News, StoreError> {
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     sqlite
         .read(move |connection| {
             let Some(after) = after else {
                 let sql = "SELECT coalesce(max(seq), 0) AS newest FROM recognitions";
                 let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;
-                return Ok((Vec::new(), cursor::encode(&newest)));
+                return Ok(News { items: Vec::new(), position: cursor::encode(&newest), more: false });
             };
             let sql =
                 format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq LIMIT ?2");
-            let rows = with_seq(connection, &sql, params![after, limit], "r_seq", recognition)?;
-            let position = rows.last().map_or(after, |row| row.seq);
-            Ok((rows.into_iter().map(|row| row.item).collect(), cursor::encode(&position)))
+            let at_most = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = with_seq(connection, &sql, params![after, at_most], "r_seq", recognition)?;
+            let position = cursor::encode(&rows.last().map_or(after, |row| row.seq));
+            let more = rows.len() == limit;
+            Ok(News { items: rows.into_iter().map(|row| row.item).collect(), position, more })
         })
         .await
 }
