@@ -21,6 +21,7 @@ use crate::domain::{
 };
 
 mod codec;
+mod connection;
 mod lists;
 mod outbox;
 /// Every query the store can send.

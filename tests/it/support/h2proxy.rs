@@ -107,6 +107,8 @@ pub struct Proxy {
     pub host: String,
     state: Arc<Mutex<State>>,
     up: watch::Sender<bool>,
+    silenced: watch::Sender<usize>,
+    connected: watch::Receiver<usize>,
     faulted: watch::Receiver<usize>,
     _accepting: AbortOnDropHandle<()>,
 }
@@ -119,17 +121,23 @@ impl Proxy {
         let state = Arc::new(Mutex::new(State { calls: Vec::new(), faults: VecDeque::new(), always: None }));
         let (up, is_up) = watch::channel(true);
         let (faulting, faulted) = watch::channel(0);
+        let (silenced, silence) = watch::channel(0);
+        let (connecting, connected) = watch::channel(0);
         let way = Way { upstream: upstream.to_owned(), state: state.clone(), faulting: Arc::new(faulting) };
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 if *is_up.borrow() {
-                    connections.spawn(way.clone().connection(stream, is_up.clone()));
+                    connecting.send_modify(|count| *count += 1);
+                    // Each connection hears only of silences that begin after it.
+                    let mut silence = silence.clone();
+                    silence.mark_unchanged();
+                    connections.spawn(way.clone().connection(stream, is_up.clone(), silence));
                 }
             }
         });
-        Self { host, state, up, faulted, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { host, state, up, silenced, connected, faulted, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// Applies `fault` to the next call of this RPC; several faults for one RPC apply one after another.
@@ -152,6 +160,17 @@ impl Proxy {
     /// Cuts all connections and serves no new one, or serves them again.
     pub fn set_up(&self, up: bool) {
         self.up.send_replace(up);
+    }
+
+    /// Keeps the connections that there are open, and neither reads from them nor writes to them any more, as
+    /// where the other side has vanished. New ones are served.
+    pub fn silence(&self) {
+        self.silenced.send_modify(|count| *count += 1);
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> usize {
+        *self.connected.borrow()
     }
 
     /// Waits until this many faults were applied, and the server has applied their calls where it does.
@@ -178,7 +197,12 @@ struct Way {
 }
 
 impl Way {
-    async fn connection(self, stream: TcpStream, mut is_up: watch::Receiver<bool>) {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        mut is_up: watch::Receiver<bool>,
+        mut silence: watch::Receiver<usize>,
+    ) {
         let Ok(upstream) = TcpStream::connect(&self.upstream).await else {
             return;
         };
@@ -194,10 +218,13 @@ impl Way {
         });
         let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
         tokio::select! {
-            _ = serving => {}
+            _ = &mut serving => {}
             () = cut.cancelled() => {}
-            _ = is_up.wait_for(|up| !*up) => {}
+            () = async { drop(is_up.wait_for(|up| !*up).await) } => {}
+            // The connection stays open, and nothing drives it.
+            () = async { drop(silence.changed().await) } => std::future::pending().await,
         }
     }
 
