@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Milestones, Moment,
-    Recognition, RecognitionId, Standing, owed,
+    Recognition, RecognitionId, Review, Ruling, Standing, owed,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
@@ -579,6 +579,31 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
     }
 }
 
+async fn the_contribution_that_reached_a_tally_is_found(store: &dyn Store) {
+    // Three commits of instances whose clocks differ, one of them with another contributor's between.
+    store.record(&[done("a1", "ann"), done("b1", "ben"), done("a2", "ann")], at(10)).await.unwrap();
+    store.record(&[done("a3", "ann")], at(-3_600)).await.unwrap();
+    store.record(&[done("a4", "ann"), done("a0", "ann")], at(3_600)).await.unwrap();
+    let reached = async |name: &str, tally| {
+        store.reached(&who(name), tally).await.unwrap().map(|one| one.id.to_string())
+    };
+    for (tally, id) in (1..).zip(["a1", "a2", "a3", "a4", "a0"]) {
+        assert_eq!(reached("ann", tally).await.as_deref(), Some(id));
+    }
+    assert_eq!((reached("ann", 6).await, reached("nobody", 1).await), (None, None));
+    // Of those that count now.
+    let deletion = Review {
+        work: done("a2", "ann").work(),
+        part: Some(ContributionId::from_text("a2")),
+        ruling: Ruling::Deleted,
+    };
+    store.review(&deletion).await.unwrap();
+    assert_eq!(reached("ann", 2).await.as_deref(), Some("a3"));
+    // Far back.
+    count(store, "cleo", 230).await;
+    assert_eq!(reached("cleo", 3).await.as_deref(), Some("cleo/3"));
+}
+
 /// Reads to the end from `position`, which it moves; returns the ids that were not `seen` before.
 async fn follow(
     store: &dyn Store,
@@ -677,6 +702,7 @@ macro_rules! suite {
                 contributions_are_listed_newest_first_and_private_ones_on_demand,
                 recognitions_are_listed_newest_first,
                 a_cursor_of_elsewhere_is_refused,
+                the_contribution_that_reached_a_tally_is_found,
                 what_is_made_after_a_position_is_followed,
                 many_made_at_one_moment_are_all_followed,
             );

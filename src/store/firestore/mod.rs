@@ -26,6 +26,7 @@ mod lists;
 mod outbox;
 /// Every query the store can send.
 pub mod queries;
+mod reached;
 mod record;
 mod rpc;
 mod since;
@@ -133,6 +134,14 @@ impl Store for Firestore {
             return Ok(None);
         }
         codec::read::<codec::ContributionFields>(&document)?.counted().map(Some)
+    }
+
+    async fn reached(
+        &self,
+        contributor: &ContributorId,
+        tally: u64,
+    ) -> Result<Option<Contribution>, StoreError> {
+        reached::reached(&self.client, contributor, tally).await
     }
 
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {

@@ -137,7 +137,7 @@ fn place(document: &FirestoreDocument) -> Result<Place, StoreError> {
 }
 
 /// When the commit that made a document was applied, by the server's clock.
-fn committed(document: &FirestoreDocument) -> Result<i64, StoreError> {
+pub(super) fn committed(document: &FirestoreDocument) -> Result<i64, StoreError> {
     let time = document.create_time.ok_or_else(|| StoreError::Broken("a document without a time".into()))?;
     Ok(timestamp_utils::from_timestamp(time).map_err(refused)?.as_microsecond())
 }
