@@ -30,8 +30,8 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Novelty, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
-    Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, Progress, Recorded, Reviewed,
+    Settled, Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -350,12 +350,8 @@ impl Store for Null {
     async fn recognitions(&self, _: &Page) -> Result<Paged<Recognition>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })
     }
-    async fn recognitions_after(
-        &self,
-        _: Option<&str>,
-        _: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError> {
-        Ok((Vec::new(), String::new()))
+    async fn recognitions_after(&self, _: Option<&str>, _: usize) -> Result<News, StoreError> {
+        Ok(News { items: Vec::new(), position: String::new(), more: false })
     }
     async fn position_of(&self, _: &RecognitionId) -> Result<Option<String>, StoreError> {
         Ok(None)

@@ -2,7 +2,6 @@
 //!
 //! All listeners share one task that polls the store; it runs only while there are listeners.
 
-use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,12 @@ use crate::domain::{Recognition, RecognitionId};
 use crate::runtime::Tasks;
 use crate::store::{Store, StoreError};
 
-/// How often the store is polled for recognitions that other instances made.
+/// How long to wait for recognitions of this instance before the store is polled for those of others.
 const POLL: Duration = Duration::from_secs(1);
 /// How many recognitions one read of the store returns at most.
 const BATCH: usize = 100;
 /// How many recognitions a listener may be behind before its stream ends; it resumes with its last id.
 const BEHIND: usize = 1_000;
-/// How many ids are remembered to drop repeats.
-const REMEMBERED: usize = 10_000;
 
 /// The recognitions of all instances, as a stream for each listener.
 pub struct Feed {
@@ -63,9 +60,9 @@ impl Feed {
         let store = Arc::clone(&self.store);
         Ok(async_stream::stream! {
             while let Some(at) = position.take() {
-                let Ok((recognitions, next)) = store.recognitions_after(Some(&at), BATCH).await else { return };
-                position = (recognitions.len() == BATCH).then_some(next);
-                for recognition in recognitions {
+                let Ok(news) = store.recognitions_after(Some(&at), BATCH).await else { return };
+                position = news.more.then_some(news.position);
+                for recognition in news.items {
                     yield Arc::new(recognition);
                 }
             }
@@ -87,14 +84,13 @@ impl Feed {
         if let Some(sender) = running.as_ref().and_then(broadcast::WeakSender::upgrade) {
             return Ok(sender.subscribe());
         }
-        let (_, position) = self.store.recognitions_after(None, 0).await?;
+        let position = self.store.recognitions_after(None, 0).await?.position;
         let (sender, receiver) = broadcast::channel(BEHIND);
         *running = Some(sender.downgrade());
         let poll = Poll {
             store: Arc::clone(&self.store),
             made: self.made.clone(),
             position,
-            recent: Recent::default(),
             sender,
             running: Arc::clone(&self.running),
         };
@@ -114,7 +110,6 @@ struct Poll {
     store: Arc<dyn Store>,
     made: watch::Receiver<u64>,
     position: String,
-    recent: Recent,
     sender: broadcast::Sender<Arc<Recognition>>,
     running: Running,
 }
@@ -131,51 +126,27 @@ impl Poll {
     }
 
     async fn run(mut self) {
+        let pause = self.store.poll_pause();
         while self.has_listeners().await {
+            tokio::time::sleep(pause).await;
             // A timeout is no failure: it is time to poll for what other instances made.
-            let _ = tokio::time::timeout(POLL, self.made.changed()).await;
+            let _ = tokio::time::timeout(POLL.saturating_sub(pause), self.made.changed()).await;
             while self.read_batch().await {}
         }
     }
 
     /// Sends one batch; whether there is more.
     async fn read_batch(&mut self) -> bool {
-        let found = self.store.recognitions_after(Some(&self.position), BATCH).await;
-        let Ok((recognitions, position)) = found else {
+        let Ok(news) = self.store.recognitions_after(Some(&self.position), BATCH).await else {
             // The store's failures are logged where they fail requests.
             tokio::time::sleep(POLL).await;
             return false;
         };
-        let more = recognitions.len() == BATCH && position != self.position;
-        self.position = position;
-        for recognition in recognitions {
-            if self.recent.is_new(&recognition.id) {
-                // An error means that no listener is left, which `has_listeners` finds.
-                let _ = self.sender.send(Arc::new(recognition));
-            }
+        self.position = news.position;
+        for recognition in news.items {
+            // An error means that no listener is left, which `has_listeners` finds.
+            let _ = self.sender.send(Arc::new(recognition));
         }
-        more
-    }
-}
-
-/// The ids sent last: a store may return a recognition twice.
-#[derive(Default)]
-struct Recent {
-    known: HashSet<RecognitionId>,
-    order: VecDeque<RecognitionId>,
-}
-
-impl Recent {
-    fn is_new(&mut self, id: &RecognitionId) -> bool {
-        if !self.known.insert(id.clone()) {
-            return false;
-        }
-        self.order.push_back(id.clone());
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        true
+        news.more
     }
 }

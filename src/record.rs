@@ -48,6 +48,7 @@ pub struct Recorder {
     outbox: Arc<Outbox>,
     milestones: Milestones,
     clock: Clock,
+    tasks: Tasks,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -135,6 +136,7 @@ impl Recorder {
                 milestones: milestones.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
+                tasks: tasks.clone(),
             };
             tasks.spawn(lane.run(entries, tasks.stopping()));
             entrance
@@ -147,6 +149,7 @@ impl Recorder {
             outbox: Arc::clone(outbox),
             milestones: milestones.clone(),
             clock: clock.clone(),
+            tasks: tasks.clone(),
         }
     }
 
@@ -180,7 +183,7 @@ impl Recorder {
         for one in reviewed.iter().filter(|one| one.counts_again()) {
             owed.extend(self.owed_after(one).await?);
         }
-        let recognitions = recognise_at_once(&self.outbox, owed).await;
+        let recognitions = recognise_at_once(&self.outbox, &self.tasks, owed).await;
         if !recognitions.is_empty() {
             self.offered().await;
         }
@@ -218,6 +221,7 @@ struct CommitLane {
     milestones: Milestones,
     clock: Clock,
     metrics: Metrics,
+    tasks: Tasks,
 }
 
 impl CommitLane {
@@ -273,25 +277,34 @@ impl CommitLane {
                 self.metrics.counted(contribution);
             }
         }
-        for recognition in recognise_at_once(&self.outbox, owed).await {
+        for recognition in recognise_at_once(&self.outbox, &self.tasks, owed).await {
             name(&recognition, contributions, &mut became);
         }
         Ok(became)
     }
 }
 
-/// Recognises within the request, so that the answer can name it. What fails here stays owed.
-async fn recognise_at_once(outbox: &Outbox, owed: Vec<Recognition>) -> Vec<Recognition> {
-    let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
+/// Recognises within the request, so that the answer can name it. What takes longer goes on without the request,
+/// because given up halfway it would lose its contribution; what fails stays owed.
+async fn recognise_at_once(outbox: &Arc<Outbox>, tasks: &Tasks, owed: Vec<Recognition>) -> Vec<Recognition> {
     if owed.is_empty() {
         return owed;
     }
-    let late = |_| Err(StoreError::Unavailable("recognising took too long".into()));
-    let made = tokio::time::timeout(AT_ONCE, outbox.recognise(owed)).await.unwrap_or_else(late);
-    made.unwrap_or_else(|error| {
-        tracing::warn!(%error, recognitions = ids.join(" "), "recognitions stay owed until the next drain");
-        Vec::new()
-    })
+    let ids: Vec<_> = owed.iter().map(|recognition| recognition.id.to_string()).collect();
+    let ids = ids.join(" ");
+    let (outbox, named) = (Arc::clone(outbox), ids.clone());
+    let recognising = tasks.spawn(async move {
+        outbox.recognise(owed).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, recognitions = named, "recognitions stay owed until the next drain");
+            Vec::new()
+        })
+    });
+    let Ok(made) = tokio::time::timeout(AT_ONCE, recognising).await else {
+        tracing::info!(recognitions = ids, "recognising goes on after the request");
+        return Vec::new();
+    };
+    // The panic hook has logged why a task ended without an answer.
+    made.unwrap_or_default()
 }
 
 /// What a commit left owed, contributor by contributor.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ use lane::DestinationLane;
 const ROUND: Duration = Duration::from_secs(30);
 /// How long to wait after a destination was found down.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
+/// How many owed recognitions are looked at in the store side by side.
+const LOOKUPS: usize = 16;
 /// How often to wait for another instance that may know the contribution of a milestone.
 const GIVE_WAY: u32 = 5;
 /// How long each of these waits is.
@@ -159,22 +161,9 @@ impl Outbox {
     ///
     /// A crash left such a milestone, or another instance is recognising it at this moment and knows the
     /// contribution. Where the store does not know it, wait a moment so that the other instance is first.
-    async fn complete(&self, mut owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
-        for recognition in &mut owed {
-            let who = &recognition.contributor;
-            // On a self-managed host, only payloads say where the account is.
-            if recognition.account_url.is_none() && who.host().is_some() && who.url().is_none() {
-                recognition.account_url =
-                    self.store.contributor(who).await?.and_then(|found| found.account_url);
-            }
-        }
-        for recognition in owed.iter_mut().filter(|r| r.contribution.is_none()) {
-            let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
-            if reached.is_some() {
-                recognition.tally = recognition.milestone;
-                recognition.contribution = reached;
-            }
-        }
+    async fn complete(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+        let looks: Vec<_> = owed.into_iter().map(|recognition| self.complete_one(recognition)).collect();
+        let mut owed: Vec<_> = futures::stream::iter(looks).buffered(LOOKUPS).try_collect().await?;
         for _ in 0..GIVE_WAY {
             if owed.iter().all(|recognition| recognition.contribution.is_some()) {
                 break;
@@ -185,6 +174,22 @@ impl Outbox {
         Ok(owed)
     }
 
+    async fn complete_one(&self, mut recognition: Recognition) -> Result<Recognition, StoreError> {
+        let who = &recognition.contributor;
+        // On a self-managed host, only payloads say where the account is.
+        if recognition.account_url.is_none() && who.host().is_some() && who.url().is_none() {
+            recognition.account_url = self.store.contributor(who).await?.and_then(|found| found.account_url);
+        }
+        if recognition.contribution.is_none() {
+            let reached = self.store.reached(&recognition.contributor, recognition.milestone).await?;
+            if reached.is_some() {
+                recognition.tally = recognition.milestone;
+                recognition.contribution = reached;
+            }
+        }
+        Ok(recognition)
+    }
+
     /// What no other instance has recognised meanwhile.
     async fn still_owed(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
         let look = owed.into_iter().map(|recognition| async move {
@@ -193,7 +198,7 @@ impl Outbox {
             Ok(owed.then_some(recognition))
         });
         let looked: Vec<Result<Option<Recognition>, StoreError>> =
-            futures::stream::iter(look).buffered(16).collect().await;
+            futures::stream::iter(look).buffered(LOOKUPS).collect().await;
         looked.into_iter().filter_map(Result::transpose).collect()
     }
 

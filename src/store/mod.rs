@@ -166,17 +166,18 @@ pub trait Store: Send + Sync + 'static {
     /// Recognitions, newest first.
     async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError>;
 
-    /// Recognitions made after `position`, oldest first, whichever instance made them, and the position
-    /// after the last. A store may give one twice rather than miss one. Without a position: none, and
-    /// the present position.
-    async fn recognitions_after(
-        &self,
-        position: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError>;
+    /// Recognitions made after `position`, oldest first, whichever instance made them. Reading on from the
+    /// new position misses none. Without a position: none, and the present position.
+    async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError>;
 
-    /// The position just after a recognition, if it is known.
+    /// The position just after a recognition, if it is known. What is read from there may have been given
+    /// before that recognition, too.
     async fn position_of(&self, id: &RecognitionId) -> Result<Option<String>, StoreError>;
+
+    /// How long to wait between two reads for what is new, because each read costs money.
+    fn poll_pause(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -369,6 +370,17 @@ pub struct Backlog {
     pub waiting: u64,
     /// When the oldest of them was made.
     pub oldest: Option<Moment>,
+}
+
+/// Recognitions that were made after a position.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// At most as many as were asked for. A store may leave some of a page out, so fewer do not mean the end.
+    pub items: Vec<Recognition>,
+    /// Where to read on.
+    pub position: String,
+    /// Whether to read on at once. If not, everything that was made when this reading began is given.
+    pub more: bool,
 }
 
 /// The order of a list of contributors.

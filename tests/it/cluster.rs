@@ -106,9 +106,9 @@ async fn nothing_is_lost_between(count: usize) -> String {
         let named = !copies[0]["contribution"].is_null();
         assert!(!named || milestone == tally, "{copies:#?}");
     }
+    assert_eq!(unnamed, 0, "recognitions without their contribution");
     format!(
-        "{count} processes: {} recognitions in {messages} messages, {} of them repeats; {unnamed} without their \
-         contribution; {refused} posts refused with 503 and sent again",
+        "{count} processes: {} recognitions in {messages} messages, {} of them repeats; {refused} posts refused with 503 and sent again",
         earned.len(),
         messages - earned.len()
     )
@@ -190,9 +190,8 @@ async fn killed_at(point: &str, then: Then) {
     })
     .await;
     let got = stage.receives(&["ann:3"]).await;
-    let known = if point == "recorded" { Value::Null } else { json!("api:api:third") };
     for message in got["ann:3"].iter().chain([&made]) {
-        assert_eq!(message["contribution"]["id"], known, "{message}");
+        assert_eq!(message["contribution"]["id"], "api:api:third", "{message}");
     }
     // A client without an answer sends it again: it is counted already.
     let again = living.post(&talk("ann", "third")).await.expect(200).json();
@@ -324,6 +323,33 @@ async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_th
     let got = stage.receives(&["ann:3", &format!("{ADA}:3")]).await;
     assert!(got.values().all(|copies| copies[0]["tally"] == 3), "{got:#?}");
     assert_eq!((process.tally("ann").await, process.tally(ADA).await), (json!(3), json!(3)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_that_takes_longer_than_its_request_waits_keeps_its_contribution_and_is_logged() {
+    let Some(stage) = stage().await else { return };
+    let (proxy, process) = stage.proxied(&stage.environment).await;
+    let release = CancellationToken::new();
+    for (who, fault) in [("ann", Fault::Hang), ("ben", Fault::HoldAnswer(release.clone()))] {
+        for n in 1..3 {
+            process_post(&process, who, n).await;
+        }
+        proxy.fault_where(is_recognising, fault);
+        let third = process_post(&process, who, 3).await;
+        assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([])));
+        proxy.assert_all_faults_met();
+    }
+    release.cancel();
+    for who in ["ann", "ben"] {
+        process.logged(&format!("recognition {who}:3 made")).await;
+    }
+    let got = stage.receives(&["ann:3", "ben:3"]).await;
+    for (id, copies) in &got {
+        let third = format!("api:api:{}-3", id.strip_suffix(":3").unwrap());
+        assert!(copies.iter().all(|copy| copy["contribution"]["id"] == third), "{got:#?}");
+    }
+    let metrics = process.get("/metrics").await.expect(200).text;
+    assert!(metrics.lines().any(|line| line == "plaudit_recognitions_total 2"), "{metrics}");
 }
 
 // ---- Pub/Sub fails -----------------------------------------------------------------------------------------

@@ -303,6 +303,25 @@ async fn an_answer_that_never_comes_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_on_a_connection_whose_other_side_vanished_go_on_over_a_new_one() {
+    let Some(ledger) = ledger(BRIEF).await else { return };
+    assert_eq!(ledger.proxy.connections(), 1);
+    ledger.proxy.silence();
+    // Many at once: one of them replaces the connection, and all of them go on within their patience.
+    let batches: Vec<_> = (1..=5).map(|i| [done(&format!("c{i}"), &format!("person-{i}"))]).collect();
+    let recorded = batches.iter().map(|batch| ledger.proxied.record(batch, at(0)));
+    for recorded in futures::future::join_all(recorded).await {
+        assert_eq!(outcomes(&recorded.unwrap()), [(New, 1)]);
+    }
+    assert_eq!(ledger.proxy.connections(), 2);
+
+    ledger.proxy.silence();
+    is_unavailable(ledger.proxied.ping().await);
+    ledger.proxied.ping().await.unwrap();
+    assert_eq!(ledger.proxy.connections(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_passes_is_tried_again() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;

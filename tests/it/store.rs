@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Milestones, Moment,
-    Recognition, RecognitionId, Standing, owed,
+    Recognition, RecognitionId, Review, Ruling, Standing, owed,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
@@ -609,6 +609,31 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
     }
 }
 
+async fn the_contribution_that_reached_a_tally_is_found(store: &dyn Store) {
+    // Three commits of instances whose clocks differ, one of them with another contributor's between.
+    store.record(&[done("a1", "ann"), done("b1", "ben"), done("a2", "ann")], at(10)).await.unwrap();
+    store.record(&[done("a3", "ann")], at(-3_600)).await.unwrap();
+    store.record(&[done("a4", "ann"), done("a0", "ann")], at(3_600)).await.unwrap();
+    let reached = async |name: &str, tally| {
+        store.reached(&who(name), tally).await.unwrap().map(|one| one.id.to_string())
+    };
+    for (tally, id) in (1..).zip(["a1", "a2", "a3", "a4", "a0"]) {
+        assert_eq!(reached("ann", tally).await.as_deref(), Some(id));
+    }
+    assert_eq!((reached("ann", 6).await, reached("nobody", 1).await), (None, None));
+    // Of those that count now.
+    let deletion = Review {
+        work: done("a2", "ann").work(),
+        part: Some(ContributionId::from_text("a2")),
+        ruling: Ruling::Deleted,
+    };
+    store.review(&deletion).await.unwrap();
+    assert_eq!(reached("ann", 2).await.as_deref(), Some("a3"));
+    // Far back.
+    count(store, "cleo", 230).await;
+    assert_eq!(reached("cleo", 3).await.as_deref(), Some("cleo/3"));
+}
+
 /// Reads to the end from `position`, which it moves; returns the ids that were not `seen` before.
 async fn follow(
     store: &dyn Store,
@@ -618,13 +643,12 @@ async fn follow(
 ) -> Vec<String> {
     let mut fresh = Vec::new();
     loop {
-        let (made, next) = store.recognitions_after(Some(position), limit).await.unwrap();
-        assert!(made.len() <= limit);
-        let ended = made.is_empty();
-        let ids = made.iter().map(|one| one.id.to_string());
+        let news = store.recognitions_after(Some(position), limit).await.unwrap();
+        assert!(news.items.len() <= limit);
+        let ids = news.items.iter().map(|one| one.id.to_string());
         fresh.extend(ids.filter(|id| seen.insert(id.clone())));
-        *position = next;
-        if ended {
+        *position = news.position;
+        if !news.more {
             return fresh;
         }
     }
@@ -633,8 +657,9 @@ async fn follow(
 async fn what_is_made_after_a_position_is_followed(store: &dyn Store) {
     let people = people(9);
     recognise_all(store, &people[..2], &[Local]).await;
-    let (none, mut position) = store.recognitions_after(None, 10).await.unwrap();
-    assert_eq!(none, []);
+    let present = store.recognitions_after(None, 10).await.unwrap();
+    assert_eq!((present.items, present.more), (Vec::new(), false));
+    let mut position = present.position;
     let mut seen = BTreeSet::new();
     assert_eq!(follow(store, &mut position, &mut seen, 2).await, Vec::<String>::new());
 
@@ -643,26 +668,29 @@ async fn what_is_made_after_a_position_is_followed(store: &dyn Store) {
     }
     let made: Vec<_> =
         people[2..7].iter().zip(10..).map(|(name, second)| recognition(name, 3, at(second))).collect();
-    store.recognise(&made, &[Local]).await.unwrap();
+    for one in &made {
+        store.recognise(std::slice::from_ref(one), &[Local]).await.unwrap();
+    }
     let ids: Vec<_> = made.iter().map(|one| one.id.to_string()).collect();
     assert_eq!(follow(store, &mut position, &mut seen, 2).await, ids, "oldest first");
     assert_eq!(follow(store, &mut position, &mut seen, 2).await, Vec::<String>::new());
 
-    // Made by an instance whose clock is behind.
-    let late = recognition(&people[7], 3, at(8));
-    store.recognise(std::slice::from_ref(&late), &[Local]).await.unwrap();
-    assert_eq!(follow(store, &mut position, &mut seen, 2).await, [late.id.to_string()]);
+    // Made by an instance whose clock is a day behind, or ahead.
+    for (name, second) in [(&people[7], -86_400), (&people[8], 86_400)] {
+        let one = recognition(name, 3, at(second));
+        store.recognise(std::slice::from_ref(&one), &[Local]).await.unwrap();
+        assert_eq!(follow(store, &mut position, &mut seen, 2).await, [one.id.to_string()]);
+    }
 
     let mut resumed = store.position_of(&made[2].id).await.unwrap().unwrap();
     let mut again = BTreeSet::new();
     follow(store, &mut resumed, &mut again, 2).await;
-    for id in ids[3..].iter().chain([&late.id.to_string()]) {
-        assert!(again.contains(id), "{id} was missed after resuming");
-    }
+    let expected: BTreeSet<_> = seen.iter().filter(|id| !ids[..3].contains(id)).cloned().collect();
+    assert_eq!(again, expected, "what came after the third");
 }
 
 async fn many_made_at_one_moment_are_all_followed(store: &dyn Store) {
-    let (_, mut position) = store.recognitions_after(None, 10).await.unwrap();
+    let mut position = store.recognitions_after(None, 10).await.unwrap().position;
     let people = people(9);
     for name in &people {
         count(store, name, 3).await;
@@ -705,6 +733,7 @@ macro_rules! suite {
                 contributions_are_listed_newest_first_and_private_ones_on_demand,
                 recognitions_are_listed_newest_first,
                 a_cursor_of_elsewhere_is_refused,
+                the_contribution_that_reached_a_tally_is_found,
                 what_is_made_after_a_position_is_followed,
                 many_made_at_one_moment_are_all_followed,
             );

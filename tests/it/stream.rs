@@ -1,11 +1,20 @@
 //! The event stream: every recognition, of every instance.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::future::{join, join_all};
+use plaudit::feed::Feed;
+use plaudit::runtime::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::{PATIENCE, Plaudit, talk};
+use crate::store::{at, recognition};
+use crate::support::h2proxy::Call;
+use crate::support::stage::stage;
+use crate::support::{PATIENCE, Plaudit, in_the_end, ledger, talk};
 
 async fn reach_three(plaudit: &Plaudit, who: &str) {
     for i in 0..3 {
@@ -134,4 +143,114 @@ async fn all_listeners_receive_the_same_and_closed_streams_cost_nothing() {
     assert_eq!(late.ids(1).await, ["bo:3"]);
     drop(late);
     plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_is_too_far_behind_is_ended_and_resumes_without_a_gap() {
+    let (_folder, store) = ledger();
+    let (made, changed) = tokio::sync::watch::channel(0);
+    let tasks = Tasks::default();
+    let feed = Feed::new(Arc::clone(&store), changed, tasks.clone());
+    let all: Vec<_> = (0..1_500).map(|i| recognition(&format!("who-{i:04}"), 3, at(i))).collect();
+    let mut slow = Box::pin(feed.follow(None).await.unwrap());
+    let mut quick = Box::pin(feed.follow(None).await.unwrap());
+    store.recognise(&all[..1], &[]).await.unwrap();
+    made.send_replace(1);
+    let first = in_the_end("the first", join(slow.next(), quick.next())).await.0.unwrap();
+    store.recognise(&all[1..], &[]).await.unwrap();
+    made.send_replace(2);
+    // The quick one has the last, or is behind itself: more were sent than a listener may be behind.
+    in_the_end("all that was sent", async {
+        while quick.next().await.is_some_and(|one| one.id != all[1_499].id) {}
+    })
+    .await;
+    assert_eq!(in_the_end("the end of the stream", slow.next()).await, None);
+    let resumed = feed.follow(Some(first.id.clone())).await.unwrap();
+    let rest = in_the_end("the rest", resumed.take(1_499).collect::<Vec<_>>()).await;
+    assert!(rest.iter().map(|one| &one.id).eq(all[1..].iter().map(|one| &one.id)));
+    tasks.stop_streams();
+    tasks.end().await;
+}
+
+// ---- on Firestore ------------------------------------------------------------------------------------------
+
+async fn reach_one(plaudit: &Plaudit, who: &str) {
+    plaudit.post(&talk(who, who)).await.expect(201);
+}
+
+fn crowd(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("who-{i:03}")).collect()
+}
+
+fn ids(crowd: &[String]) -> BTreeSet<String> {
+    crowd.iter().map(|who| format!("{who}:1")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_too_every_missed_recognition_is_sent_however_many_there_are() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local").with("PLAUDIT_MILESTONES", "1");
+    let process = environment.start().await;
+    reach_one(&process, "first").await;
+    let crowd = crowd(300);
+    join_all(crowd.iter().map(|who| reach_one(&process, who))).await;
+    let received = process.stream(Some("first:1")).await.ids(300).await;
+    assert_eq!(received.into_iter().collect::<BTreeSet<_>>(), ids(&crowd));
+}
+
+/// Follows with a connection for every `piece` events, until all of `expected` have come.
+async fn follow_in_pieces(process: &Plaudit, piece: usize, expected: &BTreeSet<String>) {
+    let (mut last, mut missing) = ("first:1".to_owned(), expected.clone());
+    while !missing.is_empty() {
+        let mut events = process.stream(Some(&last)).await;
+        for _ in 0..piece {
+            let Some(event) = events.next().await else { break };
+            missing.remove(&event.id);
+            last = event.id;
+            if missing.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_listeners_that_reconnect_all_the_time_miss_nothing_of_two_instances() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local").with("PLAUDIT_MILESTONES", "1");
+    let processes = join_all((0..2).map(|_| environment.start())).await;
+    reach_one(&processes[0], "first").await;
+    let crowd = crowd(400);
+    let expected = ids(&crowd);
+    let posts = crowd.iter().enumerate().map(|(i, who)| reach_one(&processes[i % 2], who));
+    let posting = futures::stream::iter(posts).buffer_unordered(16).collect::<Vec<_>>();
+    let pieces = [23, 101].map(|piece| follow_in_pieces(&processes[0], piece, &expected));
+    in_the_end("every recognition", join(posting, join_all(pieces))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_the_poll_reads_a_recognition_a_few_times_and_at_rest_asks_once_a_second_for_nothing() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local").with("PLAUDIT_MILESTONES", "1");
+    let (proxy, process) = stage.proxied(&environment).await;
+    proxy.take_calls();
+    let mut events = process.stream(None).await;
+    let crowd = crowd(40);
+    join_all(crowd.iter().map(|who| reach_one(&process, who))).await;
+    assert_eq!(events.ids(40).await.into_iter().collect::<BTreeSet<_>>(), ids(&crowd));
+
+    let mut polls: Vec<Call> = Vec::new();
+    in_the_end("three polls that find nothing any more", async {
+        while polls.len() < 3 || polls.iter().rev().take(3).any(|poll| poll.documents() != Some(0)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let calls = proxy.take_calls().into_iter();
+            polls.extend(calls.filter(|call| call.rpc == "RunQuery" && call.mentions("made_at")));
+        }
+    })
+    .await;
+    let read: usize = polls.iter().filter_map(Call::documents).sum();
+    println!("40 recognitions: {} polls read {read} documents", polls.len());
+    // The window of 5 seconds, one poll before it and one after it.
+    assert!((40..=40 * 7).contains(&read), "{read}");
+    assert!(polls.windows(2).all(|two| two[1].at - two[0].at >= Duration::from_secs(1)));
 }

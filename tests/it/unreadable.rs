@@ -55,7 +55,7 @@ async fn walk<T>(
 }
 
 async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept: &Kept) {
-    let (_, start) = store.recognitions_after(None, 0).await.unwrap();
+    let start = store.recognitions_after(None, 0).await.unwrap().position;
     for name in ["ann", "ben", "cleo", "dora", "emil"] {
         for second in 1..=3 {
             store.record(&[done(&format!("{name}-{second}"), name)], at(second)).await.unwrap();
@@ -81,7 +81,7 @@ async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept
     assert_eq!(walk(|one| one.contribution.id.to_string(), read).await, ["ben-3", "ben-1"]);
     let read = async |page: Page| store.recognitions(&page).await;
     assert_eq!(walk(|one| one.id.to_string(), read).await, ["cleo:3", "ben:3"]);
-    let (news, _) = store.recognitions_after(Some(&start), 10).await.unwrap();
+    let news = store.recognitions_after(Some(&start), 10).await.unwrap().items;
     assert_eq!(news.iter().map(|one| one.id.to_string()).collect::<Vec<_>>(), ["ben:3", "cleo:3"]);
 
     let owing = store.owing(&Milestones::default(), None, 1).await.unwrap();

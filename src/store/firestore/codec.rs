@@ -236,6 +236,9 @@ pub(super) struct ContributionFields {
     content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recorded_at: Option<FirestoreTimestamp>,
+    /// The place among those that were recorded by the same commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<usize>,
     /// Which call wrote this: distinguishes a lost answer from a repeat.
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<String>,
@@ -258,6 +261,7 @@ pub(super) struct ContributionFields {
 /// How a contribution is stored.
 pub(super) struct Stored<'a> {
     pub(super) at: Moment,
+    pub(super) place: usize,
     pub(super) commit: &'a str,
     pub(super) counted: bool,
     pub(super) deleted: bool,
@@ -405,6 +409,7 @@ impl ContributionFields {
             user_id: contribution.user_id.map(u64::cast_signed),
             content: contribution.content.map(|content| hex::encode(content.0)),
             recorded_at: stored.map(|stored| timestamp(stored.at)).transpose()?,
+            place: stored.map(|stored| stored.place),
             commit: stored.map(|stored| stored.commit.to_owned()),
             work: stored.and_then(|_| work_field(&contribution.work(), &contribution.id)),
             labels_at: contribution.labels.map(|labels| timestamp(labels.at)).transpose()?,
@@ -413,6 +418,10 @@ impl ContributionFields {
             retracted: stored.map(|stored| !stored.counted),
             deleted: stored.is_some_and(|stored| stored.deleted),
         })
+    }
+
+    pub(super) fn place(&self) -> usize {
+        self.place.unwrap_or_default()
     }
 
     pub(super) fn contribution(self) -> Result<Contribution, StoreError> {
@@ -438,6 +447,15 @@ impl ContributionFields {
         let retracted = self.retracted.unwrap_or_default();
         Ok(Counted { recorded_at: moment(recorded_at)?, retracted, contribution: self.contribution()? })
     }
+}
+
+/// When the server began to process the commit that made a recognition, whatever else its document has.
+pub(super) fn made_at(document: &FirestoreDocument) -> Result<Moment, StoreError> {
+    #[derive(Deserialize)]
+    struct Made {
+        made_at: FirestoreTimestamp,
+    }
+    read::<Made>(document).and_then(|made| moment(made.made_at))
 }
 
 /// A document of `recognitions`.

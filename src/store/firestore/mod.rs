@@ -7,12 +7,13 @@
 //! new tally.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
-    Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
+    Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -20,13 +21,16 @@ use crate::domain::{
 };
 
 mod codec;
+mod connection;
 mod lists;
 mod outbox;
 /// Every query the store can send.
 pub mod queries;
 mod readable;
+mod reached;
 mod record;
 mod rpc;
+mod since;
 mod work;
 
 use codec::document_id;
@@ -143,6 +147,14 @@ impl Store for Firestore {
         codec::read::<codec::ContributionFields>(&document)?.counted().map(Some)
     }
 
+    async fn reached(
+        &self,
+        contributor: &ContributorId,
+        tally: u64,
+    ) -> Result<Option<Contribution>, StoreError> {
+        reached::reached(&self.client, contributor, tally).await
+    }
+
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
         let id = document_id(id.as_str());
         let found = self.client.get_one(CONTRIBUTORS, id, &mut self.client.retry()).await?;
@@ -180,16 +192,16 @@ impl Store for Firestore {
         lists::recognitions(&self.client, page).await
     }
 
-    async fn recognitions_after(
-        &self,
-        position: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError> {
-        lists::recognitions_after(&self.client, position, limit).await
+    async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
+        since::recognitions_after(&self.client, position, limit).await
     }
 
     async fn position_of(&self, id: &RecognitionId) -> Result<Option<String>, StoreError> {
-        lists::position_of(&self.client, id).await
+        since::position_of(&self.client, id).await
+    }
+
+    fn poll_pause(&self) -> Duration {
+        since::POLL_PAUSE
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

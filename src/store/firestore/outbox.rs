@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use firestore::{
     FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
-    FirestoreTransactionOps, FirestoreWritePrecondition, timestamp_utils,
+    FirestoreTransactionOps, FirestoreTransformServerValue, FirestoreWritePrecondition, timestamp_utils,
 };
 use futures::StreamExt;
 use futures::stream;
@@ -68,7 +68,10 @@ async fn recognise_one(
     let fields = RecognitionFields::new(recognition, destinations, commit)?;
     let mut writes = client.writes();
     let create = Some(FirestoreWritePrecondition::Exists(false));
-    writes.update_object(RECOGNITIONS, &id, &fields, None, create, Vec::new()).map_err(refused)?;
+    let request_time =
+        FirestoreFieldTransformType::SetToServerValue(FirestoreTransformServerValue::RequestTime);
+    let made_at = FirestoreFieldTransform::new("made_at".to_owned(), request_time);
+    writes.update_object(RECOGNITIONS, &id, &fields, None, create, vec![made_at]).map_err(refused)?;
     raise(&mut writes, recognition)?;
     match client.commit(&writes, retry).await {
         Ok(_) => return Ok(true),

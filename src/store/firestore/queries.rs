@@ -83,8 +83,8 @@ shapes! {
     PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
     /// Newest first.
     RECOGNITIONS_NEWEST: RECOGNITIONS [] by ["recognized_at", Descending; NAME, Descending];
-    /// From a moment on, oldest first.
-    RECOGNITIONS_SINCE: RECOGNITIONS ["recognized_at" AtLeast] by ["recognized_at", Ascending; NAME, Ascending];
+    /// From a time of the server on, oldest first.
+    RECOGNITIONS_SINCE: RECOGNITIONS ["made_at" AtLeast] by ["made_at", Ascending; NAME, Ascending];
     /// How many wait at a destination.
     WAITING: RECOGNITIONS ["due" Contains] by [];
     /// The oldest that waits at a destination.

@@ -211,8 +211,8 @@ impl<'a> Recording<'a> {
         groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
     ) -> Result<FirestoreTransactionData, StoreError> {
         let mut writes = self.client.writes();
-        for one in &self.pending {
-            let stored = Stored { at: self.now, commit: &self.commit, counted: true, deleted: false };
+        for (place, one) in self.pending.iter().enumerate() {
+            let stored = Stored { at: self.now, place, commit: &self.commit, counted: true, deleted: false };
             let fields = ContributionFields::new(one, Some(&stored))?;
             let id = document_id(one.id.as_str());
             let create = Some(FirestoreWritePrecondition::Exists(false));
@@ -429,7 +429,7 @@ pub(super) fn recorded(novelty: Novelty, tally: Tally, counted_for: Option<Contr
     Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for }
 }
 
-fn read_tally(document: &firestore::FirestoreDocument) -> Result<Tally, StoreError> {
+pub(super) fn read_tally(document: &firestore::FirestoreDocument) -> Result<Tally, StoreError> {
     let standing = codec::read::<ContributorFields>(document)?.standing()?;
     Ok(Tally { tally: standing.tally, recognized: standing.recognized })
 }

@@ -1,10 +1,10 @@
 //! Calls: each with a timeout, transient failures tried again, and every failure explained with what to do.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use firestore::errors::FirestoreError;
-use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::select_builder::FirestoreSelectDocBuilder;
 use firestore::{
     FirestoreConsistencySelector, FirestoreDb, FirestoreDbOptions, FirestoreDocument, FirestoreInstant,
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::codec;
+use super::connection::{Connections, Target};
 use super::queries::CONTRIBUTORS;
 use crate::runtime::Backoff;
 use crate::store::StoreError;
@@ -25,6 +26,9 @@ const COUNT: &str = "count";
 
 /// How long the store waits before another try of a call.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+
+/// How long [`Client::ping`] may take longer than a call, to replace a silent connection.
+const CONNECTING: Duration = Duration::from_millis(500);
 
 /// How long the store tries. A request gives up after 8 seconds, so the store must have answered by then.
 #[derive(Clone, Copy, Debug)]
@@ -95,10 +99,11 @@ impl Retry {
     }
 }
 
-/// The connection to one database.
+/// Calls one database.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    db: FirestoreDb,
+    connections: Arc<Connections>,
+    documents: String,
     patience: Patience,
     project: String,
     database: String,
@@ -124,25 +129,24 @@ impl Client {
         options.request_timeout = Some(patience.call);
         // Retried here, within one deadline for the whole method.
         options.max_retries = 0;
-        let connecting = async {
-            match emulator {
-                None => FirestoreDb::with_options(options).await,
-                Some(host) => {
-                    options.firebase_api_url = Some(format!("http://{host}"));
-                    FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await
-                }
-            }
-        };
+        options.firebase_api_url = emulator.map(|host| format!("http://{host}"));
+        let connecting = Connections::open(Target { options, emulator: emulator.is_some() });
         let unreachable = |why: String| {
             StoreError::Unavailable(format!(
                 "Firestore cannot be reached or no credentials were found (gcloud auth application-default login): {why}"
             ))
         };
-        let db = tokio::time::timeout(patience.total, connecting)
+        let connections = tokio::time::timeout(patience.total, connecting)
             .await
             .map_err(|_| unreachable("no connection in time".into()))?
             .map_err(|error| unreachable(error.to_string()))?;
-        Ok(Self { db, patience, project: project.to_owned(), database: database.to_owned() })
+        Ok(Self {
+            documents: connections.current().db.get_documents_path().clone(),
+            connections: Arc::new(connections),
+            patience,
+            project: project.to_owned(),
+            database: database.to_owned(),
+        })
     }
 
     /// Patience for one method.
@@ -150,9 +154,15 @@ impl Client {
         Retry { until: Instant::now() + self.patience.total, tries: 0 }
     }
 
+    /// More than a commit can take on the server: it is given up after `call`, which Firestore gets as the
+    /// deadline.
+    pub(super) fn longest_commit(&self) -> Duration {
+        self.patience.call * 2
+    }
+
     /// The path of the database's documents.
     pub(super) fn documents(&self) -> &str {
-        self.db.get_documents_path()
+        &self.documents
     }
 
     /// Writes to be committed together: without a transaction, so that one commit is one call.
@@ -166,7 +176,9 @@ impl Client {
         writes: &FirestoreTransactionData,
         retry: &mut Retry,
     ) -> Result<FirestoreTransactionResponse, Fault> {
-        let commit = || FirestoreTransaction::from_data(&self.db, writes.clone()).commit();
+        let commit = |db: FirestoreDb| async move {
+            FirestoreTransaction::from_data(&db, writes.clone()).commit().await
+        };
         self.persist(retry, commit).await
     }
 
@@ -178,11 +190,11 @@ impl Client {
         at: Option<FirestoreInstant>,
         retry: &mut Retry,
     ) -> Result<Vec<FirestoreDocument>, StoreError> {
-        let db = match at {
-            None => self.db.clone(),
-            Some(at) => self.db.clone_with_consistency_selector(FirestoreConsistencySelector::ReadTime(at)),
-        };
-        let get = || async {
+        let get = |db: FirestoreDb| async move {
+            let db = match at {
+                None => db,
+                Some(at) => db.clone_with_consistency_selector(FirestoreConsistencySelector::ReadTime(at)),
+            };
             let documents = db.fluent().select().by_id_in(collection).batch_with_errors(ids).await?;
             documents.try_filter_map(async |(_, document)| Ok(document)).try_collect().await
         };
@@ -205,8 +217,9 @@ impl Client {
         query: FirestoreQueryParams,
         retry: &mut Retry,
     ) -> Result<Found, StoreError> {
-        let run = || async {
-            let mut answers = self.select(query.clone()).stream_query_with_metadata().await?;
+        let query = &query;
+        let run = |db: FirestoreDb| async move {
+            let mut answers = select(&db, query.clone()).stream_query_with_metadata().await?;
             let mut found = Found { documents: Vec::new(), read_at: None };
             while let Some(answer) = answers.try_next().await? {
                 found.read_at = found.read_at.max(answer.metadata.read_time);
@@ -217,30 +230,16 @@ impl Client {
         self.persist(retry, run).await.map_err(|fault| self.of_query(fault))
     }
 
-    fn select(&self, query: FirestoreQueryParams) -> FirestoreSelectDocBuilder<'_, FirestoreDb> {
-        let mut select = self.db.fluent().select().from(query.collection_id);
-        if let Some(filter) = query.filter {
-            select = select.filter(move |_| Some(filter.clone()));
-        }
-        if let Some(order) = query.order_by {
-            select = select.order(move |_| order.clone());
-        }
-        if let Some(after) = query.start_at {
-            select = select.start_at(after);
-        }
-        match query.limit {
-            Some(limit) => select.limit(limit),
-            None => select,
-        }
-    }
-
     /// How many documents a query would find.
     pub(super) async fn count(
         &self,
         query: FirestoreQueryParams,
         retry: &mut Retry,
     ) -> Result<u64, StoreError> {
-        let run = || self.select(query.clone()).aggregate(|a| a.fields([a.field(COUNT).count()])).query();
+        let query = &query;
+        let run = |db: FirestoreDb| async move {
+            select(&db, query.clone()).aggregate(|a| a.fields([a.field(COUNT).count()])).query().await
+        };
         let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
         answers
             .iter()
@@ -252,46 +251,47 @@ impl Client {
 
     /// Whether the database answers now: asked once, without another try.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        self.bounded(Instant::now() + self.patience.call, self.glance()).await?;
-        Ok(())
+        let by = Instant::now() + self.patience.call + CONNECTING;
+        Ok(self.attempt(by, &glance).await?)
     }
 
     /// Whether the database answers at all; retried, because the first answer may be slow.
     pub(super) async fn greet(&self) -> Result<(), StoreError> {
-        self.persist(&mut self.retry(), || self.glance()).await?;
-        Ok(())
-    }
-
-    /// Reads a document that never exists: the read succeeds, unless the database itself is missing.
-    async fn glance(&self) -> FirestoreResult<()> {
-        let nothing = self.db.fluent().select().by_id_in(CONTRIBUTORS).batch_with_errors(["%ping"]).await?;
-        nothing.try_for_each(async |_| Ok(())).await
+        Ok(self.persist(&mut self.retry(), glance).await?)
     }
 
     /// Retries transient failures, while patience lasts.
     async fn persist<T, F: Future<Output = FirestoreResult<T>>>(
         &self,
         retry: &mut Retry,
-        call: impl Fn() -> F,
+        call: impl Fn(FirestoreDb) -> F,
     ) -> Result<T, Fault> {
         loop {
-            let until = retry.until.min(Instant::now() + self.patience.call);
-            match self.bounded(until, call()).await {
+            match self.attempt(retry.until, &call).await {
                 Err(Fault::Passing(why)) => retry.pause(why).await.map_err(Fault::Final)?,
                 done => return done,
             }
         }
     }
 
-    async fn bounded<T>(
+    /// Calls once. A connection that gave no answer in the whole time of a call is replaced, until `by`.
+    async fn attempt<T, F: Future<Output = FirestoreResult<T>>>(
         &self,
-        until: Instant,
-        call: impl Future<Output = FirestoreResult<T>>,
+        by: Instant,
+        call: &impl Fn(FirestoreDb) -> F,
     ) -> Result<T, Fault> {
-        match tokio::time::timeout_at(until, call).await {
+        let connection = self.connections.current();
+        let in_time = Instant::now() + self.patience.call;
+        let answer = tokio::time::timeout_at(by.min(in_time), call(connection.db)).await;
+        let outcome = match answer {
             Ok(answer) => answer.map_err(|error| self.fault(error)),
             Err(_) => Err(Fault::Passing("Firestore did not answer in time".into())),
+        };
+        // The crate's own timeout is as long, so the error may be its own.
+        if matches!(outcome, Err(Fault::Passing(_))) && Instant::now() >= in_time {
+            self.connections.replace(connection.id, by).await;
         }
+        outcome
     }
 
     fn fault(&self, error: FirestoreError) -> Fault {
@@ -360,5 +360,28 @@ impl Client {
             )),
             other => other.into(),
         }
+    }
+}
+
+/// Reads a document that never exists: the read succeeds, unless the database itself is missing.
+async fn glance(db: FirestoreDb) -> FirestoreResult<()> {
+    let nothing = db.fluent().select().by_id_in(CONTRIBUTORS).batch_with_errors(["%ping"]).await?;
+    nothing.try_for_each(async |_| Ok(())).await
+}
+
+fn select(db: &FirestoreDb, query: FirestoreQueryParams) -> FirestoreSelectDocBuilder<'_, FirestoreDb> {
+    let mut select = db.fluent().select().from(query.collection_id);
+    if let Some(filter) = query.filter {
+        select = select.filter(move |_| Some(filter.clone()));
+    }
+    if let Some(order) = query.order_by {
+        select = select.order(move |_| order.clone());
+    }
+    if let Some(after) = query.start_at {
+        select = select.start_at(after);
+    }
+    match query.limit {
+        Some(limit) => select.limit(limit),
+        None => select,
     }
 }

@@ -207,12 +207,12 @@ impl<'a> Change<'a> {
             let was = changed.before.part(&part.id);
             let unchanged = found.parts.get(&part.id).map_or_else(absent, |part| part.unchanged.clone());
             let new = was.is_none_or(|was| was.contributor.is_none());
-            let recorded = self.recorded.iter().find(|one| new && one.id == part.id);
-            self.write_part(&mut writes, part, recorded.copied(), unchanged)?;
+            let recorded = self.recorded.iter().enumerate().find(|(_, one)| new && one.id == part.id);
+            self.write_part(&mut writes, part, recorded, unchanged)?;
             if let Some(contributor) = &part.contributor {
                 let delta = deltas.entry(contributor.clone()).or_default();
                 delta.counted += i64::from(part.counted) - i64::from(was.is_some_and(|was| was.counted));
-                delta.recorded.extend(recorded.copied());
+                delta.recorded.extend(recorded.map(|(_, one)| *one));
             }
         }
         deltas.retain(|_, delta| delta.counted != 0 || !delta.recorded.is_empty());
@@ -226,13 +226,13 @@ impl<'a> Change<'a> {
         &self,
         writes: &mut FirestoreTransactionData,
         part: &Part,
-        recorded: Option<&Contribution>,
+        recorded: Option<(usize, &&Contribution)>,
         unchanged: FirestoreWritePrecondition,
     ) -> Result<(), StoreError> {
         let id = document_id(part.id.as_str());
-        if let Some(one) = recorded {
-            let stored =
-                Stored { at: self.now, commit: &self.commit, counted: part.counted, deleted: part.deleted };
+        if let Some((place, one)) = recorded {
+            let (counted, deleted) = (part.counted, part.deleted);
+            let stored = Stored { at: self.now, place, commit: &self.commit, counted, deleted };
             let fields = ContributionFields::new(one, Some(&stored))?;
             writes.update_object(CONTRIBUTIONS, id, &fields, None, Some(unchanged), Vec::new())
         } else {

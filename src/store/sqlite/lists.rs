@@ -7,7 +7,7 @@ use super::queries;
 use super::rows::{RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
 use crate::store::cursor::{self, Cursor, List};
-use crate::store::{Contributor, Counted, Order, Page, Paged, Progress, Shown, StoreError};
+use crate::store::{Contributor, Counted, News, Order, Page, Paged, Progress, Shown, StoreError};
 
 pub(super) async fn contributors(
     sqlite: &Sqlite,
@@ -94,19 +94,20 @@ pub(super) async fn recognitions_after(
     sqlite: &Sqlite,
     position: Option<&str>,
     limit: usize,
-) -> Result<(Vec<Recognition>, String), StoreError> {
+) -> Result<News, StoreError> {
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
     sqlite
         .read_page(move |connection| {
             let Some(after) = after else {
                 let sql = "SELECT coalesce(max(seq), 0) AS newest FROM recognitions";
                 let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;
-                return Ok((Vec::new(), cursor::encode(&newest)));
+                return Ok(News { items: Vec::new(), position: cursor::encode(&newest), more: false });
             };
             let sql = format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq");
             let rows = recognitions_with_seq(connection, &sql, after, limit)?;
-            let position = rows.last().map_or(after, |row| row.seq);
-            Ok((rows.into_iter().map(|row| row.item).collect(), cursor::encode(&position)))
+            let position = cursor::encode(&rows.last().map_or(after, |row| row.seq));
+            let more = rows.len() == limit;
+            Ok(News { items: rows.into_iter().map(|row| row.item).collect(), position, more })
         })
         .await
 }

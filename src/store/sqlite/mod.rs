@@ -20,8 +20,8 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
-    Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
+    Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -143,11 +143,7 @@ impl Store for Sqlite {
         lists::recognitions(self, page).await
     }
 
-    async fn recognitions_after(
-        &self,
-        position: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError> {
+    async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
         lists::recognitions_after(self, position, limit).await
     }
 

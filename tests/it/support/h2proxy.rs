@@ -1,11 +1,12 @@
 //! A gRPC proxy that records calls and injects faults of networks and servers.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Collected, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, Response};
@@ -40,8 +41,11 @@ pub enum Fault {
 pub struct Call {
     /// The RPC's name, such as `Commit`.
     pub rpc: String,
+    /// When it came.
+    pub at: Instant,
     /// Its request, still framed.
     framed: Bytes,
+    documents: Arc<OnceLock<usize>>,
 }
 
 impl Call {
@@ -58,6 +62,28 @@ impl Call {
     /// Whether a transaction was asked for.
     pub fn is_in_transaction(&self) -> bool {
         !self.commit().transaction.is_empty()
+    }
+
+    /// How many documents a `RunQuery` was answered with, once it is.
+    pub fn documents(&self) -> Option<usize> {
+        self.documents.get().copied()
+    }
+
+    fn count_documents(&self, answer: Collected<Bytes>) -> Body {
+        use firestore::gcloud_sdk::google::firestore::v1::RunQueryResponse;
+        use firestore::gcloud_sdk::prost::Message;
+        let trailers = answer.trailers().cloned();
+        let whole = answer.to_bytes();
+        let (mut rest, mut documents) = (whole.clone(), 0);
+        while let Some((head, _)) = rest.split_first_chunk::<5>() {
+            let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
+            let message = rest.split_to(5 + length).slice(5..);
+            let answer: RunQueryResponse = Message::decode(message).expect("a RunQueryResponse");
+            documents += usize::from(answer.document.is_some());
+        }
+        self.documents.set(documents).expect("one answer");
+        let body = Full::new(whole).with_trailers(std::future::ready(trailers.map(Ok)));
+        body.map_err(|never| match never {}).boxed_unsync()
     }
 
     fn commit(&self) -> firestore::gcloud_sdk::google::firestore::v1::CommitRequest {
@@ -81,6 +107,8 @@ pub struct Proxy {
     pub host: String,
     state: Arc<Mutex<State>>,
     up: watch::Sender<bool>,
+    silenced: watch::Sender<usize>,
+    connected: watch::Receiver<usize>,
     faulted: watch::Receiver<usize>,
     _accepting: AbortOnDropHandle<()>,
 }
@@ -93,17 +121,23 @@ impl Proxy {
         let state = Arc::new(Mutex::new(State { calls: Vec::new(), faults: VecDeque::new(), always: None }));
         let (up, is_up) = watch::channel(true);
         let (faulting, faulted) = watch::channel(0);
+        let (silenced, silence) = watch::channel(0);
+        let (connecting, connected) = watch::channel(0);
         let way = Way { upstream: upstream.to_owned(), state: state.clone(), faulting: Arc::new(faulting) };
         let accepting = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 if *is_up.borrow() {
-                    connections.spawn(way.clone().connection(stream, is_up.clone()));
+                    connecting.send_modify(|count| *count += 1);
+                    // Each connection hears only of silences that begin after it.
+                    let mut silence = silence.clone();
+                    silence.mark_unchanged();
+                    connections.spawn(way.clone().connection(stream, is_up.clone(), silence));
                 }
             }
         });
-        Self { host, state, up, faulted, _accepting: AbortOnDropHandle::new(accepting) }
+        Self { host, state, up, silenced, connected, faulted, _accepting: AbortOnDropHandle::new(accepting) }
     }
 
     /// Applies `fault` to the next call of this RPC; several faults for one RPC apply one after another.
@@ -126,6 +160,17 @@ impl Proxy {
     /// Cuts all connections and serves no new one, or serves them again.
     pub fn set_up(&self, up: bool) {
         self.up.send_replace(up);
+    }
+
+    /// Keeps the connections that there are open, and neither reads from them nor writes to them any more, as
+    /// where the other side has vanished. New ones are served.
+    pub fn silence(&self) {
+        self.silenced.send_modify(|count| *count += 1);
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> usize {
+        *self.connected.borrow()
     }
 
     /// Waits until this many faults were applied, and the server has applied their calls where it does.
@@ -152,7 +197,12 @@ struct Way {
 }
 
 impl Way {
-    async fn connection(self, stream: TcpStream, mut is_up: watch::Receiver<bool>) {
+    async fn connection(
+        self,
+        stream: TcpStream,
+        mut is_up: watch::Receiver<bool>,
+        mut silence: watch::Receiver<usize>,
+    ) {
         let Ok(upstream) = TcpStream::connect(&self.upstream).await else {
             return;
         };
@@ -168,10 +218,13 @@ impl Way {
         });
         let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
         tokio::select! {
-            _ = serving => {}
+            _ = &mut serving => {}
             () = cut.cancelled() => {}
-            _ = is_up.wait_for(|up| !*up) => {}
+            () = async { drop(is_up.wait_for(|up| !*up).await) } => {}
+            // The connection stays open, and nothing drives it.
+            () = async { drop(silence.changed().await) } => std::future::pending().await,
         }
     }
 
@@ -184,7 +237,9 @@ impl Way {
         let (mut head, body) = request.into_parts();
         let call = Call {
             rpc: head.uri.path().rsplit('/').next().unwrap().to_owned(),
+            at: Instant::now(),
             framed: body.collect().await?.to_bytes(),
+            documents: Arc::default(),
         };
         let fault = self.note(&call);
         match fault {
@@ -205,9 +260,14 @@ impl Way {
         }
         let uri = format!("http://{}{}", self.upstream, head.uri.path());
         head.uri = uri.parse()?;
-        let answer = onward.send_request(Request::from_parts(head, Full::new(call.framed))).await?;
+        let answer = onward.send_request(Request::from_parts(head, Full::new(call.framed.clone()))).await?;
         let Some(fault) = fault else {
-            return Ok(answer.map(BodyExt::boxed_unsync));
+            let (head, body) = answer.into_parts();
+            let body = match call.rpc.as_str() {
+                "RunQuery" => call.count_documents(body.collect().await?),
+                _ => body.boxed_unsync(),
+            };
+            return Ok(Response::from_parts(head, body));
         };
         // The whole answer is here, so the server has applied the call.
         let (head, body) = answer.into_parts();

@@ -9,8 +9,8 @@ use plaudit::domain::{
     Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
-    Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
+    Shown, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -235,11 +235,7 @@ impl Store for FakeStore {
         self.inner.recognitions(page).await
     }
 
-    async fn recognitions_after(
-        &self,
-        position: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<Recognition>, String), StoreError> {
+    async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
         self.usable()?;
         self.inner.recognitions_after(position, limit).await
     }
