@@ -115,10 +115,13 @@ impl Host for GitHub {
 }
 
 /// The JSON in a form body. GitHub signs the form, not the JSON.
+///
+/// The content type is not signed, so no body may be both a form and JSON: a form begins with its one field, and
+/// JSON with a brace. Else a `&payload=…&` within the text of a signed JSON body would be a payload of its own.
 fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
-    let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
-    match (payloads.next(), payloads.next()) {
-        (Some((_, json)), None) => Ok(json.into_owned().into()),
-        _ => Err(Rejection::Malformed("the form must have exactly one field payload")),
+    let mut fields = form_urlencoded::parse(body);
+    match fields.next().filter(|_| body.starts_with(b"payload=") && !body.contains(&b'&')) {
+        Some((_, json)) => Ok(json.into_owned().into()),
+        None => Err(Rejection::Malformed("the form must be exactly one field payload")),
     }
 }

@@ -106,7 +106,8 @@ impl Host for GitLab {
         };
         headers::form(headers, &[Form::Json], "the content type has to be application/json")?;
         let event = headers::event(headers, EVENT, "X-Gitlab-Event is missing");
-        let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
+        // `webhook-id` is signed where anything is.
+        let delivery = ["webhook-id", "idempotency-key", "x-gitlab-event-uuid"]
             .into_iter()
             .find_map(|name| headers::label(headers, name))
             .unwrap_or_else(|| "unknown".into());

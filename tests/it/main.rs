@@ -52,5 +52,6 @@ mod signatures;
 mod store;
 mod stream;
 mod sync;
+mod unsigned;
 mod watch;
 mod webhooks;

@@ -40,6 +40,18 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
     }
 }
 
+/// Refuses a payload with the objects of another event beside its own. The event's header is not signed: without
+/// this, a deleted comment sent again as `issues` would delete its issue. No other event has the `ref` and `after` of
+/// a push.
+pub(super) fn refuse_another_event(objects: &[&Lax<Anything>]) -> Result<(), Malformed> {
+    let another = objects.iter().any(|object| object.get().is_some());
+    if another {
+        Err(Malformed("the payload is not that of the event in X-GitHub-Event".into()))
+    } else {
+        Ok(())
+    }
+}
+
 /// `ID+login@users.noreply.github.com`, or `login@…` for accounts older than mid-2017.
 /// <https://docs.github.com/en/account-and-profile/reference/email-addresses-reference#your-noreply-email-address>
 fn account_in(local: &str) -> Option<Account<'_>> {
