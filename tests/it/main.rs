@@ -37,6 +37,7 @@ mod judgement;
 mod limits;
 mod log_output;
 mod oidc;
+mod memory;
 mod openapi;
 mod operations;
 mod outbox;

@@ -95,8 +95,7 @@ fn is_machine(login: &str) -> bool {
 /// GitLab ends what it commits for a merge request with a paragraph that names it, by default.
 /// <https://docs.gitlab.com/user/project/merge_requests/commit_templates/>
 fn landing(commit: &Commit<'_>, origin: &Origin<'_>) -> Option<Landing> {
-    let paragraphs = commit.paragraphs();
-    let (path, iid) = paragraphs.last()?.strip_prefix("See merge request ")?.split_once('!')?;
+    let (path, iid) = commit.paragraphs().last()?.strip_prefix("See merge request ")?.split_once('!')?;
     let own = path.is_empty() || path.eq_ignore_ascii_case(origin.name);
     let number = number(iid.trim_end()).filter(|_| own && !iid.is_empty())?;
     Some(Landing { number, merges: commit.is_merge() })
