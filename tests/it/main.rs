@@ -40,6 +40,7 @@ mod oidc;
 mod memory;
 mod openapi;
 mod operations;
+mod other_hosts;
 mod outbox;
 mod private;
 mod pubsub;

@@ -7,8 +7,8 @@ use super::read::{Repository, User, refuse_another_event};
 use crate::domain::{Kind, Moment, Ruling};
 use crate::hosts::item::Item;
 use crate::hosts::json::{Anything, Lax, Loose, Text, object_of, of_objects};
-use crate::hosts::origin::{Origin, Who, moment};
-use crate::hosts::{Malformed, PullRequests, Reading, Reason, Rules};
+use crate::hosts::origin::{Origin, Unread, Who, moment};
+use crate::hosts::{PullRequests, Reading, Reason, Rules};
 
 #[derive(Deserialize)]
 struct Thing<'a> {
@@ -83,7 +83,7 @@ pub(super) fn pull_request(
     event: &PullRequestEvent<'_>,
     rules: &Rules,
     now: Moment,
-) -> Result<Reading, Malformed> {
+) -> Result<Reading, Unread> {
     refuse_another_event(&[&event.issue, &event.comment, &event.review, &event.thread])?;
     let origin = event.repository.origin(rules)?;
     let thing = &event.pull_request;
@@ -132,7 +132,7 @@ impl<'de> Loose<'de> for Changes {
     }
 }
 
-pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     refuse_another_event(&[&event.pull_request, &event.comment])?;
     let origin = event.repository.origin(rules)?;
     let item = event.issue.item(Kind::ISSUE, &origin);

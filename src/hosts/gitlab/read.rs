@@ -7,7 +7,9 @@ use super::items::{ItemEvent, item};
 use crate::domain::{Kind, Moment};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Lax, Text, list, of_objects, parse};
-use crate::hosts::origin::{Account, HostConventions, Origin, is_app, is_commit, is_no_commit, number};
+use crate::hosts::origin::{
+    Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, number,
+};
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
 
@@ -34,7 +36,7 @@ struct Named<'a> {
 }
 
 /// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     let json = &delivery.json;
     let named = parse::<Named<'_>>(json)?;
     let ignored = |reason| Ok(Reading::Ignored(reason));
@@ -57,7 +59,7 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
         Some("issue" | "work_item") => Kind::ISSUE,
         Some("tag_push") => return ignored(Reason::Tag),
         _ if delivery.event() == "System Hook" => return ignored(Reason::EventNotCounted),
-        _ => return Err(Malformed("`object_kind` is not that of the event".into())),
+        _ => return Err(Malformed("`object_kind` is not that of the event".into()).into()),
     };
     // A push can land merge requests.
     let lands = kind == Kind::PUSH && rules.counts(&Kind::PULL_REQUEST);
@@ -122,11 +124,7 @@ impl Project<'_> {
     }
 
     /// `beside` is the project's number beside the project: old payloads have it only there.
-    pub(super) fn origin<'o>(
-        &'o self,
-        beside: Option<u64>,
-        rules: &'o Rules,
-    ) -> Result<Origin<'o>, Malformed> {
+    pub(super) fn origin<'o>(&'o self, beside: Option<u64>, rules: &'o Rules) -> Result<Origin<'o>, Unread> {
         let missing = |field: &str| Malformed(format!("missing field `{field}` of the project"));
         let id = self.id.value().or(beside).ok_or_else(|| missing("id"))?;
         let page = self.web_url.text().ok_or_else(|| missing("web_url"))?;
@@ -161,10 +159,10 @@ struct PushEvent<'a> {
     total_commits_count: Lax<u64>,
 }
 
-fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     let origin = event.project.origin(event.project_id.value(), rules)?;
     if !is_commit(&event.after) {
-        return Err(Malformed("`after` names no commit".into()));
+        return Err(Malformed("`after` names no commit".into()).into());
     }
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));
