@@ -41,5 +41,8 @@ USER 65532:65532
 # Cloud Run sets PORT itself. It is set here too, so that `docker run -p 8080:8080` reaches the program:
 # with PORT the program listens on all addresses, without it on loopback only.
 ENV PORT=8080
+# glibc returns the memory of large bodies to the system at once. Without it, 200 bodies of 25 MiB at once peaked at
+# 304 MiB instead of 169.
+ENV MALLOC_MMAP_THRESHOLD_=1048576
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/plaudit"]

@@ -13,7 +13,7 @@ use crate::telemetry::{Logging, logs};
 use crate::{hosts, store};
 
 /// Every setting that is a flag, in the order of `--help`.
-const SETTINGS: [&[Setting]; 10] = [
+const SETTINGS: [&[Setting]; 11] = [
     &[LISTEN],
     store::at::SETTINGS,
     publish::to::SETTINGS,
@@ -21,6 +21,7 @@ const SETTINGS: [&[Setting]; 10] = [
     cors::SETTINGS,
     &[MILESTONES],
     hosts::rules::SETTINGS,
+    hosts::allowed::SETTINGS,
     comment::SETTINGS,
     oidc::SETTINGS,
     logs::SETTINGS,

@@ -35,6 +35,9 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
         };
         report(known.name, Ok(detail));
     }
+    if let Some(advice) = config.service.rules.hosts.advice(&config.service.hosts) {
+        report("hosts", Ok(advice));
+    }
     report("posting", Ok(config.service.access.who_may_post()));
     report("reading", Ok(config.service.access.who_may_read()));
     report(&format!("store {}", config.store), store::inspect(&config.store).await);

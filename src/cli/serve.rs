@@ -52,9 +52,13 @@ async fn serve(
     let address = listener.local_addr()?;
     let stop = stop_signal()?;
     let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
+    let advice = service.rules.hosts.advice(&service.hosts);
     let app = App::start(service, store, publishers, overrides)?;
     say(format_args!("plaudit listens on http://{address}\n{screen}  open         http://{address}/docs"));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
+    if let Some(advice) = advice {
+        tracing::info!("{advice}");
+    }
     let stopping = async {
         stop.await;
         tracing::info!("stopping: no new connections, requests in flight end, the outbox is drained");

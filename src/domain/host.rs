@@ -16,7 +16,7 @@ pub struct HostName(String);
 
 /// Why a text or a URL does not name a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the repository's address does not name a host of this kind")]
+#[error("the repository's address does not name a host")]
 pub struct InvalidHost;
 
 impl HostName {
@@ -33,7 +33,7 @@ impl HostName {
     /// A host's name as a client writes it: a public site by either of its names; any other host has a dot,
     /// a port, or is `localhost` or an IPv6 literal. A single word is more likely a typing error.
     pub(super) fn of_client(text: &str) -> Result<Self, InvalidHost> {
-        let text = text.to_ascii_lowercase();
+        let text = canonical(text);
         if let Some(public) = folded(&text) {
             return Ok(public);
         }
@@ -43,9 +43,9 @@ impl HostName {
         if clear { Ok(host) } else { Err(InvalidHost) }
     }
 
-    /// A host's name as a store kept it or a reader asks for it.
-    pub(super) fn of_text(text: &str) -> Result<Self, InvalidHost> {
-        let text = text.to_ascii_lowercase();
+    /// A host's name as a store kept it, a reader asks for it or an operator lists it.
+    pub fn of_text(text: &str) -> Result<Self, InvalidHost> {
+        let text = canonical(text);
         folded(&text).map_or_else(|| Self::parse(&text), Ok)
     }
 
@@ -54,6 +54,28 @@ impl HostName {
         let text = text.to_ascii_lowercase();
         let far = |(site, short): &(&str, &str)| distance(&text, site).min(distance(&text, short));
         PUBLIC.into_iter().filter(|public| far(public) <= 2).min_by_key(far).map(|(_, short)| short)
+    }
+
+    /// The kind of host of which this is the public site.
+    #[must_use]
+    pub fn public_site_of(&self) -> Option<&'static str> {
+        PUBLIC.into_iter().map(|(_, short)| short).find(|short| *short == self.0)
+    }
+
+    /// Whether both name one host: a port that is the default of http or https makes no difference.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.authority() == other.authority() && self.path() == other.path()
+    }
+
+    /// The network name, with its port unless that is a default one. A reserved word keeps its port.
+    fn authority(&self) -> &str {
+        let authority = self.0.split('/').next().unwrap_or_default();
+        without_default_port(authority).filter(|name| !RESERVED.contains(name)).unwrap_or(authority)
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(_, path)| path)
     }
 
     /// The name as it is in identities.
@@ -81,9 +103,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site on which the repository `full_name` has the page `url`. `short` is the kind of the host that
-    /// sent it, such as `github`: the public site of another kind is refused.
-    pub fn of_repository(url: &str, full_name: &str, short: &str) -> Result<Self, InvalidHost> {
+    /// The site on which the repository `full_name` has the page `url`.
+    pub fn of_repository(url: &str, full_name: &str) -> Result<Self, InvalidHost> {
         let url = Url::parse(url).map_err(|_| InvalidHost)?;
         let network = url.host_str().unwrap_or_default().trim_end_matches('.').to_owned();
         let bare = url.username().is_empty() && url.password().is_none();
@@ -91,9 +112,7 @@ impl Site {
             return Err(InvalidHost);
         }
         if let Some((site, name)) = public(&network).filter(|_| matches!(url.port(), None | Some(80 | 443))) {
-            let own = name == short;
-            let host = HostName(name.to_owned());
-            return if own { Ok(Self { host, network: site.into(), base: None }) } else { Err(InvalidHost) };
+            return Ok(Self { host: HostName(name.to_owned()), network: site.into(), base: None });
         }
         let mut authority = network.clone();
         let reserved = RESERVED.contains(&network.as_str());
@@ -114,10 +133,27 @@ fn public(network: &str) -> Option<(&'static str, &'static str)> {
     PUBLIC.into_iter().find(|(site, _)| *site == network)
 }
 
-/// The public site that a text in lower case names, if it names one.
+/// A host's name in lower case, in the one form of several that mean the same: without a dot at the end of the network
+/// name, and the port without zeros before it.
+fn canonical(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
+    let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    match port {
+        Some((name, port)) => {
+            format!("{}:{}{path}", name.trim_end_matches('.'), port.trim_start_matches('0'))
+        }
+        None => format!("{}{path}", authority.trim_end_matches('.')),
+    }
+}
+
+fn without_default_port(authority: &str) -> Option<&str> {
+    [":443", ":80"].iter().find_map(|port| authority.strip_suffix(port))
+}
+
+/// The public site that a canonical text names, if it names one.
 fn folded(text: &str) -> Option<HostName> {
-    let network = [":443", ":80"].iter().find_map(|port| text.strip_suffix(port)).unwrap_or(text);
-    let of_network = public(network.strip_suffix('.').unwrap_or(network)).map(|(_, short)| short);
+    let of_network = public(without_default_port(text).unwrap_or(text)).map(|(_, short)| short);
     let short = of_network.or_else(|| PUBLIC.into_iter().map(|(_, s)| s).find(|short| *short == text));
     short.map(|short| HostName(short.to_owned()))
 }
@@ -140,7 +176,8 @@ fn is_authority(text: &str) -> bool {
         let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
         (!name.is_empty() && !name.starts_with('.') && name.chars().all(sound), rest)
     };
-    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    // Rust would take `+443` and `0443` for numbers too, and each form would be a host of its own.
+    let port = |port: &str| !port.starts_with(['+', '0']) && port.parse::<u16>().is_ok();
     named && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
 }
 
@@ -164,8 +201,8 @@ fn distance(one: &str, other: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn site(url: &str, full_name: &str, short: &str) -> (String, Option<String>) {
-        let site = Site::of_repository(url, full_name, short).unwrap_or_else(|_| panic!("{url}"));
+    fn site(url: &str, full_name: &str) -> (String, Option<String>) {
+        let site = Site::of_repository(url, full_name).unwrap_or_else(|_| panic!("{url}"));
         assert_eq!(HostName::parse(site.host.as_str()), Ok(site.host.clone()), "{url}");
         (site.host.0, site.base)
     }
@@ -187,7 +224,7 @@ mod tests {
             ("http://github:8080/o/r", "github:8080", "http://github:8080"),
             ("https://gitlab.com:8443/o/r", "gitlab.com:8443", "https://gitlab.com:8443"),
         ] {
-            assert_eq!(site(url, "o/r", "gitlab"), (name.into(), Some(base.into())), "{url}");
+            assert_eq!(site(url, "o/r"), (name.into(), Some(base.into())), "{url}");
         }
     }
 
@@ -197,12 +234,32 @@ mod tests {
             "https://github.com/o/r",
             "https://www.GitHub.com/o/r",
             "https://github.com:443/o",
+            "https://github.com:0443/o",
             "http://github.com./",
         ] {
-            assert_eq!(site(url, "o/r", "github"), ("github".into(), None), "{url}");
+            assert_eq!(site(url, "o/r"), ("github".into(), None), "{url}");
         }
-        assert_eq!(Site::of_repository("https://gitlab.com/o/r", "o/r", "github"), Err(InvalidHost));
-        assert_eq!(Site::of_repository("https://www.github.com/o/r", "o/r", "gitlab"), Err(InvalidHost));
+        for text in ["github.com:0443", "www.github.com.:443", "github.com.", "GitHub.com:80", "github"] {
+            assert_eq!(HostName::of_text(text).unwrap().as_str(), "github", "{text}");
+            assert_eq!(HostName::of_client(text).unwrap().as_str(), "github", "{text}");
+        }
+        assert_eq!(
+            HostName::of_text("git.example.org.:08443/Git").unwrap().as_str(),
+            "git.example.org:8443/git"
+        );
+    }
+
+    #[test]
+    fn a_default_port_is_no_difference_but_for_a_reserved_word() {
+        let same = |one: &str, other: &str| {
+            HostName::of_text(one).unwrap().is_same_as(&HostName::of_text(other).unwrap())
+        };
+        assert!(same("git.example.org", "git.example.org:443"));
+        assert!(same("git.example.org:80/git", "git.example.org/git"));
+        assert!(!same("git.example.org/git", "git.example.org"));
+        assert!(!same("git.example.org:8443", "git.example.org"));
+        assert!(!same("gitlab:80", "gitlab"));
+        assert!(same("[fd00::9]:443", "[fd00::9]"));
     }
 
     #[test]
@@ -215,11 +272,25 @@ mod tests {
             "javascript:alert(1)",
             "https://",
             "http://.",
+            "https://github.com:+443/o/r",
         ] {
-            assert_eq!(Site::of_repository(url, "o/r", "github"), Err(InvalidHost), "{url}");
+            assert_eq!(Site::of_repository(url, "o/r"), Err(InvalidHost), "{url}");
         }
-        for text in ["", "a b", "A.example", "[fd00", "[]", "x:0", "x:y", "x/", ":80", "[fd00::9]x", "x:1:2"]
-        {
+        for text in [
+            "",
+            "a b",
+            "A.example",
+            "[fd00",
+            "[]",
+            "x:0",
+            "x:y",
+            "x/",
+            ":80",
+            "[fd00::9]x",
+            "x:1:2",
+            "x:+443",
+            "x:0443",
+        ] {
             assert_eq!(HostName::parse(text), Err(InvalidHost), "{text}");
         }
     }

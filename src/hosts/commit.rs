@@ -117,19 +117,28 @@ impl Commit<'_> {
     }
 
     /// The message's paragraphs, separated by blank lines.
-    pub(super) fn paragraphs(&self) -> Vec<&str> {
-        let text = self.message();
-        let (mut paragraphs, mut from, mut at) = (Vec::new(), 0, 0);
-        for line in text.split_inclusive('\n') {
-            let end = at;
-            at += line.len();
-            if line.trim().is_empty() {
-                paragraphs.extend(text.get(from..end));
-                from = at;
+    pub(super) fn paragraphs(&self) -> impl Iterator<Item = &str> {
+        let mut rest = self.message();
+        let paragraph = move || {
+            let (mut from, mut end) = (0, 0);
+            for line in rest.split_inclusive('\n') {
+                let start = end;
+                end += line.len();
+                if !line.trim().is_empty() {
+                    continue;
+                }
+                if from < start {
+                    let (paragraph, after) = (rest.get(from..start), rest.get(end..));
+                    rest = after.unwrap_or_default();
+                    return paragraph;
+                }
+                from = end;
             }
-        }
-        paragraphs.extend(text.get(from..));
-        paragraphs.into_iter().map(str::trim_end).filter(|paragraph| !paragraph.is_empty()).collect()
+            let last = rest.get(from..).filter(|last| !last.is_empty());
+            rest = "";
+            last
+        };
+        std::iter::from_fn(paragraph).map(str::trim_end)
     }
 
     /// The accounts that the message's trailers name by a noreply address of this host. Trailers are the last
@@ -137,7 +146,7 @@ impl Commit<'_> {
     /// <https://git-scm.com/docs/git-interpret-trailers>
     pub(super) fn co_authors<'o>(&self, origin: &'o Origin<'_>) -> impl Iterator<Item = Who> + use<'_, 'o> {
         let trailer = "co-authored-by:";
-        let last = self.paragraphs().into_iter().skip(1).next_back().unwrap_or_default();
+        let last = self.paragraphs().skip(1).last().unwrap_or_default();
         last.lines()
             .filter_map(move |line| {
                 let (key, rest) = line.split_at_checked(trailer.len())?;

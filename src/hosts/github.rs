@@ -11,10 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::headers::{self, Form};
 use super::json::repaired;
+use super::origin::Unread;
 use super::signature::{self, Keys, Proof, SIGNATURE_256};
 use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
-use crate::settings::{Secret, SecretSetting, Settings};
+use crate::settings::{Secret, SecretSetting, Setting, Settings};
 
 /// Its name in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "github";
@@ -47,6 +48,15 @@ const EVENTS: &[&str] = &[
 const SECRET: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITHUB_SECRET",
     example: "PLAUDIT_GITHUB_SECRET=\"a long random text\"",
+};
+
+/// The hosts for which its secret may speak.
+pub const HOSTS: Setting = Setting {
+    variable: "PLAUDIT_GITHUB_HOSTS",
+    flag: "github-hosts",
+    value: "LIST",
+    example: "github.com,github.example.org",
+    help: "The hosts that GitHub's secrets may speak for, with port and path if not the default [default: any but gitlab.com]",
 };
 
 /// GitHub; `None` without a secret, because no delivery could be verified.
@@ -97,7 +107,7 @@ impl Host for GitHub {
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-        read::payload(delivery, rules, now)
+        read::payload(delivery, rules, now).or_else(Unread::reading)
     }
 
     fn sign(&self, event: &str, delivery: &str, body: &[u8], _now: Moment) -> HeaderMap {
@@ -115,10 +125,13 @@ impl Host for GitHub {
 }
 
 /// The JSON in a form body. GitHub signs the form, not the JSON.
+///
+/// The content type is not signed, so no body may be both a form and JSON: a form begins with its one field, and
+/// JSON with a brace. Else a `&payload=…&` within the text of a signed JSON body would be a payload of its own.
 fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
-    let mut payloads = form_urlencoded::parse(body).filter(|(key, _)| key == "payload");
-    match (payloads.next(), payloads.next()) {
-        (Some((_, json)), None) => Ok(json.into_owned().into()),
-        _ => Err(Rejection::Malformed("the form must have exactly one field payload")),
+    let mut fields = form_urlencoded::parse(body);
+    match fields.next().filter(|_| body.starts_with(b"payload=") && !body.contains(&b'&')) {
+        Some((_, json)) => Ok(json.into_owned().into()),
+        None => Err(Rejection::Malformed("the form must be exactly one field payload")),
     }
 }

@@ -12,10 +12,11 @@ use sha2::{Digest, Sha256};
 
 use super::headers::{self, Form};
 use super::json::repaired;
+use super::origin::Unread;
 use super::signature::{self, Keys, Proof, Tokens};
 use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
 use crate::domain::Moment;
-use crate::settings::{Secret, SecretSetting, Settings};
+use crate::settings::{Secret, SecretSetting, Setting, Settings};
 
 /// Its name in routes, logs and metrics, and the short name of its public site.
 pub const NAME: &str = "gitlab";
@@ -34,6 +35,15 @@ const SIGNING: SecretSetting = SecretSetting {
 const PLAIN: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITLAB_SECRET",
     example: "PLAUDIT_GITLAB_SECRET=\"a long random text\"",
+};
+
+/// The hosts for which its secret may speak.
+pub const HOSTS: Setting = Setting {
+    variable: "PLAUDIT_GITLAB_HOSTS",
+    flag: "gitlab-hosts",
+    value: "LIST",
+    example: "gitlab.com,git.example.org:8443/gitlab",
+    help: "The hosts that GitLab's secrets may speak for, with port and path if not the default [default: any but github.com]",
 };
 
 /// GitLab; `None` without a token, because no delivery could be verified.
@@ -106,7 +116,8 @@ impl Host for GitLab {
         };
         headers::form(headers, &[Form::Json], "the content type has to be application/json")?;
         let event = headers::event(headers, EVENT, "X-Gitlab-Event is missing");
-        let delivery = ["idempotency-key", "webhook-id", "x-gitlab-event-uuid"]
+        // `webhook-id` is signed where anything is.
+        let delivery = ["webhook-id", "idempotency-key", "x-gitlab-event-uuid"]
             .into_iter()
             .find_map(|name| headers::label(headers, name))
             .unwrap_or_else(|| "unknown".into());
@@ -127,7 +138,7 @@ impl Host for GitLab {
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-        read::payload(delivery, rules, now)
+        read::payload(delivery, rules, now).or_else(Unread::reading)
     }
 
     fn sign(&self, event: &str, delivery: &str, body: &[u8], now: Moment) -> HeaderMap {

@@ -112,13 +112,27 @@ impl Loose<'_> for bool {
 
 /// A list: elements of another type are left out.
 impl<'de, T: Loose<'de>> Loose<'de> for Vec<T> {
-    fn of_list<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
-        let mut items = Self::new();
-        while let Some(Lax(item)) = list.next_element()? {
-            items.extend(item);
-        }
-        Ok(Some(items))
+    fn of_list<A: SeqAccess<'de>>(list: A) -> Result<Option<Self>, A::Error> {
+        elements(list).map(Some)
     }
+}
+
+/// The most elements of a list that is kept, which is the most commits of a push that GitHub sends.
+/// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>
+const MOST_ELEMENTS: usize = 2_048;
+/// The error of a longer list.
+const TOO_LONG: &str = "a list has more than 2048 elements";
+
+/// The elements of a list, without those of another type. A list that is too long is an error at its first element
+/// too many: three bytes of JSON are an element, which takes a hundred times as much memory.
+fn elements<'de, T: Loose<'de>, A: SeqAccess<'de>>(mut list: A) -> Result<Vec<T>, A::Error> {
+    let mut items = Vec::new();
+    let mut left = MOST_ELEMENTS;
+    while let Some(Lax(item)) = list.next_element()? {
+        left = left.checked_sub(1).ok_or_else(|| A::Error::custom(TOO_LONG))?;
+        items.extend(item);
+    }
+    Ok(items)
 }
 
 /// Any JSON object; its content is not read.
@@ -152,8 +166,29 @@ pub(super) use of_objects;
 
 /// Reads a list that decides something: it is one, or null, or missing; elements of another type are left out.
 pub(super) fn list<'de, T: Loose<'de>, D: Deserializer<'de>>(from: D) -> Result<Vec<T>, D::Error> {
-    let items = Option::<Vec<Lax<T>>>::deserialize(from)?;
-    Ok(items.into_iter().flatten().filter_map(|Lax(item)| item).collect())
+    Option::<List<T>>::deserialize(from).map(|list| list.map_or_else(Vec::new, |List(items)| items))
+}
+
+struct List<T>(Vec<T>);
+
+impl<'de, T: Loose<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(ListReader(std::marker::PhantomData))
+    }
+}
+
+struct ListReader<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Loose<'de>> Visitor<'de> for ListReader<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<List<T>, A::Error> {
+        elements(list).map(List)
+    }
 }
 
 impl<'de, T: Loose<'de>> Deserialize<'de> for Lax<T> {
@@ -236,6 +271,7 @@ fn fault(error: &serde_json::Error) -> String {
         .find_map(|kind| Some((kind, text.strip_prefix(kind)?.split('`').next()?)));
     match (error.classify(), field) {
         (_, Some((kind, name))) => format!("{kind}{name}` at {place}"),
+        (Category::Data, None) if text.starts_with(TOO_LONG) => format!("{TOO_LONG} at {place}"),
         (Category::Data, None) => format!("a value is not of the documented type at {place}"),
         _ => format!("the payload is no JSON at {place}"),
     }

@@ -2,6 +2,7 @@
 //!
 //! A new host is a file here that implements `Host`, and an entry in `KNOWN`.
 
+pub mod allowed;
 mod headers;
 pub mod rules;
 mod signature;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::domain::{Contribution, Moment, Review};
-use crate::settings::Settings;
+use crate::settings::{Setting, Settings};
 
 /// Every host plaudit knows.
 pub const KNOWN: &[Known] = &[
@@ -37,6 +38,7 @@ pub const KNOWN: &[Known] = &[
         set: "PLAUDIT_GITHUB_SECRET",
         event_header: github::EVENT,
         event_of_fixture: github::event_of_fixture,
+        hosts: github::HOSTS,
     },
     Known {
         name: gitlab::NAME,
@@ -44,6 +46,7 @@ pub const KNOWN: &[Known] = &[
         set: "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
         event_header: gitlab::EVENT,
         event_of_fixture: gitlab::event_of_fixture,
+        hosts: gitlab::HOSTS,
     },
 ];
 
@@ -60,6 +63,8 @@ pub struct Known {
     pub event_header: &'static str,
     /// The event of a payload file whose name begins with this word: for `plaudit send`.
     pub event_of_fixture: fn(&str) -> Option<&'static str>,
+    /// The setting that lists the hosts for which its secret may speak.
+    pub hosts: Setting,
 }
 
 /// The host whose event header a request has, if that is not the host `expected`. Nothing is verified.

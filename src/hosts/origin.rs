@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime};
 
 use super::commit::{Commit, Landing};
 use super::machines::is_known_machine;
-use super::{Malformed, Reason, Rules};
+use super::{Malformed, Reading, Reason, Rules};
 use crate::domain::{Contribution, ContributionId, ContributorId, Kind, Moment, Site, account_url, keepable};
 
 /// The longest repository name that is kept, in bytes.
@@ -66,6 +66,29 @@ impl Who {
     }
 }
 
+/// Why a payload is not read to its end.
+pub(super) enum Unread {
+    Malformed(Malformed),
+    /// It is about a host for which its secret may not speak.
+    OtherHost,
+}
+
+impl From<Malformed> for Unread {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl Unread {
+    /// What the delivery is answered with.
+    pub(super) fn reading(self) -> Result<Reading, Malformed> {
+        match self {
+            Self::Malformed(malformed) => Err(malformed),
+            Self::OtherHost => Ok(Reading::Ignored(Reason::OtherHost)),
+        }
+    }
+}
+
 /// Whether only an app can have this name, in upper or lower case.
 pub(super) fn is_app(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with("[bot]")
@@ -91,9 +114,11 @@ impl<'a> Origin<'a> {
         page: &'a str,
         name: &'a str,
         id: u64,
-    ) -> Result<Self, Malformed> {
-        let site = Site::of_repository(page, name, conventions.name)
-            .map_err(|error| Malformed(error.to_string()))?;
+    ) -> Result<Self, Unread> {
+        let site = Site::of_repository(page, name).map_err(|error| Malformed(error.to_string()))?;
+        if !rules.hosts.allow(conventions.name, &site.host) {
+            return Err(Unread::OtherHost);
+        }
         Ok(Self { conventions, rules, site, id, name, page, private: true })
     }
 

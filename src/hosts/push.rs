@@ -221,7 +221,7 @@ fn landed_title<'c>(commit: &'c Commit<'_>, landing: Landing) -> &'c str {
         let title = commit.title();
         return title.strip_suffix(&format!(" (#{})", landing.number)).unwrap_or(title);
     }
-    let second = commit.paragraphs().into_iter().nth(1);
+    let second = commit.paragraphs().nth(1);
     second.filter(|text| !text.starts_with("See merge request ")).unwrap_or_else(|| commit.title())
 }
 

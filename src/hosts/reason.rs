@@ -20,10 +20,11 @@ pub enum Reason {
     KindNotCounted,
     Transferred,
     IgnoredContributor,
+    OtherHost,
 }
 
 impl Reason {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ping,
         Self::Bot,
         Self::Ghost,
@@ -41,6 +42,7 @@ impl Reason {
         Self::KindNotCounted,
         Self::Transferred,
         Self::IgnoredContributor,
+        Self::OtherHost,
     ];
 
     /// The code in answers, logs, metrics and the README.
@@ -87,6 +89,10 @@ impl Reason {
             Self::IgnoredContributor => {
                 ("ignored_contributor", "everyone it names is left out by PLAUDIT_IGNORE")
             }
+            Self::OtherHost => (
+                "other_host",
+                "it is about a host that the secret may not speak for: PLAUDIT_GITHUB_HOSTS, PLAUDIT_GITLAB_HOSTS",
+            ),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What counts, as configured.
 
+use super::allowed::AllowedHosts;
 use crate::domain::{ContributorId, Kind, fold_case};
 use crate::settings::{Setting, Settings};
 
@@ -96,6 +97,8 @@ pub struct Rules {
     pub ignore: Vec<String>,
     /// Contributors that look like machines and are people; `*` matches any text.
     pub people: Vec<String>,
+    /// The hosts for which each secret may speak.
+    pub hosts: AllowedHosts,
 }
 
 impl Default for Rules {
@@ -109,6 +112,7 @@ impl Default for Rules {
             co_authors: true,
             ignore: Vec::new(),
             people: Vec::new(),
+            hosts: AllowedHosts::default(),
         }
     }
 }
@@ -138,6 +142,7 @@ impl Rules {
             co_authors: settings.boolean(&CO_AUTHORS, default.co_authors),
             ignore: folded(settings.list(&IGNORE, &[])),
             people: folded(settings.list(&PEOPLE, &[])),
+            hosts: AllowedHosts::read(settings),
         }
     }
 

@@ -87,7 +87,8 @@ impl App {
         ));
         tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
         let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
-        let oidc = drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone()));
+        let oidc =
+            drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone(), tasks.clone()));
         Ok(Arc::new(Self {
             access,
             origins,

@@ -1,7 +1,7 @@
 //! The OIDC token that may drain: of the one service account, for this service, and valid now.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
@@ -14,26 +14,60 @@ use plaudit::http::Overrides;
 use plaudit::runtime::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::support::{Answer, Inside, TOKEN, config, ledger};
+use crate::support::{Answer, Inside, TOKEN, config, in_the_end, ledger};
 
 const AUDIENCE: &str = "https://plaudit.example.org";
 const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";
 /// The time of these tests, in seconds.
 const NOW: i64 = 1_795_000_000;
 
+/// How the fake of Google's key server answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Mood {
+    #[default]
+    Well,
+    /// With 500.
+    Down,
+    /// Never.
+    Hangs,
+    /// With a body that has no end.
+    Endless,
+}
+
 /// A fake of Google's key server.
 #[derive(Default)]
 struct Keys {
     rotated: AtomicBool,
-    down: AtomicBool,
-    asked: AtomicUsize,
+    mood: Mutex<Mood>,
+    /// How often it was asked.
+    asked: watch::Sender<usize>,
+    /// The bytes that it sent of bodies without end.
+    sent: AtomicUsize,
+}
+
+impl Keys {
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
 }
 
 async fn certificates(State(keys): State<Arc<Keys>>) -> Response {
-    keys.asked.fetch_add(1, Ordering::SeqCst);
-    if keys.down.load(Ordering::SeqCst) {
-        return http::StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let mood = *keys.mood.lock().unwrap();
+    keys.asked.send_modify(|asked| *asked += 1);
+    match mood {
+        Mood::Well => {}
+        Mood::Down => return http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Mood::Hangs => std::future::pending().await,
+        Mood::Endless => {
+            let chunk = move |()| {
+                keys.sent.fetch_add(64 * 1024, Ordering::SeqCst);
+                (Ok::<_, std::io::Error>(vec![b' '; 64 * 1024]), ())
+            };
+            let chunks = futures::stream::unfold((), move |()| std::future::ready(Some(chunk(()))));
+            return axum::body::Body::from_stream(chunks).into_response();
+        }
     }
     let jwk = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let (first, second) =
@@ -78,7 +112,7 @@ impl Scene {
     }
 
     fn asked(&self) -> usize {
-        self.keys.asked.load(Ordering::SeqCst)
+        *self.keys.asked.borrow()
     }
 }
 
@@ -229,14 +263,70 @@ async fn rotated_keys_are_fetched_again_but_not_for_every_unknown_key() {
 #[tokio::test]
 async fn without_keys_it_is_503_and_cached_keys_stay_in_use() {
     let scene = Scene::set().await;
-    scene.keys.down.store(true, Ordering::SeqCst);
-    scene.drain(&token(&claims())).await.problem(503, "unavailable");
-    scene.keys.down.store(false, Ordering::SeqCst);
+    scene.keys.set(Mood::Down);
+    for _ in 0..10 {
+        scene.drain(&token(&claims())).await.problem(503, "unavailable");
+    }
+    assert_eq!(scene.asked(), 1, "after a failure too there is a pause");
+    scene.keys.set(Mood::Well);
+    scene.now.store(NOW + 5, Ordering::SeqCst);
     scene.drain(&token(&claims())).await.expect(200);
-    scene.keys.down.store(true, Ordering::SeqCst);
-    scene.now.store(NOW + 3601, Ordering::SeqCst);
-    let mut later = claims();
-    later["exp"] = (NOW + 7200).into();
-    scene.drain(&token(&later)).await.expect(200);
+    scene.keys.set(Mood::Down);
+    let until = |seconds: i64| {
+        let mut claims = claims();
+        claims["exp"] = (NOW + seconds).into();
+        token(&claims)
+    };
+    scene.now.store(NOW + 3_606, Ordering::SeqCst);
+    scene.drain(&until(7_200)).await.expect(200);
+    // But not for ever: a key may have been withdrawn.
+    scene.now.store(NOW + 25 * 3_600 + 6, Ordering::SeqCst);
+    scene.drain(&until(26 * 3_600)).await.problem(503, "unavailable");
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn while_the_key_server_hangs_strangers_delay_no_genuine_token() {
+    let scene = Scene::set().await;
+    scene.drain(&token(&claims())).await.expect(200);
+    scene.keys.set(Mood::Hangs);
+    scene.now.store(NOW + 61, Ordering::SeqCst);
+    let strangers = async {
+        let invented: Vec<_> =
+            (0..20).map(|n| token_named(&claims(), "second", &format!("invented-{n}"))).collect();
+        futures::future::join_all(invented.iter().map(|token| scene.drain(token))).await
+    };
+    let genuine = async {
+        let mut asked = scene.keys.asked.subscribe();
+        in_the_end("a fetch", asked.wait_for(|asked| *asked == 2)).await.unwrap();
+        for _ in 0..10 {
+            scene.drain(&token(&claims())).await.expect(200);
+        }
+        // Nor do keys that have expired meanwhile.
+        scene.now.store(NOW + 3_601, Ordering::SeqCst);
+        scene.drain(&token(&claims())).await.expect(200);
+    };
+    let mut strangers = Box::pin(strangers);
+    tokio::select! {
+        biased;
+        answers = &mut strangers => panic!("the strangers were answered first: {answers:?}"),
+        () = genuine => {}
+    }
+    // They wait for one fetch together, which has a deadline.
+    for answer in in_the_end("the strangers' answers", strangers).await {
+        answer.problem(503, "unavailable");
+    }
+    assert_eq!(scene.asked(), 2);
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn of_an_answer_without_end_no_more_is_read_than_keys_can_have() {
+    let scene = Scene::set().await;
+    scene.keys.set(Mood::Endless);
+    scene.drain(&token(&claims())).await.problem(503, "unavailable");
+    // What is beyond the 256 KiB filled the buffers of the connection.
+    let sent = scene.keys.sent.load(Ordering::SeqCst);
+    assert!(sent < 16 * 1024 * 1024, "{sent} bytes were sent");
     scene.inside.stop().await;
 }

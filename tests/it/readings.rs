@@ -180,7 +180,12 @@ fn every_reason_is_shown_by_a_fixture_or_needs_a_rule() {
             }
         })
         .collect();
-    reasons.extend([Reason::KindNotCounted, Reason::IgnoredContributor, Reason::NotMerged]);
+    reasons.extend([
+        Reason::KindNotCounted,
+        Reason::IgnoredContributor,
+        Reason::NotMerged,
+        Reason::OtherHost,
+    ]);
     for reason in Reason::ALL {
         assert!(reasons.contains(&reason), "{}", reason.code());
     }
@@ -565,12 +570,16 @@ mod origins {
 
     #[test]
     fn a_host_cannot_take_the_name_of_another() {
-        for url in ["https://gitlab.com/o/r", "https://www.gitlab.com/o/r", "nowhere", "ftp://github.com/o/r"]
-        {
+        let read = |url| {
             let mut body = json_fixture("github/issues.opened.json");
             body["repository"]["html_url"] = json!(url);
-            let read = try_read("github", "issues", body.to_string().as_bytes(), &Rules::default());
-            assert!(read.is_err(), "{url}");
+            try_read("github", "issues", body.to_string().as_bytes(), &Rules::default())
+        };
+        for url in ["https://gitlab.com/o/r", "https://www.gitlab.com/o/r"] {
+            assert_eq!(read(url), Ok(Reading::Ignored(Reason::OtherHost)), "{url}");
+        }
+        for url in ["nowhere", "ftp://github.com/o/r"] {
+            assert!(read(url).is_err(), "{url}");
         }
     }
 

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde::de::MapAccess;
 
-use super::read::{Repository, User};
+use super::read::{Repository, User, refuse_another_event};
 use crate::domain::{Kind, Moment, Ruling};
 use crate::hosts::item::Item;
 use crate::hosts::json::{Anything, Lax, Loose, Text, object_of, of_objects};
-use crate::hosts::origin::{Origin, Who, moment};
-use crate::hosts::{Malformed, PullRequests, Reading, Reason, Rules};
+use crate::hosts::origin::{Origin, Unread, Who, moment};
+use crate::hosts::{PullRequests, Reading, Reason, Rules};
 
 #[derive(Deserialize)]
 struct Thing<'a> {
@@ -73,13 +73,18 @@ pub(super) struct PullRequestEvent<'a> {
     label: Lax<Label<'a>>,
     #[serde(borrow)]
     repository: Repository<'a>,
+    issue: Lax<Anything>,
+    comment: Lax<Anything>,
+    review: Lax<Anything>,
+    thread: Lax<Anything>,
 }
 
 pub(super) fn pull_request(
     event: &PullRequestEvent<'_>,
     rules: &Rules,
     now: Moment,
-) -> Result<Reading, Malformed> {
+) -> Result<Reading, Unread> {
+    refuse_another_event(&[&event.issue, &event.comment, &event.review, &event.thread])?;
     let origin = event.repository.origin(rules)?;
     let thing = &event.pull_request;
     let item = thing.item(Kind::PULL_REQUEST, &origin);
@@ -112,6 +117,8 @@ pub(super) struct IssuesEvent<'a> {
     changes: Lax<Changes>,
     #[serde(borrow)]
     repository: Repository<'a>,
+    pull_request: Lax<Anything>,
+    comment: Lax<Anything>,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +132,8 @@ impl<'de> Loose<'de> for Changes {
     }
 }
 
-pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
+    refuse_another_event(&[&event.pull_request, &event.comment])?;
     let origin = event.repository.origin(rules)?;
     let item = event.issue.item(Kind::ISSUE, &origin);
     let transferred = event.changes.get().is_some_and(|changes| changes.old_issue.get().is_some());

@@ -7,7 +7,9 @@ use super::items::{issue, pull_request};
 use crate::domain::{Kind, Moment};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Anything, Lax, Text, list, of_objects, parse};
-use crate::hosts::origin::{Account, HostConventions, Origin, Who, is_app, is_commit, is_no_commit, number};
+use crate::hosts::origin::{
+    Account, HostConventions, Origin, Unread, Who, is_app, is_commit, is_no_commit, number,
+};
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
 
@@ -25,9 +27,9 @@ const CONVENTIONS: HostConventions = HostConventions {
 const MERGE_QUEUE: &str = "gh-readonly-queue/";
 
 /// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     let json = &delivery.json;
-    let ignored = |reason| parse::<Anything>(json).map(|_| Reading::Ignored(reason));
+    let ignored = |reason| Ok(parse::<Anything>(json).map(|_| Reading::Ignored(reason))?);
     let (pushes, pull_requests) = (rules.counts(&Kind::PUSH), rules.counts(&Kind::PULL_REQUEST));
     match delivery.event() {
         // A push can land pull requests.
@@ -37,6 +39,18 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
         "push" | "pull_request" | "issues" => ignored(Reason::KindNotCounted),
         "ping" => ignored(Reason::Ping),
         _ => ignored(Reason::EventNotCounted),
+    }
+}
+
+/// Refuses a payload with the objects of another event beside its own. The event's header is not signed: without
+/// this, a deleted comment sent again as `issues` would delete its issue. No other event has the `ref` and `after` of
+/// a push.
+pub(super) fn refuse_another_event(objects: &[&Lax<Anything>]) -> Result<(), Malformed> {
+    let another = objects.iter().any(|object| object.get().is_some());
+    if another {
+        Err(Malformed("the payload is not that of the event in X-GitHub-Event".into()))
+    } else {
+        Ok(())
     }
 }
 
@@ -80,7 +94,7 @@ pub(super) struct Repository<'a> {
 }
 
 impl Repository<'_> {
-    pub(super) fn origin<'o>(&'o self, rules: &'o Rules) -> Result<Origin<'o>, Malformed> {
+    pub(super) fn origin<'o>(&'o self, rules: &'o Rules) -> Result<Origin<'o>, Unread> {
         // Without a clear sign that it is public it is private; `internal` is private too.
         let public = match (self.private.value(), self.visibility.text()) {
             (Some(private), None) => !private,
@@ -178,10 +192,10 @@ impl PushEvent<'_> {
     }
 }
 
-fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     let origin = event.repository.origin(rules)?;
     if !is_commit(&event.after) {
-        return Err(Malformed("`after` names no commit".into()));
+        return Err(Malformed("`after` names no commit".into()).into());
     }
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));

@@ -9,7 +9,7 @@ use super::read::Project;
 use crate::domain::{Kind, Moment};
 use crate::hosts::item::Item;
 use crate::hosts::json::{Lax, Loose, Text, object_of, of_objects};
-use crate::hosts::origin::{Account, Origin, Who, moment};
+use crate::hosts::origin::{Account, Origin, Unread, Who, moment};
 use crate::hosts::{Malformed, PullRequests, Reading, Reason, Rules};
 
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#merge-request-events>
@@ -172,14 +172,14 @@ pub(super) fn item(
     confidential: bool,
     rules: &Rules,
     now: Moment,
-) -> Result<Reading, Malformed> {
+) -> Result<Reading, Unread> {
     let project = event.project.get().filter(|project| !project.is_empty());
     let Some(project) = project else {
         // A merge request always has a project.
         return if kind == Kind::ISSUE {
             Ok(Reading::Ignored(Reason::EventNotCounted))
         } else {
-            Err(Malformed("missing field `project`".into()))
+            Err(Malformed("missing field `project`".into()).into())
         };
     };
     let origin = project.origin(event.project_id(), rules)?;

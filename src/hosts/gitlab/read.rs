@@ -7,7 +7,9 @@ use super::items::{ItemEvent, item};
 use crate::domain::{Kind, Moment};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Lax, Text, list, of_objects, parse};
-use crate::hosts::origin::{Account, HostConventions, Origin, is_app, is_commit, is_no_commit, number};
+use crate::hosts::origin::{
+    Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, number,
+};
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
 
@@ -34,40 +36,35 @@ struct Named<'a> {
 }
 
 /// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     let json = &delivery.json;
     let named = parse::<Named<'_>>(json)?;
     let ignored = |reason| Ok(Reading::Ignored(reason));
     let object = named.object_kind.text().or(named.event_name.text());
-    let kind = match delivery.event() {
-        "Push Hook" => Kind::PUSH,
-        "Merge Request Hook" => Kind::PULL_REQUEST,
+    // The header is not signed: it says what the body says, or the body is refused.
+    let expected: &[&str] = match delivery.event() {
+        "Push Hook" => &["push"],
+        "Tag Push Hook" => &["tag_push"],
+        "Merge Request Hook" => &["merge_request"],
         // By the documentation, work items have the event name of issues; their own name would mean the same.
-        "Issue Hook" | "Confidential Issue Hook" | "Work Item Hook" => Kind::ISSUE,
-        "Tag Push Hook" => return ignored(Reason::Tag),
+        "Issue Hook" | "Confidential Issue Hook" | "Work Item Hook" => &["issue", "work_item"],
         // A hook of a whole instance, which sends the bodies of all its projects.
         // <https://docs.gitlab.com/administration/system_hooks/>
-        "System Hook" => match object {
-            Some("push") => Kind::PUSH,
-            Some("merge_request") => Kind::PULL_REQUEST,
-            Some("issue" | "work_item") => Kind::ISSUE,
-            Some("tag_push") => return ignored(Reason::Tag),
-            _ => return ignored(Reason::EventNotCounted),
-        },
+        "System Hook" => object.as_slice(),
         _ => return ignored(Reason::EventNotCounted),
     };
-    let is_expected = |object| match object {
-        "push" => kind == Kind::PUSH,
-        "merge_request" => kind == Kind::PULL_REQUEST,
-        "issue" | "work_item" => kind == Kind::ISSUE,
-        _ => false,
+    let kind = match object.filter(|object| expected.contains(object)) {
+        Some("push") => Kind::PUSH,
+        Some("merge_request") => Kind::PULL_REQUEST,
+        Some("issue" | "work_item") => Kind::ISSUE,
+        Some("tag_push") => return ignored(Reason::Tag),
+        _ if delivery.event() == "System Hook" => return ignored(Reason::EventNotCounted),
+        _ => return Err(Malformed("`object_kind` is not that of the event".into()).into()),
     };
     // A push can land merge requests.
     let lands = kind == Kind::PUSH && rules.counts(&Kind::PULL_REQUEST);
     if !rules.counts(&kind) && !lands {
         ignored(Reason::KindNotCounted)
-    } else if !object.is_some_and(is_expected) {
-        Err(Malformed("`object_kind` is not that of the event".into()))
     } else if kind == Kind::PUSH {
         push(&parse(json)?, rules, now)
     } else {
@@ -100,8 +97,7 @@ fn is_machine(login: &str) -> bool {
 /// GitLab ends what it commits for a merge request with a paragraph that names it, by default.
 /// <https://docs.gitlab.com/user/project/merge_requests/commit_templates/>
 fn landing(commit: &Commit<'_>, origin: &Origin<'_>) -> Option<Landing> {
-    let paragraphs = commit.paragraphs();
-    let (path, iid) = paragraphs.last()?.strip_prefix("See merge request ")?.split_once('!')?;
+    let (path, iid) = commit.paragraphs().last()?.strip_prefix("See merge request ")?.split_once('!')?;
     let own = path.is_empty() || path.eq_ignore_ascii_case(origin.name);
     let number = number(iid.trim_end()).filter(|_| own && !iid.is_empty())?;
     Some(Landing { number, merges: commit.is_merge() })
@@ -128,11 +124,7 @@ impl Project<'_> {
     }
 
     /// `beside` is the project's number beside the project: old payloads have it only there.
-    pub(super) fn origin<'o>(
-        &'o self,
-        beside: Option<u64>,
-        rules: &'o Rules,
-    ) -> Result<Origin<'o>, Malformed> {
+    pub(super) fn origin<'o>(&'o self, beside: Option<u64>, rules: &'o Rules) -> Result<Origin<'o>, Unread> {
         let missing = |field: &str| Malformed(format!("missing field `{field}` of the project"));
         let id = self.id.value().or(beside).ok_or_else(|| missing("id"))?;
         let page = self.web_url.text().ok_or_else(|| missing("web_url"))?;
@@ -167,10 +159,10 @@ struct PushEvent<'a> {
     total_commits_count: Lax<u64>,
 }
 
-fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
     let origin = event.project.origin(event.project_id.value(), rules)?;
     if !is_commit(&event.after) {
-        return Err(Malformed("`after` names no commit".into()));
+        return Err(Malformed("`after` names no commit".into()).into());
     }
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));

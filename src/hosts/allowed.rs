@@ -1,0 +1,70 @@
+//! The hosts for which the secret of each kind may speak.
+
+use super::{KNOWN, Opened, github, gitlab};
+use crate::domain::HostName;
+use crate::settings::{Setting, Settings};
+
+/// The settings of this section.
+pub const SETTINGS: &[Setting] = &[github::HOSTS, gitlab::HOSTS];
+
+/// The hosts that were listed, by kind. Where a kind has no list, its secret may speak for any host but the public
+/// site of another kind.
+#[derive(Clone, Debug, Default)]
+pub struct AllowedHosts(Vec<Listed>);
+
+#[derive(Clone, Debug)]
+struct Listed {
+    kind: &'static str,
+    hosts: Vec<HostName>,
+}
+
+impl AllowedHosts {
+    pub(super) fn read(settings: &mut Settings<'_>) -> Self {
+        let listed = KNOWN.iter().filter_map(|known| {
+            let hosts = settings.value(&known.hosts, None, |text| hosts(known.name, text))?;
+            Some(Listed { kind: known.name, hosts })
+        });
+        Self(listed.collect())
+    }
+
+    /// Whether the secret of that kind may speak for `host`.
+    pub(super) fn allow(&self, kind: &str, host: &HostName) -> bool {
+        match self.0.iter().find(|listed| listed.kind == kind) {
+            Some(listed) => listed.hosts.iter().any(|listed| listed.is_same_as(host)),
+            None => host.public_site_of().is_none_or(|public| public == kind),
+        }
+    }
+
+    /// Advice to set the lists, where secrets of several kinds are configured and no list is: each could claim the
+    /// identities of the other's self-managed hosts.
+    #[must_use]
+    pub fn advice(&self, opened: &[Opened]) -> Option<String> {
+        let open: Vec<_> = opened.iter().filter(|opened| opened.host.is_some()).collect();
+        let variables: Vec<_> = open.iter().map(|opened| opened.known.hosts.variable).collect();
+        (open.len() > 1 && self.0.is_empty()).then(|| {
+            format!(
+                "each host's secret may speak for any self-managed host; set {} to the hosts that you have",
+                variables.join(" and ")
+            )
+        })
+    }
+}
+
+fn hosts(kind: &str, text: &str) -> Result<Option<Vec<HostName>>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let hosts = parts.map(|part| host(kind, part)).collect::<Result<Vec<_>, _>>()?;
+    if hosts.is_empty() { Err("names no host".into()) } else { Ok(Some(hosts)) }
+}
+
+fn host(kind: &str, text: &str) -> Result<HostName, String> {
+    let host = HostName::of_text(text.trim_end_matches('/')).map_err(|_| {
+        format!("{text:?} is not the name of a host, with its port and path but without a scheme")
+    })?;
+    match host.public_site_of() {
+        Some(public) if public != kind => Err(format!("{text:?} is the public site of another kind of host")),
+        _ => Ok(host),
+    }
+}
