@@ -1,11 +1,13 @@
 //! `plaudit check`: whether the configuration is right and every back end can be reached.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::anyhow;
 
 use super::{Environment, Failure, say};
 use crate::config::Config;
+use crate::domain::Destination;
 use crate::hosts::Opened;
 use crate::runtime::Clock;
 use crate::settings::Flags;
@@ -36,17 +38,16 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     }
     report("posting", Ok(config.service.access.who_may_post()));
     report("reading", Ok(config.service.access.who_may_read()));
-    report(&format!("store {}", config.store), within(reach_store(&config.store)).await);
+    report(
+        &format!("store {}", config.store),
+        within(reach_store(&config.store, &config.publish.all())).await,
+    );
     let to = format!("publish {}", config.publish.to);
     match publish::open(&config.publish, &Clock::system()).await {
         Err(error) => report(&to, Err(error.to_string())),
         Ok(publishers) => {
             for publisher in publishers {
-                let what = if publisher.destination() == crate::domain::Destination::Comment {
-                    "comment"
-                } else {
-                    &to
-                };
+                let what = if publisher.destination() == Destination::Comment { "comment" } else { &to };
                 let reached = async {
                     publisher
                         .describe()
@@ -64,12 +65,20 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn reach_store(at: &store::At) -> Result<String, String> {
+/// Says too how much is due at each destination that is not among `on`: it waits until that is turned on again.
+async fn reach_store(at: &store::At, on: &[Destination]) -> Result<String, String> {
     let store = store::open(at).await.map_err(|error| error.to_string())?;
     // One contributor shows whether what is stored can be read by this version.
     let one = Page { limit: 1, after: None };
     store.contributors(Order::Id, &one).await.map_err(|error| error.to_string())?;
-    Ok("it answers".into())
+    let mut answer = "it answers".to_owned();
+    for off in Destination::others(on) {
+        let waiting = store.backlog(&[off]).await.map_err(|error| error.to_string())?.waiting;
+        if waiting > 0 {
+            let _ = write!(answer, "; {waiting} recognitions are due at {off}, which is turned off");
+        }
+    }
+    Ok(answer)
 }
 
 async fn within(reached: impl Future<Output = Result<String, String>>) -> Result<String, String> {

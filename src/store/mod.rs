@@ -79,6 +79,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Due>, StoreError>;
 
+    /// When the first of what waits at `destination` may be offered; in the past if it may be now.
+    async fn next_due(&self, destination: Destination) -> Result<Option<Moment>, StoreError>;
+
     /// Says what became of a recognition at a destination.
     async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError>;
 
@@ -259,8 +262,10 @@ pub enum Settled {
     Done,
     /// Can never be taken: no longer due there; the reason is kept.
     GivenUp(GiveUp),
-    /// Not to be offered again before then.
+    /// Not to be offered again before then; counted as a try.
     Later(Moment),
+    /// Not to be offered again before then, for a reason that has nothing to do with it.
+    Postponed(Moment),
 }
 
 /// What became of a recognition at one destination.

@@ -103,8 +103,10 @@ pub(super) async fn claim(
 ) -> Result<Vec<Due>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let find = move |connection: &Connection| find_due(connection, destination, now, limit);
-    if held_until <= now {
-        return sqlite.read(find).await;
+    let due = sqlite.read(find).await?;
+    // Where nothing is due, there is nothing to write.
+    if held_until <= now || due.is_empty() {
+        return Ok(due);
     }
     sqlite
         .write(move |transaction| {
@@ -139,6 +141,20 @@ fn find_due(
     rows.collect()
 }
 
+pub(super) async fn next_due(
+    sqlite: &Sqlite,
+    destination: Destination,
+) -> Result<Option<Moment>, StoreError> {
+    sqlite
+        .read(move |connection| {
+            let sql = "SELECT min(next_try) FROM outbox WHERE destination = ?1 AND state = 'waiting'";
+            let mut statement = connection.prepare_cached(sql)?;
+            let next = statement.query_row([destination.as_str()], |row| row.get::<_, Option<i64>>(0))?;
+            next.map(moment).transpose()
+        })
+        .await
+}
+
 pub(super) async fn settle(
     sqlite: &Sqlite,
     settled: &[(RecognitionId, Destination, Settled)],
@@ -148,6 +164,7 @@ pub(super) async fn settle(
         .write(move |transaction| {
             for (id, destination, became) in &settled {
                 let (set, value) = match became {
+                    Settled::Postponed(at) => ("next_try = ?3", Value::Integer(at.timestamp_micros())),
                     Settled::Done => ("state = 'done', reason = ?3", Value::Null),
                     Settled::GivenUp(reason) => {
                         ("state = 'given_up', reason = ?3", Value::Text(reason.code().to_owned()))
