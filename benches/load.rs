@@ -315,6 +315,10 @@ impl Store for Null {
     async fn claim(&self, _: Destination, _: Moment, _: Moment, _: usize) -> Result<Vec<Due>, StoreError> {
         Ok(Vec::new())
     }
+    async fn next_due(&self, _: Destination) -> Result<Option<Moment>, StoreError> {
+        Ok(None)
+    }
+
     async fn settle(&self, _: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
         Ok(())
     }

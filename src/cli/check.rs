@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::{Configured, Failure, configured, say};
+use crate::domain::Destination;
 use crate::hosts::Opened;
 use crate::runtime::Clock;
 use crate::settings::{Environment, Flags};
@@ -40,17 +41,13 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     }
     report("posting", Ok(config.service.access.who_may_post()));
     report("reading", Ok(config.service.access.who_may_read()));
-    report(&format!("store {}", config.store), store::inspect(&config.store).await);
+    report(&format!("store {}", config.store), store::inspect(&config.store, &config.publish.all()).await);
     let to = format!("publish {}", config.publish.to);
     match publish::open(&config.publish, &Clock::system()).await {
         Err(error) => report(&to, Err(error.to_string())),
         Ok(publishers) => {
             for publisher in publishers {
-                let what = if publisher.destination() == crate::domain::Destination::Comment {
-                    "comment"
-                } else {
-                    &to
-                };
+                let what = if publisher.destination() == Destination::Comment { "comment" } else { &to };
                 let reached = async {
                     publisher
                         .describe()

@@ -20,11 +20,12 @@ pub enum GiveUp {
     SsoRequired,
     Forbidden,
     Refused,
+    MessageRefused,
 }
 
 impl GiveUp {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::NothingToCommentOn,
         Self::Private,
         Self::OtherHost,
@@ -41,6 +42,7 @@ impl GiveUp {
         Self::SsoRequired,
         Self::Forbidden,
         Self::Refused,
+        Self::MessageRefused,
     ];
 
     /// The code in the store, answers, logs, metrics and `docs/comments.md`.
@@ -63,6 +65,7 @@ impl GiveUp {
             Self::SsoRequired => "sso_required",
             Self::Forbidden => "forbidden",
             Self::Refused => "refused",
+            Self::MessageRefused => "message_refused",
         }
     }
 
@@ -99,9 +102,12 @@ impl GiveUp {
             }
             Self::SsoRequired => "the organisation uses single sign-on",
             Self::Forbidden => {
-                "another 403; the log has the host's message: a blocked account, an allow list of addresses, a suspended installation"
+                "another 403; the log has the host's message: a blocked account, an allow list of addresses"
             }
             Self::Refused => "any other answer that waiting does not change",
+            Self::MessageRefused => {
+                "the topic refuses this message: it is too large, or not as the topic's schema asks"
+            }
         }
     }
 }

@@ -70,6 +70,12 @@ impl Destination {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Local, Self::Topic, Self::Comment];
 
+    /// Those that are not among `on`.
+    #[must_use]
+    pub fn others(on: &[Self]) -> Vec<Self> {
+        Self::ALL.into_iter().filter(|destination| !on.contains(destination)).collect()
+    }
+
     /// The code in stores, logs, metrics and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -43,6 +43,8 @@ use crate::store::SLOWEST_WRITE;
 const REQUESTS_END: Duration = Duration::from_millis(9_100);
 /// How long after the signal to stop the drain and all tasks must have ended.
 const TASKS_END: Duration = Duration::from_millis(9_250);
+/// How long before that the drain ends, so that it can say what is left.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// How long after the signal to stop the store must be closed: Cloud Run kills the process after 10 s.
 const STORE_END: Duration = Duration::from_millis(9_400);
 const _: () = assert!(
@@ -79,11 +81,18 @@ impl App {
     /// Drains the outbox while `requests` end, and again if they made recognitions after it was read.
     async fn drain_beside(&self, requests: impl Future<Output = ()>, until: Instant) {
         let made = self.outbox.made();
-        let (mut drained, ()) = tokio::join!(timeout_at(until, self.outbox.drain()), requests);
+        let by = until - LAST_LOOK;
+        let (mut drained, ()) = tokio::join!(timeout_at(until, self.outbox.drain(by)), requests);
         if made.has_changed().unwrap_or_default() {
-            drained = timeout_at(until, self.outbox.drain()).await;
+            drained = timeout_at(until, self.outbox.drain(by)).await;
         }
         match drained {
+            Ok(Ok(drained)) if drained.unfinished => {
+                tracing::warn!(
+                    outbox_waiting = drained.waiting,
+                    "stopped; the outbox took too long, the rest is left for the next start"
+                );
+            }
             Ok(Ok(drained)) => {
                 tracing::info!(outbox_waiting = drained.waiting, "stopped; the outbox is drained");
             }

@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::access::{Peer, bearer};
 use super::app::App;
 use super::problem::{Problem, ProblemKind};
 use super::ready::ANSWER;
 use super::schema;
-use crate::outbox::Drained;
+use crate::outbox::{DRAIN, Drained};
 
 /// What this is, and where its documentation is.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
@@ -108,17 +109,33 @@ pub struct DrainedView {
     published: u64,
     /// Recognitions that still wait for a destination.
     waiting: u64,
+    /// Recognitions that are due at a destination which is turned off; absent if there are none.
+    #[serde(skip_serializing_if = "is_none")]
+    #[schema(required = false)]
+    turned_off: u64,
+    /// `true` if not everything was looked at, because 20 seconds had passed or the store failed; absent otherwise.
+    /// What had begun goes on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    unfinished: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl DrainedView {
-    fn of(Drained { recognized, published, waiting, .. }: Drained) -> Self {
-        Self { recognized, published, waiting }
+    fn of(drained: Drained) -> Self {
+        let Drained { recognized, published, waiting, turned_off, unfinished, .. } = drained;
+        Self { recognized, published, waiting, turned_off, unfinished }
     }
 }
 
 /// Recognises what is owed, and publishes what waits.
 ///
-/// For a scheduler: one sweep for recognitions that are owed, and one pass over the outbox.
+/// For a scheduler: one sweep for recognitions that are owed, and one pass over the outbox. Drains at the same time
+/// share them. After 20 seconds it answers with what is left.
 #[utoipa::path(
     post, path = "/internal/drain", operation_id = "drain", tag = "operations",
     responses((status = 200, description = "What was done.", body = DrainedView)),
@@ -133,7 +150,7 @@ pub(super) async fn drain(
     headers: HeaderMap,
 ) -> Result<Json<DrainedView>, Problem> {
     may_drain(&app, &headers, peer).await?;
-    let drained = app.outbox.drain().await?;
+    let drained = app.outbox.drain(Instant::now() + DRAIN).await?;
     app.outbox.log(drained);
     Ok(Json(DrainedView::of(drained)))
 }

@@ -1,197 +1,230 @@
-//! Offers what is due at a destination, and stores the outcome.
+//! The loop of one destination: when something is offered there, and what.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Outbox};
-use crate::domain::{Destination, Recognition, RecognitionId};
-use crate::publish::{Message, PublishError, Publisher};
-use crate::runtime::{Backoff, catch_panic, stop_point};
-use crate::store::{Due, LONGEST_DELAY, Settled, StoreError};
+use super::offer::Offered;
+use super::turns::Turns;
+use super::{Outbox, ROUND, store_panicked};
+use crate::domain::{Moment, Recognition};
+use crate::publish::{Hold, Publisher};
+use crate::runtime::catch_panic;
+use crate::store::{Due, StoreError};
 
 /// How many recognitions that this instance made are kept in memory until they are offered; the store keeps
 /// them all.
 const MOST_FRESH: usize = 10_000;
-/// How long one recognition is put off that a destination did not take.
-const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1));
-
+/// How many are taken from the store at once where nothing holds them.
+const BATCH: usize = 100;
 /// A destination, and what this instance knows of it.
 pub(super) struct DestinationLane {
     pub(super) publisher: Arc<dyn Publisher>,
-    busy: Mutex<()>,
+    /// Passes over everything that is due there.
+    pub(super) passes: Turns,
+    /// How many recognitions it has taken from this instance.
+    pub(super) taken: AtomicU64,
     /// Whether the last offer found the destination down.
     pub(super) down: AtomicBool,
     /// Made by this instance and not yet offered.
     fresh: std::sync::Mutex<Vec<Recognition>>,
+    /// Offers of what is fresh.
+    offers: Turns,
 }
 
 impl DestinationLane {
     pub(super) fn new(publisher: Arc<dyn Publisher>) -> Self {
         Self {
             publisher,
-            busy: Mutex::default(),
+            passes: Turns::new(),
+            taken: AtomicU64::default(),
             down: AtomicBool::default(),
             fresh: std::sync::Mutex::default(),
+            offers: Turns::new(),
         }
     }
 
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    /// Has these offered soon, except those that can never be published here.
     pub(super) fn expect(&self, made: &[Recognition]) {
+        let mut possible = made.iter().filter(|r| self.publisher.check(r).is_ok()).cloned().peekable();
+        if possible.peek().is_none() {
+            return;
+        }
         if let Ok(mut fresh) = self.fresh.lock() {
-            fresh.extend_from_slice(made);
+            fresh.extend(possible);
             // While the destination is down, the store alone keeps the rest.
             let surplus = fresh.len().saturating_sub(MOST_FRESH);
             fresh.drain(..surplus);
         }
+        self.offers.request();
+    }
+
+    /// Waits until what is fresh now has been offered; not while the destination is down.
+    pub(super) async fn offered(&self) {
+        if !self.is_down() {
+            // A store that failed meanwhile delays only what is offered.
+            let _ = self.offers.until(self.offers.current()).await;
+        }
+    }
+
+    fn holds_always(&self) -> bool {
+        matches!(self.publisher.hold(), Hold::Always(_))
     }
 
     fn fresh(&self) -> Vec<Recognition> {
         self.fresh.lock().map(|mut fresh| std::mem::take(&mut *fresh)).unwrap_or_default()
     }
+
+    /// How many are claimed at once. What is held must be published before the hold ends. A destination that
+    /// was down is tried with one.
+    fn limit(&self) -> usize {
+        match self.publisher.hold() {
+            _ if self.is_down() => 1,
+            Hold::Never => BATCH,
+            Hold::Backlog(_) | Hold::Always(_) => self.publisher.at_once().max(1),
+        }
+    }
+}
+
+/// When a lane looks again without being asked.
+struct Rest {
+    until: Instant,
+    /// How often in a row there was something due that could not be taken.
+    failures: u32,
+}
+
+impl Rest {
+    fn failed(&mut self, at_least: Option<Duration>) {
+        let pause = super::BACKOFF.jittered(self.failures).max(at_least.unwrap_or_default());
+        self.failures = self.failures.saturating_add(1);
+        self.until = Instant::now() + pause.min(ROUND);
+    }
+
+    fn no_longer_than(&mut self, pause: Duration) {
+        self.until = self.until.min(Instant::now() + pause);
+    }
 }
 
 impl Outbox {
-    /// Offers everything that is due to its destination. One destination never holds back another.
-    pub(super) async fn pass(&self) -> Result<u64, StoreError> {
-        self.pass_over(false).await
-    }
-
-    pub(super) async fn pass_over(&self, only_fresh: bool) -> Result<u64, StoreError> {
-        let passes = self.lanes.iter().map(|lane| self.pass_one(lane, only_fresh));
-        let counts = futures::future::join_all(passes).await;
-        counts.into_iter().sum()
-    }
-
-    async fn pass_one(&self, lane: &DestinationLane, only_fresh: bool) -> Result<u64, StoreError> {
-        let _alone = lane.busy.lock().await;
-        let publisher = lane.publisher.as_ref();
-        let (destination, hold) = (publisher.destination(), publisher.hold());
-        let fresh = lane.fresh();
-        if only_fresh && hold.is_zero() {
-            // What this instance has just made is known without a query, and without a hold a query would
-            // only find what other instances are publishing too.
-            let due = fresh.into_iter().map(|recognition| Due { recognition, tries: 0 }).collect();
-            return Ok(self.offer_all(lane, due).await?.taken);
-        }
-        // What is held while it is published must be published before the hold ends.
-        let limit = if hold.is_zero() { BATCH } else { publisher.at_once() };
-        let mut taken = 0;
+    /// Offers what is made, what is asked for and what was put off until now, until `stop`.
+    pub(super) async fn run_lane(&self, lane: &DestinationLane, stop: &CancellationToken) {
+        let mut rest = Rest { until: Instant::now() + ROUND, failures: 0 };
         loop {
-            let now = self.clock.now();
-            let due = self.store.claim(destination, now, now + hold, limit).await?;
-            let full = due.len() == limit;
-            let offered = self.offer_all(lane, due).await?;
-            taken += offered.taken;
-            if offered.down || !full {
-                return Ok(taken);
+            // What must be held is not offered without asking the store for it.
+            let only_fresh = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = lane.passes.requested() => false,
+                () = lane.offers.requested(), if !lane.is_down() => !lane.holds_always(),
+                () = tokio::time::sleep_until(rest.until) => false,
+            };
+            let (pass, offer) = (lane.passes.current(), lane.offers.current());
+            let work = async {
+                if only_fresh { self.offer_fresh(lane).await } else { self.pass_over(lane, stop).await }
+            };
+            let outcome = catch_panic(work).await.unwrap_or_else(store_panicked);
+            self.rest(lane, &mut rest, &outcome, only_fresh).await;
+            let outcome = outcome.map(drop);
+            lane.offers.end(offer, outcome.clone());
+            if !only_fresh {
+                lane.passes.end(pass, outcome);
             }
         }
     }
 
-    /// Offers these, and stores the outcome of each.
-    async fn offer_all(&self, lane: &DestinationLane, due: Vec<Due>) -> Result<Offered, StoreError> {
-        let publisher = lane.publisher.as_ref();
-        let outcomes: Vec<_> = futures::stream::iter(due)
-            .map(|due| async move { (offer(publisher, &due.recognition).await, due) })
-            .buffer_unordered(publisher.at_once().max(1))
-            .collect()
-            .await;
-        if !outcomes.is_empty() {
-            stop_point("published").await;
-        }
-        let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
-        let was_down = lane.down.swap(down, Ordering::Relaxed);
-        let mut logged = was_down; // An outage is logged once, not for every recognition that it delays.
-        let settled: Vec<_> = outcomes
-            .into_iter()
-            .filter_map(|(outcome, due)| self.settled(lane, outcome, &due, &mut logged))
-            .collect();
-        if !settled.is_empty() {
-            self.store.settle(&settled).await?;
-        }
-        let taken = settled.iter().filter(|(_, _, became)| *became == Settled::Done).count();
-        Ok(Offered { taken: taken as u64, down })
-    }
-
-    /// What to store of an outcome, if anything.
-    fn settled(
+    /// Sets when the lane looks again.
+    async fn rest(
         &self,
         lane: &DestinationLane,
-        outcome: Result<(), PublishError>,
-        due: &Due,
-        logged: &mut bool,
-    ) -> Option<(RecognitionId, Destination, Settled)> {
-        let destination = lane.publisher.destination();
-        let id = due.recognition.id.clone();
-        let count =
-            |outcome: &str| self.metrics.published.with_label_values(&[destination.as_str(), outcome]).inc();
-        let became = match outcome {
-            Ok(()) => {
-                count("done");
-                let said = serde_json::to_string(&Message::public(&due.recognition)).unwrap_or_default();
-                tracing::info!(recognition = %id, %destination, said, "recognition {id} published");
-                Settled::Done
-            }
-            Err(PublishError::Never { reason, why }) => {
-                let code = reason.code();
-                count(code);
-                tracing::info!(recognition = %id, %destination, reason = code, why, "recognition {id} given up at {destination}");
-                Settled::GivenUp(reason)
-            }
-            Err(PublishError::Later { why }) => {
-                count("later");
-                tracing::warn!(recognition = %id, %destination, tries = due.tries, why, "recognition {id} put off at {destination}");
-                Settled::Later(self.clock.now() + delay(due.tries, None))
-            }
-            Err(PublishError::Down { why, after }) => {
-                count("later");
-                if !std::mem::replace(logged, true) {
-                    tracing::warn!(recognition = %id, %destination, why, "{destination} is down; what is due there waits");
-                }
-                // Without a hold it is still due: there is nothing to put off.
-                if lane.publisher.hold().is_zero() {
-                    return None;
-                }
-                Settled::Later(self.clock.now() + delay(due.tries, after))
+        rest: &mut Rest,
+        outcome: &Result<Offered, StoreError>,
+        only_fresh: bool,
+    ) {
+        let offered = match outcome {
+            Ok(offered) => offered,
+            Err(error) => {
+                let destination = lane.publisher.destination();
+                tracing::warn!(%error, %destination, "what is due at {destination} could not be read or stored; it is tried again");
+                return rest.failed(None);
             }
         };
-        Some((id, destination, became))
+        if lane.is_down() {
+            return rest.failed(offered.after);
+        }
+        if only_fresh {
+            if let Some(pause) = offered.after {
+                rest.no_longer_than(pause);
+            }
+            return;
+        }
+        rest.until = Instant::now() + ROUND;
+        let next = self.store.next_due(lane.publisher.destination()).await.unwrap_or_default();
+        match next.map(|at| (at - self.clock.now()).to_std()) {
+            Some(Ok(pause)) if !pause.is_zero() => {
+                rest.failures = 0;
+                rest.no_longer_than(pause);
+            }
+            // It is due, and another instance was faster, or it cannot be read.
+            Some(_) => rest.failed(None),
+            None => rest.failures = 0,
+        }
     }
-}
 
-/// What an offer came to.
-struct Offered {
-    /// How many the destination took.
-    taken: u64,
-    /// Whether it is down.
-    down: bool,
-}
+    /// Offers everything that is due, oldest first, and between two batches what was made meanwhile.
+    async fn pass_over(
+        &self,
+        lane: &DestinationLane,
+        stop: &CancellationToken,
+    ) -> Result<Offered, StoreError> {
+        let mut all = Offered::default();
+        loop {
+            let offer = lane.offers.current();
+            if lane.is_down() || lane.holds_always() {
+                // It is in the store too.
+                drop(lane.fresh());
+            } else {
+                all.add(&self.offer_fresh(lane).await?);
+                lane.offers.end(offer, Ok(()));
+            }
+            if all.down || stop.is_cancelled() {
+                return Ok(all);
+            }
+            let limit = lane.limit();
+            let (due, held_until) = self.claim(lane, limit).await?;
+            let last = due.is_empty() || (held_until.is_none() && due.len() < limit);
+            all.add(&self.offer_all(lane, due, held_until).await?);
+            if last || all.down {
+                return Ok(all);
+            }
+        }
+    }
 
-/// Publishes; a panic fails this one recognition only.
-async fn offer(publisher: &dyn Publisher, recognition: &Recognition) -> Result<(), PublishError> {
-    let panicked = || Err(PublishError::Later { why: "the publisher panicked".into() });
-    catch_panic(publisher.publish(recognition)).await.unwrap_or_else(panicked)
-}
+    /// Offers what this instance has just made: known without a query, and not held. Another instance offers it
+    /// too only if it looks at this very moment, where a repeat does no harm.
+    async fn offer_fresh(&self, lane: &DestinationLane) -> Result<Offered, StoreError> {
+        let due = lane.fresh().into_iter().map(|recognition| Due { recognition, tries: 0 }).collect();
+        self.offer_all(lane, due, None).await
+    }
 
-/// How long to put off what was put off `tries` times before: not less than the destination asked for, and not so
-/// long that the store takes it for a fault of the clock.
-fn delay(tries: u32, at_least: Option<Duration>) -> Duration {
-    BACKOFF.jittered(tries).max(at_least.unwrap_or_default()).min(LONGEST_DELAY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_fails_again_waits_longer_but_never_less_than_the_other_side_asked() {
-        assert!(delay(0, None) <= Duration::from_secs(1));
-        assert!((Duration::from_secs(8)..=Duration::from_secs(16)).contains(&delay(4, None)));
-        assert!(delay(40, None) <= Duration::from_hours(1));
-        assert_eq!(delay(0, Some(Duration::from_secs(90))), Duration::from_secs(90));
-        assert_eq!(delay(0, Some(Duration::from_hours(90))), LONGEST_DELAY);
+    async fn claim(
+        &self,
+        lane: &DestinationLane,
+        limit: usize,
+    ) -> Result<(Vec<Due>, Option<Moment>), StoreError> {
+        let now = self.clock.now();
+        let held_until = match lane.publisher.hold() {
+            Hold::Never => None,
+            Hold::Backlog(hold) | Hold::Always(hold) => Some(now + hold),
+        };
+        let destination = lane.publisher.destination();
+        let due = self.store.claim(destination, now, held_until.unwrap_or(now), limit).await?;
+        Ok((due, held_until))
     }
 }

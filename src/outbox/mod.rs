@@ -4,26 +4,34 @@
 //! destination it is due until the destination has taken it. So a crash at any instant loses nothing: what
 //! is left is found by the next [`drain`](crate::outbox::Outbox::drain), on any instance.
 
+mod drain;
 mod lane;
+mod offer;
+mod sweep;
+mod turns;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Destination, Milestones, Moment, Recognition, Standing, owed};
+use crate::domain::{Destination, Milestones, Moment, Recognition};
 use crate::publish::Publisher;
-use crate::runtime::{Backoff, Clock, catch_panic, stop_point};
+use crate::runtime::{Backoff, Clock, stop_point};
 use crate::store::{Backlog, Store, StoreError};
 use crate::telemetry::Metrics;
+pub use drain::{DRAIN, Drained};
+
 use lane::DestinationLane;
+use turns::Turns;
 
 /// How often the outbox drains without being asked.
 const ROUND: Duration = Duration::from_secs(30);
-/// How long to wait after a destination was found down.
+/// How long to wait after the store or a destination was found down.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 /// How many owed recognitions are looked at in the store side by side.
 const LOOKUPS: usize = 16;
@@ -33,8 +41,6 @@ const GIVE_WAY: u32 = 5;
 const GIVE_WAY_PAUSE: Duration = Duration::from_millis(100);
 /// How long all of these waits are together.
 pub const GIVING_WAY: Duration = GIVE_WAY_PAUSE.saturating_mul(GIVE_WAY);
-/// How many are taken from the store at once.
-const BATCH: usize = 100;
 
 /// The recognitions that are owed to contributors and to destinations.
 pub struct Outbox {
@@ -43,10 +49,11 @@ pub struct Outbox {
     milestones: Milestones,
     clock: Clock,
     metrics: Metrics,
-    wanted: AtomicU64,
-    wake: Notify,
-    draining: Mutex<()>,
-    passed: watch::Sender<u64>,
+    sweeps: Turns,
+    /// How many recognitions the sweeps have made.
+    swept: AtomicU64,
+    /// Whether it was logged that recognitions are due at a destination that is turned off.
+    said_turned_off: AtomicBool,
     made: watch::Sender<u64>,
 }
 
@@ -54,19 +61,6 @@ impl std::fmt::Debug for Outbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Outbox").field("destinations", &self.destinations()).finish_non_exhaustive()
     }
-}
-
-/// What a drain did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Drained {
-    /// Recognitions that a crash or a change of milestones had left owed, made now.
-    pub recognized: u64,
-    /// Recognitions that a destination took.
-    pub published: u64,
-    /// Recognitions that still wait for a destination.
-    pub waiting: u64,
-    /// When the oldest of them was made.
-    pub oldest: Option<Moment>,
 }
 
 impl Outbox {
@@ -85,10 +79,9 @@ impl Outbox {
             milestones,
             clock,
             metrics,
-            wanted: AtomicU64::default(),
-            wake: Notify::new(),
-            draining: Mutex::default(),
-            passed: watch::channel(0).0,
+            sweeps: Turns::new(),
+            swept: AtomicU64::default(),
+            said_turned_off: AtomicBool::default(),
             made: watch::channel(0).0,
         }
     }
@@ -108,7 +101,7 @@ impl Outbox {
     /// Whether every destination took what it was last offered.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.lanes.iter().all(|lane| !lane.down.load(Ordering::Relaxed))
+        self.lanes.iter().all(|lane| !lane.is_down())
     }
 
     /// Whether every destination answers now.
@@ -117,17 +110,13 @@ impl Outbox {
             let publisher = Arc::clone(&lane.publisher);
             async move { publisher.ping().await }
         };
-        futures::future::join_all(self.lanes.iter().map(ping)).await.iter().all(Result::is_ok)
+        join_all(self.lanes.iter().map(ping)).await.iter().all(Result::is_ok)
     }
 
     /// Makes what is owed, and has it published soon. Returns what is new.
     pub async fn recognise(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
         let made = self.make(owed).await?;
-        if !made.is_empty() {
-            self.lanes.iter().for_each(|lane| lane.expect(&made));
-            self.wanted.fetch_add(1, Ordering::SeqCst);
-            self.wake.notify_one();
-        }
+        self.lanes.iter().for_each(|lane| lane.expect(&made));
         Ok(made)
     }
 
@@ -152,6 +141,7 @@ impl Outbox {
         }
         stop_point("recognised").await;
         if !made.is_empty() {
+            self.give_up_impossible(&made).await;
             self.made.send_modify(|n| *n += 1);
         }
         Ok(made)
@@ -202,39 +192,9 @@ impl Outbox {
         looked.into_iter().filter_map(Result::transpose).collect()
     }
 
-    /// Waits until what was made so far has been offered to every destination, or until one is down.
+    /// Waits until what was made so far has been offered to every destination that is not down.
     pub async fn offered(&self) {
-        let wanted = self.wanted.load(Ordering::SeqCst);
-        let mut passed = self.passed.subscribe();
-        if self.healthy() {
-            // The sender lives as long as the outbox.
-            let _ = passed.wait_for(|done| *done >= wanted).await;
-        }
-    }
-
-    /// One sweep for what is owed to contributors, and one pass over what is due at destinations. What
-    /// waits is offered first, and again after every part of the sweep, so that a long sweep delays nothing.
-    ///
-    /// Drains run one after the other, so that none returns while another still holds what it found.
-    pub async fn drain(&self) -> Result<Drained, StoreError> {
-        let _alone = self.draining.lock().await;
-        let mut drained = Drained { published: self.pass().await?, ..Drained::default() };
-        let mut last: Vec<Standing> = Vec::new();
-        loop {
-            let after = last.last().map(|standing| &standing.contributor);
-            let owing = self.store.owing(&self.milestones, after, BATCH).await?;
-            let recognized = self.sweep(&owing).await?;
-            if recognized > 0 {
-                drained.recognized += recognized;
-                drained.published += self.pass().await?;
-            }
-            // A full batch may have more behind it, whether this instance or another recognised these.
-            if owing.len() < BATCH || owing == last {
-                let Backlog { waiting, oldest } = self.backlog().await?;
-                return Ok(Drained { waiting, oldest, ..drained });
-            }
-            last = owing;
-        }
+        join_all(self.lanes.iter().map(DestinationLane::offered)).await;
     }
 
     /// How much waits; sets the metrics too.
@@ -244,63 +204,30 @@ impl Outbox {
         Ok(backlog)
     }
 
-    /// Logs what a drain did, and how much waits for how long, in one line.
-    pub fn log(&self, drained: Drained) {
-        tracing::info!(
-            recognized = drained.recognized,
-            published = drained.published,
-            outbox_waiting = drained.waiting,
-            outbox_oldest_seconds = self.age(drained.oldest),
-            "outbox"
-        );
-    }
-
-    /// Publishes what is made, and drains every 30 seconds, until `stop`.
+    /// Publishes what is made, tries again what is put off, and drains every 30 seconds, until `stop`: one loop
+    /// for each destination, one for sweeps, and one that asks them every 30 seconds.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut pause = Duration::ZERO; // Drains at start what the last run left.
-        let mut failures = 0;
-        loop {
-            let swept = tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.wake.notified(), if self.healthy() => false,
-                () = tokio::time::sleep(pause) => true,
-            };
-            let wanted = self.wanted.load(Ordering::SeqCst);
-            let look =
-                async { if swept { self.round().await } else { self.pass_over(true).await.map(|_| ()) } };
-            let panicked = || Err(StoreError::Unavailable("the store panicked".into()));
-            let outcome = catch_panic(look).await.unwrap_or_else(panicked);
-            self.passed.send_replace(wanted);
-            if let Err(error) = &outcome {
-                tracing::warn!(%error, "the outbox could not be read; it is tried again");
-            }
-            if outcome.is_ok() && self.healthy() {
-                (pause, failures) = (ROUND, 0);
-            } else {
-                pause = BACKOFF.jittered(failures);
-                failures = failures.saturating_add(1);
-            }
-        }
+        let lanes = join_all(self.lanes.iter().map(|lane| self.run_lane(lane, &stop)));
+        tokio::join!(lanes, self.run_sweeps(&stop), self.run_rounds(&stop));
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
-        let drained = self.drain().await?;
-        if drained != Drained::default() {
-            self.log(drained);
+    /// Gives up at once what can never be published at a destination and needs no request to know. What fails
+    /// here is found out by the destination's lane.
+    async fn give_up_impossible(&self, made: &[Recognition]) {
+        let all: Vec<_> = self.lanes.iter().flat_map(|lane| self.impossible(lane, made)).collect();
+        if !all.is_empty()
+            && let Err(error) = self.store.settle(&all).await
+        {
+            tracing::warn!(%error, "what can never be published stays due until it is looked at again");
         }
-        Ok(())
-    }
-
-    /// Recognises what a crash or a change of milestones left owed to these, and answers how many. All
-    /// together, so that the wait for another instance happens once.
-    async fn sweep(&self, owing: &[Standing]) -> Result<u64, StoreError> {
-        let now = self.clock.now();
-        let all = owing.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now)).collect();
-        Ok(self.make(all).await?.len() as u64)
     }
 
     #[allow(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^53")]
     fn age(&self, oldest: Option<Moment>) -> f64 {
         oldest.map_or(0.0, |oldest| (self.clock.now() - oldest).num_milliseconds().max(0) as f64 / 1_000.0)
     }
+}
+
+fn store_panicked<T>() -> Result<T, StoreError> {
+    Err(StoreError::Unavailable("the store panicked".into()))
 }

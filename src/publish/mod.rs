@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Destination, GiveUp, Recognition};
+use crate::domain::{Destination, GiveUp, Moment, Recognition};
 use crate::runtime::Clock;
 
 pub use to::{Destinations, To};
@@ -42,10 +42,9 @@ pub trait Publisher: Send + Sync + 'static {
     /// Which destination this is.
     fn destination(&self) -> Destination;
 
-    /// How long one drain holds a recognition while it publishes it. Zero where publishing twice does no
-    /// harm.
-    fn hold(&self) -> Duration {
-        Duration::ZERO
+    /// Which recognitions one instance holds while it publishes them, and for how long.
+    fn hold(&self) -> Hold {
+        Hold::Never
     }
 
     /// How many are published side by side.
@@ -53,8 +52,19 @@ pub trait Publisher: Send + Sync + 'static {
         1
     }
 
+    /// Fails with [`PublishError::Never`] where it is known without a request that this recognition can never be
+    /// published here.
+    fn check(&self, _recognition: &Recognition) -> Result<(), PublishError> {
+        Ok(())
+    }
+
     /// Publishes, and returns once the destination has acknowledged it.
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError>;
+
+    /// The same, for a recognition that is held until `until`: afterwards another instance may publish it.
+    async fn publish_held(&self, recognition: &Recognition, _until: Moment) -> Result<(), PublishError> {
+        self.publish(recognition).await
+    }
 
     /// Whether the destination answers and would take a recognition.
     async fn ping(&self) -> Result<(), PublishError>;
@@ -63,6 +73,19 @@ pub trait Publisher: Send + Sync + 'static {
     async fn describe(&self) -> Result<Vec<String>, PublishError> {
         self.ping().await.map(|()| vec!["it answers".to_owned()])
     }
+}
+
+/// Which recognitions one instance holds (a lease) while it publishes them, so that no other does. If it crashes,
+/// they wait until the hold ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// None of them: publishing twice does no harm.
+    Never,
+    /// Those that were left to any instance, for this long; what an instance has just made, it publishes at once.
+    /// Publishing twice is a waste.
+    Backlog(Duration),
+    /// All of them, for this long: publishing twice is seen.
+    Always(Duration),
 }
 
 /// Why a recognition was not published.
@@ -81,7 +104,12 @@ pub enum PublishError {
     Later {
         /// What is wrong, and what to do.
         why: String,
+        /// How long to wait, where the destination asks for it; else longer after each try.
+        after: Option<Duration>,
     },
+    /// It was not published before its hold ended: another instance may be publishing it now.
+    #[error("failed, to be tried again: the hold ended before it could be published")]
+    Lapsed,
     /// This recognition can never be published here.
     #[error("impossible ({reason}): {why}")]
     Never {

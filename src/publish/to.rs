@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::comment::Commenting;
 use super::{comment, pubsub};
+use crate::domain::Destination;
 use crate::settings::{Setting, Settings, is_google_project};
 
 /// The settings of this section, without the comment's.
@@ -45,6 +46,16 @@ impl Destinations {
         let emulator = pubsub::emulator(settings);
         let to = settings.value(&PUBLISH, To::Local, |text| parse(text, emulator));
         Self { to, comment: comment::settings(settings) }
+    }
+
+    /// The destinations at which a recognition made now is due.
+    #[must_use]
+    pub fn all(&self) -> Vec<Destination> {
+        let to = match &self.to {
+            To::Local => Destination::Local,
+            To::Pubsub { .. } => Destination::Topic,
+        };
+        std::iter::once(to).chain(self.comment.as_ref().map(|_| Destination::Comment)).collect()
     }
 
     /// The Google Cloud project that they go to.

@@ -53,18 +53,32 @@ pub fn cannot_open(at: &At, error: &StoreError) -> String {
     }
 }
 
-/// Whether the ledger is there and whole, without making or changing anything.
-pub async fn inspect(at: &At) -> Result<String, String> {
-    match at {
-        At::Sqlite(path) => sqlite::inspect(path.clone()).await,
-        At::Firestore { .. } => {
-            let store = open(at).await.map_err(|error| error.why())?;
-            // One contributor shows whether what is stored can be read by this version.
-            let one = Page { limit: 1, after: None };
-            store.contributors(Order::Id, &one).await.map_err(|error| error.why())?;
-            Ok("it answers".into())
-        }
+/// Whether the ledger is there and whole, without making or changing anything; and how much is due at each
+/// destination that is not among `on`: it waits until that is turned on again.
+pub async fn inspect(at: &At, on: &[Destination]) -> Result<String, String> {
+    let off = Destination::others(on);
+    let (answer, waiting) = match at {
+        At::Sqlite(path) => sqlite::inspect(path.clone(), off).await?,
+        At::Firestore { .. } => inspect_opened(at, off).await.map_err(|error| error.why())?,
+    };
+    let due = waiting.into_iter().filter(|(_, waiting)| *waiting > 0).map(|(destination, waiting)| {
+        format!("{waiting} recognitions are due at {destination}, which is turned off")
+    });
+    Ok(std::iter::once(answer).chain(due).collect::<Vec<_>>().join("; "))
+}
+
+async fn inspect_opened(
+    at: &At,
+    off: Vec<Destination>,
+) -> Result<(String, Vec<(Destination, u64)>), StoreError> {
+    let store = open(at).await?;
+    // One contributor shows whether what is stored can be read by this version.
+    store.contributors(Order::Id, &Page { limit: 1, after: None }).await?;
+    let mut waiting = Vec::new();
+    for off in off {
+        waiting.push((off, store.backlog(&[off]).await?.waiting));
     }
+    Ok(("it answers".into(), waiting))
 }
 
 /// A durable ledger. Every method that writes has written durably when it returns `Ok`.
@@ -124,6 +138,9 @@ pub trait Store: Send + Sync + 'static {
         held_until: Moment,
         limit: usize,
     ) -> Result<Vec<Due>, StoreError>;
+
+    /// When the first of what waits at `destination` may be offered; in the past if it may be now.
+    async fn next_due(&self, destination: Destination) -> Result<Option<Moment>, StoreError>;
 
     /// Says what became of a recognition at a destination.
     async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError>;
@@ -306,8 +323,10 @@ pub enum Settled {
     Done,
     /// Can never be taken: no longer due there; the reason is kept.
     GivenUp(GiveUp),
-    /// Not to be offered again before then.
+    /// Not to be offered again before then; counted as a try.
     Later(Moment),
+    /// Not to be offered again before then, for a reason that has nothing to do with it.
+    Postponed(Moment),
 }
 
 /// What became of a recognition at one destination.

@@ -20,6 +20,7 @@ pub struct Metrics {
     pub published: IntCounterVec,
     outbox_waiting: Gauge,
     outbox_oldest: Gauge,
+    outbox_turned_off: Gauge,
     pub commit_size: Histogram,
     pub commit_seconds: Histogram,
     pub request_seconds: HistogramVec,
@@ -65,6 +66,10 @@ impl Metrics {
                 "plaudit_outbox_oldest_seconds",
                 "Age in seconds of the oldest recognition that waits; 0 if none does.",
             )?,
+            outbox_turned_off: Gauge::new(
+                "plaudit_outbox_turned_off",
+                "Recognitions that are due at a destination which is turned off.",
+            )?,
             commit_size: Histogram::with_opts(histogram(
                 "plaudit_commit_contributions",
                 "Contributions in one commit.",
@@ -91,6 +96,7 @@ impl Metrics {
             Box::new(metrics.published.clone()),
             Box::new(metrics.outbox_waiting.clone()),
             Box::new(metrics.outbox_oldest.clone()),
+            Box::new(metrics.outbox_turned_off.clone()),
             Box::new(metrics.commit_size.clone()),
             Box::new(metrics.commit_seconds.clone()),
             Box::new(metrics.request_seconds.clone()),
@@ -121,6 +127,12 @@ impl Metrics {
     pub fn backlog(&self, waiting: u64, oldest_seconds: f64) {
         self.outbox_waiting.set(waiting as f64);
         self.outbox_oldest.set(oldest_seconds);
+    }
+
+    /// Shows how much is due at destinations that are turned off.
+    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; this number is small")]
+    pub fn turned_off(&self, waiting: u64) {
+        self.outbox_turned_off.set(waiting as f64);
     }
 
     /// All of it, in Prometheus' text format.

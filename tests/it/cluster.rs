@@ -436,10 +436,13 @@ async fn turning_the_topic_on_announces_no_recognition_of_before() {
     doomed.kill().await;
     assert!(third.await.unwrap().is_err());
 
+    let said = stage.environment.run(&["check"]).out;
+    assert!(said.contains("it answers; 1 recognitions are due at local, which is turned off"), "{said}");
     let after = stage.environment.start().await;
+    after.logged("1 recognitions are due at local or comment, which is turned off").await;
     assert_eq!(after.all("/v1/recognitions").await.len(), 3);
     let drained = after.drain().await;
-    assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 0}));
+    assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 0, "turned_off": 1}));
     for n in 0..3 {
         process_post(&after, "dora", n).await;
     }
@@ -448,6 +451,23 @@ async fn turning_the_topic_on_announces_no_recognition_of_before() {
 }
 
 // ---- other milestones --------------------------------------------------------------------------------------
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_milestones_of_one_contributor_are_made_in_few_commits_by_one_drain() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local");
+    let mut before = environment.with("PLAUDIT_MILESTONES", "1000").start().await;
+    join_all((0..100).map(|n| process_post(&before, "ann", n))).await;
+    before.kill().await;
+    let milestones = (1..=100).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let (proxy, after) = stage.proxied(&environment.with("PLAUDIT_MILESTONES", milestones)).await;
+    let drained = in_the_end("the drain", after.drain()).await;
+    assert_eq!(drained["waiting"], 0, "{drained}");
+    assert_eq!(after.all("/v1/recognitions?limit=100").await.len(), 100);
+    let creating = |call: &Call| call.rpc == "Commit" && call.mentions("milestone");
+    let commits = proxy.take_calls().iter().filter(|call| creating(call)).count();
+    assert!((1..=4).contains(&commits), "{commits} commits");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_drain_recognises_a_new_milestone_for_everyone_who_passed_it() {

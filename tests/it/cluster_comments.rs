@@ -13,7 +13,7 @@ use crate::support::fake_github::{Comment, FakeGithub, Issue, Reaction, Reposito
 use crate::support::gate::Gate;
 use crate::support::pubsub_emulator::pubsub;
 use crate::support::stage::{ADA, ISSUE, PULL_REQUEST, PUSH, Stage, stage, unmade_topic};
-use crate::support::{Environment, Plaudit};
+use crate::support::{Environment, Plaudit, talk};
 
 const REPOSITORY: &str = "harbour-lights/lantern";
 const NUMBER: u64 = 41;
@@ -220,6 +220,31 @@ async fn turning_comments_on_comments_on_no_recognition_of_before() {
     assert_eq!(github.asked(&Method::GET, REPOSITORY), 0);
     after.github("pull_request", PULL_REQUEST).await.expect(200);
     after.drain_all().await;
+    one_comment(&github);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_no_place_for_a_comment_is_given_up_when_it_is_made_and_a_silent_github_delays_no_message() {
+    let (_folder, environment) = file();
+    let github = github().await;
+    github.next(Method::GET, REPOSITORY, Reaction::Hold);
+    let process = commenting(&environment, &github).start().await;
+    three_contributions(&process).await;
+    github.hanging().await;
+    process.logged(&format!("recognition {ADA}:3 published")).await;
+    assert_eq!(state_at(&process, "comment").await["state"], "waiting");
+    let asked = github.requests().len();
+    for id in ["a", "b", "c"] {
+        process.post(&talk("mona", id)).await.expect(201);
+    }
+    let shown = process.get("/v1/recognitions/mona:3").await.expect(200).json();
+    let given_up = json!({"destination": "comment", "state": "given_up", "reason": "nothing_to_comment_on"});
+    let published = json!({"destination": "local", "state": "done"});
+    let found = shown["destinations"].as_array().unwrap();
+    assert!(found.contains(&given_up) && found.contains(&published), "{shown}");
+    assert_eq!(github.requests().len(), asked);
+    github.release();
+    process.drain_all().await;
     one_comment(&github);
 }
 

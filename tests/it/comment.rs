@@ -13,7 +13,7 @@ use plaudit::domain::{
 use plaudit::publish::comment::{
     AppKey, Commenting, Comments, DEFAULT_TEXT as COMMENT_TEMPLATE, GithubCredential, Template,
 };
-use plaudit::publish::{PublishError, Publisher};
+use plaudit::publish::{Hold, PublishError, Publisher};
 use plaudit::runtime::Clock;
 use plaudit::settings::Secret;
 use serde_json::json;
@@ -124,6 +124,10 @@ fn recognition() -> Recognition {
     reached_by(opened("github:42:pull_request:7:octocat"))
 }
 
+fn numbered(number: u64) -> Recognition {
+    reached_by(opened(&format!("github:42:pull_request:{number}:octocat")))
+}
+
 fn by(login: &str, body: &str) -> Comment {
     Comment { body: body.to_owned(), user: user(if login == "thanker" { 9 } else { 6 }, login), app: None }
 }
@@ -145,9 +149,17 @@ fn down(result: Result<(), PublishError>) -> (Option<u64>, String) {
 }
 
 #[track_caller]
+fn later_after(result: Result<(), PublishError>) -> (u64, String) {
+    match result {
+        Err(PublishError::Later { why, after: Some(after) }) => (after.as_secs(), why),
+        other => panic!("not later by a time: {other:?}"),
+    }
+}
+
+#[track_caller]
 fn later(result: Result<(), PublishError>) -> String {
     match result {
-        Err(PublishError::Later { why }) => why,
+        Err(PublishError::Later { why, after: None }) => why,
         other => panic!("not later: {other:?}"),
     }
 }
@@ -290,7 +302,44 @@ async fn a_comment_that_was_made_but_never_answered_is_found_when_it_is_tried_ag
 async fn a_recognition_is_held_while_it_is_commented_on_and_one_comment_follows_the_other() {
     let stage = Stage::new().await;
     let comments = stage.by_token();
-    assert_eq!((comments.hold(), comments.at_once()), (Duration::from_secs(20), 1));
+    assert_eq!((comments.hold(), comments.at_once()), (Hold::Always(Duration::from_secs(20)), 1));
+}
+
+#[tokio::test]
+async fn a_comment_is_not_begun_when_its_hold_could_end_before_it_is_written() {
+    for (passed, written) in [(14, 1), (15, 0), (3_600, 0)] {
+        let stage = Stage::new().await;
+        let comments = stage.by_token();
+        // The last look before the writing.
+        stage.github.next(Method::GET, COMMENTS, Reaction::Hold);
+        let (recognition, until) = (recognition(), stage.clock().now() + TimeDelta::seconds(20));
+        let standing_still = async {
+            stage.github.hanging().await;
+            stage.pass(TimeDelta::seconds(passed));
+            stage.github.release();
+        };
+        let (outcome, ()) = tokio::join!(comments.publish_held(&recognition, until), standing_still);
+        assert_eq!(matches!(outcome, Err(PublishError::Lapsed)), written == 0, "{outcome:?}");
+        assert_eq!(stage.github.asked(&Method::POST, COMMENTS), written, "after {passed} s");
+    }
+}
+
+#[tokio::test]
+async fn two_comments_are_written_a_second_apart() {
+    let stage = Stage::new().await;
+    stage.github.with_repository(|repository| {
+        let issue = repository.issues[&7].clone();
+        repository.issues = (1..=2).map(|number| (number, issue.clone())).collect();
+    });
+    let comments = stage.by_token();
+    let (one, other) = (numbered(1), numbered(2));
+    let began = tokio::time::Instant::now();
+    let (first, second) = tokio::join!(comments.publish(&one), comments.publish(&other));
+    first.unwrap();
+    second.unwrap();
+    // A wait of a second ends after a second at the earliest, however fast or slow the machine is.
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert_eq!(stage.github.asked(&Method::POST, "/comments"), 2);
 }
 
 // Nothing where nothing belongs.
@@ -519,6 +568,34 @@ async fn where_github_sets_no_time_the_wait_doubles_and_ends_with_the_first_comm
 }
 
 #[tokio::test]
+async fn the_limit_of_one_installation_stops_only_that_installation() {
+    let stage = Stage::new().await;
+    {
+        let mut world = stage.github.world();
+        let repository = Repository { id: 43, ..world.repositories["o/r"].clone() };
+        world.repositories.insert("p/q".into(), repository);
+        let (_, permissions) = world.installations[&100].clone();
+        world.installations.insert(200, ("p".into(), permissions));
+    }
+    let mut elsewhere = opened("github:43:pull_request:7:octocat");
+    elsewhere.repository = Some("p/q".into());
+    let (here, elsewhere) = (recognition(), reached_by(elsewhere));
+    let comments = stage.by_app();
+    let limited = [("retry-after", "70")];
+    stage.answers(Method::GET, "/repos/o/r", 403, &limited, "You have exceeded a secondary rate limit.");
+    assert_eq!(later_after(comments.publish(&here).await).0, 70);
+    comments.publish(&elsewhere).await.unwrap();
+    comments.ping().await.unwrap();
+    let sent = stage.github.asked(&Method::GET, "/repos/o/r");
+    stage.pass(TimeDelta::seconds(60));
+    assert_eq!(later_after(comments.publish(&here).await).0, 10);
+    assert_eq!(stage.github.asked(&Method::GET, "/repos/o/r"), sent);
+    stage.pass(TimeDelta::seconds(10));
+    comments.publish(&here).await.unwrap();
+    assert_eq!(stage.github.comments().len(), 1);
+}
+
+#[tokio::test]
 async fn an_absurd_limit_is_neither_ignored_nor_waited_for_without_end() {
     let stage = Stage::new().await;
     let comments = stage.by_token();
@@ -597,6 +674,41 @@ async fn what_can_never_succeed_is_given_up_with_its_reason() {
         assert!(why.contains(message) && why.contains(&status.to_string()), "{why}");
     }
     assert_eq!(stage.github.comments().len(), 0);
+}
+
+#[tokio::test]
+async fn a_suspended_app_and_a_proxy_in_between_are_waited_for() {
+    let stage = Stage::new().await;
+    let comments = stage.by_app();
+    stage.answers(Method::POST, "/access_tokens", 403, &[], "This installation has been suspended");
+    let (after, why) = later_after(comments.publish(&recognition()).await);
+    assert!(after == 300 && why.contains("suspended"), "{after} {why}");
+    assert_eq!(later_after(comments.publish(&recognition()).await).0, 300);
+    assert_eq!(stage.github.asked(&Method::POST, "/access_tokens"), 1);
+    stage.pass(TimeDelta::seconds(300));
+    let html = || vec![("content-type", "text/html".to_owned())];
+    for (status, headers, body) in [
+        (403, html(), json!("<html>Blocked by the proxy</html>")),
+        (403, Vec::new(), json!({"error": "Blocked by the proxy"})),
+        (407, html(), json!("Proxy authentication required")),
+        (404, html(), json!("no such page")),
+    ] {
+        stage.github.next(Method::POST, COMMENTS, Reaction::Answer(status, headers, body));
+        let why = later(comments.publish(&recognition()).await);
+        assert!(why.contains("a proxy seems to answer") && why.contains(&status.to_string()), "{why}");
+    }
+    comments.publish(&recognition()).await.unwrap();
+    assert_eq!(stage.github.comments().len(), 1);
+}
+
+#[tokio::test]
+async fn a_suspended_account_stops_everything_for_a_while_and_nothing_is_given_up() {
+    let stage = Stage::new().await;
+    let comments = stage.by_token();
+    stage.answers(Method::GET, "/repos/o/r", 403, &[], "Sorry. Your account was suspended");
+    assert_eq!(down(comments.publish(&recognition()).await).0, Some(300));
+    stage.pass(TimeDelta::seconds(300));
+    comments.publish(&recognition()).await.unwrap();
 }
 
 #[tokio::test]
@@ -721,12 +833,11 @@ async fn many_comments_at_once_ask_for_one_installation_token() {
     stage.github.with_repository(|repository| {
         let author = Some(user(1, "octocat"));
         let issue = Issue { author, locked: false, comments: Vec::new() };
-        repository.issues = (1..=10).map(|number| (number, issue.clone())).collect();
+        repository.issues = (1..=3).map(|number| (number, issue.clone())).collect();
     });
     stage.github.next(Method::POST, "/access_tokens", Reaction::Hold);
     let comments = stage.by_app();
-    let all = (1..=10).map(|number| reached_by(opened(&format!("github:42:pull_request:{number}:octocat"))));
-    let all: Vec<_> = all.collect();
+    let all: Vec<_> = (1..=3).map(numbered).collect();
     let publishing = join_all(all.iter().map(|recognition| comments.publish(recognition)));
     let letting = async {
         stage.github.hanging().await;
@@ -736,7 +847,7 @@ async fn many_comments_at_once_ask_for_one_installation_token() {
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(stage.github.asked(&Method::POST, "/access_tokens"), 1);
     assert_eq!(stage.github.asked(&Method::GET, "/installation"), 1);
-    assert_eq!(stage.github.asked(&Method::POST, "/comments"), 10);
+    assert_eq!(stage.github.asked(&Method::POST, "/comments"), 3);
 }
 
 #[tokio::test]

@@ -430,10 +430,13 @@ async fn a_recognition_that_fails_stops_the_higher_ones_of_its_contributor_alone
         recognition("ann", 50, at(1)),
         recognition("ben", 3, at(1)),
     ];
-    ledger.proxy.fault_where(
-        |call| call.rpc == "Commit" && call.mentions("recognitions/ann:10"),
-        Fault::Status(7, "Missing or insufficient permissions."),
-    );
+    // Together with the others of ann, and then alone.
+    for _ in 0..2 {
+        ledger.proxy.fault_where(
+            |call| call.rpc == "Commit" && call.mentions("recognitions/ann:10"),
+            Fault::Status(7, "Missing or insufficient permissions."),
+        );
+    }
     let destinations = [Destination::Topic];
     assert!(ledger.proxied.recognise(&made, &destinations).await.is_err());
     ledger.proxy.assert_all_faults_met();

@@ -1,26 +1,33 @@
 //! What is owed: once for each contributor and milestone, whatever happens on the way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use futures::future::join_all;
-use plaudit::domain::{Contribution, Destination, Milestones, Recognition};
+use plaudit::domain::{Contribution, Destination, Milestones, Moment, Recognition};
 use plaudit::http::Overrides;
 use plaudit::outbox::Outbox;
-use plaudit::publish::{PublishError, Publisher};
+use plaudit::publish::{Hold, PublishError, Publisher};
 use plaudit::record::Recorder;
 use plaudit::runtime::{Clock, Tasks};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Page, Store as _};
+use plaudit::store::{Page, Store};
 use plaudit::telemetry::Metrics;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::support::{FakeStore, Inside, Mode, Plaudit, config, contribution, ledger, talk};
+use crate::support::{
+    FakeStore, Inside, Mode, PATIENCE, Plaudit, config, contribution, in_the_end, ledger, talk,
+};
 
 fn said(plaudit: &Plaudit, what: &str) -> usize {
     plaudit.log.lines().iter().filter(|line| line.contains(what)).count()
@@ -161,7 +168,21 @@ async fn changed_milestones_recognise_what_is_then_owed_never_twice_and_never_be
 struct Place {
     down: AtomicBool,
     panics: AtomicBool,
-    taken: Mutex<Vec<String>>,
+    taken: std::sync::Mutex<Vec<String>>,
+    takes: Notify,
+}
+
+impl Place {
+    fn taken(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// Waits until it has taken so many.
+    async fn takes(&self, count: usize) {
+        while self.taken().len() < count {
+            self.takes.notified().await;
+        }
+    }
 }
 
 #[async_trait]
@@ -173,7 +194,8 @@ impl Publisher for Place {
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
         assert!(!self.panics.load(Ordering::SeqCst), "the publisher panics");
         self.ping().await?;
-        self.taken.lock().await.push(recognition.id.to_string());
+        self.taken.lock().unwrap().push(recognition.id.to_string());
+        self.takes.notify_one();
         Ok(())
     }
 
@@ -210,7 +232,7 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     assert_eq!(inside.drain().await["waiting"], 0);
     assert_eq!(inside.get("/readyz").await.expect(200).json()["status"], "ok");
     assert!(inside.metric("plaudit_outbox_waiting").await < 0.1);
-    let taken = place.taken.lock().await.clone();
+    let taken = place.taken();
     assert_eq!(taken, ["mona:3", "lisa:3"], "oldest first, each once");
     inside.stop().await;
 }
@@ -240,7 +262,7 @@ async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
         post["source"] = "lisa".into();
         inside.post(&post).await.expect(201);
     }
-    assert_eq!(*place.taken.lock().await, ["mona:3", "lisa:3"]);
+    assert_eq!(place.taken(), ["mona:3", "lisa:3"]);
     assert_eq!(inside.drain().await["waiting"], 0);
     inside.stop().await;
 }
@@ -261,13 +283,13 @@ async fn what_waits_is_published_at_the_end_and_a_destination_that_stays_down_do
         inside.post(&talk("mona", id)).await.expect(201);
     }
     inside.stop().await;
-    assert!(place.taken.lock().await.is_empty());
+    assert!(place.taken().is_empty());
     // After a restart the destination is still down, and the next try is delayed.
     let inside = start().await;
     assert_eq!(inside.drain().await["waiting"], 1);
     place.down.store(false, Ordering::SeqCst);
     inside.stop().await;
-    assert_eq!(*place.taken.lock().await, ["mona:3"]);
+    assert_eq!(place.taken(), ["mona:3"]);
 }
 
 #[tokio::test]
@@ -290,44 +312,385 @@ async fn what_cannot_be_recognised_at_once_stays_owed_and_fails_no_request() {
     inside.stop().await;
 }
 
-/// An outbox over a ledger in which the first milestone of `n` contributors is owed.
-async fn owing(store: &Arc<FakeStore>, n: usize) -> Arc<Outbox> {
-    let milestones = Milestones::parse("1").unwrap();
-    let (clock, metrics) = (Clock::system(), Metrics::new(&["github", "gitlab"]).unwrap());
-    for who in (0..n).map(|i| format!("person-{i:03}")) {
-        store.record(&contributions(&who, 1), clock.now()).await.unwrap();
+/// Time enough for a drain that is not to be cut short.
+fn in_time() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// An instance: an outbox whose loops run until this is dropped.
+struct Instance {
+    outbox: Arc<Outbox>,
+    running: AbortOnDropHandle<()>,
+}
+
+impl std::ops::Deref for Instance {
+    type Target = Outbox;
+    fn deref(&self) -> &Outbox {
+        &self.outbox
     }
-    let publishers = vec![Arc::<Place>::default() as Arc<dyn Publisher>];
-    Arc::new(Outbox::new(store.clone(), publishers, milestones, clock, metrics))
+}
+
+impl Instance {
+    fn start(
+        store: &Arc<dyn Store>,
+        publishers: Vec<Arc<dyn Publisher>>,
+        milestones: &str,
+        clock: Clock,
+    ) -> Self {
+        let milestones = Milestones::parse(milestones).unwrap();
+        let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
+        let outbox = Arc::new(Outbox::new(Arc::clone(store), publishers, milestones, clock, metrics));
+        let running = Arc::clone(&outbox).run(CancellationToken::new());
+        Self { outbox, running: AbortOnDropHandle::new(tokio::spawn(running)) }
+    }
+
+    /// Ends it in the middle of whatever it does.
+    async fn crash(self) {
+        self.running.abort();
+        assert!(self.running.await.unwrap_err().is_cancelled());
+    }
+}
+
+/// Records one contribution of each of `n` people, so that their first milestone is owed.
+async fn one_each(store: &dyn Store, n: usize) {
+    for people in (0..n).collect::<Vec<_>>().chunks(100) {
+        let all: Vec<_> = people.iter().flat_map(|i| contributions(&format!("person-{i:04}"), 1)).collect();
+        store.record(&all, Clock::system().now()).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_drain_does_not_end_while_another_still_has_in_hand_what_it_found() {
     let store = FakeStore::new(Mode::HoldsRecognised);
-    let outbox = owing(&store, 1).await;
-    let start = || {
-        let outbox = Arc::clone(&outbox);
-        tokio::spawn(async move { outbox.drain().await.unwrap() })
-    };
-    let first = start();
+    one_each(store.as_ref(), 1).await;
+    let dynamic: Arc<dyn Store> = store.clone();
+    let publishers = vec![Arc::<Place>::default() as Arc<dyn Publisher>];
+    let instance = Instance::start(&dynamic, publishers, "1", Clock::system());
     store.held.acquire().await.unwrap().forget();
-    let mut second = start();
+    let mut second = Box::pin(instance.drain(in_time()));
     let early = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
     assert!(early.is_err(), "{early:?}");
     store.gate.add_permits(1);
-    let (first, second) = (first.await.unwrap(), second.await.unwrap());
-    assert_eq!((first.recognized, first.published, first.waiting), (1, 1, 0));
-    assert_eq!((second.recognized, second.published, second.waiting), (0, 0, 0));
+    let drained = second.await.unwrap();
+    assert_eq!((drained.waiting, drained.unfinished), (0, false));
 }
 
 #[tokio::test]
 async fn one_drain_looks_to_the_end_though_another_instance_recognises_what_it_finds() {
     let store = FakeStore::new(Mode::Overtaken);
-    let outbox = owing(&store, 220).await;
-    let drained = outbox.drain().await.unwrap();
-    assert_eq!((drained.recognized, drained.waiting), (0, 220), "the other one has yet to publish them");
+    one_each(store.as_ref(), 2_200).await;
+    let dynamic: Arc<dyn Store> = store.clone();
+    let instance = Instance::start(&dynamic, Vec::new(), "1", Clock::system());
+    let drained = instance.drain(in_time()).await.unwrap();
+    assert_eq!((drained.recognized, drained.waiting), (0, 0));
     let milestones = Milestones::parse("1").unwrap();
     assert_eq!(store.owing(&milestones, None, 100).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_sweep_makes_what_is_owed_to_many_side_by_side_and_offers_what_one_part_made_before_the_others_are()
+{
+    let store = FakeStore::new(Mode::HoldsRecognised);
+    one_each(store.as_ref(), 120).await;
+    let dynamic: Arc<dyn Store> = store.clone();
+    let place = Arc::new(Place::default());
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let instance = Instance::start(&dynamic, publishers, "1", Clock::system());
+    // Three parts wait for the store at the same time.
+    in_the_end("three parts", store.held.acquire_many(3)).await.unwrap().forget();
+    store.gate.add_permits(1);
+    in_the_end("the first part", place.takes(20)).await;
+    let drained = instance.drain(Instant::now()).await.unwrap();
+    assert!(drained.unfinished, "{drained:?}");
+    store.gate.add_permits(2);
+    let drained = instance.drain(in_time()).await.unwrap();
+    assert_eq!((drained.waiting, drained.unfinished), (0, false));
+    assert_eq!(place.taken().len(), 120);
+}
+
+#[tokio::test]
+async fn a_part_of_a_sweep_that_fails_takes_nothing_from_the_others_and_the_drain_says_what_is_left() {
+    let store = FakeStore::new(Mode::Good);
+    let place = Arc::new(Place::default());
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let config = config(&[("PLAUDIT_MILESTONES", "1")]);
+    let inside = Inside::publishing(&config, store.clone(), publishers, Overrides::default()).await;
+    // After the outbox's own look at the start.
+    store.looked.acquire().await.unwrap().forget();
+    one_each(store.as_ref(), 120).await;
+    store.set_mode(Mode::RefusesToRecognise("person-0007"));
+    let drained = inside.drain().await;
+    assert_eq!(drained, json!({"recognized": 70, "published": 70, "waiting": 0, "unfinished": true}));
+    store.set_mode(Mode::Good);
+    let drained = inside.drain().await;
+    assert_eq!(drained, json!({"recognized": 50, "published": 50, "waiting": 0}));
+    assert_eq!(place.taken().len(), 120);
+    inside.stop().await;
+}
+
+/// Recognitions of these people, made in the store and due at `destinations`.
+async fn made(store: &dyn Store, people: &[String], destinations: &[Destination], now: Moment) {
+    for who in people {
+        store.record(&contributions(who, 1), now).await.unwrap();
+        let recognition = crate::pubsub::recognition(who, None);
+        store.recognise(&[Recognition { recognized_at: now, ..recognition }], destinations).await.unwrap();
+    }
+}
+
+/// A destination that keeps what it is given until a test lets it go, for ever if it is not let go.
+#[derive(Debug)]
+struct Slow {
+    destination: Destination,
+    begun: Semaphore,
+    let_go: Semaphore,
+}
+
+impl Slow {
+    fn new(destination: Destination) -> Arc<Self> {
+        Arc::new(Self { destination, begun: Semaphore::new(0), let_go: Semaphore::new(0) })
+    }
+}
+
+#[async_trait]
+impl Publisher for Slow {
+    fn destination(&self) -> Destination {
+        self.destination
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::Always(Duration::from_secs(20))
+    }
+
+    async fn publish(&self, _: &Recognition) -> Result<(), PublishError> {
+        self.begun.add_permits(1);
+        self.let_go.acquire().await.unwrap().forget();
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_slow_destination_holds_back_no_other_and_no_drain() {
+    let (_folder, store) = ledger();
+    let (place, slow) = (Arc::new(Place::default()), Slow::new(Destination::Comment));
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>, slow.clone()];
+    made(store.as_ref(), &["ann".into()], &[Destination::Topic, Destination::Comment], Clock::system().now())
+        .await;
+    let instance = Instance::start(&store, publishers, "3", Clock::system());
+    slow.begun.acquire().await.unwrap().forget();
+    in_the_end("ann's message", place.takes(1)).await;
+    // What is left owed and what is due elsewhere is done beside it.
+    store.record(&contributions("ben", 3), Clock::system().now()).await.unwrap();
+    let drains: Vec<_> =
+        (0..10).map(|_| instance.drain(Instant::now() + Duration::from_millis(100))).collect();
+    for drained in join_all(drains).await {
+        let drained = drained.unwrap();
+        assert!(drained.unfinished && drained.waiting >= 1, "{drained:?}");
+    }
+    in_the_end("ben's message", place.takes(2)).await;
+    assert_eq!(slow.begun.available_permits(), 0, "ten drains share one pass");
+    slow.let_go.add_permits(2);
+    let drained = instance.drain(in_time()).await.unwrap();
+    assert_eq!((drained.waiting, drained.unfinished), (0, false));
+}
+
+/// A topic: it is down, hangs, or takes, as a test wants it, and counts what it takes.
+#[derive(Debug, Default)]
+struct Shared {
+    down: AtomicBool,
+    hangs: AtomicBool,
+    begun: AtomicUsize,
+    taken: std::sync::Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Publisher for Shared {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::Backlog(Duration::from_secs(10))
+    }
+
+    fn at_once(&self) -> usize {
+        10
+    }
+
+    async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        // Others look meanwhile.
+        tokio::task::yield_now().await;
+        self.ping().await?;
+        self.taken.lock().unwrap().push(recognition.id.to_string());
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        let down = self.down.load(Ordering::SeqCst);
+        if down { Err(PublishError::Down { why: "down".into(), after: None }) } else { Ok(()) }
+    }
+}
+
+/// A clock that a test moves.
+fn movable() -> (Arc<std::sync::Mutex<Moment>>, Clock) {
+    let now = Arc::new(std::sync::Mutex::new(Clock::system().now()));
+    let asked = Arc::clone(&now);
+    (now, Clock::from_fn(move || *asked.lock().unwrap()))
+}
+
+async fn published_once_after_an_outage(store: Arc<dyn Store>) {
+    let (now, clock) = movable();
+    let topic = Arc::new(Shared::default());
+    let start = || Instance::start(&store, vec![topic.clone() as Arc<dyn Publisher>], "3", clock.clone());
+    topic.down.store(true, Ordering::SeqCst);
+    let people: Vec<_> = (0..60).map(|n| format!("who-{n}")).collect();
+    made(store.as_ref(), &people, &[Destination::Topic], clock.now()).await;
+    let instances: Vec<_> = (0..4).map(|_| start()).collect();
+    for instance in &instances {
+        assert_eq!(instance.drain(in_time()).await.unwrap().waiting, 60);
+    }
+    topic.down.store(false, Ordering::SeqCst);
+    // Several drains on each instance at once.
+    while topic.taken.lock().unwrap().len() < 60 {
+        join_all(instances.iter().flat_map(|instance| (0..5).map(|_| instance.drain(in_time())))).await;
+    }
+    let taken = topic.taken.lock().unwrap().clone();
+    let once: BTreeSet<_> = taken.iter().collect();
+    assert_eq!((taken.len(), once.len()), (60, 60), "published twice: {taken:?}");
+    drop(instances);
+
+    // One crashes while it publishes: the others take over when its lease ends, and not before.
+    topic.hangs.store(true, Ordering::SeqCst);
+    topic.begun.store(0, Ordering::SeqCst);
+    made(store.as_ref(), &["the-last".into()], &[Destination::Topic], clock.now()).await;
+    let doomed = start();
+    while topic.begun.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    doomed.crash().await;
+    topic.hangs.store(false, Ordering::SeqCst);
+    let next = start();
+    assert_eq!(next.drain(in_time()).await.unwrap().waiting, 1, "it is held");
+    *now.lock().unwrap() += TimeDelta::seconds(10);
+    assert_eq!(next.drain(in_time()).await.unwrap().waiting, 0);
+    assert_eq!(topic.taken.lock().unwrap().last().unwrap(), "the-last:3");
+}
+
+#[tokio::test]
+async fn after_an_outage_four_instances_publish_each_recognition_once_and_a_crash_delays_it_by_one_lease() {
+    let (_folder, store) = ledger();
+    published_once_after_an_outage(store).await;
+}
+
+#[tokio::test]
+async fn after_an_outage_four_instances_on_firestore_publish_each_recognition_once() {
+    let Some(opened) = crate::store::firestore().await else { return };
+    published_once_after_an_outage(opened.store).await;
+}
+
+/// It fails the first time only.
+#[derive(Debug, Default)]
+struct OnceLate {
+    failed: AtomicBool,
+    place: Place,
+}
+
+#[async_trait]
+impl Publisher for OnceLate {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
+        if self.failed.swap(true, Ordering::SeqCst) {
+            return self.place.publish(recognition).await;
+        }
+        Err(PublishError::Later { why: "not now".into(), after: None })
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_off_for_a_second_is_tried_then_and_not_at_the_next_round() {
+    let store = FakeStore::new(Mode::Good);
+    let late = Arc::new(OnceLate::default());
+    let publishers = vec![Arc::clone(&late) as Arc<dyn Publisher>];
+    let inside = Inside::publishing(&config(&[]), store.clone(), publishers, Overrides::default()).await;
+    store.looked.acquire().await.unwrap().forget();
+    for id in ["a", "b", "c"] {
+        inside.post(&talk("mona", id)).await.expect(201);
+    }
+    in_the_end("the second try", late.place.takes(1)).await;
+    assert!(store.looked.try_acquire().is_err(), "it waited for a round");
+    inside.stop().await;
+}
+
+/// While it publishes, time passes until its hold has ended and another instance holds the recognition.
+struct Outlasted {
+    now: Arc<std::sync::Mutex<Moment>>,
+    store: Arc<dyn Store>,
+    tried: Semaphore,
+}
+
+#[async_trait]
+impl Publisher for Outlasted {
+    fn destination(&self) -> Destination {
+        Destination::Comment
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::Always(Duration::from_secs(20))
+    }
+
+    async fn publish(&self, _: &Recognition) -> Result<(), PublishError> {
+        let now = {
+            let mut now = self.now.lock().unwrap();
+            *now += TimeDelta::seconds(21);
+            *now
+        };
+        let until = now + TimeDelta::seconds(20);
+        assert_eq!(self.store.claim(Destination::Comment, now, until, 9).await.unwrap().len(), 1);
+        self.tried.add_permits(1);
+        Err(PublishError::Later { why: "too slow".into(), after: None })
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_instance_whose_hold_has_ended_does_not_end_the_hold_of_the_next() {
+    let (_folder, store) = ledger();
+    let (now, clock) = movable();
+    made(store.as_ref(), &["ann".into()], &[Destination::Comment], clock.now()).await;
+    let slow = Arc::new(Outlasted { now, store: Arc::clone(&store), tried: Semaphore::new(0) });
+    let instance = Instance::start(&store, vec![slow.clone() as Arc<dyn Publisher>], "3", clock.clone());
+    slow.tried.acquire().await.unwrap().forget();
+    assert_eq!(instance.drain(in_time()).await.unwrap().waiting, 1);
+    let later = clock.now() + TimeDelta::seconds(19);
+    assert_eq!(store.claim(Destination::Comment, later, later, 9).await.unwrap(), [], "it is still held");
+}
+
+#[tokio::test]
+async fn what_is_due_at_a_destination_that_is_turned_off_is_counted() {
+    let (_folder, store) = ledger();
+    made(store.as_ref(), &["ann".into(), "ben".into()], &[Destination::Comment], Clock::system().now()).await;
+    let inside = Inside::start(&config(&[]), store, Overrides::default()).await;
+    let drained = inside.drain().await;
+    assert_eq!(drained, json!({"recognized": 0, "published": 0, "waiting": 0, "turned_off": 2}));
+    assert!((inside.metric("plaudit_outbox_turned_off").await - 2.0).abs() < 0.1);
+    inside.stop().await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::gate::Gate;
+use crate::support::h2proxy::{Call, Fault, Proxy};
 use crate::support::hold_against_schema;
 use crate::support::pubsub_emulator::{PROJECT, Topic, pubsub};
 
@@ -186,6 +187,37 @@ async fn many_at_once_all_arrive() {
     let received = topic.receive(500).await;
     let ids = received.iter().map(|r| r.attributes["ce-id"].as_str().unwrap().to_owned());
     assert_eq!(ids.collect::<BTreeSet<_>>(), all.iter().map(|r| r.id.to_string()).collect());
+}
+
+#[tokio::test]
+async fn one_message_that_the_topic_refuses_for_good_stops_no_other() {
+    const INVALID_ARGUMENT: u16 = 3;
+    let Some(host) = pubsub().await else { return };
+    let topic = Topic::create(&host).await;
+    let proxy = Proxy::start(&host).await;
+    let publisher = Pubsub::open(PROJECT, &topic.topic, Some(&proxy.host)).await.unwrap();
+    // In the request with others, and then alone.
+    for _ in 0..2 {
+        let has_it = |call: &Call| call.rpc == "Publish" && call.mentions("too-large");
+        proxy.fault_where(has_it, Fault::Status(INVALID_ARGUMENT, "the message is too large"));
+    }
+    let names = ["ann", "ben", "too-large", "cleo", "dora"];
+    let all: Vec<_> = names.iter().map(|who| recognition(who, None)).collect();
+    let outcomes = futures::future::join_all(all.iter().map(|r| publisher.publish(r))).await;
+    for (name, outcome) in names.iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => assert_ne!(*name, "too-large"),
+            Err(PublishError::Never { reason, why }) => {
+                assert_eq!((*name, reason.code()), ("too-large", "message_refused"));
+                assert!(why.contains(&topic.topic) && why.contains("the message is too large"), "{why}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    proxy.assert_all_faults_met();
+    let received = topic.receive(4).await;
+    let ids: BTreeSet<_> = received.iter().map(|r| r.attributes["ce-id"].as_str().unwrap()).collect();
+    assert_eq!(ids, BTreeSet::from(["ann:3", "ben:3", "cleo:3", "dora:3"]));
 }
 
 #[tokio::test]

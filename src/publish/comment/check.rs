@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::super::PublishError;
-use super::Comments;
 use super::credential::{Account, App, Credential, get_account};
 use super::github::{Answer, Ask};
 use super::refusal::{Failure, may_comment};
+use super::{Comments, Scope};
 use crate::domain::GiveUp;
 use crate::settings::Secret;
 
@@ -24,7 +24,7 @@ impl Comments {
             Credential::Token { token, .. } => self.describe_token(token).await,
             Credential::App(app) => self.describe_app(app).await,
         };
-        lines.map_err(|failure| self.classify(failure))
+        lines.map_err(|failure| self.classify(failure, Scope::Everything))
     }
 
     async fn describe_token(&self, token: &Secret) -> Result<Vec<String>, Failure> {

@@ -109,6 +109,14 @@ impl Credential {
         }
     }
 
+    /// The App's installation for `repository`, once it was asked for; `None` for a token.
+    pub(super) async fn installation_of(&self, repository: &RepositoryName) -> Option<u64> {
+        match self {
+            Self::Token { .. } => None,
+            Self::App(app) => app.installations.lock().await.get(repository).copied(),
+        }
+    }
+
     /// Discards a token that GitHub rejected; false if there can be no other.
     pub(super) async fn discard(&self, repository: &RepositoryName, rejected: &Secret) -> bool {
         match self {

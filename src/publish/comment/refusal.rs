@@ -36,6 +36,10 @@ pub(super) fn down_until_fixed(why: impl Into<String>) -> PublishError {
     PublishError::Down { why: why.into(), after: Some(CREDENTIAL_RETRY) }
 }
 
+fn later(why: impl Into<String>) -> PublishError {
+    PublishError::Later { why: why.into(), after: None }
+}
+
 pub(super) fn never(reason: GiveUp, why: impl Into<String>) -> PublishError {
     PublishError::Never { reason, why: why.into() }
 }
@@ -57,12 +61,16 @@ impl Failure {
     pub(super) fn classify(self, now: Moment, backoff: Duration) -> PublishError {
         match self {
             Self::Unreachable(why) => PublishError::Down { why, after: None },
-            Self::Unanswered(why) | Self::Malformed(why) => PublishError::Later { why },
-            Self::Moved => PublishError::Later {
-                why: "GitHub redirects to another address; perhaps the repository was just renamed"
-                    .to_owned(),
+            Self::Unanswered(why) | Self::Malformed(why) => later(why),
+            Self::Moved => {
+                later("GitHub redirects to another address; perhaps the repository was just renamed")
+            }
+            Self::Refused(error) => match classify_error(&error, now, backoff) {
+                PublishError::Never { why, .. } if !is_from_github(&error) => {
+                    later(format!("a proxy seems to answer in GitHub's place: {why}"))
+                }
+                classified => classified,
             },
-            Self::Refused(error) => classify_error(&error, now, backoff),
             Self::Classified(error) => error,
         }
     }
@@ -74,7 +82,7 @@ fn classify_error(error: &GitHubError, now: Moment, backoff: Duration) -> Publis
             RateLimit::For(time) => time,
             RateLimit::WithoutTime => backoff,
         };
-        return PublishError::Down {
+        return PublishError::Later {
             why: format!("GitHub's rate limit: {}", message_of(error)),
             after: Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT)),
         };
@@ -93,7 +101,7 @@ fn classify_error(error: &GitHubError, now: Moment, backoff: Duration) -> Publis
         410 => never(GiveUp::Gone, why),
         422 => never(GiveUp::Unprocessable, why),
         503 => PublishError::Down { why, after: retry_after(error).map(|after| after.min(LONGEST_WAIT)) },
-        408 | 500..=599 => PublishError::Later { why },
+        408 | 500..=599 => later(why),
         _ => never(GiveUp::Refused, why),
     }
 }
@@ -101,6 +109,10 @@ fn classify_error(error: &GitHubError, now: Moment, backoff: Duration) -> Publis
 /// Classifies a 403 that is not a rate limit.
 fn classify_forbidden(error: &GitHubError, why: String) -> PublishError {
     let message = error.message.to_ascii_lowercase();
+    // https://docs.github.com/en/apps/maintaining-github-apps/suspending-a-github-app-installation
+    if message.contains("suspended") {
+        return PublishError::Later { why, after: Some(CREDENTIAL_RETRY) };
+    }
     // https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api#authenticating-with-saml-sso
     if header_of(error, "x-github-sso").is_some() || message.contains("saml") {
         let why =
@@ -177,6 +189,13 @@ fn rate_limit(error: &GitHubError, now: Moment) -> Option<RateLimit> {
 fn retry_after(error: &GitHubError) -> Option<Duration> {
     let seconds = header_of(error, "retry-after")?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+/// Whether GitHub itself answered: its errors are JSON with a `message`. octocrab takes the whole body of any
+/// other as the message.
+fn is_from_github(error: &GitHubError) -> bool {
+    let is_json = header_of(error, "content-type").is_some_and(|sort| sort.contains("json"));
+    is_json && !error.message.starts_with('{')
 }
 
 fn header_of<'a>(error: &'a GitHubError, name: &str) -> Option<&'a str> {

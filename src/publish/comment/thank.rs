@@ -4,14 +4,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::super::PublishError;
 use super::credential::{Account, Credential};
 use super::github::{Answer, Ask};
 use super::place::{Place, RepositoryName};
 use super::refusal::Failure;
 use super::template::{Addressed, Values};
 use super::{Comments, PRECHECK_TIMEOUT, REQUEST_TIMEOUT};
-use crate::domain::GiveUp;
-use crate::domain::{Contribution, Kind, Recognition, RecognitionId};
+use crate::domain::{Contribution, GiveUp, Kind, Moment, Recognition, RecognitionId};
 use crate::runtime::stop_point;
 
 /// What GitHub says before the comment is written.
@@ -27,12 +27,14 @@ enum Precheck {
 }
 
 impl Comments {
-    /// Writes the comment, unless a check forbids it or it was written before.
+    /// Writes the comment, unless a check forbids it, it was written before, or the hold could end before the
+    /// request does: then another instance may write it.
     pub(super) async fn thank(
         &self,
         recognition: &Recognition,
         place: &Place,
         contribution: &Contribution,
+        held_until: Moment,
     ) -> Result<(), Failure> {
         let marker = marker(&recognition.id);
         let slow = |_| Failure::Unanswered("GitHub takes too long over one comment".to_owned());
@@ -54,7 +56,11 @@ impl Comments {
         });
         let body = json!({ "body": format!("{text}\n\n{marker}") });
         let path = format!("/repos/{repository}/issues/{}/comments", place.number);
+        self.wait_to_write().await;
         stop_point("before-comment").await;
+        if self.clock.now() + REQUEST_TIMEOUT >= held_until {
+            return Err(Failure::Classified(PublishError::Lapsed));
+        }
         let writing = self.ask(&place.repository, Ask::Post(&path, &body));
         tokio::time::timeout(REQUEST_TIMEOUT, writing).await.map_err(slow)??;
         stop_point("after-comment").await;

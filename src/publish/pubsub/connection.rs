@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::PublishError;
 use super::{AT_ONCE, ATTEMPT_TIMEOUT, Pubsub, RETRY_LIMIT, check_credentials};
+use crate::domain::GiveUp;
 
 /// How long the first message of a batch waits for the others of the same drain.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
@@ -27,13 +28,40 @@ pub(super) struct Connections(Mutex<Slot>);
 #[derive(Default)]
 struct Slot {
     id: ConnectionId,
-    publisher: Option<Publisher>,
+    publishers: Option<Publishers>,
 }
 
 #[derive(Clone)]
 struct Connection {
     id: ConnectionId,
-    publisher: Publisher,
+    publishers: Publishers,
+}
+
+/// Two ways over one connection.
+#[derive(Clone)]
+struct Publishers {
+    /// Many messages in one request, which fails as a whole.
+    together: Publisher,
+    /// Each message in a request of its own.
+    alone: Publisher,
+}
+
+/// Why a request failed.
+enum Sent {
+    Silent,
+    /// A message in it can never be taken.
+    Refused(String),
+    Failed(PublishError),
+}
+
+impl Sent {
+    fn on(self, connection: ConnectionId) -> Failure {
+        match self {
+            Self::Silent => Failure::Silent(connection),
+            Self::Refused(why) => Failure::Error(PublishError::Never { reason: GiveUp::MessageRefused, why }),
+            Self::Failed(error) => Failure::Error(error),
+        }
+    }
 }
 
 /// Why an attempt failed.
@@ -44,24 +72,37 @@ pub(super) enum Failure {
 }
 
 impl Pubsub {
-    /// Publishes on the connection in use, or on a new one.
-    pub(super) async fn attempt(&self, event: Message) -> Result<(), Failure> {
+    /// Publishes on the connection in use, or on a new one. A message of a request that is refused for good is
+    /// sent again alone, so that only the one for which it was refused is given up.
+    pub(super) async fn attempt(&self, event: &Message) -> Result<(), Failure> {
         let by = Instant::now() + ATTEMPT_TIMEOUT;
         check_credentials(&self.credentials, by).await.map_err(Failure::Error)?;
         let connection = self.connection(by).await.map_err(Failure::Error)?;
-        match timeout_at(by, connection.publisher.publish(event)).await {
+        let Publishers { together, alone } = &connection.publishers;
+        match self.send(together, event, by).await {
+            Err(Sent::Refused(_)) => {}
+            outcome => return outcome.map_err(|sent| sent.on(connection.id)),
+        }
+        self.send(alone, event, by).await.map_err(|sent| sent.on(connection.id))
+    }
+
+    async fn send(&self, by_way_of: &Publisher, event: &Message, by: Instant) -> Result<(), Sent> {
+        match timeout_at(by, by_way_of.publish(event.clone())).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(ClientError::Rpc(error))) if error.is_timeout() => Err(Failure::Silent(connection.id)),
-            Ok(Err(ClientError::Rpc(error))) => Err(Failure::Error(self.topic.explain(&error))),
+            Ok(Err(ClientError::Rpc(error))) if error.is_timeout() => Err(Sent::Silent),
+            Ok(Err(ClientError::Rpc(error))) => Err(match self.topic.refuses(&error) {
+                Some(why) => Sent::Refused(why),
+                None => Sent::Failed(self.topic.explain(&error)),
+            }),
             // The crate's background task ended: a new connection starts a new one.
-            Ok(Err(_)) | Err(_) => Err(Failure::Silent(connection.id)),
+            Ok(Err(_)) | Err(_) => Err(Sent::Silent),
         }
     }
 
     async fn connection(&self, by: Instant) -> Result<Connection, PublishError> {
         let mut slot = self.connections.0.lock().await;
-        if let Some(publisher) = slot.publisher.clone() {
-            return Ok(Connection { id: slot.id, publisher });
+        if let Some(publishers) = slot.publishers.clone() {
+            return Ok(Connection { id: slot.id, publishers });
         }
         let mut builder = BasePublisher::builder()
             .with_credentials(self.credentials.clone())
@@ -74,13 +115,15 @@ impl Pubsub {
             Ok(Err(error)) => return Err(self.topic.down(format!("the client cannot be built: {error}"))),
             Err(_) => return Err(self.topic.no_answer(ATTEMPT_TIMEOUT)),
         };
-        let publisher = base
+        let together = base
             .publisher(&self.topic.name)
             .set_message_count_threshold(AT_ONCE)
             .set_delay_threshold(BATCH_DELAY)
             .build();
-        *slot = Slot { id: ConnectionId(slot.id.0 + 1), publisher: Some(publisher.clone()) };
-        Ok(Connection { id: slot.id, publisher })
+        let alone = base.publisher(&self.topic.name).set_message_count_threshold(1).build();
+        let publishers = Publishers { together, alone };
+        *slot = Slot { id: ConnectionId(slot.id.0 + 1), publishers: Some(publishers.clone()) };
+        Ok(Connection { id: slot.id, publishers })
     }
 }
 
@@ -90,7 +133,7 @@ impl Connections {
     pub(super) async fn discard(&self, silent: ConnectionId) {
         let mut slot = self.0.lock().await;
         if slot.id == silent {
-            slot.publisher = None;
+            slot.publishers = None;
         }
     }
 }

@@ -13,7 +13,7 @@ use google_cloud_pubsub::model::Message as PubsubMessage;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Message, PublishError, Publisher};
+use super::{Hold, Message, PublishError, Publisher};
 use crate::domain::{Destination, Recognition};
 use crate::settings::Settings;
 
@@ -31,6 +31,9 @@ const RETRY_LIMIT: Duration = Duration::from_millis(3_500);
 const _: () = assert!(RETRY_LIMIT.as_millis() < ATTEMPT_TIMEOUT.as_millis());
 /// How long a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one instance holds what was left to any of them.
+const HOLD: Duration = Duration::from_secs(10);
+const _: () = assert!(2 * ATTEMPT_TIMEOUT.as_secs() < HOLD.as_secs(), "a publish ends before its hold does");
 /// How many recognitions are published concurrently, and so at most in one request.
 const AT_ONCE: u32 = 100;
 
@@ -91,9 +94,11 @@ impl Pubsub {
     /// The event to publish. A plain name has no attribute `host`, so that a filter can say
     /// `NOT attributes:host`.
     fn event(&self, recognition: &Recognition) -> Result<PubsubMessage, PublishError> {
-        let data = serde_json::to_vec(&Message::public(recognition)).map_err(|error| {
-            PublishError::Later { why: format!("the message cannot be written as JSON: {error}") }
-        })?;
+        let data =
+            serde_json::to_vec(&Message::public(recognition)).map_err(|error| PublishError::Later {
+                why: format!("the message cannot be written as JSON: {error}"),
+                after: None,
+            })?;
         let contributor = &recognition.contributor;
         let time = recognition.recognized_at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         let mut attributes = vec![
@@ -118,20 +123,24 @@ impl Publisher for Pubsub {
         Destination::Topic
     }
 
+    fn hold(&self) -> Hold {
+        Hold::Backlog(HOLD)
+    }
+
     fn at_once(&self) -> usize {
         AT_ONCE as usize
     }
 
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
         let event = self.event(recognition)?;
-        let silent = match self.attempt(event.clone()).await {
+        let silent = match self.attempt(&event).await {
             Ok(()) => return Ok(()),
             Err(Failure::Error(error)) => return Err(error),
             Err(Failure::Silent(connection)) => connection,
         };
         // The crate sends no keep-alive pings, so it would wait forever on a connection whose peer vanished.
         self.connections.discard(silent).await;
-        match self.attempt(event).await {
+        match self.attempt(&event).await {
             Ok(()) => Ok(()),
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Silent(connection)) => {

@@ -45,6 +45,13 @@ impl Topic {
         }
     }
 
+    /// Why a message can never be published to the topic, if this error says so: it is too large, or is not as
+    /// the topic's schema asks.
+    pub(super) fn refuses(&self, error: &Error) -> Option<String> {
+        let status = error.status().filter(|status| status.code == Code::InvalidArgument)?;
+        Some(format!("topic {} refuses the message: {}", self.name, status.message))
+    }
+
     pub(super) fn how_to_create(&self) -> String {
         let Self { project, id, name, endpoint } = self;
         match endpoint {
@@ -66,7 +73,7 @@ impl Topic {
         self.down(format!("no answer from {at} within {waited:?}"))
     }
 
-    /// Every failure concerns the topic, never one recognition: all of them wait, and none is lost.
+    /// A failure that concerns the topic, not one recognition: all of them wait, and none is lost.
     pub(super) fn down(&self, why: impl std::fmt::Display) -> PublishError {
         PublishError::Down { why: format!("topic {}: {why}", self.name), after: None }
     }

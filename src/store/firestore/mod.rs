@@ -128,6 +128,10 @@ impl Store for Firestore {
         outbox::claim(&self.client, destination, now, held_until, limit).await
     }
 
+    async fn next_due(&self, destination: Destination) -> Result<Option<Moment>, StoreError> {
+        outbox::next_due(&self.client, destination).await
+    }
+
     async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
         outbox::settle(&self.client, settled).await
     }

@@ -21,31 +21,32 @@ use crate::store::{Backlog, Due, LONGEST_DELAY, Settled, StoreError, is_due};
 
 /// How many small commits are under way at once.
 const SIDE_BY_SIDE: usize = 16;
+/// How many recognitions of one contributor are made in one commit.
+const TOGETHER: usize = 50;
 /// How often a recognition may change between the read and the write of an optimistic lock.
 const ROUNDS: usize = 8;
 
 /// Makes recognitions: those of one contributor in ascending order, up to the first that fails, because a
-/// contributor's highest milestone must never be above one that was not made.
+/// contributor's highest milestone must never be above one that was not made. Each commit has its own patience.
 pub(super) async fn recognise(
     client: &Client,
     made: &[Recognition],
     destinations: &[Destination],
 ) -> Result<Vec<bool>, StoreError> {
-    let commit = uuid::Uuid::new_v4().simple().to_string();
-    let retry = client.retry();
+    let making = Making { client, destinations, commit: uuid::Uuid::new_v4().simple().to_string() };
+    let making = &making;
     let mut chains: HashMap<&ContributorId, Vec<(usize, &Recognition)>> = HashMap::new();
     for (place, recognition) in made.iter().enumerate() {
         chains.entry(&recognition.contributor).or_default().push((place, recognition));
     }
     let chain = async |mut chain: Vec<(usize, &Recognition)>| {
         chain.sort_by_key(|(_, recognition)| recognition.milestone);
-        let mut done = Vec::with_capacity(chain.len());
-        for (place, recognition) in chain {
-            let mut retry = retry.clone();
-            let new = recognise_one(client, recognition, destinations, &commit, &mut retry).await?;
-            done.push((place, new));
+        let (places, recognitions): (Vec<_>, Vec<_>) = chain.into_iter().unzip();
+        let mut news = Vec::with_capacity(places.len());
+        for together in recognitions.chunks(TOGETHER) {
+            news.extend(making.together(together).await?);
         }
-        Ok::<_, StoreError>(done)
+        Ok::<_, StoreError>(places.into_iter().zip(news))
     };
     let outcomes: Vec<_> =
         stream::iter(chains.into_values().map(chain)).buffer_unordered(SIDE_BY_SIDE).collect().await;
@@ -57,38 +58,82 @@ pub(super) async fn recognise(
     Ok(places.into_iter().map(|(_, new)| new).collect())
 }
 
-async fn recognise_one(
-    client: &Client,
-    recognition: &Recognition,
-    destinations: &[Destination],
-    commit: &str,
-    retry: &mut Retry,
-) -> Result<bool, StoreError> {
-    let id = document_id(recognition.id.as_str());
-    let fields = RecognitionFields::new(recognition, destinations, commit)?;
-    let mut writes = client.writes();
-    let create = Some(FirestoreWritePrecondition::Exists(false));
-    let request_time =
-        FirestoreFieldTransformType::SetToServerValue(FirestoreTransformServerValue::RequestTime);
-    let made_at = FirestoreFieldTransform::new("made_at".to_owned(), request_time);
-    writes.update_object(RECOGNITIONS, &id, &fields, None, create, vec![made_at]).map_err(refused)?;
-    raise(&mut writes, recognition)?;
-    match client.commit(&writes, retry).await {
-        Ok(_) => return Ok(true),
-        Err(Fault::Exists) => {}
-        Err(fault) => return Err(fault.into()),
+/// One call of [`recognise`].
+struct Making<'a> {
+    client: &'a Client,
+    destinations: &'a [Destination],
+    /// By which a document tells that this call made it.
+    commit: String,
+}
+
+impl Making<'_> {
+    /// Makes all of these in one commit; one by one, if that fails: some are made already, or one is impossible.
+    async fn together(&self, recognitions: &[&Recognition]) -> Result<Vec<bool>, StoreError> {
+        let mut retry = self.client.retry();
+        if recognitions.len() > 1 && self.create(recognitions, &mut retry).await.is_ok() {
+            return Ok(vec![true; recognitions.len()]);
+        }
+        let mut news = Vec::with_capacity(recognitions.len());
+        for recognition in recognitions {
+            news.push(self.one(recognition, retry.has_tried()).await?);
+        }
+        Ok(news)
     }
-    if retry.has_tried()
-        && let Some(document) = client.get_one(RECOGNITIONS, id, retry).await?
-        && codec::read::<RecognitionFields>(&document)?.is_of(commit)
-    {
-        // This call made it, and the answer was lost.
-        return Ok(true);
+
+    /// `perhaps_ours`: an earlier try of this call may have been applied and its answer lost.
+    async fn one(&self, recognition: &Recognition, perhaps_ours: bool) -> Result<bool, StoreError> {
+        let mut retry = self.client.retry();
+        match self.create(&[recognition], &mut retry).await {
+            Ok(()) => Ok(true),
+            Err(Fault::Exists) => {
+                let perhaps_ours = perhaps_ours || retry.has_tried();
+                self.raise_for(recognition, perhaps_ours, &mut retry).await
+            }
+            Err(fault) => Err(fault.into()),
+        }
     }
-    let mut writes = client.writes();
-    raise(&mut writes, recognition)?;
-    client.commit(&writes, retry).await?;
-    Ok(false)
+
+    /// Creates these, ascending and of one contributor, and raises the contributor's highest milestone.
+    async fn create(&self, recognitions: &[&Recognition], retry: &mut Retry) -> Result<(), Fault> {
+        let mut writes = self.client.writes();
+        for recognition in recognitions {
+            let id = document_id(recognition.id.as_str());
+            let fields = RecognitionFields::new(recognition, self.destinations, &self.commit);
+            let fields = fields.map_err(Fault::Final)?;
+            let create = Some(FirestoreWritePrecondition::Exists(false));
+            let request_time =
+                FirestoreFieldTransformType::SetToServerValue(FirestoreTransformServerValue::RequestTime);
+            let made_at = FirestoreFieldTransform::new("made_at".to_owned(), request_time);
+            writes
+                .update_object(RECOGNITIONS, &id, &fields, None, create, vec![made_at])
+                .map_err(|error| Fault::Final(refused(error)))?;
+        }
+        if let Some(highest) = recognitions.last() {
+            raise(&mut writes, highest).map_err(Fault::Final)?;
+        }
+        self.client.commit(&writes, retry).await.map(drop)
+    }
+
+    /// Raises the contributor's highest milestone for a recognition that exists; answers whether this call made
+    /// it.
+    async fn raise_for(
+        &self,
+        recognition: &Recognition,
+        perhaps_ours: bool,
+        retry: &mut Retry,
+    ) -> Result<bool, StoreError> {
+        let id = document_id(recognition.id.as_str());
+        if perhaps_ours
+            && let Some(document) = self.client.get_one(RECOGNITIONS, id, retry).await?
+            && codec::read::<RecognitionFields>(&document)?.is_of(&self.commit)
+        {
+            return Ok(true);
+        }
+        let mut writes = self.client.writes();
+        raise(&mut writes, recognition)?;
+        self.client.commit(&writes, retry).await?;
+        Ok(false)
+    }
 }
 
 fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Result<(), StoreError> {
@@ -253,7 +298,11 @@ pub(super) async fn settle(
         match settled {
             Settled::Done => end(client, &id, *destination, None, &mut retry).await,
             Settled::GivenUp(reason) => end(client, &id, *destination, Some(*reason), &mut retry).await,
-            Settled::Later(at) => put_off(client, id, *destination, *at, &mut retry).await,
+            Settled::Later(at) | Settled::Postponed(at) => {
+                let another_try = matches!(settled, Settled::Later(_));
+                let next = Next { destination: *destination, at: *at, another_try };
+                put_off(client, id, &next, &mut retry).await
+            }
         }
     };
     let outcomes: Vec<_> =
@@ -285,18 +334,24 @@ async fn end(
 }
 
 /// Puts a recognition off, unless it is no longer due: what was taken is never due again.
-async fn put_off(
-    client: &Client,
-    id: String,
-    destination: Destination,
-    at: Moment,
-    retry: &mut Retry,
-) -> Result<(), StoreError> {
-    let next = Next { destination, at, another_try: true };
-    let is_due =
-        |document: &FirestoreDocument| Ok(codec::read::<RecognitionFields>(document)?.is_due(destination));
-    set_next(client, id, None, &next, is_due, retry).await?;
+async fn put_off(client: &Client, id: String, next: &Next, retry: &mut Retry) -> Result<(), StoreError> {
+    let is_due = |document: &FirestoreDocument| {
+        Ok(codec::read::<RecognitionFields>(document)?.is_due(next.destination))
+    };
+    set_next(client, id, None, next, is_due, retry).await?;
     Ok(())
+}
+
+/// The first time at which something at `destination` is to be offered.
+pub(super) async fn next_due(
+    client: &Client,
+    destination: Destination,
+) -> Result<Option<Moment>, StoreError> {
+    let ever = codec::value(timestamp(Moment::from_timestamp_nanos(i64::MAX))?);
+    let [until, _] = queries::due(destination);
+    let first = until.query([ever], None, Some(1));
+    let found = client.query(first, &mut client.retry()).await?.documents;
+    found.first().map_or(Ok(None), |document| codec::next_of(document, destination))
 }
 
 /// How much waits: a count and the oldest, for each destination.

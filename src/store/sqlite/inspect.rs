@@ -8,7 +8,8 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
 use super::error::failure;
-use super::schema;
+use super::{outbox, schema};
+use crate::domain::Destination;
 use crate::store::StoreError;
 
 /// Why a file cannot be opened, and what to do: by what is at its path, else by SQLite's error.
@@ -51,19 +52,24 @@ fn folder_of(path: &Path) -> PathBuf {
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 
-/// Whether the file is a whole ledger of this version, read from its beginning to its end. Changes nothing.
-pub async fn inspect(path: PathBuf) -> Result<String, String> {
-    tokio::task::spawn_blocking(move || read(&path)).await.map_err(|error| error.to_string())?
+/// How much is due at each destination that was asked for.
+type Waiting = Vec<(Destination, u64)>;
+
+/// Whether the file is a whole ledger of this version, read from its beginning to its end, and how much is due at each
+/// of `destinations`. Changes nothing.
+pub async fn inspect(path: PathBuf, destinations: Vec<Destination>) -> Result<(String, Waiting), String> {
+    let read = move || read(&path, &destinations);
+    tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path, destinations: &[Destination]) -> Result<(String, Waiting), String> {
     if let Some(wrong) = of_path(path) {
         return Err(wrong);
     }
     if !path.exists() {
-        return Ok("there is no ledger yet; the first start makes it".into());
+        return Ok(("there is no ledger yet; the first start makes it".into(), Vec::new()));
     }
-    let whole = || -> Result<String, StoreError> {
+    let whole = || -> Result<(String, Waiting), StoreError> {
         let connection = open(path)?;
         let version = schema::version(&connection)?;
         let damage: String = connection
@@ -73,11 +79,15 @@ fn read(path: &Path) -> Result<String, String> {
             return Err(StoreError::Broken(format!("the file is damaged; restore a copy: {damage}")));
         }
         if version < schema::newest() {
-            return Ok(
-                "it is whole; an older version made it, and the next start brings it up to date".into()
-            );
+            let old = "it is whole; an older version made it, and the next start brings it up to date";
+            return Ok((old.into(), Vec::new()));
         }
-        Ok("it is whole".into())
+        let waiting = |destination: &Destination| {
+            let waiting = outbox::waiting(&connection, &[*destination])?.waiting;
+            Ok((*destination, waiting))
+        };
+        let waiting: rusqlite::Result<_> = destinations.iter().map(waiting).collect();
+        Ok(("it is whole".into(), waiting.map_err(|error| failure(&error))?))
     };
     whole().map_err(|error| explain(path, &error))
 }

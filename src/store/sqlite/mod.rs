@@ -85,6 +85,10 @@ impl Store for Sqlite {
         outbox::claim(self, destination, now, held_until, limit).await
     }
 
+    async fn next_due(&self, destination: Destination) -> Result<Option<Moment>, StoreError> {
+        outbox::next_due(self, destination).await
+    }
+
     async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {
         outbox::settle(self, settled).await
     }

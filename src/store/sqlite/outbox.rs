@@ -122,8 +122,10 @@ pub(super) async fn claim(
     limit: usize,
 ) -> Result<Vec<Due>, StoreError> {
     let find = move |connection: &Connection| find_due(connection, destination, now, limit);
-    if held_until <= now {
-        return sqlite.read(find).await;
+    let due = sqlite.read(find).await?;
+    // Where nothing is due, there is nothing to write.
+    if held_until <= now || due.is_empty() {
+        return Ok(due);
     }
     sqlite
         .write(move |transaction| {
@@ -163,6 +165,20 @@ fn find_due(
     Ok(due)
 }
 
+pub(super) async fn next_due(
+    sqlite: &Sqlite,
+    destination: Destination,
+) -> Result<Option<Moment>, StoreError> {
+    sqlite
+        .read(move |connection| {
+            let sql = "SELECT min(next_try) FROM outbox WHERE destination = ?1 AND state = 'waiting'";
+            let mut statement = connection.prepare_cached(sql)?;
+            let next = statement.query_row([destination.as_str()], |row| row.get::<_, Option<i64>>(0))?;
+            next.map(moment).transpose()
+        })
+        .await
+}
+
 pub(super) async fn settle(
     sqlite: &Sqlite,
     settled: &[(RecognitionId, Destination, Settled)],
@@ -172,6 +188,7 @@ pub(super) async fn settle(
         .write(move |transaction| {
             for (id, destination, became) in &settled {
                 let (set, value) = match became {
+                    Settled::Postponed(at) => ("next_try = ?3", Value::Integer(at.timestamp_micros())),
                     Settled::Done => ("state = 'done', reason = ?3", Value::Null),
                     Settled::GivenUp(reason) => {
                         ("state = 'given_up', reason = ?3", Value::Text(reason.code().to_owned()))
@@ -196,25 +213,25 @@ pub(super) async fn settle(
 
 pub(super) async fn backlog(sqlite: &Sqlite, destinations: &[Destination]) -> Result<Backlog, StoreError> {
     let destinations = destinations.to_vec();
-    sqlite
-        .read(move |connection| {
-            let mut backlog = Backlog::default();
-            for destination in destinations {
-                let sql = "SELECT count(*) AS waiting, min(r.recognized_at) AS oldest
-                           FROM outbox o JOIN recognitions r ON r.id = o.recognition
-                           WHERE o.destination = ?1 AND o.state = 'waiting'";
-                let mut statement = connection.prepare_cached(sql)?;
-                let (waiting, oldest) = statement.query_row([destination.as_str()], |row| {
-                    Ok((unsigned(row.get("waiting")?), row.get::<_, Option<i64>>("oldest")?))
-                })?;
-                backlog.waiting += waiting;
-                // A time that cannot be read must not stop the drain.
-                let oldest = oldest.and_then(|oldest| moment(oldest).ok());
-                backlog.oldest = [backlog.oldest, oldest].into_iter().flatten().min();
-            }
-            Ok(backlog)
-        })
-        .await
+    sqlite.read(move |connection| waiting(connection, &destinations)).await
+}
+
+pub(super) fn waiting(connection: &Connection, destinations: &[Destination]) -> rusqlite::Result<Backlog> {
+    let mut backlog = Backlog::default();
+    for destination in destinations {
+        let sql = "SELECT count(*) AS waiting, min(r.recognized_at) AS oldest
+                   FROM outbox o JOIN recognitions r ON r.id = o.recognition
+                   WHERE o.destination = ?1 AND o.state = 'waiting'";
+        let mut statement = connection.prepare_cached(sql)?;
+        let (waiting, oldest) = statement.query_row([destination.as_str()], |row| {
+            Ok((unsigned(row.get("waiting")?), row.get::<_, Option<i64>>("oldest")?))
+        })?;
+        backlog.waiting += waiting;
+        // A time that cannot be read must not stop the drain.
+        let oldest = oldest.and_then(|oldest| moment(oldest).ok());
+        backlog.oldest = [backlog.oldest, oldest].into_iter().flatten().min();
+    }
+    Ok(backlog)
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(crate) enum Mode {
     HoldsReads,
     /// Another instance recognises just before it does.
     Overtaken,
+    /// Fails to recognise where this contributor is among others.
+    RefusesToRecognise(&'static str),
 }
 
 impl Mode {
@@ -98,12 +100,7 @@ impl FakeStore {
         match self.mode() {
             Mode::Fails(error) => Err(error),
             Mode::Panics => panic!("the store panics"),
-            Mode::Good
-            | Mode::Blocked
-            | Mode::RecordsOnly
-            | Mode::HoldsRecognised
-            | Mode::HoldsReads
-            | Mode::Overtaken => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -143,6 +140,9 @@ impl Store for FakeStore {
         self.usable()?;
         match self.mode() {
             Mode::RecordsOnly => return Err(unavailable()),
+            Mode::RefusesToRecognise(who) if made.iter().any(|r| r.contributor.as_str() == who) => {
+                return Err(unavailable());
+            }
             Mode::Overtaken => drop(self.inner.recognise(made, to).await?),
             _ => {}
         }
@@ -175,6 +175,11 @@ impl Store for FakeStore {
     ) -> Result<Vec<Due>, StoreError> {
         self.usable()?;
         self.inner.claim(destination, now, held_until, limit).await
+    }
+
+    async fn next_due(&self, destination: Destination) -> Result<Option<Moment>, StoreError> {
+        self.usable()?;
+        self.inner.next_due(destination).await
     }
 
     async fn settle(&self, settled: &[(RecognitionId, Destination, Settled)]) -> Result<(), StoreError> {

@@ -1,0 +1,146 @@
+//! Drains: what a scheduler, the end of the service and the outbox itself ask for.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{BACKOFF, Outbox, ROUND};
+use crate::domain::{Destination, Moment};
+use crate::store::{Backlog, StoreError};
+
+/// How long a drain takes before it answers with what is left: less than the 30 s for which every client and
+/// proxy waits. What it began goes on.
+pub const DRAIN: Duration = Duration::from_secs(20);
+
+/// What a drain did. Drains at the same time share their work, and each says all that was done meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Recognitions that a crash or a change of milestones had left owed, made now.
+    pub recognized: u64,
+    /// Recognitions that a destination took.
+    pub published: u64,
+    /// Recognitions that still wait for a destination.
+    pub waiting: u64,
+    /// When the oldest of them was made.
+    pub oldest: Option<Moment>,
+    /// Recognitions that are due at a destination which is turned off.
+    pub turned_off: u64,
+    /// Whether its time ended, or the store failed, before everything was looked at.
+    pub unfinished: bool,
+}
+
+/// What sweeps and lanes have done since the start.
+struct Counts {
+    recognized: u64,
+    published: u64,
+}
+
+impl Outbox {
+    /// Has everything swept that is owed to contributors and everything offered that is due at destinations, by
+    /// the loops of [`Outbox::run`], and answers at `until` at the latest. What is under way then goes on, and
+    /// what it did stays done. Drains at the same time share one sweep and one pass over each destination.
+    pub async fn drain(&self, until: Instant) -> Result<Drained, StoreError> {
+        let before = self.counts();
+        let work = async {
+            let sweep = self.sweeps.request();
+            let (passed, swept) = tokio::join!(self.pass(), self.sweeps.until(sweep));
+            if self.counts().recognized > before.recognized {
+                self.pass().await?;
+            }
+            passed.and(swept)
+        };
+        let outcome = timeout_at(until, work).await;
+        let off = Destination::others(&self.destinations());
+        let (waits, off) = tokio::join!(self.backlog(), self.store.backlog(&off));
+        let (Backlog { waiting, oldest }, turned_off) = (waits?, off?.waiting);
+        self.metrics.turned_off(turned_off);
+        let now = self.counts();
+        let drained = Drained {
+            recognized: now.recognized - before.recognized,
+            published: now.published - before.published,
+            waiting,
+            oldest,
+            turned_off,
+            unfinished: !matches!(outcome, Ok(Ok(()))),
+        };
+        match outcome {
+            Ok(Err(error)) if drained.recognized + drained.published == 0 => Err(error),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a drain did only a part; the rest is tried again");
+                Ok(drained)
+            }
+            _ => Ok(drained),
+        }
+    }
+
+    /// One pass over everything due, at every destination. One never holds back another.
+    async fn pass(&self) -> Result<(), StoreError> {
+        let passes = self.lanes.iter().map(|lane| lane.passes.until(lane.passes.request()));
+        join_all(passes).await.into_iter().collect()
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            recognized: self.swept.load(Ordering::SeqCst),
+            published: self.lanes.iter().map(|lane| lane.taken.load(Ordering::SeqCst)).sum(),
+        }
+    }
+
+    /// Logs what a drain did, and how much waits for how long, in one line.
+    pub fn log(&self, drained: Drained) {
+        tracing::info!(
+            recognized = drained.recognized,
+            published = drained.published,
+            outbox_waiting = drained.waiting,
+            outbox_oldest_seconds = self.age(drained.oldest),
+            outbox_turned_off = drained.turned_off,
+            unfinished = drained.unfinished,
+            "outbox"
+        );
+    }
+
+    /// The first round drains what the last run left.
+    pub(super) async fn run_rounds(&self, stop: &CancellationToken) {
+        let mut failures = 0;
+        loop {
+            let drained = tokio::select! {
+                () = stop.cancelled() => return,
+                drained = self.drain(Instant::now() + DRAIN) => drained,
+            };
+            let pause = match drained {
+                Ok(drained) => {
+                    failures = 0;
+                    self.log_round(drained);
+                    ROUND
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox could not be read; it is tried again");
+                    failures += 1;
+                    BACKOFF.jittered(failures - 1)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn log_round(&self, drained: Drained) {
+        let turned_off = drained.turned_off;
+        if turned_off > 0 && !self.said_turned_off.swap(true, Ordering::Relaxed) {
+            let off = Destination::others(&self.destinations());
+            let off = off.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+            tracing::warn!(
+                turned_off,
+                "{turned_off} recognitions are due at {off}, which is turned off; they wait until it is turned on"
+            );
+        }
+        if (Drained { turned_off: 0, ..drained }) != Drained::default() {
+            self.log(drained);
+        }
+    }
+}
