@@ -36,6 +36,7 @@ mod ledger_file;
 mod judgement;
 mod limits;
 mod log_output;
+mod model;
 mod oidc;
 mod openapi;
 mod operations;
