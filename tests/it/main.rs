@@ -30,6 +30,7 @@ mod docs_page;
 mod farewell;
 mod faults;
 mod firestore;
+mod fuzz;
 mod histories;
 mod indexes;
 mod ledger_file;
