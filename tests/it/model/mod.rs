@@ -45,12 +45,12 @@ async fn under_fire(stage: &Stage, ledgers: Ledgers, seed: u64, steps: usize) ->
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_a_random_schedule_of_crashes_and_outages_every_promise_holds_on_sqlite() {
     let Some(stage) = stage().await else { return };
-    println!("{}", under_fire(&stage, Ledgers::File(tempfile::tempdir().unwrap()), 1, 40).await);
+    println!("{}", under_fire(&stage, Ledgers::File(tempfile::tempdir().unwrap()), 2, 24).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn under_a_random_schedule_of_crashes_and_outages_every_promise_holds_on_firestore() {
     let Some(stage) = stage().await else { return };
     let proxy = Proxy::start(emulators::firestore().unwrap()).await;
-    println!("{}", under_fire(&stage, Ledgers::Firestore(proxy), 1, 30).await);
+    println!("{}", under_fire(&stage, Ledgers::Firestore(proxy), 2, 16).await);
 }

@@ -6,11 +6,17 @@ use rand::{Rng as _, SeedableRng as _};
 use super::rule::Fact;
 
 /// How many people there are, and so how often their tallies cross a milestone.
-const PEOPLE: u64 = 6;
+const PEOPLE: u64 = 8;
 /// How many things a schedule knows at most that are repeated and taken back.
 const REMEMBERED: usize = 40;
 /// The milestones that a restart may configure.
-pub(super) const MILESTONES: [&[u64]; 5] = [&[3], &[2, 5], &[1, 4, 9], &[3, 6, 12], &[5]];
+pub(super) const MILESTONES: [&[u64]; 5] = [
+    &[1, 2, 3, 4, 6, 8, 10, 12, 15, 18, 21, 24],
+    &[2, 5, 9, 14],
+    &[1, 4, 7, 11, 16, 22],
+    &[3, 6, 12, 20],
+    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+];
 
 /// How a contribution comes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,8 +75,11 @@ pub(super) enum Step {
         how: Outage,
         asks: Vec<Ask>,
     },
-    /// The topic is cut off until [`Step::TopicUp`].
-    TopicDown,
+    /// The topic is cut off until [`Step::TopicUp`]. With `drained`, a drain finds it so.
+    TopicDown {
+        asks: Vec<Ask>,
+        drained: bool,
+    },
     TopicUp,
     /// All processes end and start again with other milestones.
     Milestones {
@@ -83,7 +92,8 @@ pub(super) enum Step {
 
 /// The schedule of a seed: so many steps, and a last look.
 pub(super) fn schedule(seed: u64, steps: usize) -> Vec<Step> {
-    let mut plan = Plan { rng: StdRng::seed_from_u64(seed), deeds: Vec::new(), next: 0, second: 0 };
+    let mut plan =
+        Plan { rng: StdRng::seed_from_u64(seed), deeds: Vec::new(), next: 0, second: 0, then: None };
     let mut schedule: Vec<_> = (0..steps).map(|_| plan.step()).collect();
     schedule.extend([Step::TopicUp, Step::Quiet]);
     schedule
@@ -95,10 +105,15 @@ struct Plan {
     next: u64,
     /// Grows with every label, so that no two of them have the same time.
     second: u32,
+    /// The step that follows in any case.
+    then: Option<Step>,
 }
 
 impl Plan {
     fn step(&mut self) -> Step {
+        if let Some(step) = self.then.take() {
+            return step;
+        }
         let victim = self.rng.random_range(0..8);
         match self.rng.random_range(0..100) {
             0..38 => Step::Burst(self.asks(12)),
@@ -108,13 +123,15 @@ impl Plan {
             }
             58..68 => {
                 let point = ["recorded", "recognised", "published"][self.rng.random_range(0..3)];
+                // What a later contribution finds must be found without one too.
+                self.then = self.rng.random_bool(0.6).then_some(Step::Quiet);
                 Step::KilledAt { point, asks: self.asks(12), victim }
             }
             68..80 => {
                 let how = [Outage::Down, Outage::Deaf, Outage::Busy][self.rng.random_range(0..3)];
                 Step::StoreFails { how, asks: self.asks(8) }
             }
-            80..84 => Step::TopicDown,
+            80..84 => Step::TopicDown { asks: self.asks(8), drained: self.rng.random_bool(0.5) },
             84..88 => Step::TopicUp,
             88..92 => Step::Milestones {
                 which: self.rng.random_range(0..MILESTONES.len()),

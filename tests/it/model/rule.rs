@@ -193,14 +193,7 @@ impl Model {
         for (who, milestone) in listed.difference(&self.earnable) {
             faults.push(format!("{who}:{milestone} was made, and never earned"));
         }
-        for (who, tally) in self.tallies() {
-            let highest = listed.iter().filter(|(other, _)| *other == who).map(|(_, held)| *held).max();
-            for milestone in self.milestones.range(..=tally) {
-                if highest.is_none_or(|highest| highest < *milestone) {
-                    faults.push(format!("{who}:{milestone} is owed at a tally of {tally}, and was not made"));
-                }
-            }
-        }
+        faults.extend(self.owed(&self.tallies(), &listed));
         let ids: BTreeSet<_> = ledger.recognitions.iter().cloned().collect();
         for id in ids.difference(published) {
             faults.push(format!("{id} was made, and never published"));
@@ -209,6 +202,33 @@ impl Model {
             faults.push(format!("{id} was published, and is not in the ledger"));
         }
         self.held = listed;
+        faults
+    }
+
+    /// What is owed at these tallies, and not made.
+    fn owed(&self, tallies: &BTreeMap<String, u64>, made: &BTreeSet<(String, u64)>) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (who, tally) in tallies {
+            let highest = made.iter().filter(|(other, _)| other == who).map(|(_, held)| *held).max();
+            for milestone in self.milestones.range(..=*tally) {
+                if highest.is_none_or(|highest| highest < *milestone) {
+                    faults.push(format!("{who}:{milestone} is owed at a tally of {tally}, and was not made"));
+                }
+            }
+        }
+        faults
+    }
+
+    /// What is wrong with a ledger in itself after a drain. Requests may be unanswered: a host never sends them again.
+    pub(super) fn faults_in_itself(&self, ledger: &Ledger) -> Vec<String> {
+        let made = ledger.recognitions.iter().map(|id| parse(id)).collect();
+        let mut faults = self.owed(&ledger.tallies, &made);
+        for (who, tally) in &ledger.tallies {
+            let counted = ledger.counted.get(who).map_or(0, BTreeSet::len) as u64;
+            if counted != *tally {
+                faults.push(format!("{who} has a tally of {tally}, and {counted} contributions"));
+            }
+        }
         faults
     }
 
@@ -327,6 +347,19 @@ mod tests {
             faults,
             ["a was acknowledged, and later answered as new", "b was acknowledged, and is not there"]
         );
+    }
+
+    #[test]
+    fn the_model_finds_what_is_wrong_in_itself_while_requests_are_unanswered() {
+        let (mut model, ledger, _) = of_three();
+        model.sends("d", "ann", Fact::Recorded);
+        assert_eq!(model.faults_in_itself(&ledger), Vec::<String>::new());
+        let mut owing = ledger.clone();
+        owing.recognitions.clear();
+        assert_eq!(model.faults_in_itself(&owing), ["ann:2 is owed at a tally of 3, and was not made"]);
+        let mut doubled = ledger;
+        doubled.tallies.insert("ann".to_owned(), 4);
+        assert_eq!(model.faults_in_itself(&doubled), ["ann has a tally of 4, and 3 contributions"]);
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl<'a> World<'a> {
             Step::KilledInBurst { asks, after, victim } => self.killed_in_burst(asks, *after, *victim).await,
             Step::KilledAt { point, asks, victim } => self.killed_at(point, asks, *victim).await,
             Step::StoreFails { how, asks } => self.store_fails(*how, asks).await,
-            Step::TopicDown => self.gate.close().await,
+            Step::TopicDown { asks, drained } => self.topic_down(asks, *drained).await,
             Step::TopicUp => self.topic_up().await,
             Step::Milestones { which, by_kill } => {
                 for mut process in std::mem::take(&mut self.processes) {
@@ -198,6 +198,15 @@ impl<'a> World<'a> {
                 self.start_with(MILESTONES[*which]).await;
             }
             Step::Quiet => self.quiet().await,
+        }
+    }
+
+    async fn topic_down(&mut self, asks: &[Ask], drained: bool) {
+        self.gate.close().await;
+        self.sends(asks).await;
+        if drained {
+            let client = &self.processes[0].client;
+            client.send(client.request(Method::POST, "/internal/drain")).await.expect(200);
         }
     }
 
@@ -352,9 +361,13 @@ impl<'a> World<'a> {
 
     // ---- the ledger against the model ----------------------------------------------------------------------
 
-    /// Sends again what was not answered, lets the outbox empty itself, and holds everything against the model.
+    /// Lets the outbox empty itself, and looks at the ledger; then sends again what was not answered, and holds
+    /// everything against the model.
     async fn quiet(&mut self) {
         self.topic_up().await;
+        self.processes[0].drain_all().await;
+        let faults = self.model.faults_in_itself(&self.ledger().await);
+        assert!(faults.is_empty(), "the ledger breaks a promise:\n{}", faults.join("\n"));
         let answering = async {
             loop {
                 let open = self.model.unanswered();
