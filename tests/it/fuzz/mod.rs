@@ -2,8 +2,8 @@
 //!
 //! `targets.rs` says what must hold wherever bytes are parsed, and `door.rs` what must hold of whole requests. Each
 //! input follows from its number. `PLAUDIT_FUZZ=100000` tries as many for each target, and `PLAUDIT_FUZZ=1@4711`
-//! that one alone. A failure prints its number and its input. With a nightly compiler, or as CONTRIBUTING.md says,
-//! `fuzz/` runs the same targets guided by coverage.
+//! that one alone. A failure prints its number and its input. `fuzz/` runs the same targets guided by coverage, as
+//! CONTRIBUTING.md says.
 
 mod door;
 mod mutate;
@@ -90,16 +90,22 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 fn input(target: &str, number: u64, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut mutator = mutator(target, number);
     let mut input = mutator.near(seeds);
+    if target == "form" && mutator.chance(0.3) {
+        input.splice(0..0, *b"payload=");
+    }
+    // What a body says it is, mostly; sometimes another event.
+    let other = u8::try_from(mutator.below(GITHUB_EVENTS.len())).unwrap();
+    let other = mutator.chance(0.1).then_some(other);
+    prefixed(target, input, other)
+}
+
+/// An input as a target takes it: before a body stands the number of its event.
+fn prefixed(target: &str, mut input: Vec<u8>, event: Option<u8>) -> Vec<u8> {
     if ["github", "gitlab", "form"].contains(&target) {
-        if target == "form" && mutator.chance(0.3) {
-            input.splice(0..0, *b"payload=");
-        }
-        // What a body says it is, mostly; sometimes another event.
         let events = if target == "gitlab" { GITLAB_EVENTS } else { GITHUB_EVENTS };
-        let event = guess(&input).filter(|_| mutator.chance(0.9));
-        let event = event.and_then(|event| events.iter().position(|known| *known == event));
-        let event = event.unwrap_or_else(|| mutator.below(events.len()));
-        input.insert(0, u8::try_from(event).unwrap());
+        let looks_like = guess(&input);
+        let own = events.iter().position(|known| Some(*known) == looks_like).unwrap_or_default();
+        input.insert(0, event.unwrap_or_else(|| u8::try_from(own).unwrap()));
     }
     input
 }
@@ -150,5 +156,21 @@ fn attack(target: &'static str, function: Target) {
 fn whatever_bytes_come_parsing_them_ends_without_a_panic_and_within_the_bounds_of_what_is_kept() {
     for (target, function) in TARGETS {
         attack(target, function);
+    }
+}
+
+/// With `PLAUDIT_FUZZ_CORPUS=FOLDER` the seeds are written there, a folder for each target, for `fuzz/`.
+#[test]
+fn every_genuine_input_holds_too() {
+    let corpus = std::env::var_os("PLAUDIT_FUZZ_CORPUS").map(std::path::PathBuf::from);
+    for (target, function) in TARGETS {
+        for (number, seed) in seeds(target).into_iter().enumerate() {
+            let seed = prefixed(target, seed, None);
+            function(&seed);
+            if let Some(folder) = corpus.as_ref().map(|corpus| corpus.join(target)) {
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join(number.to_string()), seed).unwrap();
+            }
+        }
     }
 }
