@@ -46,9 +46,10 @@ impl ContributorId {
             return plain.map(Self).map_err(wrong);
         };
         let Ok(host) = HostName::of_client(host) else {
-            let right = HostName::nearest(host).map(|host| format!("{host}:{login}"));
-            let right = right.filter(|right| Self::of_client(right).is_ok());
-            return Err(InvalidContributor::Host(right.or_else(|| name(login).ok())));
+            let on_nearest = HostName::nearest(host).map(|host| format!("{host}:{login}"));
+            let mut candidates = [on_nearest, name(login).ok()].into_iter().flatten();
+            let right = candidates.find(|right| Self::of_client(right).is_ok());
+            return Err(InvalidContributor::Host(right));
         };
         let allowed = allowed_in(&host);
         if !is_login(login, allowed) {
@@ -207,6 +208,14 @@ mod tests {
             assert!(ContributorId::of_client(text).is_err(), "{text:?}");
         }
         assert!(ContributorId::of_client(&"x".repeat(200)).is_ok());
+    }
+
+    #[test]
+    fn no_name_is_advised_that_is_refused_itself() {
+        let advice = |text| ContributorId::of_client(text).unwrap_err();
+        assert_eq!(advice(":@mona"), InvalidContributor::Host(None));
+        assert_eq!(advice(":mona"), InvalidContributor::Host(Some("mona".into())));
+        assert_eq!(advice("githup:mona"), InvalidContributor::Host(Some("github:mona".into())));
     }
 
     #[test]

@@ -339,7 +339,10 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
 /// The contribution that a body and its `Idempotency-Key` describe, or every fault of theirs at once.
 fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution, Problem> {
     let mut fields: Fields = serde_json::from_slice(bytes).map_err(|error| {
-        Problem::new(ProblemKind::Malformed, format!("the body is not a JSON object: {error}"))
+        // The words of an error of data repeat the value, however long it is.
+        let wrong =
+            if error.is_data() { "it is another kind of value".to_owned() } else { error.to_string() };
+        Problem::new(ProblemKind::Malformed, format!("the body is not a JSON object: {wrong}"))
     })?;
     let draft = Draft {
         contributor: fields.required("contributor"),

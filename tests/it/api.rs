@@ -197,6 +197,17 @@ async fn what_is_no_object_of_texts_is_400() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_object_is_refused_without_being_repeated() {
+    let plaudit = Plaudit::start().await;
+    let body = format!("\"{}\"", "mona ".repeat(10_000));
+    let request = plaudit.request(Method::POST, "/v1/contributions");
+    let request = request.header("content-type", "application/json").body(body);
+    let problem = plaudit.send(request).await.problem(400, "malformed");
+    assert_eq!(problem["detail"], "the body is not a JSON object: it is another kind of value");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn odd_ids_are_kept_and_found_as_they_are() {
     let plaudit = Plaudit::start().await;
     let ids = [

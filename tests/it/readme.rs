@@ -71,3 +71,22 @@ fn every_page_that_the_readme_links_is_there() {
         assert!(path.exists(), "README.md links {link}, which is not there");
     }
 }
+
+#[test]
+fn every_test_that_the_page_on_reliability_names_is_there() {
+    const RELIABILITY: &str = include_str!("../../docs/reliability.md");
+    let rows = RELIABILITY.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let [.., file, test, ""] = cells.as_slice() else { return None };
+        file.rsplit_once('.')
+            .is_some_and(|(_, kind)| kind == "rs")
+            .then(|| ((*file).to_owned(), (*test).to_owned()))
+    });
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.len() > 25, "{rows:?}");
+    for (file, test) in rows {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(&file);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(text.contains(&format!("fn {test}(")), "docs/reliability.md names {test} in {file}");
+    }
+}

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::{Plaudit, pull_request, talk};
 
 /// The preloaded library, compiled once for all tests of a run.
-fn shim() -> &'static Path {
+pub(crate) fn shim() -> &'static Path {
     static SHIM: OnceLock<PathBuf> = OnceLock::new();
     SHIM.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));

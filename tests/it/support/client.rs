@@ -96,7 +96,7 @@ impl Client {
         Self::try_send(request).await.unwrap()
     }
 
-    async fn try_send(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
+    pub(crate) async fn try_send(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
         let answer = request.send().await?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         Ok(Answer { status, headers, text: answer.text().await? })

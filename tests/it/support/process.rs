@@ -211,6 +211,12 @@ impl Plaudit {
         self.check_log();
     }
 
+    /// Waits for its end, with exit code 0.
+    pub(crate) fn reap(&mut self) {
+        let status = self.child.take().unwrap().wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{:#?}", self.log.lines());
+    }
+
     /// Stops it; it can be started again.
     pub(crate) async fn end(&mut self) {
         self.terminate();

@@ -28,7 +28,7 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
 
 /// A host that proves its deliveries with one secret.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Signer<'a> {
+pub enum Signer<'a> {
     Github(&'a str),
     /// With a signing token: `whsec_` and a key in base64.
     Gitlab(&'a str),
