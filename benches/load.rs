@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use plaudit::config::Config;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
@@ -327,6 +327,15 @@ impl Store for Null {
     }
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
         Ok(Vec::new())
+    }
+    async fn conceal(&self, _: &RepositoryId, _: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn conceal_due(&self, _: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn private_since(&self, _: &RepositoryId) -> Result<Option<Moment>, StoreError> {
+        Ok(None)
     }
     async fn contributions_of(
         &self,

@@ -4,6 +4,8 @@
 mod items;
 mod read;
 
+pub(super) use super::origin::is_app as is_machine;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::headers::{self, Form};
 use super::json::repaired;
 use super::signature::{self, Keys, Proof, SIGNATURE_256};
-use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use super::{Admitted, Delivery, Host, Malformed, Payload, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
@@ -31,6 +33,7 @@ const EVENTS: &[&str] = &[
     "pull_request_review",
     "pull_request_review_comment",
     "release",
+    "repository",
     "create",
     "delete",
     "fork",
@@ -96,7 +99,7 @@ impl Host for GitHub {
         Ok(Delivery { id: admitted.delivery, event: admitted.event?, json: repaired(json) })
     }
 
-    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
         read::payload(delivery, rules, now)
     }
 

@@ -4,6 +4,8 @@
 mod items;
 mod read;
 
+pub(super) use read::is_machine;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::headers::{self, Form};
 use super::json::repaired;
 use super::signature::{self, Keys, Proof, Tokens};
-use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use super::{Admitted, Delivery, Host, Malformed, Payload, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Settings};
 
@@ -126,7 +128,7 @@ impl Host for GitLab {
         Ok(Delivery { id: admitted.delivery, event: admitted.event?, json: repaired(body) })
     }
 
-    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
         read::payload(delivery, rules, now)
     }
 

@@ -7,7 +7,9 @@ use chrono::{DateTime, NaiveDateTime};
 use super::commit::{Commit, Landing};
 use super::machines::is_known_machine;
 use super::{Malformed, Reason, Rules};
-use crate::domain::{Contribution, ContributionId, ContributorId, Kind, Moment, Site, account_url, keepable};
+use crate::domain::{
+    Contribution, ContributionId, ContributorId, Kind, Moment, RepositoryId, Site, account_url, keepable,
+};
 
 /// The longest repository name that is kept, in bytes.
 const LONGEST_REPOSITORY: usize = 500;
@@ -66,6 +68,11 @@ impl Who {
     }
 }
 
+/// Whether this login, in lower case, is that of the account that replaces deleted ones.
+pub(super) fn is_ghost(login: &str) -> bool {
+    login == "ghost"
+}
+
 /// Whether only an app can have this name, in upper or lower case.
 pub(super) fn is_app(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with("[bot]")
@@ -81,6 +88,7 @@ pub(super) struct Origin<'a> {
     pub(super) name: &'a str,
     /// The repository's page.
     pub(super) page: &'a str,
+    /// Whether its contributions are private.
     pub(super) private: bool,
 }
 
@@ -97,6 +105,11 @@ impl<'a> Origin<'a> {
         Ok(Self { conventions, rules, site, id, name, page, private: true })
     }
 
+    /// The repository's identity.
+    pub(super) fn repository(&self) -> RepositoryId {
+        RepositoryId::on_host(&self.site.host, self.id)
+    }
+
     /// Whom an account names. `machine` is whether the host says that it is one.
     pub(super) fn who(&self, account: Account<'_>, machine: bool) -> Who {
         let login = account.login;
@@ -111,7 +124,7 @@ impl<'a> Origin<'a> {
         {
             return Who::Machine;
         }
-        if lower == "ghost" {
+        if is_ghost(&lower) {
             return Who::Ghost;
         }
         id.map_or(Who::Unknown, |id| Who::Person(Person { id, user_id: account.id }))

@@ -20,10 +20,11 @@ pub enum Reason {
     KindNotCounted,
     Transferred,
     IgnoredContributor,
+    MadePrivate,
 }
 
 impl Reason {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ping,
         Self::Bot,
         Self::Ghost,
@@ -41,6 +42,7 @@ impl Reason {
         Self::KindNotCounted,
         Self::Transferred,
         Self::IgnoredContributor,
+        Self::MadePrivate,
     ];
 
     /// The code in answers, logs, metrics and the README.
@@ -87,6 +89,10 @@ impl Reason {
             Self::IgnoredContributor => {
                 ("ignored_contributor", "everyone it names is left out by PLAUDIT_IGNORE")
             }
+            Self::MadePrivate => (
+                "made_private",
+                "what it is about became private, and is shown only with a token from now on",
+            ),
         }
     }
 }

@@ -213,6 +213,16 @@ impl Outbox {
     /// Drains run one after the other, so that none returns while another still holds what it found.
     pub async fn drain(&self) -> Result<Drained, StoreError> {
         let _alone = self.draining.lock().await;
+        // First: what became private must not be published as it was.
+        let concealed = self.store.conceal_due(self.clock.now()).await;
+        let drained = self.offer_and_sweep().await?;
+        if let Err(error) = concealed {
+            tracing::warn!(%error, "contributions that became private are not all hidden yet; it is tried again");
+        }
+        Ok(drained)
+    }
+
+    async fn offer_and_sweep(&self) -> Result<Drained, StoreError> {
         let mut drained = Drained { published: self.pass().await?, ..Drained::default() };
         let mut last = Vec::new();
         loop {

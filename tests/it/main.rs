@@ -40,6 +40,7 @@ mod oidc;
 mod openapi;
 mod operations;
 mod outbox;
+mod privacy;
 mod private;
 mod pubsub;
 mod reading_api;

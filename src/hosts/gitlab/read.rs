@@ -9,7 +9,7 @@ use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Lax, Text, list, of_objects, parse};
 use crate::hosts::origin::{Account, HostConventions, Origin, is_app, is_commit, is_no_commit, number};
 use crate::hosts::push::{Push, Pusher};
-use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
+use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
 
 const CONVENTIONS: HostConventions = HostConventions {
     name: NAME,
@@ -33,11 +33,31 @@ struct Named<'a> {
     event_name: Lax<Text<'a>>,
 }
 
+/// A delivery in which nothing counts: of its project only what says whether it is private is read, and nothing of
+/// it can fail the delivery.
+#[derive(Deserialize)]
+struct OtherEvent<'a> {
+    project_id: Lax<u64>,
+    #[serde(borrow)]
+    project: Lax<Project<'a>>,
+}
+
+impl OtherEvent<'_> {
+    fn ignored(&self, reason: Reason, rules: &Rules) -> Payload {
+        let project = self.project.get();
+        let origin = project.and_then(|project| project.origin(self.project_id.value(), rules).ok());
+        match (project, origin) {
+            (Some(project), Some(origin)) => project.payload(&origin, Reading::Ignored(reason)),
+            _ => Payload::ignored(reason),
+        }
+    }
+}
+
 /// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
     let json = &delivery.json;
     let named = parse::<Named<'_>>(json)?;
-    let ignored = |reason| Ok(Reading::Ignored(reason));
+    let ignored = |reason| parse::<OtherEvent<'_>>(json).map(|event| event.ignored(reason, rules));
     let object = named.object_kind.text().or(named.event_name.text());
     let kind = match delivery.event() {
         "Push Hook" => Kind::PUSH,
@@ -86,7 +106,7 @@ fn account_in(local: &str) -> Option<Account<'_>> {
 /// Whether a login in lower case is a machine's. The payload has no flag for it, but GitLab generates the
 /// logins of the accounts of project and group tokens.
 /// <https://docs.gitlab.com/user/project/settings/project_access_tokens/#bot-users-for-projects>
-fn is_machine(login: &str) -> bool {
+pub(in crate::hosts) fn is_machine(login: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && number(text).is_some();
     let token_of = |owner: &str| {
         let rest = login.strip_prefix(owner).and_then(|rest| rest.split_once("_bot"));
@@ -140,6 +160,13 @@ impl Project<'_> {
         let origin = Origin::new(&CONVENTIONS, rules, page, name, id)?;
         Ok(Origin { private: self.visibility_level.value() != Some(PUBLIC), ..origin })
     }
+
+    /// What a delivery about this project says. GitLab has no event for a change of the visibility, so every delivery
+    /// says it.
+    pub(super) fn payload(&self, origin: &Origin<'_>, reading: Reading) -> Payload {
+        let private = self.visibility_level.value().is_some_and(|level| level != PUBLIC);
+        Payload { reading, private: private.then(|| origin.repository()) }
+    }
 }
 
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events>
@@ -167,8 +194,14 @@ struct PushEvent<'a> {
     total_commits_count: Lax<u64>,
 }
 
-fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
+fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
     let origin = event.project.origin(event.project_id.value(), rules)?;
+    let reading = pushed(event, &origin, now)?;
+    Ok(event.project.payload(&origin, reading))
+}
+
+fn pushed(event: &PushEvent<'_>, origin: &Origin<'_>, now: Moment) -> Result<Reading, Malformed> {
+    let rules = origin.rules;
     if !is_commit(&event.after) {
         return Err(Malformed("`after` names no commit".into()));
     }
@@ -190,7 +223,7 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Ma
     let head = commits.iter().find(|commit| commit.is(&event.after));
     let login = event.user_username.text();
     let push = Push {
-        origin: &origin,
+        origin,
         after: &event.after,
         commits,
         head: head.or(commits.last()),

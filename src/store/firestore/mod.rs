@@ -1,8 +1,9 @@
 //! The ledger on Firestore: any number of instances, nothing to run.
 //!
-//! Four collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
+//! Five collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
-//! `reviews/{work}` the reviews of a work, and the lock for changes to it.
+//! `reviews/{work}` the reviews of a work, and the lock for changes to it; `private/{repository}` since when a
+//! repository is private.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
 //! new tally.
 
@@ -16,12 +17,13 @@ use super::{
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 
 mod codec;
 mod lists;
 mod outbox;
+mod privacy;
 /// Every query the store can send.
 pub mod queries;
 mod record;
@@ -89,6 +91,18 @@ impl Store for Firestore {
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
         work::review(&self.client, review).await
+    }
+
+    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        privacy::conceal(&self.client, repository, at).await
+    }
+
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
+        privacy::conceal_due(&self.client, now).await
+    }
+
+    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError> {
+        privacy::private_since(&self.client, repository).await
     }
 
     async fn recognise(

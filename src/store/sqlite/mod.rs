@@ -7,6 +7,7 @@ mod connection;
 mod error;
 mod lists;
 mod outbox;
+mod privacy;
 mod record;
 mod rows;
 mod schema;
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 pub use connection::Sqlite;
 use rows::{CONTRIBUTIONS, CONTRIBUTORS};
@@ -47,6 +48,18 @@ impl Store for Sqlite {
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
         let review = review.clone();
         self.write(move |transaction| work::review(transaction, &review)).await
+    }
+
+    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        privacy::conceal(self, repository, at).await
+    }
+
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
+        privacy::conceal_due(self, now).await
+    }
+
+    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError> {
+        privacy::private_since(self, repository).await
     }
 
     async fn recognise(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 use plaudit::store::{
     Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
@@ -191,6 +191,21 @@ impl Store for FakeStore {
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
         self.usable()?;
         self.inner.review(review).await
+    }
+
+    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.conceal(repository, at).await
+    }
+
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.conceal_due(now).await
+    }
+
+    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError> {
+        self.usable()?;
+        self.inner.private_since(repository).await
     }
 
     async fn contributions_of(
