@@ -30,8 +30,8 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Novelty, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
-    Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, Novelty, Order, Page, Paged, PrivateRepository, Progress, Recorded,
+    Reviewed, Settled, Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -328,14 +328,14 @@ impl Store for Null {
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
         Ok(Vec::new())
     }
-    async fn conceal(&self, _: &RepositoryId, _: Moment) -> Result<(), StoreError> {
+    async fn conceal(&self, _: &RepositoryId, _: Moment, _: bool) -> Result<(), StoreError> {
         Ok(())
     }
     async fn conceal_due(&self, _: Moment) -> Result<(), StoreError> {
         Ok(())
     }
-    async fn private_since(&self, _: &RepositoryId) -> Result<Option<Moment>, StoreError> {
-        Ok(None)
+    async fn private_repositories(&self, _: Option<Moment>) -> Result<Vec<PrivateRepository>, StoreError> {
+        Ok(Vec::new())
     }
     async fn contributions_of(
         &self,

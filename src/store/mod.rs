@@ -62,16 +62,18 @@ pub trait Store: Send + Sync + 'static {
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError>;
 
     /// Notes that a repository is private since `at`, and makes its contributions private, in what waits to be
-    /// published too. May be repeated. Fails as unavailable where there are too many for one call: then a part
-    /// is done, and the next call or [`conceal_due`](Store::conceal_due) goes on.
-    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError>;
+    /// published too. Where none is public, this is noted only if it became private `anew`. May be repeated. Fails
+    /// as unavailable where there are too many for one call: then a part is done, and the next call or
+    /// [`conceal_due`](Store::conceal_due) goes on.
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError>;
 
     /// Goes on with what [`conceal`](Store::conceal) left, and looks once more through repositories that became
     /// private [`LOOK_AGAIN`] ago.
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError>;
 
-    /// Since when a repository is known to be private; `None` where it never was.
-    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError>;
+    /// The repositories that are noted as private: all, or those noted since a time.
+    async fn private_repositories(&self, since: Option<Moment>)
+    -> Result<Vec<PrivateRepository>, StoreError>;
 
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
     /// Those of one contributor must be in ascending order. Answers for each whether it is new; one that
@@ -153,6 +155,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Releases what the store holds open, at the end of the process: nothing is asked of it afterwards.
     async fn close(&self) {}
+}
+
+/// A repository that is private, or was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateRepository {
+    pub id: RepositoryId,
+    /// The newest time at which it was noted as private.
+    pub since: Moment,
 }
 
 /// What became of one contribution of a batch.

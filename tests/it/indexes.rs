@@ -179,7 +179,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     ];
     store.settle(&settled).await.unwrap();
 
-    store.conceal(&RepositoryId::from_text("github:1"), at(1)).await.unwrap();
+    store.conceal(&RepositoryId::from_text("github:1"), at(1), true).await.unwrap();
 
     let mut options = FirestoreDbOptions::new(project);
     options.firebase_api_url = Some(format!("http://{host}"));

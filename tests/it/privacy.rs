@@ -1,7 +1,7 @@
 //! What was public and becomes private: private from then on, on every store, wherever it is shown.
 
 use plaudit::domain::{
-    Contribution, Destination, Fingerprint, Kind, Labels, Recognition, RepositoryId, Review, Ruling,
+    Contribution, Destination, Fingerprint, Kind, Labels, Moment, Recognition, RepositoryId, Review, Ruling,
 };
 use plaudit::store::{LOOK_AGAIN, Page, Shown, Store, StoreError};
 
@@ -20,6 +20,11 @@ fn issue(repository: u64, number: u64) -> Contribution {
 
 fn pull_request(repository: u64, number: u64) -> Contribution {
     done(&format!("github:{repository}:pull_request:{number}:ann"), "github:ann")
+}
+
+async fn private_repositories(store: &dyn Store, since: Option<Moment>) -> Vec<(RepositoryId, Moment)> {
+    let all = store.private_repositories(since).await.unwrap();
+    all.into_iter().map(|private| (private.id, private.since)).collect()
 }
 
 async fn is_private(store: &dyn Store, one: &Contribution) -> bool {
@@ -60,11 +65,14 @@ async fn all_of_a_repository_becomes_private_and_nothing_of_another(store: &dyn 
     store.record(&[&hidden[..], &others[..]].concat(), at(0)).await.unwrap();
     let made = [naming(&hidden[0], 1), naming(&others[0], 3)];
     store.recognise(&made, &[Destination::Topic]).await.unwrap();
-    assert_eq!(store.private_since(&repository(1)).await.unwrap(), None);
+    assert_eq!(private_repositories(store, None).await, []);
+    // Without a public contribution there is nothing to be noted, unless it became private anew.
+    store.conceal(&repository(3), at(4), false).await.unwrap();
+    assert_eq!(private_repositories(store, None).await, []);
 
     for second in [5, 6] {
-        store.conceal(&repository(1), at(second)).await.unwrap();
-        assert_eq!(store.private_since(&repository(1)).await.unwrap(), Some(at(second)));
+        store.conceal(&repository(1), at(second), second > 5).await.unwrap();
+        assert_eq!(private_repositories(store, None).await, [(repository(1), at(second))]);
         for one in &hidden {
             assert!(is_private(store, one).await, "{}", one.id);
         }
@@ -75,8 +83,9 @@ async fn all_of_a_repository_becomes_private_and_nothing_of_another(store: &dyn 
         assert_eq!(named_as_private(store, 3).await, [false; 3]);
     }
     // An earlier time comes late, and a repeat of what was recorded as public.
-    store.conceal(&repository(1), at(2)).await.unwrap();
-    assert_eq!(store.private_since(&repository(1)).await.unwrap(), Some(at(6)));
+    store.conceal(&repository(1), at(2), true).await.unwrap();
+    assert_eq!(private_repositories(store, Some(at(6))).await, [(repository(1), at(6))]);
+    assert_eq!(private_repositories(store, Some(at(7))).await, []);
     store.record(&hidden, at(7)).await.unwrap();
     assert!(is_private(store, &hidden[0]).await && is_private(store, &hidden[1]).await);
     assert_eq!(store.contributor(&who("github:ann")).await.unwrap().unwrap().standing.tally, 5);
@@ -88,13 +97,13 @@ async fn a_repository_of_any_size_becomes_private_whole(store: &dyn Store) {
         store.record(part, at(0)).await.unwrap();
     }
     assert_eq!(public(store).await.len(), 100);
-    store.conceal(&repository(1), at(1)).await.unwrap();
+    store.conceal(&repository(1), at(1), false).await.unwrap();
     assert_eq!(public(store).await, Vec::<String>::new());
 }
 
 async fn what_arrives_beside_the_change_is_found_by_a_second_look(store: &dyn Store) {
     let last = at(0) + LOOK_AGAIN;
-    store.conceal(&repository(1), at(0)).await.unwrap();
+    store.conceal(&repository(1), at(0), true).await.unwrap();
     let late = |number| Contribution { occurred_at: at(-1), ..issue(1, number) };
     store.record(&[late(1)], at(1)).await.unwrap();
     store.recognise(&[naming(&late(1), 1)], &[Destination::Topic]).await.unwrap();
@@ -179,7 +188,7 @@ async fn what_a_failed_call_left_public_the_next_drain_makes_private() {
     };
     // 7 is PERMISSION_DENIED, which is not tried again.
     proxy.fault_where(is_concealing, Fault::Status(7, "no"));
-    let failed = store.conceal(&repository(1), at(1)).await;
+    let failed = store.conceal(&repository(1), at(1), false).await;
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     assert!(!is_private(&store, &one).await);
     proxy.assert_all_faults_met();

@@ -12,8 +12,8 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
-    Store, StoreError,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, PrivateRepository, Progress, Recorded, Reviewed,
+    Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -93,16 +93,19 @@ impl Store for Firestore {
         work::review(&self.client, review).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
-        privacy::conceal(&self.client, repository, at).await
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+        privacy::conceal(&self.client, repository, at, anew).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
         privacy::conceal_due(&self.client, now).await
     }
 
-    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError> {
-        privacy::private_since(&self.client, repository).await
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
+        privacy::private_repositories(&self.client, since).await
     }
 
     async fn recognise(

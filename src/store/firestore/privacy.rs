@@ -16,7 +16,7 @@ use super::queries::{self, CONTRIBUTIONS, PRIVATE, RECOGNITIONS, Shape};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
 use crate::domain::{Moment, RepositoryId};
-use crate::store::{StoreError, look_again};
+use crate::store::{PrivateRepository, StoreError, look_again};
 
 /// How many documents are read at once.
 const PAGE: usize = 2_000;
@@ -29,8 +29,13 @@ pub(super) async fn conceal(
     client: &Client,
     repository: &RepositoryId,
     at: Moment,
+    anew: bool,
 ) -> Result<(), StoreError> {
     let mut retry = client.retry();
+    let (from, to) = repository.contributions();
+    if !anew && public_of(client, &CONTRIBUTIONS_OF, &from, &to, 1, &mut retry).await?.is_empty() {
+        return Ok(());
+    }
     let fields = PrivateFields::new(repository, at)?;
     let mask = [PrivateFields::REPOSITORY, PrivateFields::LOOK_AGAIN].map(str::to_owned).to_vec();
     let newest = FirestoreFieldTransformType::Maximum(codec::value(at.timestamp_micros()));
@@ -52,12 +57,18 @@ pub(super) async fn conceal_due(client: &Client, now: Moment) -> Result<(), Stor
     Ok(())
 }
 
-pub(super) async fn private_since(
+pub(super) async fn private_repositories(
     client: &Client,
-    repository: &RepositoryId,
-) -> Result<Option<Moment>, StoreError> {
-    let found = client.get_one(PRIVATE, document_id(repository.as_str()), &mut client.retry()).await?;
-    found.map(|document| codec::read::<PrivateFields>(&document)?.since()).transpose()
+    since: Option<Moment>,
+) -> Result<Vec<PrivateRepository>, StoreError> {
+    let since = codec::value(since.map_or(0, |since| since.timestamp_micros()));
+    let query = queries::PRIVATE_SINCE.query([since], None, None);
+    let found = client.query(query, &mut client.retry()).await?.documents;
+    let read = |document| {
+        let fields = codec::read::<PrivateFields>(document)?;
+        Ok(PrivateRepository { id: fields.repository(), since: fields.since()? })
+    };
+    found.iter().map(read).collect()
 }
 
 /// Makes all of a repository private, and notes that it is; not if it was noted again meanwhile.
@@ -128,8 +139,7 @@ async fn conceal_pages(
     retry: &mut Retry,
 ) -> Result<(), StoreError> {
     loop {
-        let values = [codec::value(false), codec::value(from), codec::value(to)];
-        let found = client.query(place.public.query(values, None, Some(PAGE)), retry).await?.documents;
+        let found = public_of(client, place, from, to, PAGE, retry).await?;
         // Collected first: the compiler does not find a stream that maps them to be `Send`.
         let commits: Vec<_> = found
             .chunks(TOGETHER)
@@ -141,6 +151,18 @@ async fn conceal_pages(
             return Ok(());
         }
     }
+}
+
+async fn public_of(
+    client: &Client,
+    place: &Place,
+    from: &str,
+    to: &str,
+    limit: usize,
+    retry: &mut Retry,
+) -> Result<Vec<FirestoreDocument>, StoreError> {
+    let values = [codec::value(false), codec::value(from), codec::value(to)];
+    Ok(client.query(place.public.query(values, None, Some(limit)), retry).await?.documents)
 }
 
 async fn conceal_together(

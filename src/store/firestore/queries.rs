@@ -90,6 +90,8 @@ shapes! {
     PUBLIC_OF: CONTRIBUTIONS ["private" Equal, "id" AtLeast, "id" Below] by ["id", Ascending];
     /// The recognitions that name a public contribution of a repository.
     NAMING_PUBLIC_OF: RECOGNITIONS ["contribution.private" Equal, "contribution.id" AtLeast, "contribution.id" Below] by ["contribution.id", Ascending];
+    /// The repositories that became private since a time.
+    PRIVATE_SINCE: PRIVATE ["since" AtLeast] by ["since", Ascending];
     /// The repositories to be looked through again.
     PRIVATE_DUE: PRIVATE ["look_again" AtMost] by ["look_again", Ascending];
     /// Newest first.

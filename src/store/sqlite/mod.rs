@@ -17,8 +17,8 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
-    Store, StoreError,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, PrivateRepository, Progress, Recorded, Reviewed,
+    Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -50,16 +50,19 @@ impl Store for Sqlite {
         self.write(move |transaction| work::review(transaction, &review)).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
-        privacy::conceal(self, repository, at).await
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+        privacy::conceal(self, repository, at, anew).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
         privacy::conceal_due(self, now).await
     }
 
-    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError> {
-        privacy::private_since(self, repository).await
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
+        privacy::private_repositories(self, since).await
     }
 
     async fn recognise(

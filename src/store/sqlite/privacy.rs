@@ -1,21 +1,26 @@
 //! Repositories that became private: their contributions are made private in parts, so that the writer is free
 //! for others in between. Recognitions name a contribution by its id, so they need no change.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::connection::Sqlite;
-use super::rows::{moment, optional_moment};
+use super::rows::moment;
 use crate::domain::{Moment, RepositoryId};
-use crate::store::{StoreError, look_again};
+use crate::store::{PrivateRepository, StoreError, look_again};
 
 /// How many contributions one transaction makes private.
-const TOGETHER: usize = 1_000;
+const TOGETHER: i64 = 1_000;
 
 pub(super) async fn conceal(
     sqlite: &Sqlite,
     repository: &RepositoryId,
     at: Moment,
+    anew: bool,
 ) -> Result<(), StoreError> {
+    let (from, to) = repository.contributions();
+    if !anew && next_public(sqlite, from, to, 1).await?.is_empty() {
+        return Ok(());
+    }
     let id = repository.to_string();
     let since = sqlite
         .write(move |transaction| {
@@ -49,16 +54,20 @@ pub(super) async fn conceal_due(sqlite: &Sqlite, now: Moment) -> Result<(), Stor
     Ok(())
 }
 
-pub(super) async fn private_since(
+pub(super) async fn private_repositories(
     sqlite: &Sqlite,
-    repository: &RepositoryId,
-) -> Result<Option<Moment>, StoreError> {
-    let id = repository.to_string();
+    since: Option<Moment>,
+) -> Result<Vec<PrivateRepository>, StoreError> {
+    let since = since.map_or(i64::MIN, |since| since.timestamp_micros());
     sqlite
         .read(move |connection| {
-            let sql = "SELECT since FROM private_repositories WHERE id = ?1";
-            let since = connection.prepare_cached(sql)?.query_row([id], |row| optional_moment(row, "since"));
-            Ok(since.optional()?.flatten())
+            let sql = "SELECT id, since FROM private_repositories WHERE since >= ?1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([since], |row| {
+                let id = RepositoryId::from_text(row.get::<_, String>("id")?);
+                Ok(PrivateRepository { id, since: moment(row.get("since")?)? })
+            })?;
+            rows.collect()
         })
         .await
 }
@@ -92,15 +101,7 @@ async fn finish(
 ///
 /// They are looked for beside the writer: of a repository that is private already, nothing is written.
 async fn conceal_some(sqlite: &Sqlite, from: String, to: String) -> Result<Option<String>, StoreError> {
-    let end = to.clone();
-    let public: Vec<String> = sqlite
-        .read(move |connection| {
-            let sql = "SELECT id FROM contributions WHERE id >= ?1 AND id < ?2 AND NOT private ORDER BY id LIMIT ?3";
-            let mut statement = connection.prepare_cached(sql)?;
-            let limit = i64::try_from(TOGETHER).unwrap_or(i64::MAX);
-            statement.query_map(params![from, end, limit], |row| row.get("id"))?.collect()
-        })
-        .await?;
+    let public = next_public(sqlite, from, to, TOGETHER).await?;
     let (Some(first), Some(last)) = (public.first().cloned(), public.last().cloned()) else {
         return Ok(None);
     };
@@ -115,4 +116,20 @@ async fn conceal_some(sqlite: &Sqlite, from: String, to: String) -> Result<Optio
         })
         .await?;
     Ok(Some(done))
+}
+
+/// The ids of the next public contributions, at most `limit`.
+async fn next_public(
+    sqlite: &Sqlite,
+    from: String,
+    to: String,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    sqlite
+        .read(move |connection| {
+            let sql = "SELECT id FROM contributions WHERE id >= ?1 AND id < ?2 AND NOT private ORDER BY id LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_map(params![from, to, limit], |row| row.get("id"))?.collect()
+        })
+        .await
 }

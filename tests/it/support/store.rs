@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, Order, Page, Paged, Progress, Recorded, Reviewed, Settled, Shown,
-    Store, StoreError,
+    Backlog, Contributor, Counted, Due, Order, Page, Paged, PrivateRepository, Progress, Recorded, Reviewed,
+    Settled, Shown, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -193,9 +193,9 @@ impl Store for FakeStore {
         self.inner.review(review).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
         self.usable()?;
-        self.inner.conceal(repository, at).await
+        self.inner.conceal(repository, at, anew).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
@@ -203,9 +203,12 @@ impl Store for FakeStore {
         self.inner.conceal_due(now).await
     }
 
-    async fn private_since(&self, repository: &RepositoryId) -> Result<Option<Moment>, StoreError> {
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
         self.usable()?;
-        self.inner.private_since(repository).await
+        self.inner.private_repositories(since).await
     }
 
     async fn contributions_of(
