@@ -26,12 +26,12 @@ use std::time::{Duration, Instant};
 use plaudit::config::Config;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, Progress, Recorded, Reviewed,
-    Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, PrivateRepository, Progress,
+    Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -335,6 +335,15 @@ impl Store for Null {
         Ok(Paged { items: Vec::new(), next: None })
     }
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn conceal(&self, _: &RepositoryId, _: Moment, _: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn conceal_due(&self, _: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn private_repositories(&self, _: Option<Moment>) -> Result<Vec<PrivateRepository>, StoreError> {
         Ok(Vec::new())
     }
     async fn contributions_of(

@@ -1,7 +1,9 @@
-//! The one use case: record contributions, and take them back.
+//! The one use case: record contributions, take them back, and make them private.
 //! Contributions that arrive during a commit go together into the next one (group commit, without a timer), so
 //! that a slow store makes commits larger and not the queue longer. All contributions of one contributor go
 //! through the same lane, one commit after the other.
+
+mod privacy;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -12,12 +14,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Review, Standing, owed,
+    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, RepositoryId, Review,
+    Standing, owed,
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
 use crate::store::{Novelty, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
 use crate::telemetry::Metrics;
+use privacy::Privacy;
 
 /// The most contributions in one commit.
 const MOST_TOGETHER: usize = 100;
@@ -39,11 +43,12 @@ const _: () =
     assert!(GIVING_WAY.as_millis() < AT_ONCE.as_millis(), "giving way must leave time to recognise");
 const _: () = assert!(LONGEST.as_secs() < 10, "a host waits 10 s for an answer");
 
-/// Records contributions, and takes them back.
+/// Records contributions, takes them back, and makes them private.
 pub struct Recorder {
     lanes: Vec<mpsc::UnboundedSender<Entry>>,
     room: Arc<Semaphore>,
     hasher: RandomState,
+    privacy: Privacy,
     store: Arc<dyn Store>,
     outbox: Arc<Outbox>,
     milestones: Milestones,
@@ -145,6 +150,7 @@ impl Recorder {
             lanes: (0..store.lanes().max(1)).map(lane).collect(),
             room: Arc::new(Semaphore::new(MOST_WAITING)),
             hasher: RandomState::new(),
+            privacy: Privacy::new(store, clock),
             store: Arc::clone(store),
             outbox: Arc::clone(outbox),
             milestones: milestones.clone(),
@@ -155,6 +161,16 @@ impl Recorder {
 
     /// Records all of `contributions`, and returns when they are durable, in their order.
     pub async fn record(&self, contributions: Vec<Contribution>) -> Result<Vec<Outcome>, RecordError> {
+        let all = tokio::time::timeout(PATIENCE, self.record_all(contributions));
+        let outcomes = all.await.map_err(|_| RecordError::TooSlow)??;
+        if outcomes.iter().any(|outcome| !outcome.recognitions.is_empty()) {
+            self.offered().await;
+        }
+        Ok(outcomes)
+    }
+
+    async fn record_all(&self, mut contributions: Vec<Contribution>) -> Result<Vec<Outcome>, RecordError> {
+        self.privacy.conceal_late(&mut contributions).await?;
         let mut answers = Vec::with_capacity(contributions.len());
         for contribution in contributions {
             let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| RecordError::Full)?;
@@ -166,13 +182,15 @@ impl Recorder {
                 outcome.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a lane has ended".into())))
             });
         }
-        let all = tokio::time::timeout(PATIENCE, futures::future::join_all(answers));
-        let outcomes = all.await.map_err(|_| RecordError::TooSlow)?;
-        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
-        if outcomes.iter().any(|outcome| !outcome.recognitions.is_empty()) {
-            self.offered().await;
-        }
-        Ok(outcomes)
+        let outcomes = futures::future::join_all(answers).await;
+        Ok(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Makes everything of a repository private, in what waits to be published too. A repository for which this
+    /// process did so already is left as it is, unless it became private `anew`.
+    pub async fn conceal(&self, repository: &RepositoryId, anew: bool) -> Result<(), RecordError> {
+        let all = tokio::time::timeout(PATIENCE, self.privacy.conceal(repository, anew));
+        Ok(all.await.map_err(|_| RecordError::TooSlow)??)
     }
 
     /// Takes contributions back, or counts them again, and recognises what is then owed.

@@ -6,6 +6,7 @@ mod give_up;
 mod host;
 mod milestones;
 mod recognition;
+mod repository;
 mod review;
 
 pub use contribution::{Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source};
@@ -14,6 +15,7 @@ pub use give_up::GiveUp;
 pub use host::{HostName, InvalidHost, Site};
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
+pub use repository::RepositoryId;
 pub use review::{Labels, Part, Review, Ruling, Work, WorkId};
 
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.

@@ -63,13 +63,16 @@ pub struct Labels {
     pub rejected: bool,
 }
 
-/// A delivery or request that takes contributions back or lets them count, whether or not they are recorded yet.
+/// A delivery or request that takes contributions back, lets them count or makes them private, whether or not
+/// they are recorded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Review {
     pub work: WorkId,
     /// The one contribution to the work that the payload names: that of its author.
     pub part: Option<ContributionId>,
     pub ruling: Ruling,
+    /// Whether it makes the work's contributions private: a confidential issue. They stay so.
+    pub private: bool,
 }
 
 /// Whether a work's contributions count.
@@ -100,6 +103,8 @@ impl Ruling {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     pub deleted: bool,
+    /// Whether a review made its parts private.
+    pub private: bool,
     /// The newest labels of all reviews and recordings, as far as a store keeps them apart from the parts.
     pub labels: Option<Labels>,
     pub parts: Vec<Part>,
@@ -112,6 +117,8 @@ pub struct Part {
     /// `None` while it is not recorded: a review came first.
     pub contributor: Option<ContributorId>,
     pub deleted: bool,
+    /// Whether it was recorded as private, or made so since.
+    pub private: bool,
     /// The newest labels that it was recorded with.
     pub labels: Option<Labels>,
     /// The last time at which it landed.
@@ -124,7 +131,15 @@ impl Part {
     /// A part without a recording or review.
     #[must_use]
     pub fn unknown(id: ContributionId) -> Self {
-        Self { id, contributor: None, deleted: false, labels: None, landed_at: None, counted: false }
+        Self {
+            id,
+            contributor: None,
+            deleted: false,
+            private: false,
+            labels: None,
+            landed_at: None,
+            counted: false,
+        }
     }
 }
 
@@ -143,10 +158,13 @@ impl Work {
         &mut self.parts[place]
     }
 
-    /// Takes a recording, new or repeated. A repeat does not change the contributor.
+    /// Takes a recording, new or repeated. A repeat changes neither the contributor nor whether it is private.
     pub fn record(&mut self, contribution: &Contribution) {
         let part = self.part_mut(&contribution.id);
-        part.contributor.get_or_insert_with(|| contribution.contributor.clone());
+        if part.contributor.is_none() {
+            part.contributor = Some(contribution.contributor.clone());
+            part.private |= contribution.private;
+        }
         part.labels = part.labels.max(contribution.labels);
         part.landed_at = part.landed_at.max(contribution.landed_at);
     }
@@ -161,6 +179,7 @@ impl Work {
         if let Some(part) = &review.part {
             self.part_mut(part);
         }
+        self.private |= review.private;
         match review.ruling {
             Ruling::Labels(labels) => self.labels = self.labels.max(Some(labels)),
             Ruling::Deleted => match self.parts.iter_mut().find(|part| review.work.is(&part.id)) {
@@ -189,11 +208,12 @@ impl Work {
         !self.deleted && !part.deleted && !self.newest_labels().is_some_and(rejects)
     }
 
-    /// Brings `counted` of every part up to date.
+    /// Brings `counted`, `deleted` and `private` of every part up to date.
     pub fn judge(&mut self) {
         let accepted: Vec<bool> = self.parts.iter().map(|part| self.accepts(part)).collect();
         for (part, accepted) in self.parts.iter_mut().zip(accepted) {
             part.deleted |= self.deleted;
+            part.private |= self.private;
             part.counted = accepted && part.contributor.is_some();
         }
     }
@@ -242,18 +262,20 @@ mod tests {
                 Fact::Recorded(Contribution { labels, landed_at: landed.map(at), ..part(login) })
             },
         );
-        let review = |work, part, ruling| Fact::Reviewed(Review { work, part, ruling });
-        let labelled = labels()
-            .prop_map(move |labels| review(part('a').work(), Some(part('a').id), Ruling::Labels(labels)));
-        let deleted = login().prop_map(move |login| {
+        let labelled = (labels(), any::<bool>()).prop_map(|(labels, private)| {
+            let (work, part) = (part('a').work(), Some(part('a').id));
+            Fact::Reviewed(Review { work, part, ruling: Ruling::Labels(labels), private })
+        });
+        let deleted = login().prop_map(|login| {
             let id = part(login).id;
-            review(WorkId::alone(&id), Some(id), Ruling::Deleted)
+            let work = WorkId::alone(&id);
+            Fact::Reviewed(Review { work, part: Some(id), ruling: Ruling::Deleted, private: false })
         });
         prop::collection::vec(prop_oneof![4 => recorded, 3 => labelled, 1 => deleted], 0..12)
     }
 
-    /// The parts that are recorded, in the order of their ids, and whether they count.
-    fn ledger(facts: &[Fact]) -> Vec<(String, bool)> {
+    /// The parts that are recorded, in the order of their ids, whether they count, and whether they are private.
+    fn ledger(facts: &[Fact]) -> Vec<(String, bool, bool)> {
         let mut work = Work::default();
         for fact in facts {
             match fact {
@@ -263,7 +285,8 @@ mod tests {
             work.judge();
         }
         let recorded = work.parts.iter().filter(|part| part.contributor.is_some());
-        let mut ledger: Vec<_> = recorded.map(|part| (part.id.to_string(), part.counted)).collect();
+        let mut ledger: Vec<_> =
+            recorded.map(|part| (part.id.to_string(), part.counted, part.private)).collect();
         ledger.sort();
         ledger
     }

@@ -4,6 +4,8 @@
 mod items;
 mod read;
 
+pub(super) use super::origin::is_app as is_machine;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use super::headers::{self, Form};
 use super::json::repaired;
 use super::origin::Unread;
 use super::signature::{self, Keys, Proof, SIGNATURE_256};
-use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use super::{Admitted, Delivery, Host, Malformed, Payload, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Setting, Settings};
 
@@ -32,6 +34,7 @@ const EVENTS: &[&str] = &[
     "pull_request_review",
     "pull_request_review_comment",
     "release",
+    "repository",
     "create",
     "delete",
     "fork",
@@ -106,8 +109,8 @@ impl Host for GitHub {
         Ok(Delivery { id: admitted.delivery, event: admitted.event?, json: repaired(json) })
     }
 
-    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-        read::payload(delivery, rules, now).or_else(Unread::reading)
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
+        read::payload(delivery, rules, now).or_else(Unread::payload)
     }
 
     fn sign(&self, event: &str, delivery: &str, body: &[u8], _now: Moment) -> HeaderMap {

@@ -4,6 +4,8 @@
 mod items;
 mod read;
 
+pub(super) use read::is_machine;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +16,7 @@ use super::headers::{self, Form};
 use super::json::repaired;
 use super::origin::Unread;
 use super::signature::{self, Keys, Proof, Tokens};
-use super::{Admitted, Delivery, Host, Malformed, Reading, Rejection, Rules};
+use super::{Admitted, Delivery, Host, Malformed, Payload, Rejection, Rules};
 use crate::domain::Moment;
 use crate::settings::{Secret, SecretSetting, Setting, Settings};
 
@@ -137,8 +139,8 @@ impl Host for GitLab {
         Ok(Delivery { id: admitted.delivery, event: admitted.event?, json: repaired(body) })
     }
 
-    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed> {
-        read::payload(delivery, rules, now).or_else(Unread::reading)
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
+        read::payload(delivery, rules, now).or_else(Unread::payload)
     }
 
     fn sign(&self, event: &str, delivery: &str, body: &[u8], now: Moment) -> HeaderMap {

@@ -15,6 +15,8 @@ pub(super) struct Item<'a> {
     pub(super) author: Who,
     /// Whether a label of `PLAUDIT_REJECT_LABELS` is on it.
     pub(super) rejected: bool,
+    /// Whether it is confidential by itself, in a repository that may be public.
+    pub(super) confidential: bool,
 }
 
 impl Item<'_> {
@@ -45,14 +47,14 @@ impl Item<'_> {
         Reading::Counts(vec![contribution])
     }
 
-    /// A label that rejects it was set or removed.
+    /// A label that rejects it was set or removed, or it is confidential: its present state decides.
     pub(super) fn relabel(self, origin: &Origin<'_>, now: Moment) -> Reading {
         let at = self.updated_at.and_then(moment).unwrap_or(now);
         let rejected = self.rejected;
         self.review(origin, Ruling::Labels(Labels { at, rejected }))
     }
 
-    /// Its contributions are taken back or count again, whether or not they are recorded yet.
+    /// Its contributions are taken back, count again or become private, whether or not they are recorded yet.
     pub(super) fn review(self, origin: &Origin<'_>, ruling: Ruling) -> Reading {
         let host = &origin.site.host;
         let part = if self.kind == Kind::PULL_REQUEST {
@@ -67,6 +69,7 @@ impl Item<'_> {
             work: WorkId::on_host(host, origin.id, &self.kind, self.number),
             part: part.map(|rest| ContributionId::on_host(host, origin.id, rest)),
             ruling,
+            private: self.confidential,
         })
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::domain::{Contribution, Moment, Review};
+use crate::domain::{Contribution, ContributorId, Moment, RepositoryId, Review};
 use crate::settings::{Setting, Settings};
 
 /// Every host plaudit knows.
@@ -39,6 +39,7 @@ pub const KNOWN: &[Known] = &[
         event_header: github::EVENT,
         event_of_fixture: github::event_of_fixture,
         hosts: github::HOSTS,
+        is_machine: github::is_machine,
     },
     Known {
         name: gitlab::NAME,
@@ -47,6 +48,7 @@ pub const KNOWN: &[Known] = &[
         event_header: gitlab::EVENT,
         event_of_fixture: gitlab::event_of_fixture,
         hosts: gitlab::HOSTS,
+        is_machine: gitlab::is_machine,
     },
 ];
 
@@ -65,6 +67,8 @@ pub struct Known {
     pub event_of_fixture: fn(&str) -> Option<&'static str>,
     /// The setting that lists the hosts for which its secret may speak.
     pub hosts: Setting,
+    /// Whether only machines can have such a login there; it is in lower case.
+    pub is_machine: fn(&str) -> bool,
 }
 
 /// The host whose event header a request has, if that is not the host `expected`. Nothing is verified.
@@ -74,6 +78,22 @@ pub fn sender_other_than(expected: &str, headers: &HeaderMap) -> Option<&'static
     let sender = senders.next()?;
     let is_expected = |known: &Known| known.name == expected;
     (!is_expected(sender) && !senders.any(is_expected)).then_some(sender)
+}
+
+/// Why an account can make no contribution, as far as its name shows: it is a machine's, or that which replaces
+/// deleted accounts. A self-managed host may be of any kind.
+#[must_use]
+pub fn no_person(account: &ContributorId, rules: &Rules) -> Option<Reason> {
+    let (host, login) = (account.host()?, account.login());
+    if rules.is_person(account) {
+        return None;
+    }
+    let public = KNOWN.iter().any(|known| known.name == host);
+    let mut kinds = KNOWN.iter().filter(|known| !public || known.name == host);
+    if kinds.any(|known| (known.is_machine)(login) || machines::is_known_machine(known.name, login)) {
+        return Some(Reason::Bot);
+    }
+    origin::is_ghost(login).then_some(Reason::Ghost)
 }
 
 /// A host plaudit knows, open if its secrets are set.
@@ -113,7 +133,7 @@ pub trait Host: Send + Sync + 'static {
     fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection>;
 
     /// What a delivery says.
-    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Malformed>;
+    fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed>;
 
     /// The headers with which the host itself would send `body`: for `plaudit send` and `plaudit demo`.
     fn sign(&self, event: &str, delivery: &str, body: &[u8], now: Moment) -> HeaderMap;
@@ -182,10 +202,26 @@ pub struct Malformed(pub String);
 
 /// What a delivery says.
 #[derive(Clone, Debug, PartialEq)]
+pub struct Payload {
+    pub reading: Reading,
+    /// The repository that it is about, if the payload states that it is not public. Where it states nothing, its
+    /// contributions are private, but what was recorded before stays as it is.
+    pub private: Option<RepositoryId>,
+}
+
+impl Payload {
+    /// Nothing that counts, in a repository of which nothing is known.
+    fn ignored(reason: Reason) -> Self {
+        Self { reading: Reading::Ignored(reason), private: None }
+    }
+}
+
+/// What a delivery says about contributions.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reading {
     /// These contributions.
     Counts(Vec<Contribution>),
-    /// Contributions are taken back or count again, whether or not they are recorded yet.
+    /// Contributions are taken back, count again or become private, whether or not they are recorded yet.
     Reviews(Review),
     /// Nothing that counts: an answer, not an error.
     Ignored(Reason),

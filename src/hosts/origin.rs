@@ -6,8 +6,10 @@ use chrono::{DateTime, NaiveDateTime};
 
 use super::commit::{Commit, Landing};
 use super::machines::is_known_machine;
-use super::{Malformed, Reading, Reason, Rules};
-use crate::domain::{Contribution, ContributionId, ContributorId, Kind, Moment, Site, account_url, keepable};
+use super::{Malformed, Payload, Reason, Rules};
+use crate::domain::{
+    Contribution, ContributionId, ContributorId, Kind, Moment, RepositoryId, Site, account_url, keepable,
+};
 
 /// The longest repository name that is kept, in bytes.
 const LONGEST_REPOSITORY: usize = 500;
@@ -81,12 +83,17 @@ impl From<Malformed> for Unread {
 
 impl Unread {
     /// What the delivery is answered with.
-    pub(super) fn reading(self) -> Result<Reading, Malformed> {
+    pub(super) fn payload(self) -> Result<Payload, Malformed> {
         match self {
             Self::Malformed(malformed) => Err(malformed),
-            Self::OtherHost => Ok(Reading::Ignored(Reason::OtherHost)),
+            Self::OtherHost => Ok(Payload::ignored(Reason::OtherHost)),
         }
     }
+}
+
+/// Whether this login, in lower case, is that of the account that replaces deleted ones.
+pub(super) fn is_ghost(login: &str) -> bool {
+    login == "ghost"
 }
 
 /// Whether only an app can have this name, in upper or lower case.
@@ -104,6 +111,7 @@ pub(super) struct Origin<'a> {
     pub(super) name: &'a str,
     /// The repository's page.
     pub(super) page: &'a str,
+    /// Whether its contributions are private.
     pub(super) private: bool,
 }
 
@@ -122,6 +130,11 @@ impl<'a> Origin<'a> {
         Ok(Self { conventions, rules, site, id, name, page, private: true })
     }
 
+    /// The repository's identity.
+    pub(super) fn repository(&self) -> RepositoryId {
+        RepositoryId::on_host(&self.site.host, self.id)
+    }
+
     /// Whom an account names. `machine` is whether the host says that it is one.
     pub(super) fn who(&self, account: Account<'_>, machine: bool) -> Who {
         let login = account.login;
@@ -136,7 +149,7 @@ impl<'a> Origin<'a> {
         {
             return Who::Machine;
         }
-        if lower == "ghost" {
+        if is_ghost(&lower) {
             return Who::Ghost;
         }
         id.map_or(Who::Unknown, |id| Who::Person(Person { id, user_id: account.id }))

@@ -21,10 +21,11 @@ pub enum Reason {
     Transferred,
     IgnoredContributor,
     OtherHost,
+    MadePrivate,
 }
 
 impl Reason {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Ping,
         Self::Bot,
         Self::Ghost,
@@ -43,6 +44,7 @@ impl Reason {
         Self::Transferred,
         Self::IgnoredContributor,
         Self::OtherHost,
+        Self::MadePrivate,
     ];
 
     /// The code in answers, logs, metrics and the README.
@@ -92,6 +94,10 @@ impl Reason {
             Self::OtherHost => (
                 "other_host",
                 "it is about a host that the secret may not speak for: PLAUDIT_GITHUB_HOSTS, PLAUDIT_GITLAB_HOSTS",
+            ),
+            Self::MadePrivate => (
+                "made_private",
+                "what it is about became private, and is shown only with a token from now on",
             ),
         }
     }

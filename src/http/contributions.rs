@@ -21,6 +21,7 @@ use super::verdict::Verdict;
 use crate::domain::{
     Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId, Review, Ruling, WorkId,
 };
+use crate::hosts::{self, Reason};
 use crate::record::Outcome;
 use crate::store::{Counted, Novelty, Reviewed};
 
@@ -126,7 +127,7 @@ pub struct PostAnswer {
 #[schema(as = NewContribution, description = "A contribution, as a client posts it.")]
 pub struct NewContribution {
     /// `{host}:{login}`, or a plain name of 1 to 200 bytes, without characters that are invisible or change the
-    /// direction of text; compared in lower case.
+    /// direction of text; compared in lower case. Accounts of machines, and `ghost`, are refused.
     #[schema(
         example = "github:octocat",
         min_length = 1,
@@ -204,6 +205,15 @@ pub(super) async fn create(
     let contribution = draft(&bytes, &head.headers, app.clock.now())?;
     if app.rules.ignores(&contribution.contributor) {
         return Err(Problem::field("contributor", "not counted: left out by PLAUDIT_IGNORE"));
+    }
+    if let Some(wrong) = hosts::no_person(&contribution.contributor, &app.rules) {
+        let detail = match wrong {
+            Reason::Ghost => "not counted: the account that replaces deleted ones",
+            _ => {
+                "not counted: a machine's account; PLAUDIT_PEOPLE names accounts that are people all the same"
+            }
+        };
+        return Err(Problem::field("contributor", detail));
     }
     let contributions = contribution.id.to_string();
     let outcomes = app.recorder.record(vec![contribution]).await?;
@@ -306,7 +316,8 @@ pub(super) async fn retract(
     if app.store.contribution(&id).await?.is_none() {
         return Err(Problem::not_found("contribution"));
     }
-    let review = Review { work: WorkId::alone(&id), part: Some(id.clone()), ruling: Ruling::Deleted };
+    let review =
+        Review { work: WorkId::alone(&id), part: Some(id.clone()), ruling: Ruling::Deleted, private: false };
     let outcome = app.recorder.review(&review).await?;
     let reviewed = outcome.reviewed.into_iter().find(|one| one.id == id);
     let Some(Reviewed { contributor, tally, .. }) = reviewed else {

@@ -14,7 +14,7 @@ use super::observe::{RequestLog, joined};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use super::verdict::Verdict;
-use crate::hosts::{self, Host, Known, Opened, Reading, Reason};
+use crate::hosts::{self, Host, Known, Opened, Payload, Reading, Reason};
 use crate::record::{Outcome, ReviewOutcome};
 use crate::store::{Novelty, Reviewed};
 
@@ -219,8 +219,11 @@ async fn deliver(
     // Only from here on is it known that the headers come from the host.
     genuine.id().clone_into(&mut log.delivery);
     genuine.event().clone_into(&mut log.event);
-    let reading = host.read(&genuine, &app.rules, app.clock.now())?;
+    let Payload { reading, private } = host.read(&genuine, &app.rules, app.clock.now())?;
     drop((genuine, charge));
+    if let Some(repository) = &private {
+        app.recorder.conceal(repository, reading == Reading::Ignored(Reason::MadePrivate)).await?;
+    }
     let (verdict, reason, contributions) = match reading {
         Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),
         Reading::Counts(contributions) => {
@@ -233,7 +236,8 @@ async fn deliver(
             let outcome = app.recorder.review(&review).await?;
             log.contributions = joined(outcome.reviewed.iter().map(|one| one.id.as_str()));
             let verdict = Verdict::of_review(&review, &outcome);
-            let reason = (verdict == Verdict::Ignored).then(|| Reason::ActionNotCounted.code());
+            let ignored = if review.private { Reason::MadePrivate } else { Reason::ActionNotCounted };
+            let reason = (verdict == Verdict::Ignored).then(|| ignored.code());
             let answer = |one| DeliveredContribution::of_review(one, &outcome);
             (verdict, reason, outcome.reviewed.iter().map(answer).collect())
         }

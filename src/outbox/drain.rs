@@ -45,6 +45,10 @@ impl Outbox {
     pub async fn drain(&self, until: Instant) -> Result<Drained, StoreError> {
         let before = self.counts();
         let work = async {
+            // First: what became private must not be published as it was.
+            if let Err(error) = self.store.conceal_due(self.clock.now()).await {
+                tracing::warn!(%error, "contributions that became private are not all hidden yet; it is tried again");
+            }
             let sweep = self.sweeps.request();
             let (passed, swept) = tokio::join!(self.pass(), self.sweeps.until(sweep));
             if self.counts().recognized > before.recognized {

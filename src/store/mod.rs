@@ -19,7 +19,7 @@ pub use at::At;
 
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
-    RecognitionId, Review, Standing,
+    RecognitionId, RepositoryId, Review, Standing,
 };
 
 /// The longest that a store tries to write before it fails as unavailable.
@@ -33,6 +33,10 @@ pub const LONGEST_DELAY: Duration = Duration::from_hours(3);
 fn is_due(next: Moment, now: Moment) -> bool {
     next <= now || next > now + LONGEST_DELAY
 }
+
+/// How long after a repository became private its contributions are looked through once more: by then, whatever
+/// an instance that did not know it was recording has arrived.
+pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
 /// Opens the configured store, and brings its schema up to date.
 pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
@@ -110,6 +114,20 @@ pub trait Store: Send + Sync + 'static {
     /// work must name the part of its author, if it has one: on Firestore, a recording without a landing finds a
     /// mark only there.
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError>;
+
+    /// Notes that a repository is private since `at`, and makes its contributions private, in what waits to be
+    /// published too. Where none is public, this is noted only if it became private `anew`. May be repeated. Fails
+    /// as unavailable where there are too many for one call: then a part is done, and the next call or
+    /// [`conceal_due`](Store::conceal_due) goes on.
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError>;
+
+    /// Goes on with what [`conceal`](Store::conceal) left, and looks once more through repositories that became
+    /// private [`LOOK_AGAIN`] ago.
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError>;
+
+    /// The repositories that are noted as private: all, or those noted since a time.
+    async fn private_repositories(&self, since: Option<Moment>)
+    -> Result<Vec<PrivateRepository>, StoreError>;
 
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
     /// Those of one contributor must be in ascending order. Answers for each whether it is new; one that
@@ -203,6 +221,14 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self) {}
 }
 
+/// A repository that is private, or was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateRepository {
+    pub id: RepositoryId,
+    /// The newest time at which it was noted as private.
+    pub since: Moment,
+}
+
 /// What became of one contribution of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -228,6 +254,12 @@ pub enum Novelty {
     /// Stored and not counted, because it is taken back. A repeat of what a client or a host deleted is
     /// [`Same`](Novelty::Same).
     Retracted,
+}
+
+/// When a repository that is private since `since` is to be looked through again, now that all of it is private.
+fn look_again(since: Moment, now: Moment) -> Option<Moment> {
+    let last = since + LOOK_AGAIN;
+    (now < last).then_some(last)
 }
 
 impl Novelty {

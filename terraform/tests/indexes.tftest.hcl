@@ -21,6 +21,8 @@ run "every_index_of_the_file" {
       "contributions contributor:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                                       = "COLLECTION"
       "contributions contributor:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                   = "COLLECTION"
       "contributions contributor:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING" = "COLLECTION"
+      "contributions private:ASCENDING id:ASCENDING __name__:ASCENDING"                                                      = "COLLECTION"
+      "recognitions contribution.private:ASCENDING contribution.id:ASCENDING __name__:ASCENDING"                             = "COLLECTION"
       "recognitions due:CONTAINS recognized_at:ASCENDING __name__:ASCENDING"                                                 = "COLLECTION"
     }
     error_message = "Firestore must have exactly the indexes of firestore-indexes.json, each ending in __name__."

@@ -296,6 +296,35 @@ async fn a_contributor_who_is_left_out_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn the_account_of_a_machine_or_a_ghost_is_refused_by_name_unless_it_is_a_person() {
+    let machines = [
+        "github:dependabot[bot]",
+        "GitHub:Web-Flow",
+        "github:ghost",
+        "gitlab:project_1_bot_x",
+        "gitlab:ghost",
+        "git.example.org:group_7_bot",
+        "git.example.org:ghost",
+        "github.com:k8s-ci-robot",
+    ];
+    let people = machines.join(",").replace("github.com", "github");
+    for (settings, status) in [(vec![], 400), (vec![("PLAUDIT_PEOPLE", people.as_str())], 201)] {
+        let plaudit = Plaudit::with(&settings).await;
+        for who in machines {
+            let answer = plaudit.post(&json!({"contributor": who, "kind": "talk"})).await.expect(status);
+            if status == 400 {
+                assert_eq!(fields(&answer.json()), ["contributor"], "{who}");
+            }
+        }
+        // A plain name is no account, and a login of one host is none of another.
+        for who in ["ghost", "web-flow", "github:project_1_bot_x", "gitlab:k8s-ci-robot"] {
+            plaudit.post(&json!({"contributor": who, "kind": "talk"})).await.expect(201);
+        }
+        plaudit.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_recognition_is_found_by_its_own_id_whatever_its_letters() {
     let plaudit = Plaudit::start().await;
     for n in 1..=3 {

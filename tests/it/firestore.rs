@@ -120,7 +120,7 @@ fn landed() -> Contribution {
 fn labels(second: i64, rejected: bool) -> Review {
     let part = landed();
     let labels = Labels { at: at(second), rejected };
-    Review { work: part.work(), part: Some(part.id), ruling: Ruling::Labels(labels) }
+    Review { work: part.work(), part: Some(part.id), ruling: Ruling::Labels(labels), private: false }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
-use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels};
+use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels, RepositoryId};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::sqlite::{self, Sqlite};
@@ -75,7 +75,7 @@ fn needs(shape: &Shape) -> (BTreeSet<Indexed>, Vec<Indexed>) {
         match comparison {
             Comparison::Equal => _ = first.insert(((*field).to_owned(), "ASCENDING")),
             Comparison::Contains => _ = first.insert(((*field).to_owned(), "CONTAINS")),
-            Comparison::AtLeast | Comparison::Above | Comparison::AtMost => {
+            Comparison::AtLeast | Comparison::Above | Comparison::Below | Comparison::AtMost => {
                 let leads = shape.order.first().is_some_and(|(ordered, _)| ordered == field);
                 assert!(leads, "{shape:?}: what is compared by size must be ordered by first");
             }
@@ -184,11 +184,13 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     ];
     store.settle(&settled).await.unwrap();
 
+    store.conceal(&RepositoryId::from_text("github:1"), at(1), true).await.unwrap();
+
     let mut options = FirestoreDbOptions::new(project);
     options.firebase_api_url = Some(format!("http://{host}"));
     let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
     let mut fields = BTreeSet::new();
-    for collection in ["contributions", "contributors", "recognitions", "reviews"] {
+    for collection in ["contributions", "contributors", "recognitions", "reviews", "private"] {
         for document in db.fluent().select().from(collection).query().await.unwrap() {
             fields.extend(document.fields.into_keys().map(|field| (collection, field)));
         }

@@ -1,8 +1,12 @@
 //! Private contributions count, and are shown only with a token.
 
+use plaudit::domain::Moment;
 use serde_json::{Value, json};
 
-use crate::support::{Plaudit, TOKEN, fixture, pull_request};
+use crate::support::gate::Gate;
+use crate::support::pubsub_emulator::pubsub;
+use crate::support::stage::{stage, unmade_topic};
+use crate::support::{FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, now, pull_request};
 
 /// Makes two public contributions and a private one, which is the third.
 async fn third_is_private() -> (Plaudit, String) {
@@ -95,4 +99,245 @@ async fn a_confidential_issue_is_private_however_the_host_says_so() {
         plaudit.get(&format!("/v1/contributions/{id}")).await.expect(200);
     }
     plaudit.stop().await;
+}
+
+/// What says that the repository of [`pull_request`] became private.
+fn privatized() -> String {
+    let public: Value = serde_json::from_str(&pull_request(1, "mona")).unwrap();
+    let mut payload: Value = serde_json::from_str(&fixture("github/repository.privatized.json")).unwrap();
+    for same in ["id", "full_name", "html_url"] {
+        payload["repository"][same] = public["repository"][same].clone();
+    }
+    payload.to_string()
+}
+
+/// A pull request of Mona's at this time.
+fn pull_request_at(at: Moment, number: u64, private: bool) -> String {
+    let mut payload: Value = serde_json::from_str(&pull_request(number, "mona")).unwrap();
+    for time in ["created_at", "updated_at"] {
+        payload["pull_request"][time] = at.to_rfc3339().into();
+    }
+    payload["repository"]["private"] = private.into();
+    payload["repository"]["visibility"] = if private { "private" } else { "public" }.into();
+    payload.to_string()
+}
+
+/// The time of a payload that is made now, which hosts cut to the second: never before anything of this test.
+fn soon() -> Moment {
+    chrono::Utc::now() + chrono::TimeDelta::seconds(1)
+}
+
+/// Sends a delivery of one contribution, and answers its verdict and its id.
+async fn counted(plaudit: &Plaudit, body: &str) -> (Value, String) {
+    let answer = plaudit.github("pull_request", body).await.expect(200).json();
+    (answer["verdict"].clone(), answer["contributions"][0]["id"].as_str().unwrap().to_owned())
+}
+
+/// Fails unless the contributor shows anyone exactly `public`, and all of `all` to a reader with a token.
+async fn shows(plaudit: &Plaudit, contributor: &str, all: &[String], public: &[&String]) {
+    let list = format!("/v1/contributors/{contributor}/contributions");
+    let stranger = plaudit.stranger();
+    for (client, shown) in [(&stranger, public), (&plaudit.client, &all.iter().collect::<Vec<_>>())] {
+        let mut listed: Vec<_> =
+            client.all(&list).await.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+        let mut shown: Vec<_> = shown.iter().map(|id| (*id).clone()).collect();
+        listed.sort();
+        shown.sort();
+        assert_eq!(listed, shown);
+        for id in all {
+            let path = format!("/v1/contributions/{id}");
+            client.get(&path).await.expect(if shown.contains(id) { 200 } else { 404 });
+        }
+    }
+    assert_eq!(plaudit.tally(contributor).await, all.len(), "all of it counts");
+}
+
+async fn a_repository_is_made_private(plaudit: &Plaudit) {
+    let stranger = plaudit.stranger();
+    let mut before = Vec::new();
+    for id in ["a", "b", "c"] {
+        plaudit.post(&crate::support::talk("ann", id)).await.expect(201);
+    }
+    for number in [1, 2, 3] {
+        before.push(counted(plaudit, &pull_request(number, "mona")).await.1);
+    }
+    shows(plaudit, "github:mona", &before, &before.iter().collect::<Vec<_>>()).await;
+    let named = async |client: &crate::support::Client| {
+        let one = client.get("/v1/recognitions/github:mona:3").await.expect(200).json();
+        let listed = client.all("/v1/recognitions").await;
+        let listed = listed.into_iter().find(|made| made["id"] == "github:mona:3").unwrap();
+        let resumed = client.stream(Some("ann:3")).await.next().await.unwrap().data;
+        [one, listed, resumed].map(|made| made["contribution"]["id"].clone())
+    };
+    assert_eq!(named(&stranger).await, [json!(before[2]), json!(before[2]), json!(before[2])]);
+
+    for _ in 0..2 {
+        let answer = plaudit.github("repository", &privatized()).await.expect(200).json();
+        assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("ignored"), &json!("made_private")));
+        assert_eq!(answer["contributions"], json!([]));
+        shows(plaudit, "github:mona", &before, &[]).await;
+        assert_eq!(named(&stranger).await, [json!(null), json!(null), json!(null)]);
+        assert_eq!(named(plaudit).await, [json!(before[2]), json!(before[2]), json!(before[2])]);
+    }
+
+    // Deliveries from before: one that was counted, and one that arrives for the first time.
+    assert_eq!(counted(plaudit, &pull_request(2, "mona")).await.0, "duplicate");
+    let mut all = before;
+    all.push(counted(plaudit, &pull_request(4, "mona")).await.1);
+    shows(plaudit, "github:mona", &all, &[]).await;
+
+    // It is public again: that shows nothing of before, and hides nothing of what comes.
+    all.push(counted(plaudit, &pull_request_at(soon(), 5, false)).await.1);
+    shows(plaudit, "github:mona", &all, &[&all[4]]).await;
+    // And private once more, which this time only another delivery states.
+    all.push(counted(plaudit, &pull_request_at(soon(), 6, true)).await.1);
+    shows(plaudit, "github:mona", &all, &[]).await;
+}
+
+async fn a_delivery_states_that_the_repository_is_private(plaudit: &Plaudit) {
+    for (number, event) in [(1, "pull_request"), (2, "issues"), (3, "push")] {
+        let who = format!("github:mona-{number}");
+        let mut public: Value = serde_json::from_str(&pull_request(7, &format!("mona-{number}"))).unwrap();
+        public["repository"]["id"] = (9_000 + number).into();
+        let all = [counted(plaudit, &public.to_string()).await.1];
+        let file = match event {
+            "pull_request" => "github/pull_request.synchronize.json",
+            "issues" => "github/issues.closed.json",
+            _ => "github/push.new_branch.json",
+        };
+        let mut later: Value = serde_json::from_str(&fixture(file)).unwrap();
+        later["repository"]["id"] = (9_000 + number).into();
+        // An old payload says nothing of now, nor one that states nothing.
+        for (private, at, hides) in [
+            (json!(true), soon() - chrono::TimeDelta::hours(2), false),
+            (json!(null), soon(), false),
+            (json!(true), soon(), true),
+        ] {
+            later["repository"]["private"] = private;
+            later["repository"]["visibility"] = json!(null);
+            match event {
+                "push" => later["repository"]["pushed_at"] = at.timestamp().into(),
+                "issues" => later["issue"]["updated_at"] = at.to_rfc3339().into(),
+                _ => later["pull_request"]["updated_at"] = at.to_rfc3339().into(),
+            }
+            let answer = plaudit.github(event, &later.to_string()).await.expect(200).json();
+            assert_eq!(answer["verdict"], "ignored", "{answer}");
+            let public: &[&String] = if hides { &[] } else { &[&all[0]] };
+            shows(plaudit, &who, &all, public).await;
+        }
+    }
+}
+
+async fn an_issue_and_then_its_project_become_private_on_gitlab(plaudit: &Plaudit) {
+    let who = "gitlab:tomasz-wrenfield";
+    let opened = |iid: u64| {
+        let mut payload: Value = serde_json::from_str(&fixture("gitlab/issue.open.json")).unwrap();
+        payload["object_attributes"]["iid"] = iid.into();
+        payload["object_attributes"]["author_id"] = payload["user"]["id"].clone();
+        payload["user"]["username"] = "tomasz-wrenfield".into();
+        payload.to_string()
+    };
+    let confidential = |iid: u64| {
+        let mut payload: Value =
+            serde_json::from_str(&fixture("gitlab/issue.update.confidential.json")).unwrap();
+        payload["object_attributes"]["iid"] = iid.into();
+        payload.to_string()
+    };
+    let open = async |iid| {
+        let answer = plaudit.gitlab("Issue Hook", &opened(iid)).await.expect(200).json();
+        answer["contributions"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let mut all = vec![open(61).await, open(6).await];
+    shows(plaudit, who, &all, &[&all[0], &all[1]]).await;
+    for event in ["Issue Hook", "Confidential Issue Hook"] {
+        let answer = plaudit.gitlab(event, &confidential(61)).await.expect(200).json();
+        assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("ignored"), &json!("made_private")));
+        shows(plaudit, who, &all, &[&all[1]]).await;
+    }
+    // The change arrives before the issue.
+    plaudit.gitlab("Issue Hook", &confidential(62)).await.expect(200);
+    all.push(open(62).await);
+    all.push(open(63).await);
+    shows(plaudit, who, &all, &[&all[1], &all[3]]).await;
+
+    // The project is not public any more, as any delivery states: a note counts nothing.
+    let mut note: Value = serde_json::from_str(&fixture("gitlab/note.create.on_issue.json")).unwrap();
+    note["project"]["id"] = serde_json::from_str::<Value>(&opened(1)).unwrap()["project"]["id"].clone();
+    note["project"]["visibility_level"] = 10.into();
+    plaudit.gitlab("Note Hook", &note.to_string()).await.expect(200);
+    shows(plaudit, who, &all, &[]).await;
+}
+
+/// Lets a story happen on each store.
+macro_rules! on_each_store {
+    ($($name:ident: $story:ident;)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let plaudit = super::Plaudit::start().await;
+                super::$story(&plaudit).await;
+                plaudit.stop().await;
+            })*
+        }
+        mod on_firestore {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let Some(stage) = super::stage().await else { return };
+                let plaudit = stage.environment.with("PLAUDIT_PUBLISH", "local").start().await;
+                super::$story(&plaudit).await;
+            })*
+        }
+    };
+}
+
+on_each_store! {
+    what_a_repository_had_is_private_once_it_is: a_repository_is_made_private;
+    a_new_delivery_of_github_says_that_the_repository_is_private: a_delivery_states_that_the_repository_is_private;
+    an_issue_that_becomes_confidential_is_private_and_so_is_all_of_a_private_project: an_issue_and_then_its_project_become_private_on_gitlab;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_that_waits_is_published_without_what_became_private() {
+    let Some(stage) = unmade_topic().await else { return };
+    let mut gate = Gate::open(&pubsub().await.unwrap()).await;
+    let process = stage.environment.with("PUBSUB_EMULATOR_HOST", &*gate.host).start().await;
+    for number in [1, 2, 3] {
+        counted(&process, &pull_request(number, "mona")).await;
+    }
+    assert_eq!(process.drain().await["waiting"], 1);
+    process.github("repository", &privatized()).await.expect(200);
+    stage.make_topic_behind(&mut gate).await;
+    process.drain_all().await;
+    let received = stage.receives(&["github:mona:3"]).await;
+    for message in &received["github:mona:3"] {
+        assert_eq!(message["contribution"], json!(null));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_from_before_is_private_on_an_instance_that_was_not_asked() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local");
+    let (one, other) = (environment.start().await, environment.start().await);
+    one.github("repository", &privatized()).await.expect(200);
+    let all = [counted(&other, &pull_request(1, "mona")).await.1];
+    shows(&one, "github:mona", &all, &[]).await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_down_the_change_is_503_and_the_redelivery_makes_it() {
+    let store = FakeStore::new(Mode::Good);
+    let inside = Inside::start(&config(&[]), store.clone(), frozen()).await;
+    let sent = inside.github("pull_request", &pull_request(1, "mona")).await.expect(200).json();
+    let path = format!("/v1/contributions/{}", sent["contributions"][0]["id"].as_str().unwrap());
+    store.set_mode(Mode::down());
+    for event in ["repository", "pull_request"] {
+        let body = if event == "repository" { privatized() } else { pull_request_at(now(), 2, true) };
+        inside.github(event, &body).await.problem(503, "unavailable");
+    }
+    store.set_mode(Mode::Good);
+    inside.stranger().get(&path).await.expect(200);
+    inside.github("pull_request", &pull_request_at(now(), 2, true)).await.expect(200);
+    inside.stranger().get(&path).await.problem(404, "not_found");
+    inside.stop().await;
 }

@@ -32,7 +32,7 @@ pub(crate) fn try_read(name: &str, event: &str, body: &[u8], rules: &Rules) -> R
     let headers = signer.headers(event, delivery, body, now().timestamp());
     let claim = host.admit(&headers, now()).unwrap();
     let delivery = host.verify(claim, Bytes::copy_from_slice(body)).unwrap();
-    host.read(&delivery, rules, now())
+    Ok(host.read(&delivery, rules, now())?.reading)
 }
 
 fn read(name: &str, event: &str, body: &Value, rules: &Rules) -> Reading {
@@ -81,7 +81,12 @@ fn summary(reading: &Reading) -> Value {
                 Ruling::Deleted => json!("deleted"),
                 Ruling::Labels(now) => labels(now),
             };
-            json!({ "reviews": review.work.as_str(), "part": review.part, "ruling": ruling })
+            let mut summary =
+                json!({ "reviews": review.work.as_str(), "part": review.part, "ruling": ruling });
+            if review.private {
+                summary["private"] = true.into();
+            }
+            summary
         }
         Reading::Ignored(reason) => json!({ "ignored": reason.code() }),
         Reading::Counts(contributions) => {

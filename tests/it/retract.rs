@@ -105,6 +105,7 @@ async fn what_counts_again_is_recognised_with_its_contribution() {
         work: rejected.work(),
         part: Some(rejected.id.clone()),
         ruling: Ruling::Labels(labels),
+        private: false,
     };
     let outcome = recorder.review(&review(labels(2, false))).await.unwrap();
     let [made] = outcome.recognitions.as_slice() else { panic!("{outcome:?}") };

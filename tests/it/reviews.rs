@@ -58,7 +58,7 @@ impl History<'_> {
 
     async fn say(&self, fact: Fact) -> Vec<Reviewed> {
         let author = self.contribution(AUTHOR);
-        let review = |work, part, ruling| Review { work, part, ruling };
+        let review = |work, part, ruling| Review { work, part, ruling, private: false };
         let review = match fact {
             Fact::Part(part, labels, landed) => {
                 let landed_at = landed.map(labels_time);
@@ -274,7 +274,8 @@ async fn a_review_answers_for_whom_it_concerns(store: &dyn Store) {
 async fn labels_that_come_first_and_name_no_part_take_back_what_is_recorded_later(store: &dyn Store) {
     let history = History { store, name: "unnamed".into() };
     let opened = Contribution { labels: Some(accepted(1)), ..history.contribution('a') };
-    let review = Review { work: opened.work(), part: None, ruling: Ruling::Labels(rejected(2)) };
+    let review =
+        Review { work: opened.work(), part: None, ruling: Ruling::Labels(rejected(2)), private: false };
     assert_eq!(store.review(&review).await.unwrap(), []);
     let recorded = store.record(std::slice::from_ref(&opened), at(0)).await.unwrap();
     assert_eq!((recorded[0].novelty, recorded[0].tally), (Novelty::Retracted, 0));
@@ -297,7 +298,8 @@ async fn a_recording_says_that_it_is_taken_back(store: &dyn Store) {
     assert_eq!(novelty(opened).await, Novelty::Same, "a repeat of what is deleted is a repeat");
 
     let issue = Contribution { kind: Kind::ISSUE, ..done("github:1:issue:1", "github:novelty") };
-    let review = Review { work: issue.work(), part: Some(issue.id.clone()), ruling: Ruling::Deleted };
+    let review =
+        Review { work: issue.work(), part: Some(issue.id.clone()), ruling: Ruling::Deleted, private: false };
     assert_eq!(store.review(&review).await.unwrap(), []);
     assert_eq!(store.contribution(&issue.id).await.unwrap(), None);
     assert_eq!(novelty(issue.clone()).await, Novelty::Retracted);
@@ -310,8 +312,12 @@ async fn a_recording_says_that_it_is_taken_back(store: &dyn Store) {
         ..done("api:api:1", "ann")
     };
     assert_eq!(novelty(posted.clone()).await, Novelty::New);
-    let review =
-        Review { work: WorkId::alone(&posted.id), part: Some(posted.id.clone()), ruling: Ruling::Deleted };
+    let review = Review {
+        work: WorkId::alone(&posted.id),
+        part: Some(posted.id.clone()),
+        ruling: Ruling::Deleted,
+        private: false,
+    };
     assert_eq!(store.review(&review).await.unwrap().len(), 1);
     assert_eq!(novelty(posted.clone()).await, Novelty::Same);
     let other = Contribution { content: Some(Fingerprint([2; 16])), ..posted };
@@ -325,7 +331,7 @@ async fn what_a_client_posts_has_no_parts(store: &dyn Store) {
         .await
         .unwrap();
     let id = ContributionId::from_text("api:api:1:2");
-    let review = Review { work: WorkId::alone(&id), part: Some(id), ruling: Ruling::Deleted };
+    let review = Review { work: WorkId::alone(&id), part: Some(id), ruling: Ruling::Deleted, private: false };
     assert_eq!(store.review(&review).await.unwrap().len(), 1);
     assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.tally, 2);
 }

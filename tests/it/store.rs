@@ -626,6 +626,7 @@ async fn the_contribution_that_reached_a_tally_is_found(store: &dyn Store) {
         work: done("a2", "ann").work(),
         part: Some(ContributionId::from_text("a2")),
         ruling: Ruling::Deleted,
+        private: false,
     };
     store.review(&deletion).await.unwrap();
     assert_eq!(reached("ann", 2).await.as_deref(), Some("a3"));

@@ -8,7 +8,7 @@ use crate::domain::{Kind, Moment, Ruling};
 use crate::hosts::item::Item;
 use crate::hosts::json::{Anything, Lax, Loose, Text, object_of, of_objects};
 use crate::hosts::origin::{Origin, Unread, Who, moment};
-use crate::hosts::{PullRequests, Reading, Reason, Rules};
+use crate::hosts::{Payload, PullRequests, Reading, Reason, Rules};
 
 #[derive(Deserialize)]
 struct Thing<'a> {
@@ -46,6 +46,10 @@ impl Label<'_> {
 }
 
 impl Thing<'_> {
+    fn updated_at(&self) -> Option<Moment> {
+        self.updated_at.text().and_then(moment)
+    }
+
     fn item(&self, kind: Kind, origin: &Origin<'_>) -> Item<'_> {
         Item {
             kind,
@@ -57,6 +61,7 @@ impl Thing<'_> {
             // The author, never the sender. An account that was deleted is null.
             author: self.user.get().map_or(Who::Ghost, |user| user.who(origin)),
             rejected: self.labels.items().iter().any(|label| label.rejects(origin.rules)),
+            confidential: false,
         }
     }
 }
@@ -83,12 +88,12 @@ pub(super) fn pull_request(
     event: &PullRequestEvent<'_>,
     rules: &Rules,
     now: Moment,
-) -> Result<Reading, Unread> {
+) -> Result<Payload, Unread> {
     refuse_another_event(&[&event.issue, &event.comment, &event.review, &event.thread])?;
     let origin = event.repository.origin(rules)?;
     let thing = &event.pull_request;
     let item = thing.item(Kind::PULL_REQUEST, &origin);
-    Ok(match &*event.action {
+    let reading = match &*event.action {
         "closed" if thing.merged.is_true() => {
             let merged_at = thing.merged_at.text().or(thing.updated_at.text()).and_then(moment);
             item.count(&origin, Some(merged_at.unwrap_or(now)), now)
@@ -102,7 +107,8 @@ pub(super) fn pull_request(
             item.relabel(&origin, now)
         }
         _ => Reading::Ignored(Reason::ActionNotCounted),
-    })
+    };
+    Ok(event.repository.payload(&origin, reading, thing.updated_at(), now))
 }
 
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#issues>
@@ -132,12 +138,12 @@ impl<'de> Loose<'de> for Changes {
     }
 }
 
-pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
+pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     refuse_another_event(&[&event.pull_request, &event.comment])?;
     let origin = event.repository.origin(rules)?;
     let item = event.issue.item(Kind::ISSUE, &origin);
     let transferred = event.changes.get().is_some_and(|changes| changes.old_issue.get().is_some());
-    Ok(match &*event.action {
+    let reading = match &*event.action {
         "opened" if transferred => Reading::Ignored(Reason::Transferred),
         "opened" => item.count(&origin, None, now),
         "deleted" => item.review(&origin, Ruling::Deleted),
@@ -145,5 +151,6 @@ pub(super) fn issue(event: &IssuesEvent<'_>, rules: &Rules, now: Moment) -> Resu
             item.relabel(&origin, now)
         }
         _ => Reading::Ignored(Reason::ActionNotCounted),
-    })
+    };
+    Ok(event.repository.payload(&origin, reading, event.issue.updated_at(), now))
 }

@@ -1,5 +1,6 @@
 //! Reads GitHub's payloads: only the fields that are needed, borrowed from the body.
 
+use chrono::TimeDelta;
 use serde::Deserialize;
 
 use super::NAME;
@@ -7,15 +8,13 @@ use super::items::{issue, pull_request};
 use crate::domain::{Kind, Moment};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Anything, Lax, Text, list, of_objects, parse};
-use crate::hosts::origin::{
-    Account, HostConventions, Origin, Unread, Who, is_app, is_commit, is_no_commit, number,
-};
+use crate::hosts::origin::{Account, HostConventions, Origin, Unread, Who, is_commit, is_no_commit, number};
 use crate::hosts::push::{Push, Pusher};
-use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
+use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
 
 const CONVENTIONS: HostConventions = HostConventions {
     name: NAME,
-    is_machine: is_app,
+    is_machine: super::is_machine,
     account_in,
     pull_request_path: "pull",
     names_committers: true,
@@ -26,10 +25,13 @@ const CONVENTIONS: HostConventions = HostConventions {
 /// <https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue>
 const MERGE_QUEUE: &str = "gh-readonly-queue/";
 
+/// For how long a payload says whether its repository is private now.
+const NEWS: TimeDelta = TimeDelta::hours(1);
+
 /// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
+pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let json = &delivery.json;
-    let ignored = |reason| Ok(parse::<Anything>(json).map(|_| Reading::Ignored(reason))?);
+    let ignored = |reason| Ok(parse::<Anything>(json).map(|_| Payload::ignored(reason))?);
     let (pushes, pull_requests) = (rules.counts(&Kind::PUSH), rules.counts(&Kind::PULL_REQUEST));
     match delivery.event() {
         // A push can land pull requests.
@@ -37,6 +39,7 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
         "pull_request" if pull_requests => pull_request(&parse(json)?, rules, now),
         "issues" if rules.counts(&Kind::ISSUE) => issue(&parse(json)?, rules, now),
         "push" | "pull_request" | "issues" => ignored(Reason::KindNotCounted),
+        "repository" => repository(json, rules),
         "ping" => ignored(Reason::Ping),
         _ => ignored(Reason::EventNotCounted),
     }
@@ -91,19 +94,59 @@ pub(super) struct Repository<'a> {
     #[serde(borrow)]
     default_branch: Lax<Text<'a>>,
     fork: Lax<bool>,
+    /// In pushes the Unix time of the push; elsewhere a text, which is not read.
+    pushed_at: Lax<u64>,
 }
 
 impl Repository<'_> {
     pub(super) fn origin<'o>(&'o self, rules: &'o Rules) -> Result<Origin<'o>, Unread> {
-        // Without a clear sign that it is public it is private; `internal` is private too.
-        let public = match (self.private.value(), self.visibility.text()) {
-            (Some(private), None) => !private,
-            (private, Some(visibility)) => private != Some(true) && visibility == "public",
-            (None, None) => false,
-        };
         let origin = Origin::new(&CONVENTIONS, rules, &self.html_url, &self.full_name, self.id)?;
-        Ok(Origin { private: !public, ..origin })
+        // Without a clear sign that it is public it is private.
+        Ok(Origin { private: self.is_public() != Some(true), ..origin })
     }
+
+    /// Whether it is public, if the payload states it; `internal` is not public.
+    fn is_public(&self) -> Option<bool> {
+        match (self.private.value(), self.visibility.text()) {
+            (Some(private), None) => Some(!private),
+            (private, Some(visibility)) => Some(private != Some(true) && visibility == "public"),
+            (None, None) => None,
+        }
+    }
+
+    /// What a delivery about this repository says, whose payload was made at `made_at`. That the repository is private
+    /// is news only for a while: GitHub says it with an event of its own, and a late redelivery can be from before
+    /// the repository became public.
+    pub(super) fn payload(
+        &self,
+        origin: &Origin<'_>,
+        reading: Reading,
+        made_at: Option<Moment>,
+        now: Moment,
+    ) -> Payload {
+        let private = self.is_public() == Some(false) && made_at.is_some_and(|at| at + NEWS >= now);
+        Payload { reading, private: private.then(|| origin.repository()) }
+    }
+}
+
+/// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#repository>
+fn repository(json: &[u8], rules: &Rules) -> Result<Payload, Unread> {
+    #[derive(Deserialize)]
+    struct Action<'a> {
+        #[serde(borrow)]
+        action: Lax<Text<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct RepositoryEvent<'a> {
+        #[serde(borrow)]
+        repository: Repository<'a>,
+    }
+    if parse::<Action<'_>>(json)?.action.text() != Some("privatized") {
+        return Ok(Payload::ignored(Reason::EventNotCounted));
+    }
+    let event = parse::<RepositoryEvent<'_>>(json)?;
+    let repository = event.repository.origin(rules)?.repository();
+    Ok(Payload { reading: Reading::Ignored(Reason::MadePrivate), private: Some(repository) })
 }
 
 #[derive(Deserialize)]
@@ -192,10 +235,18 @@ impl PushEvent<'_> {
     }
 }
 
-fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
+fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let origin = event.repository.origin(rules)?;
+    let reading = pushed(event, &origin, now)?;
+    let pushed_at = event.repository.pushed_at.value().and_then(|at| i64::try_from(at).ok());
+    let pushed_at = pushed_at.and_then(|at| Moment::from_timestamp(at, 0));
+    Ok(event.repository.payload(&origin, reading, pushed_at, now))
+}
+
+fn pushed(event: &PushEvent<'_>, origin: &Origin<'_>, now: Moment) -> Result<Reading, Malformed> {
+    let rules = origin.rules;
     if !is_commit(&event.after) {
-        return Err(Malformed("`after` names no commit".into()).into());
+        return Err(Malformed("`after` names no commit".into()));
     }
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));
@@ -214,7 +265,7 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Un
         return Ok(Reading::Ignored(Reason::Fork));
     }
     let push = Push {
-        origin: &origin,
+        origin,
         after: &event.after,
         commits: &event.commits,
         head: event.head_commit.get(),

@@ -10,7 +10,7 @@ use crate::domain::{Kind, Moment};
 use crate::hosts::item::Item;
 use crate::hosts::json::{Lax, Loose, Text, object_of, of_objects};
 use crate::hosts::origin::{Account, Origin, Unread, Who, moment};
-use crate::hosts::{Malformed, PullRequests, Reading, Reason, Rules};
+use crate::hosts::{Malformed, Payload, PullRequests, Reading, Reason, Rules};
 
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#merge-request-events>
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#work-item-events>
@@ -150,7 +150,7 @@ impl ItemEvent<'_> {
         })
     }
 
-    fn item(&self, kind: Kind, origin: &Origin<'_>) -> Item<'_> {
+    fn item(&self, kind: Kind, confidential: bool, origin: &Origin<'_>) -> Item<'_> {
         let attributes = &self.object_attributes;
         let labels = self.labels.get().or(attributes.labels.get()).map(Vec::as_slice).unwrap_or_default();
         Item {
@@ -162,6 +162,7 @@ impl ItemEvent<'_> {
             updated_at: attributes.updated_at.text(),
             author: self.author(origin),
             rejected: !rejecting(labels, origin.rules).is_empty(),
+            confidential,
         }
     }
 }
@@ -172,24 +173,26 @@ pub(super) fn item(
     confidential: bool,
     rules: &Rules,
     now: Moment,
-) -> Result<Reading, Unread> {
+) -> Result<Payload, Unread> {
     let project = event.project.get().filter(|project| !project.is_empty());
     let Some(project) = project else {
         // A merge request always has a project.
         return if kind == Kind::ISSUE {
-            Ok(Reading::Ignored(Reason::EventNotCounted))
+            Ok(Payload::ignored(Reason::EventNotCounted))
         } else {
             Err(Malformed("missing field `project`".into()).into())
         };
     };
     let origin = project.origin(event.project_id(), rules)?;
-    let private = origin.private || confidential || event.is_confidential();
-    let origin = Origin { private, ..origin };
+    // The header is not signed: it keeps what is recorded now from being shown, and changes nothing else.
+    let hidden = kind == Kind::ISSUE && confidential;
+    let confidential = kind == Kind::ISSUE && event.is_confidential();
+    let origin = Origin { private: origin.private || hidden || confidential, ..origin };
     let is_pull_request = kind == Kind::PULL_REQUEST;
     let only_merged = is_pull_request && rules.pull_requests == PullRequests::Merged;
     let made_ready = is_pull_request && event.was_made_ready();
-    let item = event.item(kind, &origin);
-    Ok(match event.object_attributes.action.text() {
+    let item = event.item(kind, confidential, &origin);
+    let reading = match event.object_attributes.action.text() {
         Some("merge") if is_pull_request => {
             let attributes = &event.object_attributes;
             let merged_at = attributes.merged_at.text().or(attributes.updated_at.text()).and_then(moment);
@@ -203,6 +206,9 @@ pub(super) fn item(
         }
         Some("update") if made_ready && only_merged => Reading::Ignored(Reason::NotMerged),
         Some("update") if made_ready => item.count(&origin, None, now),
+        // It may have been public when it was opened.
+        _ if confidential => item.relabel(&origin, now),
         _ => Reading::Ignored(Reason::ActionNotCounted),
-    })
+    };
+    Ok(project.payload(&origin, reading))
 }

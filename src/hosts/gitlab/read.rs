@@ -11,7 +11,7 @@ use crate::hosts::origin::{
     Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, number,
 };
 use crate::hosts::push::{Push, Pusher};
-use crate::hosts::{Delivery, Malformed, Reading, Reason, Rules};
+use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
 
 const CONVENTIONS: HostConventions = HostConventions {
     name: NAME,
@@ -35,11 +35,31 @@ struct Named<'a> {
     event_name: Lax<Text<'a>>,
 }
 
+/// A delivery in which nothing counts: of its project only what says whether it is private is read, and nothing of
+/// it can fail the delivery.
+#[derive(Deserialize)]
+struct OtherEvent<'a> {
+    project_id: Lax<u64>,
+    #[serde(borrow)]
+    project: Lax<Project<'a>>,
+}
+
+impl OtherEvent<'_> {
+    fn ignored(&self, reason: Reason, rules: &Rules) -> Payload {
+        let project = self.project.get();
+        let origin = project.and_then(|project| project.origin(self.project_id.value(), rules).ok());
+        match (project, origin) {
+            (Some(project), Some(origin)) => project.payload(&origin, Reading::Ignored(reason)),
+            _ => Payload::ignored(reason),
+        }
+    }
+}
+
 /// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
+pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let json = &delivery.json;
     let named = parse::<Named<'_>>(json)?;
-    let ignored = |reason| Ok(Reading::Ignored(reason));
+    let ignored = |reason| Ok(parse::<OtherEvent<'_>>(json)?.ignored(reason, rules));
     let object = named.object_kind.text().or(named.event_name.text());
     // The header is not signed: it says what the body says, or the body is refused.
     let expected: &[&str] = match delivery.event() {
@@ -83,7 +103,7 @@ fn account_in(local: &str) -> Option<Account<'_>> {
 /// Whether a login in lower case is a machine's. The payload has no flag for it, but GitLab generates the
 /// logins of the accounts of project and group tokens.
 /// <https://docs.gitlab.com/user/project/settings/project_access_tokens/#bot-users-for-projects>
-fn is_machine(login: &str) -> bool {
+pub(in crate::hosts) fn is_machine(login: &str) -> bool {
     let is_number = |text: &str| !text.is_empty() && number(text).is_some();
     let token_of = |owner: &str| {
         let rest = login.strip_prefix(owner).and_then(|rest| rest.split_once("_bot"));
@@ -132,6 +152,13 @@ impl Project<'_> {
         let origin = Origin::new(&CONVENTIONS, rules, page, name, id)?;
         Ok(Origin { private: self.visibility_level.value() != Some(PUBLIC), ..origin })
     }
+
+    /// What a delivery about this project says. GitLab has no event for a change of the visibility, so every delivery
+    /// says it.
+    pub(super) fn payload(&self, origin: &Origin<'_>, reading: Reading) -> Payload {
+        let private = self.visibility_level.value().is_some_and(|level| level != PUBLIC);
+        Payload { reading, private: private.then(|| origin.repository()) }
+    }
 }
 
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events>
@@ -159,10 +186,16 @@ struct PushEvent<'a> {
     total_commits_count: Lax<u64>,
 }
 
-fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Unread> {
+fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let origin = event.project.origin(event.project_id.value(), rules)?;
+    let reading = pushed(event, &origin, now)?;
+    Ok(event.project.payload(&origin, reading))
+}
+
+fn pushed(event: &PushEvent<'_>, origin: &Origin<'_>, now: Moment) -> Result<Reading, Malformed> {
+    let rules = origin.rules;
     if !is_commit(&event.after) {
-        return Err(Malformed("`after` names no commit".into()).into());
+        return Err(Malformed("`after` names no commit".into()));
     }
     if event.name.starts_with("refs/tags/") {
         return Ok(Reading::Ignored(Reason::Tag));
@@ -182,7 +215,7 @@ fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Reading, Un
     let head = commits.iter().find(|commit| commit.is(&event.after));
     let login = event.user_username.text();
     let push = Push {
-        origin: &origin,
+        origin,
         after: &event.after,
         commits,
         head: head.or(commits.last()),

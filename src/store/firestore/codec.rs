@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Labels, Moment,
-    Part, Recognition, RecognitionId, Standing, Work, WorkId,
+    Part, Recognition, RecognitionId, RepositoryId, Standing, Work, WorkId,
 };
 use crate::store::{Contributor, Counted, Progress, State, StoreError};
 
@@ -265,6 +265,7 @@ pub(super) struct Stored<'a> {
     pub(super) commit: &'a str,
     pub(super) counted: bool,
     pub(super) deleted: bool,
+    pub(super) private: bool,
 }
 
 /// What decides about a part of a work, in a document of `contributions`: a recorded contribution or, without
@@ -290,12 +291,14 @@ pub(super) struct PartFields {
     retracted: bool,
     #[serde(default)]
     deleted: bool,
+    #[serde(default)]
+    private: bool,
 }
 
 impl PartFields {
     /// What may change of a part that is recorded.
-    pub(super) const CHANGING: [&'static str; 5] =
-        ["labels_at", "labels_rejected", "landed_at", "retracted", "deleted"];
+    pub(super) const CHANGING: [&'static str; 6] =
+        ["labels_at", "labels_rejected", "landed_at", "retracted", "deleted", "private"];
 
     /// A part as a document: the whole of a mark, or what may change of a recorded contribution.
     pub(super) fn of(part: &Part, work: &WorkId) -> Result<Self, StoreError> {
@@ -310,6 +313,7 @@ impl PartFields {
             landed_at: part.landed_at.map(timestamp).transpose()?,
             retracted: !part.counted,
             deleted: part.deleted,
+            private: part.private,
         })
     }
 
@@ -335,6 +339,7 @@ impl PartFields {
             id: ContributionId::from_text(self.id.as_str()),
             contributor: self.contributor.as_deref().map(contributor).transpose()?,
             deleted: self.deleted,
+            private: self.private,
             labels: labels(self.labels_at, self.labels_rejected)?,
             landed_at: self.landed_at.map(moment).transpose()?,
             counted: self.contributor.is_some() && !self.retracted,
@@ -362,6 +367,7 @@ fn fingerprint(digits: &str, id: &str) -> Result<Fingerprint, StoreError> {
 pub(super) struct MarkFields {
     work: String,
     deleted: bool,
+    private: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels_at: Option<FirestoreTimestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -375,6 +381,7 @@ impl MarkFields {
         Ok(Self {
             work: id.as_str().to_owned(),
             deleted: work.deleted,
+            private: work.private,
             labels_at: work.labels.map(|labels| timestamp(labels.at)).transpose()?,
             labels_rejected: work.labels.map(|labels| labels.rejected),
             commit: commit.to_owned(),
@@ -389,9 +396,40 @@ impl MarkFields {
     pub(super) fn work(&self) -> Result<Work, StoreError> {
         Ok(Work {
             deleted: self.deleted,
+            private: self.private,
             labels: labels(self.labels_at, self.labels_rejected)?,
             parts: Vec::new(),
         })
+    }
+}
+
+/// A document of `private`: a repository that is private, or was.
+#[derive(Serialize, Deserialize)]
+pub(super) struct PrivateFields {
+    repository: String,
+    /// Microseconds since 1970, because Firestore's `maximum` knows numbers only.
+    #[serde(default, skip_serializing)]
+    since: i64,
+    /// When public contributions of it may be left; absent once that is certain.
+    look_again: Option<FirestoreTimestamp>,
+}
+
+impl PrivateFields {
+    pub(super) const REPOSITORY: &'static str = "repository";
+    pub(super) const SINCE: &'static str = "since";
+    pub(super) const LOOK_AGAIN: &'static str = "look_again";
+
+    pub(super) fn new(repository: &RepositoryId, look_again: Moment) -> Result<Self, StoreError> {
+        let look_again = Some(timestamp(look_again)?);
+        Ok(Self { repository: repository.as_str().to_owned(), since: 0, look_again })
+    }
+
+    pub(super) fn repository(&self) -> RepositoryId {
+        RepositoryId::from_text(self.repository.as_str())
+    }
+
+    pub(super) fn since(&self) -> Result<Moment, StoreError> {
+        moment_of(self.since)
     }
 }
 
@@ -405,7 +443,7 @@ impl ContributionFields {
             title: contribution.title.clone(),
             url: contribution.url.clone(),
             repository: contribution.repository.clone(),
-            private: contribution.private,
+            private: stored.map_or(contribution.private, |stored| stored.private),
             user_id: contribution.user_id.map(u64::cast_signed),
             content: contribution.content.map(|content| hex::encode(content.0)),
             recorded_at: stored.map(|stored| timestamp(stored.at)).transpose()?,

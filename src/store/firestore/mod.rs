@@ -1,8 +1,9 @@
 //! The ledger on Firestore: any number of instances, nothing to run.
 //!
-//! Four collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
+//! Five collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
-//! `reviews/{work}` the reviews of a work, and the lock for changes to it.
+//! `reviews/{work}` the reviews of a work, and the lock for changes to it; `private/{repository}` since when a
+//! repository is private.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
 //! new tally.
 
@@ -12,18 +13,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
-    Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
+    Reviewed, Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 
 mod codec;
 mod connection;
 mod lists;
 mod outbox;
+mod privacy;
 /// Every query the store can send.
 pub mod queries;
 mod readable;
@@ -99,6 +101,21 @@ impl Store for Firestore {
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
         work::review(&self.client, review).await
+    }
+
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+        privacy::conceal(&self.client, repository, at, anew).await
+    }
+
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
+        privacy::conceal_due(&self.client, now).await
+    }
+
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
+        privacy::private_repositories(&self.client, since).await
     }
 
     async fn recognise(

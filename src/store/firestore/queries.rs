@@ -19,6 +19,8 @@ pub(super) const CONTRIBUTORS: &str = "contributors";
 pub(super) const REVIEWS: &str = "reviews";
 /// What was recognised, and the outbox.
 pub(super) const RECOGNITIONS: &str = "recognitions";
+/// Repositories that are private, or were.
+pub(super) const PRIVATE: &str = "private";
 /// The field path of a document's own name.
 pub const NAME: &str = "__name__";
 
@@ -29,6 +31,7 @@ pub enum Comparison {
     Equal,
     AtLeast,
     Above,
+    Below,
     AtMost,
     Contains,
 }
@@ -81,6 +84,14 @@ shapes! {
     PUBLIC_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "private" Equal, "retracted" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// The parts of a work, and the marks for parts that are not recorded yet.
     PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
+    /// A repository's contributions that are public.
+    PUBLIC_OF: CONTRIBUTIONS ["private" Equal, "id" AtLeast, "id" Below] by ["id", Ascending];
+    /// The recognitions that name a public contribution of a repository.
+    NAMING_PUBLIC_OF: RECOGNITIONS ["contribution.private" Equal, "contribution.id" AtLeast, "contribution.id" Below] by ["contribution.id", Ascending];
+    /// The repositories that became private since a time.
+    PRIVATE_SINCE: PRIVATE ["since" AtLeast] by ["since", Ascending];
+    /// The repositories to be looked through again.
+    PRIVATE_DUE: PRIVATE ["look_again" AtMost] by ["look_again", Ascending];
     /// Newest first.
     RECOGNITIONS_NEWEST: RECOGNITIONS [] by ["recognized_at", Descending; NAME, Descending];
     /// From a time of the server on, oldest first.
@@ -128,6 +139,7 @@ impl Shape {
                 Comparison::Equal => FirestoreQueryFilterCompare::Equal(field, value),
                 Comparison::AtLeast => FirestoreQueryFilterCompare::GreaterThanOrEqual(field, value),
                 Comparison::Above => FirestoreQueryFilterCompare::GreaterThan(field, value),
+                Comparison::Below => FirestoreQueryFilterCompare::LessThan(field, value),
                 Comparison::AtMost => FirestoreQueryFilterCompare::LessThanOrEqual(field, value),
                 Comparison::Contains => FirestoreQueryFilterCompare::ArrayContains(field, value),
             }))

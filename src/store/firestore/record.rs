@@ -212,7 +212,14 @@ impl<'a> Recording<'a> {
     ) -> Result<FirestoreTransactionData, StoreError> {
         let mut writes = self.client.writes();
         for (place, one) in self.pending.iter().enumerate() {
-            let stored = Stored { at: self.now, place, commit: &self.commit, counted: true, deleted: false };
+            let stored = Stored {
+                at: self.now,
+                place,
+                commit: &self.commit,
+                counted: true,
+                deleted: false,
+                private: one.private,
+            };
             let fields = ContributionFields::new(one, Some(&stored))?;
             let id = document_id(one.id.as_str());
             let create = Some(FirestoreWritePrecondition::Exists(false));

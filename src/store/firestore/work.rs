@@ -15,6 +15,7 @@ use firestore::{
 
 use super::codec::{self, ContributionFields, ContributorNames, MarkFields, PartFields, Stored, document_id};
 use super::outbox::unchanged;
+use super::privacy;
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::record::{Known, Tally, changing, joining, read_missing, recorded, refused, tally_of};
 use super::rpc::{Client, Fault, Retry};
@@ -71,6 +72,10 @@ pub(super) async fn review(client: &Client, review: &Review) -> Result<Vec<Revie
     let id = work_of(client, &review.work, &mut retry).await?;
     let change = Change::new(client, &id, &[], Some(review), Moment::UNIX_EPOCH);
     let changed = change.apply(&mut retry).await?;
+    if review.private {
+        let parts = changed.after.parts.iter().map(|part| part.id.as_str());
+        privacy::conceal_in_recognitions(client, parts, &mut retry).await?;
+    }
     let concerned = changed.after.parts.iter().filter(|part| id == review.work || review.work.is(&part.id));
     Ok(concerned.filter_map(|part| changed.reviewed(part)).collect())
 }
@@ -179,12 +184,13 @@ impl<'a> Change<'a> {
         }
         after.judge();
         after.labels = after.newest_labels();
-        // What is not recorded yet needs a mark only if it is not to count.
+        // What is not recorded yet needs a mark only if it is not to count, or to be private.
         let accepted: Vec<_> = after.parts.iter().map(|part| after.accepts(part)).collect();
         let mut accepted = accepted.into_iter();
         after.parts.retain(|part| {
             let accepted = accepted.next().unwrap_or_default();
-            part.contributor.is_some() || before.part(&part.id).is_some() || !accepted
+            let marked = part.private || !accepted;
+            part.contributor.is_some() || before.part(&part.id).is_some() || marked
         });
         after
     }
@@ -232,7 +238,8 @@ impl<'a> Change<'a> {
         let id = document_id(part.id.as_str());
         if let Some((place, one)) = recorded {
             let (counted, deleted) = (part.counted, part.deleted);
-            let stored = Stored { at: self.now, place, commit: &self.commit, counted, deleted };
+            let stored =
+                Stored { at: self.now, place, commit: &self.commit, counted, deleted, private: part.private };
             let fields = ContributionFields::new(one, Some(&stored))?;
             writes.update_object(CONTRIBUTIONS, id, &fields, None, Some(unchanged), Vec::new())
         } else {

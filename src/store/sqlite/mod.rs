@@ -9,6 +9,7 @@ mod file;
 mod inspect;
 mod lists;
 mod outbox;
+mod privacy;
 /// The queries of lists.
 pub mod queries;
 mod record;
@@ -20,12 +21,12 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
-    Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
+    Reviewed, Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 pub use connection::Sqlite;
 pub use inspect::{explain, inspect};
@@ -56,6 +57,21 @@ impl Store for Sqlite {
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
         let review = review.clone();
         self.write(move |transaction| work::review(transaction, &review)).await
+    }
+
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+        privacy::conceal(self, repository, at, anew).await
+    }
+
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
+        privacy::conceal_due(self, now).await
+    }
+
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
+        privacy::private_repositories(self, since).await
     }
 
     async fn recognise(

@@ -17,10 +17,10 @@ pub(super) fn record_one(
     if id.is(&c.id) && !is_reviewed(transaction, &id, &c.id)? {
         let mut work = Work::default();
         work.record(c);
-        let counted = judge(&mut work, c);
-        if insert(transaction, c, now, counted)? {
-            let tally = join(transaction, c, now, counted)?;
-            return Ok(recorded(Novelty::of_new(counted), &tally, None));
+        let judged = judge(&mut work, c);
+        if insert(transaction, c, now, judged)? {
+            let tally = join(transaction, c, now, judged.counted)?;
+            return Ok(recorded(Novelty::of_new(judged.counted), &tally, None));
         }
     }
     record_in_work(transaction, c, &id, now)
@@ -36,17 +36,17 @@ fn record_in_work(
     let mut work = load(transaction, id)?;
     let before = work.clone();
     work.record(c);
-    let counted = judge(&mut work, c);
+    let judged = judge(&mut work, c);
     save(transaction, &before, &work)?;
     let known = before.part(&c.id).and_then(|part| Some((part, part.contributor.as_ref()?)));
     let Some((was, counted_for)) = known else {
-        insert(transaction, c, now, counted)?;
-        let tally = join(transaction, c, now, counted)?;
-        return Ok(recorded(Novelty::of_new(counted), &tally, None));
+        insert(transaction, c, now, judged)?;
+        let tally = join(transaction, c, now, judged.counted)?;
+        return Ok(recorded(Novelty::of_new(judged.counted), &tally, None));
     };
-    let novelty = if counted && !was.counted {
+    let novelty = if judged.counted && !was.counted {
         Novelty::New
-    } else if !counted && !work.is_deleted(&c.id) {
+    } else if !judged.counted && !work.is_deleted(&c.id) {
         Novelty::Retracted
     } else {
         Novelty::of_repeat(content_of(transaction, c)?, c.content)
@@ -55,9 +55,20 @@ fn record_in_work(
     Ok(recorded(novelty, &tally_of(transaction, counted_for)?, other))
 }
 
-fn judge(work: &mut Work, c: &Contribution) -> bool {
+/// What decides how a contribution is stored.
+#[derive(Clone, Copy)]
+struct Judged {
+    counted: bool,
+    private: bool,
+}
+
+fn judge(work: &mut Work, c: &Contribution) -> Judged {
     work.judge();
-    work.part(&c.id).is_some_and(|part| part.counted)
+    let part = work.part(&c.id);
+    Judged {
+        counted: part.is_some_and(|part| part.counted),
+        private: part.map_or(c.private, |part| part.private),
+    }
 }
 
 /// Stores the contribution; false where its id is known.
@@ -65,7 +76,7 @@ fn insert(
     transaction: &Transaction<'_>,
     c: &Contribution,
     now: Moment,
-    counted: bool,
+    judged: Judged,
 ) -> rusqlite::Result<bool> {
     let inserted = transaction
         .prepare_cached(
@@ -82,13 +93,13 @@ fn insert(
             c.title,
             c.url,
             c.repository,
-            c.private,
+            judged.private,
             c.user_id.map(signed),
             c.content.map(|content| content.0),
             c.labels.map(|labels| labels.at.timestamp_micros()),
             c.labels.map(|labels| labels.rejected),
             c.landed_at.map(|at| at.timestamp_micros()),
-            !counted,
+            !judged.counted,
         ])?;
     Ok(inserted > 0)
 }

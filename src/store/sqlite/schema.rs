@@ -72,8 +72,15 @@ const STEPS: &[&str] = &[
     CREATE TABLE reviews (          -- only of works, or parts, that a review ruled on
         work TEXT PRIMARY KEY,
         deleted INTEGER NOT NULL,
+        private INTEGER NOT NULL,
         labels_at INTEGER,
         labels_rejected INTEGER
+    ) WITHOUT ROWID;
+
+    CREATE TABLE private_repositories (
+        id TEXT PRIMARY KEY,        -- what the ids of its contributions begin with, without the ':'
+        since INTEGER NOT NULL,
+        look_again INTEGER          -- when public contributions of it may be left; NULL once that is certain
     ) WITHOUT ROWID;
 
     -- A host's pull request now has a part for each login: the login is what follows the contributor's last ':'.

@@ -68,7 +68,7 @@ pub(super) fn is_reviewed(
 pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId) -> rusqlite::Result<Work> {
     let mut work = Work::default();
     let mut parts = transaction.prepare_cached(
-        "SELECT id, contributor, labels_at, labels_rejected, landed_at, retracted FROM contributions
+        "SELECT id, contributor, private, labels_at, labels_rejected, landed_at, retracted FROM contributions
          WHERE id = ?1 OR (id > ?1 || ':' AND id < ?1 || ';' AND kind = 'pull_request' AND content IS NULL
                            AND instr(substr(id, length(?1) + 2), ':') = 0)",
     )?;
@@ -77,6 +77,7 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId) -> rusqlite::Resu
             id: ContributionId::from_text(row.get::<_, String>("id")?),
             contributor: Some(contributor_id(row, "contributor")?),
             deleted: false,
+            private: row.get("private")?,
             labels: labels(row)?,
             landed_at: optional_moment(row, "landed_at")?,
             counted: !row.get::<_, bool>("retracted")?,
@@ -86,18 +87,23 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId) -> rusqlite::Resu
         work.parts.push(part?);
     }
     let mut marks = transaction.prepare_cached(
-        "SELECT work, deleted, labels_at, labels_rejected FROM reviews
+        "SELECT work, deleted, private, labels_at, labels_rejected FROM reviews
          WHERE work = ?1 OR (work > ?1 || ':' AND work < ?1 || ';')",
     )?;
     let marks = marks.query_map([id.as_str()], |row| {
-        Ok((row.get::<_, String>("work")?, row.get::<_, bool>("deleted")?, labels(row)?))
+        let mark = Work {
+            deleted: row.get("deleted")?,
+            private: row.get("private")?,
+            labels: labels(row)?,
+            parts: Vec::new(),
+        };
+        Ok((row.get::<_, String>("work")?, mark))
     })?;
     for mark in marks {
-        let (marked, deleted, labels) = mark?;
+        let (marked, mark) = mark?;
         if marked == id.as_str() {
-            work.labels = labels;
-            work.deleted = deleted;
-        } else if deleted {
+            work = Work { parts: work.parts, ..mark };
+        } else if mark.deleted {
             work.delete_part(&ContributionId::from_text(marked));
         }
     }
@@ -107,20 +113,21 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId) -> rusqlite::Resu
 /// Keeps what a review said: of the work, and of the parts that are deleted alone, recorded or not.
 fn save_mark(transaction: &Transaction<'_>, id: &WorkId, work: &Work) -> rusqlite::Result<()> {
     let mut mark = transaction.prepare_cached(
-        "INSERT INTO reviews (work, deleted, labels_at, labels_rejected) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (work) DO UPDATE SET deleted = excluded.deleted, labels_at = excluded.labels_at,
-             labels_rejected = excluded.labels_rejected",
+        "INSERT INTO reviews (work, deleted, private, labels_at, labels_rejected) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (work) DO UPDATE SET deleted = excluded.deleted, private = excluded.private,
+             labels_at = excluded.labels_at, labels_rejected = excluded.labels_rejected",
     )?;
     let of_part = |part: &&Part| part.deleted && !id.is(&part.id);
     for part in work.parts.iter().filter(of_part) {
-        mark.execute(params![part.id.as_str(), true, None::<i64>, None::<bool>])?;
+        mark.execute(params![part.id.as_str(), true, false, None::<i64>, None::<bool>])?;
     }
     let deleted = work.deleted || work.parts.iter().any(|part| part.deleted && id.is(&part.id));
-    if deleted || work.labels.is_some() {
+    if deleted || work.private || work.labels.is_some() {
         let labels = work.labels;
         mark.execute(params![
             id.as_str(),
             deleted,
+            work.private,
             labels.map(|labels| labels.at.timestamp_micros()),
             labels.map(|labels| labels.rejected),
         ])?;
@@ -135,7 +142,8 @@ pub(super) fn save(transaction: &Transaction<'_>, before: &Work, work: &Work) ->
         let (Some(was), Some(contributor)) = (was, &part.contributor) else { continue };
         transaction
             .prepare_cached(
-                "UPDATE contributions SET labels_at = ?2, labels_rejected = ?3, landed_at = ?4, retracted = ?5 WHERE id = ?1",
+                "UPDATE contributions SET labels_at = ?2, labels_rejected = ?3, landed_at = ?4, retracted = ?5,
+                     private = ?6 WHERE id = ?1",
             )?
             .execute(params![
                 part.id.as_str(),
@@ -143,6 +151,7 @@ pub(super) fn save(transaction: &Transaction<'_>, before: &Work, work: &Work) ->
                 part.labels.map(|labels| labels.rejected),
                 part.landed_at.map(|at| at.timestamp_micros()),
                 !part.counted,
+                part.private,
             ])?;
         if was.counted != part.counted {
             transaction

@@ -66,7 +66,7 @@ fn read(host: usize, event: &str, body: &[u8], change: &[(&'static str, &str)]) 
     let host = &hosts()[host];
     let admitted = host.admit(&headers, now()).expect("genuine headers are admitted");
     let delivery = host.verify(admitted, Bytes::copy_from_slice(body)).ok()?;
-    host.read(&delivery, &Rules::default(), now()).ok()
+    host.read(&delivery, &Rules::default(), now()).ok().map(|payload| payload.reading)
 }
 
 fn split<'a>(events: [&'static str; 6], input: &'a [u8]) -> (&'static str, &'a [u8]) {

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    Review, Standing,
+    RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, Progress, Recorded, Reviewed, Settled,
-    Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
+    Reviewed, Settled, Shown, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -215,6 +215,24 @@ impl Store for FakeStore {
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
         self.usable()?;
         self.inner.review(review).await
+    }
+
+    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.conceal(repository, at, anew).await
+    }
+
+    async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.conceal_due(now).await
+    }
+
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
+        self.usable()?;
+        self.inner.private_repositories(since).await
     }
 
     async fn contributions_of(
