@@ -148,7 +148,7 @@ variable "public_access" {
   }
 }
 
-# The program's settings (the README explains each).
+# The program's settings (docs/configuration.md explains each).
 
 variable "milestones" {
   type        = list(number)

@@ -8,6 +8,7 @@ use plaudit::settings::Flags;
 use plaudit::store::State;
 
 const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const COUNTING: &str = include_str!("../../docs/counting.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
@@ -46,7 +47,7 @@ fn the_operators_page_explains_every_state_of_a_recognition_in_the_words_of_the_
 }
 
 #[test]
-fn the_readme_lists_every_variable_that_is_a_flag() {
+fn the_page_on_configuration_lists_every_variable_that_is_a_flag() {
     #[derive(clap::Parser)]
     struct All {
         #[command(flatten)]
@@ -56,20 +57,48 @@ fn the_readme_lists_every_variable_that_is_a_flag() {
     let variables: Vec<_> = command.get_arguments().filter_map(|flag| flag.get_env()?.to_str()).collect();
     assert!(variables.len() > 15, "{variables:?}");
     for variable in variables {
-        assert!(README.contains(&format!("`{variable}`")), "README.md does not explain {variable}");
+        let row = format!("`{variable}`");
+        assert!(CONFIGURATION.contains(&row), "docs/configuration.md does not explain {variable}");
     }
 }
 
 #[test]
-fn every_page_that_the_readme_links_is_there() {
-    let links = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let local: Vec<_> = links.filter(|link| !link.starts_with("http") && !link.starts_with('#')).collect();
-    assert!(local.len() > 10, "{local:?}");
-    for link in local {
-        let file = link.split('#').next().unwrap();
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        assert!(path.exists(), "README.md links {link}, which is not there");
+fn every_page_that_a_document_links_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let documents = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root.join(name)).into_iter();
+    let pages = documents.chain(docs.filter(|path| path.extension().is_some_and(|it| it == "md")));
+    let mut links = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let outside_code: String = text.split("```").step_by(2).collect();
+        let targets = outside_code.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in targets.filter(|link| !link.starts_with("http")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{} links {link}, which is not there", page.display());
+            assert!(heading.is_empty() || headings(&target).contains(heading), "{}: {link}", page.display());
+            links += 1;
+        }
     }
+    assert!(links > 50, "{links}");
+}
+
+/// The anchors of a page's headings.
+fn headings(page: &std::path::Path) -> std::collections::BTreeSet<String> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn the_readme_is_short() {
+    let words = README.split_whitespace().count();
+    assert!(words < 1_500, "{words} words: what is longer has a page of its own in docs/");
 }
 
 #[test]
