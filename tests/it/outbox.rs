@@ -539,7 +539,7 @@ impl Publisher for Shared {
 }
 
 /// A clock that a test moves.
-fn movable() -> (Arc<std::sync::Mutex<Moment>>, Clock) {
+pub fn movable() -> (Arc<std::sync::Mutex<Moment>>, Clock) {
     let now = Arc::new(std::sync::Mutex::new(Clock::system().now()));
     let asked = Arc::clone(&now);
     (now, Clock::from_fn(move || *asked.lock().unwrap()))
