@@ -187,7 +187,7 @@ impl Recorder {
     }
 
     /// Makes everything of a repository private, in what waits to be published too. A repository for which this
-    /// process did so already is left as it is, unless it became private `anew`.
+    /// process did so within the last hour is left as it is, unless it became private `anew`.
     pub async fn conceal(&self, repository: &RepositoryId, anew: bool) -> Result<(), RecordError> {
         let all = tokio::time::timeout(PATIENCE, self.privacy.conceal(repository, anew));
         Ok(all.await.map_err(|_| RecordError::TooSlow)??)

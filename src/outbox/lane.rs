@@ -1,5 +1,6 @@
 //! The loop of one destination: when something is offered there, and what.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::offer::Offered;
 use super::turns::Turns;
 use super::{Outbox, ROUND, store_panicked};
-use crate::domain::{Moment, Recognition};
+use crate::domain::{Moment, Recognition, RecognitionId};
 use crate::publish::{Hold, Publisher};
 use crate::runtime::catch_panic;
 use crate::store::{Due, StoreError};
@@ -20,6 +21,7 @@ use crate::store::{Due, StoreError};
 const MOST_FRESH: usize = 10_000;
 /// How many are taken from the store at once where nothing holds them.
 const BATCH: usize = 100;
+
 /// A destination, and what this instance knows of it.
 pub(super) struct DestinationLane {
     pub(super) publisher: Arc<dyn Publisher>,
@@ -80,6 +82,13 @@ impl DestinationLane {
 
     fn fresh(&self) -> Vec<Recognition> {
         self.fresh.lock().map(|mut fresh| std::mem::take(&mut *fresh)).unwrap_or_default()
+    }
+
+    /// Forgets what was made here and claimed from the store before it was offered as fresh.
+    fn forget(&self, claimed: &HashSet<RecognitionId>) {
+        if let Ok(mut fresh) = self.fresh.lock() {
+            fresh.retain(|recognition| !claimed.contains(&recognition.id));
+        }
     }
 
     /// How many are claimed at once. What is held must be published before the hold ends. A destination that
@@ -177,13 +186,15 @@ impl Outbox {
         }
     }
 
-    /// Offers everything that is due, oldest first, and between two batches what was made meanwhile.
+    /// Offers everything that is due, oldest first, and between two batches what was made meanwhile. What was made
+    /// since the pass began is left to the instance that made it: otherwise, under load, a pass would not end, and
+    /// publish everything of the others once more.
     async fn pass_over(
         &self,
         lane: &DestinationLane,
         stop: &CancellationToken,
     ) -> Result<Offered, StoreError> {
-        let mut all = Offered::default();
+        let (mut all, began) = (Offered::default(), self.clock.now());
         loop {
             let offer = lane.offers.current();
             if lane.is_down() || lane.holds_always() {
@@ -198,8 +209,11 @@ impl Outbox {
             }
             let limit = lane.limit();
             let (due, held_until) = self.claim(lane, limit).await?;
-            let last = due.is_empty() || (held_until.is_none() && due.len() < limit);
+            let last = (held_until.is_none() && due.len() < limit)
+                || due.iter().all(|due| due.recognition.recognized_at > began);
+            let claimed = due.iter().map(|due| due.recognition.id.clone()).collect();
             all.add(&self.offer_all(lane, due, held_until).await?);
+            lane.forget(&claimed);
             if last || all.down {
                 return Ok(all);
             }

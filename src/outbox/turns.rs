@@ -56,7 +56,30 @@ impl Turns {
         self.requested.load(Ordering::SeqCst)
     }
 
+    /// Ends this turn and all before it. One that ended as part of a later turn stays ended.
     pub(super) fn end(&self, turn: u64, outcome: Result<(), StoreError>) {
-        self.ended.send_replace(Ended { turn, outcome });
+        self.ended.send_if_modified(|ended| {
+            let is_news = turn >= ended.turn;
+            if is_news {
+                *ended = Ended { turn, outcome };
+            }
+            is_news
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_earlier_turn_does_not_take_back_that_of_a_later_one() {
+        let turns = Turns::new();
+        let (first, second) = (turns.request(), turns.request());
+        turns.end(second, Ok(()));
+        turns.end(first, Ok(()));
+        assert!(turns.until(second).now_or_never().is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! Which repositories are private, as far as this process knows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use crate::store::{LOOK_AGAIN, Store, StoreError};
 
 /// How old a payload may be that is taken at its word, and for how long what the store said is taken as it was.
 const FRESH: Duration = Duration::from_mins(5);
+/// For how long all of a repository is taken for private once it was made so: another instance may have recorded
+/// something while it was public in between.
+const CONCEALED: Duration = Duration::from_hours(1);
 /// How many repositories are remembered.
 const MOST: usize = 100_000;
 const _: () = assert!(
@@ -31,8 +34,8 @@ struct Known {
     since: HashMap<RepositoryId, Moment>,
     /// When the store was asked for them.
     asked_at: Option<Moment>,
-    /// Those of which everything is private, and nothing came since then that says that they are public.
-    concealed: HashSet<RepositoryId>,
+    /// Those of which everything is private, and since when; nothing came since then that says that they are public.
+    concealed: HashMap<RepositoryId, Moment>,
 }
 
 impl Privacy {
@@ -40,12 +43,13 @@ impl Privacy {
         Self { known: RwLock::default(), store: Arc::clone(store), clock: clock.clone() }
     }
 
-    /// Makes the repository's contributions private; where that is done already, only if it is to be done `anew`.
+    /// Makes the repository's contributions private; where that was done just now, only if it is to be done `anew`.
     pub(super) async fn conceal(&self, repository: &RepositoryId, anew: bool) -> Result<(), StoreError> {
-        if !anew && self.look(|known| known.concealed.contains(repository)) {
+        let now = self.clock.now();
+        let concealed = self.look(|known| known.concealed.get(repository).copied());
+        if !anew && concealed.is_some_and(|at| now < at + CONCEALED) {
             return Ok(());
         }
-        let now = self.clock.now();
         // Known before the store is changed: what is recorded beside this is private by itself.
         self.change(|known| known.is_private(repository.clone(), now));
         self.store.conceal(repository, now, anew).await?;
@@ -53,7 +57,7 @@ impl Privacy {
             if known.concealed.len() >= MOST {
                 known.concealed.clear();
             }
-            known.concealed.insert(repository.clone());
+            known.concealed.insert(repository.clone(), now);
         });
         Ok(())
     }
@@ -70,8 +74,9 @@ impl Privacy {
         }
         for one in contributions.iter_mut().filter(|one| !one.private) {
             let Some(repository) = one.repository_id() else { continue };
-            let (since, concealed) = self
-                .look(|known| (known.since.get(repository).copied(), known.concealed.contains(repository)));
+            let (since, concealed) = self.look(|known| {
+                (known.since.get(repository).copied(), known.concealed.contains_key(repository))
+            });
             if since.is_some_and(|since| one.stated_at() <= since) {
                 one.private = true;
             } else if concealed {

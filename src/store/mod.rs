@@ -38,6 +38,12 @@ fn is_due(next: Moment, now: Moment) -> bool {
 /// an instance that did not know it was recording has arrived.
 pub const LOOK_AGAIN: Duration = Duration::from_mins(10);
 
+/// When a repository that is private since `since` is to be looked through again, now that all of it is private.
+fn look_again(since: Moment, now: Moment) -> Option<Moment> {
+    let last = since + LOOK_AGAIN;
+    (now < last).then_some(last)
+}
+
 /// Opens the configured store, and brings its schema up to date.
 pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match at {
@@ -147,8 +153,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Standing>, StoreError>;
 
-    /// Recognitions due at `destination` by `now`, or put off for longer than [`LONGEST_DELAY`], oldest first, each held for the caller until
-    /// `held_until`: no other caller gets it before then. A `held_until` that is not after `now` holds nothing.
+    /// Recognitions due at `destination` by `now`, or put off for longer than [`LONGEST_DELAY`], oldest first, each
+    /// held for the caller until `held_until`: no other caller gets it before then. A `held_until` that is not after
+    /// `now` holds nothing.
     async fn claim(
         &self,
         destination: Destination,
@@ -254,12 +261,6 @@ pub enum Novelty {
     /// Stored and not counted, because it is taken back. A repeat of what a client or a host deleted is
     /// [`Same`](Novelty::Same).
     Retracted,
-}
-
-/// When a repository that is private since `since` is to be looked through again, now that all of it is private.
-fn look_again(since: Moment, now: Moment) -> Option<Moment> {
-    let last = since + LOOK_AGAIN;
-    (now < last).then_some(last)
 }
 
 impl Novelty {

@@ -1,8 +1,8 @@
 //! What is owed: once for each contributor and milestone, whatever happens on the way.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -539,7 +539,7 @@ impl Publisher for Shared {
 }
 
 /// A clock that a test moves.
-fn movable() -> (Arc<std::sync::Mutex<Moment>>, Clock) {
+pub fn movable() -> (Arc<std::sync::Mutex<Moment>>, Clock) {
     let now = Arc::new(std::sync::Mutex::new(Clock::system().now()));
     let asked = Arc::clone(&now);
     (now, Clock::from_fn(move || *asked.lock().unwrap()))
@@ -593,6 +593,87 @@ async fn after_an_outage_four_instances_publish_each_recognition_once_and_a_cras
 async fn after_an_outage_four_instances_on_firestore_publish_each_recognition_once() {
     let Some(opened) = crate::store::firestore().await else { return };
     published_once_after_an_outage(opened.store).await;
+}
+
+/// A topic under load: whenever it takes one recognition, the next one is made.
+struct Busy {
+    store: Arc<dyn Store>,
+    /// Makes them; another instance, if this is not set.
+    maker: OnceLock<Weak<Outbox>>,
+    most: usize,
+    taken: std::sync::Mutex<Vec<String>>,
+}
+
+impl Busy {
+    fn new(store: &Arc<dyn Store>, most: usize) -> Arc<Self> {
+        let store = Arc::clone(store);
+        Arc::new(Self { store, maker: OnceLock::new(), most, taken: std::sync::Mutex::default() })
+    }
+
+    async fn make(&self, who: String) {
+        let Some(maker) = self.maker.get() else {
+            return made(self.store.as_ref(), &[who], &[Destination::Topic], Clock::system().now()).await;
+        };
+        let recognition = crate::pubsub::recognition(&who, contributions(&who, 1).pop());
+        let recognition = Recognition { recognized_at: Clock::system().now(), ..recognition };
+        assert_eq!(maker.upgrade().unwrap().recognise(vec![recognition]).await.unwrap().len(), 1);
+    }
+}
+
+#[async_trait]
+impl Publisher for Busy {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::Backlog(Duration::from_secs(10))
+    }
+
+    fn at_once(&self) -> usize {
+        10
+    }
+
+    async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
+        let count = {
+            let mut taken = self.taken.lock().unwrap();
+            taken.push(recognition.id.to_string());
+            taken.len()
+        };
+        if count < self.most {
+            self.make(format!("next-{count}")).await;
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_pass_ends_though_another_instance_always_has_something_new_to_publish() {
+    let (_folder, store) = ledger();
+    let busy = Busy::new(&store, 400);
+    let instance = Instance::start(&store, vec![busy.clone() as Arc<dyn Publisher>], "3", Clock::system());
+    instance.drain(in_time()).await.unwrap();
+    made(store.as_ref(), &["the-first".into()], &[Destination::Topic], Clock::system().now()).await;
+    let drained = instance.drain(in_time()).await.unwrap();
+    assert!((1..100).contains(&drained.published) && !drained.unfinished, "{drained:?}");
+}
+
+#[tokio::test]
+async fn what_is_made_during_a_pass_is_published_once() {
+    let (_folder, store) = ledger();
+    let busy = Busy::new(&store, 30);
+    let instance = Instance::start(&store, vec![busy.clone() as Arc<dyn Publisher>], "3", Clock::system());
+    assert!(busy.maker.set(Arc::downgrade(&instance.outbox)).is_ok());
+    instance.drain(in_time()).await.unwrap();
+    made(store.as_ref(), &["the-first".into()], &[Destination::Topic], Clock::system().now()).await;
+    while instance.drain(in_time()).await.unwrap().waiting > 0 || busy.taken.lock().unwrap().len() < 30 {}
+    let taken = busy.taken.lock().unwrap().clone();
+    let once: BTreeSet<_> = taken.iter().collect();
+    assert_eq!(taken.len(), once.len(), "published twice: {taken:?}");
 }
 
 /// It fails the first time only.

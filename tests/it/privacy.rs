@@ -1,13 +1,23 @@
 //! What was public and becomes private: private from then on, on every store, wherever it is shown.
 
-use plaudit::domain::{
-    Contribution, Destination, Fingerprint, Kind, Labels, Moment, Recognition, RepositoryId, Review, Ruling,
-};
-use plaudit::store::{LOOK_AGAIN, Page, Shown, Store, StoreError};
+use std::sync::Arc;
 
+use chrono::TimeDelta;
+use plaudit::domain::{
+    Contribution, Destination, Fingerprint, Kind, Labels, Milestones, Moment, Recognition, RepositoryId,
+    Review, Ruling,
+};
+use plaudit::outbox::Outbox;
+use plaudit::record::Recorder;
+use plaudit::runtime::Tasks;
+use plaudit::store::{LOOK_AGAIN, Page, Shown, Store, StoreError};
+use plaudit::telemetry::Metrics;
+
+use crate::outbox::movable;
 use crate::store::{at, done, recognition, who};
 use crate::support::emulators::{self, PATIENT};
 use crate::support::h2proxy::{Fault, Proxy};
+use crate::support::ledger;
 
 fn repository(id: u64) -> RepositoryId {
     RepositoryId::from_text(format!("github:{id}"))
@@ -194,4 +204,29 @@ async fn what_a_failed_call_left_public_the_next_drain_makes_private() {
     proxy.assert_all_faults_met();
     store.conceal_due(at(2)).await.unwrap();
     assert!(is_private(&store, &one).await);
+}
+
+#[tokio::test]
+async fn what_another_instance_recorded_while_a_repository_was_public_is_private_within_an_hour_of_its_being_so()
+ {
+    let (_folder, store) = ledger();
+    let (now, clock) = movable();
+    let (milestones, tasks) = (Milestones::default(), Tasks::default());
+    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
+    let start = || {
+        let (store, clock) = (Arc::clone(&store), clock.clone());
+        let outbox =
+            Outbox::new(store.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+        Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks)
+    };
+    let (one, other) = (start(), start());
+    one.conceal(&repository(1), false).await.unwrap();
+    *now.lock().unwrap() += TimeDelta::minutes(20);
+    let public = Contribution { occurred_at: clock.now(), ..issue(1, 1) };
+    other.record(vec![public.clone()]).await.unwrap();
+    assert!(!is_private(store.as_ref(), &public).await);
+    *now.lock().unwrap() += TimeDelta::minutes(41);
+    one.conceal(&repository(1), false).await.unwrap();
+    assert!(is_private(store.as_ref(), &public).await);
+    tasks.end().await;
 }

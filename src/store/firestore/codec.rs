@@ -120,12 +120,12 @@ pub(super) fn as_integer(value: &FirestoreValue) -> Option<i64> {
     }
 }
 
-/// Reads a document's fields.
 /// Whether plaudit 0.1 wrote the document: its name of the field `recognized` was another one.
 pub(super) fn is_of_0_1(document: &FirestoreDocument) -> bool {
     document.fields.contains_key("recognised")
 }
 
+/// Reads a document's fields.
 pub(super) fn read<T: DeserializeOwned>(document: &FirestoreDocument) -> Result<T, StoreError> {
     if is_of_0_1(document) {
         return Err(StoreError::Broken(

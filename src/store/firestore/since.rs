@@ -6,9 +6,10 @@
 //! until then. So commits may be applied in another order than that of `made_at`, and each reading begins
 //! earlier than the last one ended, by more than a commit can take.
 
+use std::time::Duration;
+
 use firestore::{FirestoreDocument, FirestoreInstant, timestamp_utils};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 use super::codec::{self, RecognitionFields, document_id};
 use super::lists::time_value;

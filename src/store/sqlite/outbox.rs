@@ -1,8 +1,8 @@
 //! Recognitions that are owed, made and due.
 
-use rusqlite::types::Value;
 use std::time::Duration;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, Transaction, params};
 
 use super::connection::Sqlite;
