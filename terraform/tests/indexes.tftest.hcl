@@ -16,7 +16,6 @@ run "every_index_of_the_file" {
     condition = {
       for i in google_firestore_index.indexes : join(" ", concat([i.collection], [for f in i.fields : "${f.field_path}:${try(coalesce(f.order, f.array_config), "?")}"])) => i.query_scope
       } == {
-      "contributors tally:DESCENDING __name__:ASCENDING"                                                                     = "COLLECTION"
       "contributors recognized:ASCENDING tally:ASCENDING __name__:ASCENDING"                                                 = "COLLECTION"
       "contributions contributor:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                                       = "COLLECTION"
       "contributions contributor:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                   = "COLLECTION"
