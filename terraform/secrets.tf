@@ -6,6 +6,8 @@ locals {
     PLAUDIT_GITLAB_SIGNING_TOKEN = "${var.name}-gitlab-signing-token"
     PLAUDIT_GITLAB_SECRET        = "${var.name}-gitlab-secret"
     PLAUDIT_API_TOKENS           = "${var.name}-api-tokens"
+    PLAUDIT_POST_TOKENS          = "${var.name}-post-tokens"
+    PLAUDIT_READ_TOKENS          = "${var.name}-read-tokens"
     PLAUDIT_GITHUB_TOKEN         = "${var.name}-github-token"
     PLAUDIT_GITHUB_APP_KEY       = "${var.name}-github-app-key"
   }

@@ -166,7 +166,7 @@ variable "milestones" {
 variable "public_read" {
   type        = bool
   default     = false
-  description = "PLAUDIT_PUBLIC_READ: true lets anyone read contributors and recognitions; false asks for an API token."
+  description = "PLAUDIT_PUBLIC_READ: true lets anyone read contributors and recognitions; false asks for a token of PLAUDIT_API_TOKENS or PLAUDIT_READ_TOKENS."
 }
 
 variable "log" {
@@ -211,9 +211,9 @@ variable "secret_versions" {
   validation {
     condition = alltrue([for k in keys(var.secret_versions) : contains([
       "PLAUDIT_GITHUB_SECRET", "PLAUDIT_GITLAB_SIGNING_TOKEN", "PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS",
-      "PLAUDIT_GITHUB_TOKEN", "PLAUDIT_GITHUB_APP_KEY",
+      "PLAUDIT_POST_TOKENS", "PLAUDIT_READ_TOKENS", "PLAUDIT_GITHUB_TOKEN", "PLAUDIT_GITHUB_APP_KEY",
     ], k)])
-    error_message = "secret_versions knows PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS, PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY."
+    error_message = "secret_versions knows PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS, PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY."
   }
 
   validation {

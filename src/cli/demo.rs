@@ -112,6 +112,8 @@ struct Story<'a> {
     hosts: Vec<Opened>,
     token: &'a str,
     json: bool,
+    /// How many recognitions arrived.
+    thanked: usize,
 }
 
 /// What an answer comes to, for a row.
@@ -136,6 +138,7 @@ impl<'a> Story<'a> {
             hosts,
             token,
             json,
+            thanked: 0,
         })
     }
 
@@ -171,7 +174,8 @@ impl<'a> Story<'a> {
         let row = Row {
             who: text(first.and_then(|first| first.get("contributor"))),
             tally: first.and_then(|first| first.get("tally")).and_then(Value::as_u64),
-            recognized: first.is_some_and(recognizes),
+            recognized: first
+                .is_some_and(|first| recognizes(first, first.get("recorded") == Some(&Value::Bool(true)))),
         };
         let outcome = match answer.get("verdict").and_then(Value::as_str) {
             Some("recorded") => styled(GOOD, "counts"),
@@ -201,12 +205,12 @@ impl<'a> Story<'a> {
         let answer = posted.json(&body).send().await?;
         let (status, answer) = (answer.status(), answer.json::<Value>().await?);
         ensure!(status.is_success(), "a post was answered with {status}: {answer}");
+        let new = status == StatusCode::CREATED;
         let row = Row {
             who: "grace".into(),
             tally: answer.get("tally").and_then(Value::as_u64),
-            recognized: recognizes(&answer),
+            recognized: recognizes(&answer, new),
         };
-        let new = status == StatusCode::CREATED;
         let outcome = if new { styled(GOOD, "counts") } else { styled(FAINT, "counted before") };
         let step = json!({"step": "post", "what": what, "status": status.as_u16(), "answer": answer});
         self.show("api", what, row, &outcome, &step).await
@@ -236,6 +240,11 @@ impl<'a> Story<'a> {
         step: &Value,
     ) -> anyhow::Result<()> {
         let message = if row.recognized { Some(self.recognitions.next_soon().await?) } else { None };
+        if let Some(message) = &message {
+            let thanked = message.pointer("/contributor/id").and_then(Value::as_str).unwrap_or_default();
+            ensure!(thanked == row.who, "expected the recognition of {}, got that of {thanked}", row.who);
+            self.thanked += 1;
+        }
         if self.json {
             say(step);
             if let Some(message) = message {
@@ -259,6 +268,8 @@ impl<'a> Story<'a> {
     async fn ledger(&self) -> anyhow::Result<()> {
         let ledger = self.contributors().await?;
         let items = ledger.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        let thanked = self.thanked;
+        ensure!(thanked == items.len(), "of {} contributors {thanked} were recognized", items.len());
         if self.json {
             say(json!({"step": "ledger", "contributors": items}));
         } else {
@@ -272,9 +283,11 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Whether an answer about a contribution names a recognition.
-fn recognizes(answer: &Value) -> bool {
-    answer.get("recognitions").and_then(Value::as_array).is_some_and(|made| !made.is_empty())
+/// Whether a recognition follows from a contribution that was `counted` now: the answer names it, or the tally reaches
+/// the milestone, because an answer does not wait for a recognition that takes long.
+fn recognizes(answer: &Value, counted: bool) -> bool {
+    let named = answer.get("recognitions").and_then(Value::as_array).is_some_and(|made| !made.is_empty());
+    named || (counted && answer.get("tally").and_then(Value::as_u64) == Some(MILESTONE))
 }
 
 /// The event stream.
@@ -301,6 +314,24 @@ impl Recognitions {
             }
             let chunk = self.stream.chunk().await?.ok_or_else(|| anyhow!("the event stream ended"))?;
             self.text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recognition_that_the_answer_is_too_early_to_name_is_waited_for() {
+        let answer = |tally: u64, made: &[&str]| json!({"tally": tally, "recognitions": made});
+        for (answer, counted, recognizes) in [
+            (answer(3, &["grace:3"]), true, true),
+            (answer(3, &[]), true, true),
+            (answer(3, &[]), false, false),
+            (answer(2, &[]), true, false),
+        ] {
+            assert_eq!(super::recognizes(&answer, counted), recognizes, "{answer} {counted}");
         }
     }
 }

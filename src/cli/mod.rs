@@ -91,28 +91,52 @@ pub(crate) struct Configured {
     pub(crate) unknown: Vec<String>,
 }
 
-/// Reads the configuration. A variable with nearly the name of a known one is a fault, because its value would be
-/// missing silently; every other unknown one may belong to another program.
-pub(crate) fn configured(flags: &Flags, env: &Environment) -> Result<Configured, InvalidConfig> {
-    let mut known = config::variables();
-    known.extend(OF_CLIENTS.map(str::to_owned));
-    let (mut slips, mut unknown) = (Vec::new(), Vec::new());
-    for name in env.own_names().filter(|name| !known.contains(*name)) {
-        match nearest(name, &known) {
-            Some(meant) => {
-                slips.push(format!("{name}: there is no such variable; the nearest one is {meant}"));
+/// The variables that plaudit does not know.
+#[derive(Default)]
+struct Unknown {
+    /// What is wrong with those that have nearly the name of a known one, whose value would be missing silently.
+    slips: Vec<String>,
+    /// The names of all others, which may belong to another program.
+    others: Vec<String>,
+}
+
+impl Unknown {
+    fn among(env: &Environment) -> Self {
+        let mut known = config::variables();
+        known.extend(OF_CLIENTS.map(str::to_owned));
+        let mut unknown = Self::default();
+        for name in env.own_names().filter(|name| !known.contains(*name)) {
+            match nearest(name, &known) {
+                Some(meant) => unknown
+                    .slips
+                    .push(format!("{name}: there is no such variable; the nearest one is {meant}")),
+                None => unknown.others.push(name.to_owned()),
             }
-            None => unknown.push(name.to_owned()),
         }
+        unknown
     }
-    match Config::read(flags, &|name| env.get(name)) {
-        Ok(config) if slips.is_empty() => Ok(Configured { config, unknown }),
+}
+
+/// What was read, unless a variable has nearly the name of a known one.
+pub(crate) fn without_slips<T>(
+    read: Result<T, InvalidConfig>,
+    env: &Environment,
+) -> Result<T, InvalidConfig> {
+    let mut slips = Unknown::among(env).slips;
+    match read {
+        Ok(read) if slips.is_empty() => Ok(read),
         Ok(_) => Err(InvalidConfig(slips)),
         Err(InvalidConfig(mut faults)) => {
             faults.append(&mut slips);
             Err(InvalidConfig(faults))
         }
     }
+}
+
+/// Reads the configuration of the service.
+pub(crate) fn configured(flags: &Flags, env: &Environment) -> Result<Configured, InvalidConfig> {
+    let config = without_slips(Config::read(flags, &|name| env.get(name)), env)?;
+    Ok(Configured { config, unknown: Unknown::among(env).others })
 }
 
 /// How many letters a slip may change.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use http::HeaderMap;
 
-use super::{Failure, base_url, no_answer, say};
+use super::{Failure, base_url, no_answer, say, without_slips};
 use crate::hosts::{self, Opened};
 use crate::runtime::{Clock, client_for};
 use crate::settings::{Environment, Flags, Settings};
@@ -30,10 +30,10 @@ pub struct Send {
 
 /// Sends every file; fails if any is not answered with 200.
 pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
-    let (flags, env) = (Flags::default(), |name: &str| env.get(name));
-    let mut settings = Settings::new(&flags, &env);
+    let (flags, get) = (Flags::default(), |name: &str| env.get(name));
+    let mut settings = Settings::new(&flags, &get);
     let hosts = hosts::open(&mut settings);
-    let hosts = settings.finish(hosts).map_err(Failure::wrong)?;
+    let hosts = without_slips(settings.finish(hosts), env).map_err(Failure::wrong)?;
     let mut deliveries = Vec::new();
     for file in &send.files {
         deliveries.push(read(file, &send, &hosts).map_err(Failure::wrong)?);

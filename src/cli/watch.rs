@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, INSTANCE, base_url, token, url};
+use super::{Failure, INSTANCE, base_url, token, url, without_slips};
 use crate::publish::pubsub;
 use crate::runtime::{Backoff, Clock};
 use crate::settings::{Environment, Flags, Secret, Settings};
@@ -58,12 +58,13 @@ pub struct Watch {
 
 /// Watches until the count is reached, standard output is closed, or SIGINT or SIGTERM comes.
 pub async fn command(mut args: Watch, env: &Environment) -> Result<(), Failure> {
-    let (flags, env) = (Flags::default(), |name: &str| env.get(name));
-    let mut settings = Settings::new(&flags, &env);
+    let (flags, get) = (Flags::default(), |name: &str| env.get(name));
+    let mut settings = Settings::new(&flags, &get);
     let (token, log) = (token(&mut settings), Logging::read(&mut settings));
     let emulator = pubsub::emulator(&settings);
     let from = url(&mut settings);
-    let (token, log, from) = settings.finish((token, log, from)).map_err(Failure::wrong)?;
+    let (token, log, from) =
+        without_slips(settings.finish((token, log, from)), env).map_err(Failure::wrong)?;
     args.from.get_or_insert(from);
     if let Some(missing) = args.exec.as_deref().and_then(missing_command) {
         return Err(Failure::wrong(anyhow!("--exec: there is no command {missing}; write its path")));

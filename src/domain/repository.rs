@@ -23,8 +23,9 @@ impl RepositoryId {
     /// The ids of its contributions: from the first text up to the second, without that one.
     #[must_use]
     pub fn contributions(&self) -> (String, String) {
-        // `;` is the character after `:`.
-        (format!("{}:", self.0), format!("{};", self.0))
+        // What follows begins with a kind's letter; `{` is the character after `z`. After a digit, `{host}:{id}` is
+        // not this repository but a host and its port, such as `gitlab:80`, with a repository of its own.
+        (format!("{}:a", self.0), format!("{}:{{", self.0))
     }
 
     #[must_use]
@@ -93,6 +94,8 @@ mod tests {
                 assert_eq!(one.repository_id(), Some(repository.as_str()));
                 let (from, to) = RepositoryId::from_text(repository.as_str()).contributions();
                 assert!(from.as_str() <= one.id.as_str() && one.id.as_str() < to.as_str());
+                let on_port = format!("{repository}:9:{rest}");
+                assert!(!(from.as_str()..to.as_str()).contains(&on_port.as_str()), "{on_port}");
             }
         }
         let posted = Contribution {

@@ -1,6 +1,6 @@
 //! The hosts for which the secret of each kind may speak.
 
-use super::{KNOWN, Opened, github, gitlab};
+use super::{KNOWN, Known, Opened, github, gitlab};
 use crate::domain::HostName;
 use crate::settings::{Setting, Settings};
 
@@ -29,24 +29,38 @@ impl AllowedHosts {
 
     /// Whether the secret of that kind may speak for `host`.
     pub(super) fn allow(&self, kind: &str, host: &HostName) -> bool {
-        match self.0.iter().find(|listed| listed.kind == kind) {
-            Some(listed) => listed.hosts.iter().any(|listed| listed.is_same_as(host)),
+        match self.listed(kind) {
+            Some(hosts) => hosts.iter().any(|listed| listed.is_same_as(host)),
             None => host.public_site_of().is_none_or(|public| public == kind),
         }
     }
 
-    /// Advice to set the lists, where secrets of several kinds are configured and no list is: each could claim the
-    /// identities of the other's self-managed hosts.
+    /// Advice to set the lists that are missing, where secrets of several kinds are configured: without its list, a
+    /// secret can claim the identities of another's self-managed hosts.
     #[must_use]
     pub fn advice(&self, opened: &[Opened]) -> Option<String> {
-        let open: Vec<_> = opened.iter().filter(|opened| opened.host.is_some()).collect();
-        let variables: Vec<_> = open.iter().map(|opened| opened.known.hosts.variable).collect();
-        (open.len() > 1 && self.0.is_empty()).then(|| {
+        let open: Vec<_> =
+            opened.iter().filter(|opened| opened.host.is_some()).map(|opened| opened.known).collect();
+        let claims = |known: &&&Known| {
+            self.listed(known.name).is_none()
+                && open.iter().any(|other| other.name != known.name && self.may_be_self_managed(other.name))
+        };
+        let variables: Vec<_> = open.iter().filter(claims).map(|known| known.hosts.variable).collect();
+        (!variables.is_empty()).then(|| {
             format!(
-                "each host's secret may speak for any self-managed host; set {} to the hosts that you have",
+                "a secret without a list of its hosts may speak for any self-managed host; set {} to the hosts that you have",
                 variables.join(" and ")
             )
         })
+    }
+
+    fn listed(&self, kind: &str) -> Option<&[HostName]> {
+        self.0.iter().find(|listed| listed.kind == kind).map(|listed| listed.hosts.as_slice())
+    }
+
+    fn may_be_self_managed(&self, kind: &str) -> bool {
+        let self_managed = |host: &HostName| host.public_site_of().is_none();
+        self.listed(kind).is_none_or(|hosts| hosts.iter().any(self_managed))
     }
 }
 
@@ -63,8 +77,14 @@ fn host(kind: &str, text: &str) -> Result<HostName, String> {
     let host = HostName::of_text(text.trim_end_matches('/')).map_err(|_| {
         format!("{text:?} is not the name of a host, with its port and path but without a scheme")
     })?;
+    let network = text.split('/').next().unwrap_or_default();
+    let on_public_site = HostName::of_text(network).is_ok_and(|host| host.public_site_of().is_some());
     match host.public_site_of() {
         Some(public) if public != kind => Err(format!("{text:?} is the public site of another kind of host")),
+        // No payload could match it, so that every delivery would be ignored.
+        None if on_public_site => {
+            Err(format!("{text:?} is a path on a public site, which is listed as a whole"))
+        }
         _ => Ok(host),
     }
 }

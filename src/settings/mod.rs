@@ -78,8 +78,13 @@ impl Environment {
     /// service called `plaudit`.
     /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
     pub fn own_names(&self) -> impl Iterator<Item = &str> {
-        let kubernetes =
-            |name: &str| name.starts_with("PLAUDIT_SERVICE_") || name.starts_with("PLAUDIT_PORT");
+        let kubernetes = |name: &str| {
+            // `PLAUDIT_PORT`, `PLAUDIT_PORT_8080_TCP`: anything else is more likely a slip of `PLAUDIT_POST_…`.
+            let after_port =
+                name.strip_prefix("PLAUDIT_PORT").map(|rest| rest.strip_prefix('_').unwrap_or(rest));
+            name.starts_with("PLAUDIT_SERVICE_")
+                || after_port.is_some_and(|rest| rest.bytes().next().is_none_or(|byte| byte.is_ascii_digit()))
+        };
         let names = self.0.keys().map(String::as_str);
         names.filter(move |name| name.starts_with("PLAUDIT_") && !kubernetes(name))
     }

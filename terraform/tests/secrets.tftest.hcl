@@ -13,7 +13,7 @@ run "none_wired_at_first" {
   command = apply
 
   assert {
-    condition     = length(google_secret_manager_secret.secrets) == 6 && length(google_secret_manager_secret_iam_member.service) == 0
+    condition     = length(google_secret_manager_secret.secrets) == 8 && length(google_secret_manager_secret_iam_member.service) == 0
     error_message = "A secret without a version must exist, and no account may read it."
   }
 
@@ -65,7 +65,7 @@ run "never_in_plain_env" {
   variables {
     comment         = true
     github_app_id   = "4711"
-    secret_versions = { PLAUDIT_GITHUB_SECRET = "1", PLAUDIT_GITLAB_SIGNING_TOKEN = "1", PLAUDIT_GITLAB_SECRET = "1", PLAUDIT_API_TOKENS = "1", PLAUDIT_GITHUB_APP_KEY = "1" }
+    secret_versions = { PLAUDIT_GITHUB_SECRET = "1", PLAUDIT_GITLAB_SIGNING_TOKEN = "1", PLAUDIT_GITLAB_SECRET = "1", PLAUDIT_API_TOKENS = "1", PLAUDIT_POST_TOKENS = "1", PLAUDIT_READ_TOKENS = "1", PLAUDIT_GITHUB_APP_KEY = "1" }
   }
 
   assert {

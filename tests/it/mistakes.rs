@@ -122,8 +122,10 @@ fn a_slip_in_a_variables_name_is_refused_with_the_right_name() {
         ("PLAUDIT_API_TOKEN", "PLAUDIT_API_TOKENS"),
         ("PLAUDIT_MILESTONE", "PLAUDIT_MILESTONES"),
         ("PLAUDIT_GITLAB_SECRET_FIEL", "PLAUDIT_GITLAB_SECRET_FILE"),
+        ("PLAUDIT_PORT_TOKENS", "PLAUDIT_POST_TOKENS"),
     ] {
-        for arguments in [&["serve"][..], &["check"]] {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/github/ping.repository.json");
+        for arguments in [&["serve"][..], &["check"], &["send", file], &["watch"]] {
             let (line, code) = mistake(arguments, &[(slip, "hush-hush")]);
             assert_eq!(code, Some(2), "{line}");
             assert!(
@@ -144,7 +146,11 @@ fn a_slip_in_a_variables_name_is_refused_with_the_right_name() {
 
 #[tokio::test]
 async fn another_unknown_variable_is_a_warning_and_fails_the_check() {
-    let kubernetes = [("PLAUDIT_SERVICE_HOST", "10.0.0.1"), ("PLAUDIT_PORT_8080_TCP", "tcp://10.0.0.1:8080")];
+    let kubernetes = [
+        ("PLAUDIT_SERVICE_HOST", "10.0.0.1"),
+        ("PLAUDIT_PORT", "tcp://10.0.0.1:8080"),
+        ("PLAUDIT_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+    ];
     let clients = [("PLAUDIT_URL", "http://127.0.0.1:1"), ("PLAUDIT_WATCH_COUNT", "1")];
     let settings = [&[("PLAUDIT_FOO", "hush-hush")][..], &kubernetes, &clients].concat();
     let plaudit = Plaudit::with(&settings).await;

@@ -91,6 +91,8 @@ fn a_wrong_host_is_an_error_with_an_example() {
         ("PLAUDIT_GITHUB_HOSTS", "git example org"),
         ("PLAUDIT_GITHUB_HOSTS", "git.example.org:+443"),
         ("PLAUDIT_GITHUB_HOSTS", ","),
+        ("PLAUDIT_GITHUB_HOSTS", "github.com/octo-org"),
+        ("PLAUDIT_GITHUB_HOSTS", "www.gitlab.com:443/group"),
         ("PLAUDIT_GITLAB_HOSTS", "www.github.com"),
         ("PLAUDIT_GITLAB_HOSTS", "git.example.org:0"),
     ] {
@@ -104,19 +106,27 @@ fn a_wrong_host_is_an_error_with_an_example() {
 
 #[tokio::test]
 async fn with_secrets_of_both_hosts_and_no_list_the_start_and_check_advise_to_set_them() {
-    let advice = "set PLAUDIT_GITHUB_HOSTS and PLAUDIT_GITLAB_HOSTS";
+    let advice = "set PLAUDIT_GITHUB_HOSTS and PLAUDIT_GITLAB_HOSTS to the hosts";
     let plaudit = Plaudit::start().await;
     plaudit.logged(advice).await;
     plaudit.stop().await;
     let folder = tempfile::tempdir().unwrap();
     let both = Environment::in_folder(&folder);
-    for (environment, advises) in [
-        (both.with("PLAUDIT_GITLAB_SECRET", ""), false),
-        (both.with("PLAUDIT_GITHUB_HOSTS", "github.com"), false),
-        (both, true),
+    for (environment, advice) in [
+        (both.with("PLAUDIT_GITLAB_SECRET", ""), None),
+        // With one list, the other secret could still claim what stands in it, unless that is a public site.
+        (both.with("PLAUDIT_GITHUB_HOSTS", "github.com"), None),
+        (
+            both.with("PLAUDIT_GITHUB_HOSTS", "github.com,git.example.org"),
+            Some("; set PLAUDIT_GITLAB_HOSTS to the hosts"),
+        ),
+        (both, Some(advice)),
     ] {
         let Output { code, out, .. } = environment.run(&["check"]);
         assert_eq!(code, Some(0), "{out}");
-        assert_eq!(out.contains(advice), advises, "{out}");
+        match advice {
+            Some(advice) => assert!(out.contains(advice), "{out}"),
+            None => assert!(!out.contains("self-managed"), "{out}"),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use http::Method;
-use plaudit::hosts::{Malformed, Reading, Rules, event_of_fixture};
+use plaudit::hosts::{Malformed, Reading, Reason, Rules, event_of_fixture};
 use serde_json::{Value, json};
 
 use crate::readings::try_read;
@@ -81,13 +81,15 @@ fn effects(reading: Result<Reading, Malformed>) -> BTreeSet<String> {
     match reading {
         Ok(Reading::Counts(contributions)) => contributions.iter().map(|one| one.id.to_string()).collect(),
         Ok(Reading::Reviews(review)) => {
-            BTreeSet::from([format!("{} {:?}", review.work.as_str(), review.ruling)])
+            BTreeSet::from([format!("{} {:?} {}", review.work.as_str(), review.ruling, review.private)])
         }
+        Ok(Reading::Ignored(Reason::MadePrivate)) => BTreeSet::from(["a private repository".to_owned()]),
         Ok(Reading::Ignored(_)) | Err(_) => BTreeSet::new(),
     }
 }
 
-const GITHUB_EVENTS: [&str; 6] = ["push", "pull_request", "issues", "issue_comment", "ping", "anything"];
+const GITHUB_EVENTS: [&str; 7] =
+    ["push", "pull_request", "issues", "repository", "issue_comment", "ping", "anything"];
 const GITLAB_EVENTS: [&str; 8] = [
     "Push Hook",
     "Tag Push Hook",
@@ -110,6 +112,10 @@ fn under_the_name_of_another_event_a_payload_changes_the_same_or_nothing() {
     let find = |event| payloads.iter().find(|(_, named, _)| *named == event).unwrap().2.clone();
     // What comes with an issue or a pull request beside something of its own.
     let (comment, review) = (find("issue_comment"), find("pull_request_review"));
+    // Its action is a word that its sender chose.
+    let mut dispatch = find("repository");
+    dispatch["client_payload"] = json!({});
+    payloads.push(("github".into(), "repository_dispatch", dispatch));
     let mut of_review = review.clone();
     of_review.as_object_mut().unwrap().remove("review");
     let mut thread = of_review.clone();

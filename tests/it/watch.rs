@@ -368,6 +368,7 @@ async fn an_answer_that_will_not_change_ends_it_with_what_to_do() {
     let page = ([(header::CONTENT_TYPE, "text/html")], "<html>").into_response();
     let cases = [
         (StatusCode::UNAUTHORIZED.into_response(), "PLAUDIT_TOKEN"),
+        (StatusCode::FORBIDDEN.into_response(), "PLAUDIT_TOKEN"),
         (StatusCode::NOT_FOUND.into_response(), "the address of a running plaudit"),
         (StatusCode::FOUND.into_response(), "the address of a running plaudit"),
         (page, "is no event stream"),

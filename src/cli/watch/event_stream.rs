@@ -96,8 +96,8 @@ async fn connect(
     if status.is_server_error() || passing.contains(&status) {
         return Ok(Err(format!("it answers {status}")));
     }
-    if status == StatusCode::UNAUTHORIZED {
-        bail!("{url} answers {status}; set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to a token that it accepts");
+    if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        bail!("{url} answers {status}; set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to a token that may read");
     }
     if status != StatusCode::OK {
         bail!("{url} answers {status}; --from takes the address of a running plaudit");

@@ -140,11 +140,14 @@ fn repository(json: &[u8], rules: &Rules) -> Result<Payload, Unread> {
     struct RepositoryEvent<'a> {
         #[serde(borrow)]
         repository: Repository<'a>,
+        /// Of a `repository_dispatch`, whose action is a word that its sender chose.
+        client_payload: Lax<Anything>,
     }
     if parse::<Action<'_>>(json)?.action.text() != Some("privatized") {
         return Ok(Payload::ignored(Reason::EventNotCounted));
     }
     let event = parse::<RepositoryEvent<'_>>(json)?;
+    refuse_another_event(&[&event.client_payload])?;
     let repository = event.repository.origin(rules)?.repository();
     Ok(Payload { reading: Reading::Ignored(Reason::MadePrivate), private: Some(repository) })
 }
