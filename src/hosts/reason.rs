@@ -47,7 +47,7 @@ impl Reason {
         Self::MadePrivate,
     ];
 
-    /// The code in answers, logs, metrics and the README.
+    /// The code in answers, logs, metrics and the documents.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.words().0

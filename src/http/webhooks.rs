@@ -113,7 +113,7 @@ pub(super) mod described {
     /// Takes a delivery from GitHub.
     ///
     /// The body is a payload as GitHub documents it, signed with the secret in `PLAUDIT_GITHUB_SECRET`. The
-    /// README says which deliveries count, and for whom; every verified one is answered with 200.
+    /// page `docs/counting.md` says which deliveries count, and for whom; every verified one is answered with 200.
     #[utoipa::path(
         post, path = "/webhooks/github", operation_id = "receiveGithub", tag = "webhooks",
         params(
@@ -135,7 +135,7 @@ pub(super) mod described {
     ///
     /// Authenticated by a signature (`webhook-id`, `webhook-timestamp`, `webhook-signature`) where
     /// `PLAUDIT_GITLAB_SIGNING_TOKEN` is set, else by the plain token in `PLAUDIT_GITLAB_SECRET`. The
-    /// README says which deliveries count, and for whom; every verified one is answered with 200.
+    /// page `docs/counting.md` says which deliveries count, and for whom; every verified one is answered with 200.
     #[utoipa::path(
         post, path = "/webhooks/gitlab", operation_id = "receiveGitlab", tag = "webhooks",
         params(
