@@ -122,7 +122,10 @@ pub(crate) fn without_slips<T>(
     read: Result<T, InvalidConfig>,
     env: &Environment,
 ) -> Result<T, InvalidConfig> {
-    let mut slips = Unknown::among(env).slips;
+    refuse_slips(read, Unknown::among(env).slips)
+}
+
+fn refuse_slips<T>(read: Result<T, InvalidConfig>, mut slips: Vec<String>) -> Result<T, InvalidConfig> {
     match read {
         Ok(read) if slips.is_empty() => Ok(read),
         Ok(_) => Err(InvalidConfig(slips)),
@@ -135,8 +138,9 @@ pub(crate) fn without_slips<T>(
 
 /// Reads the configuration of the service.
 pub(crate) fn configured(flags: &Flags, env: &Environment) -> Result<Configured, InvalidConfig> {
-    let config = without_slips(Config::read(flags, &|name| env.get(name)), env)?;
-    Ok(Configured { config, unknown: Unknown::among(env).others })
+    let Unknown { slips, others } = Unknown::among(env);
+    let config = refuse_slips(Config::read(flags, &|name| env.get(name)), slips)?;
+    Ok(Configured { config, unknown: others })
 }
 
 /// How many letters a slip may change.
