@@ -274,7 +274,7 @@ async fn while_firestore_is_down_nothing_is_acknowledged_and_sent_again_it_count
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_with_its_recognition() {
+async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_and_recognised() {
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;
     for (who, fault) in [("ann", Fault::LoseAnswer), ("ben", Fault::CutAfter)] {
@@ -283,7 +283,11 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_w
         proxy.fault_where(is_recording, fault);
         let third = process.post(&talk(who, &format!("{who}-3"))).await.expect(201).json();
         proxy.assert_all_faults_met();
-        assert_eq!((&third["tally"], &third["recognitions"]), (&json!(3), &json!([format!("{who}:3")])));
+        assert_eq!(third["tally"], 3);
+        // On a slow machine it comes after the answer, which waits for it only so long.
+        process.logged(&format!("recognition {who}:3 made")).await;
+        let made = process.get(&format!("/v1/recognitions/{who}:3")).await.expect(200).json();
+        assert_eq!(made["contribution"]["id"], format!("api:api:{who}-3"));
     }
     // Together with other contributions, some of them repeats.
     proxy.fault_where(is_recording, Fault::LoseAnswer);
