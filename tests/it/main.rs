@@ -59,6 +59,7 @@ mod signatures;
 mod store;
 mod stream;
 mod sync;
+mod top;
 mod unreadable;
 mod unsigned;
 mod watch;
