@@ -21,6 +21,7 @@ mod bots;
 mod clients;
 mod cluster;
 mod cluster_comments;
+mod commands;
 mod comment;
 mod config;
 mod cors;
