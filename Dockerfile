@@ -27,6 +27,9 @@ RUN mkdir -p src benches \
 # Then the program. Cargo compares file times, and those of the checkout may be older than those of the empty files: hence
 # touch. Cargo.toml strips the binary.
 COPY . .
+# What `plaudit --version` names beside the version, since the context has no .git:
+#   docker build --build-arg PLAUDIT_COMMIT="$(git log -1 --abbrev=12 --format='%h %cs')" .
+ARG PLAUDIT_COMMIT=""
 RUN find src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin plaudit
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use plaudit::cli::{self, Failure};
 use plaudit::settings::{Environment, Flags};
 use plaudit::telemetry;
@@ -15,7 +15,7 @@ use plaudit::telemetry;
 /// that are clients, PLAUDIT_TOKEN, each also as …_FILE.
 #[derive(Parser)]
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
-#[command(version, args_conflicts_with_subcommands = true)]
+#[command(version = env!("VERSION_AND_COMMIT"), args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(flatten)]
     flags: Flags,
@@ -37,6 +37,15 @@ enum Command {
     Watch(cli::watch::Watch),
     /// Checks the configuration and each back end, and prints what is right or wrong.
     Check(Flags),
+    /// Shows the contributors of a running instance with the highest tallies: a table on a terminal, JSON lines
+    /// elsewhere.
+    Top(cli::top::Top),
+    /// Shows why a contributor has their tally, contribution by contribution, or one contribution.
+    Show(cli::show::Show),
+    /// Prints the completions for a shell; how to install them is in docs/install.md.
+    Completions(cli::completions::Completions),
+    /// Prints the manual page: plaudit man > plaudit.1, then man ./plaudit.1.
+    Man,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +65,10 @@ fn main() -> ExitCode {
             Some(Command::Send(send)) => cli::send::run(send, &environment).await,
             Some(Command::Watch(watch)) => cli::watch::command(watch, &environment).await,
             Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,
+            Some(Command::Top(top)) => cli::top::run(top, &environment).await,
+            Some(Command::Show(show)) => cli::show::run(show, &environment).await,
+            Some(Command::Completions(shell)) => cli::completions::run(shell, Arguments::command()),
+            Some(Command::Man) => cli::completions::man(Arguments::command()),
         }
     };
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

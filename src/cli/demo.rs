@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::terminal::{BAD, FAINT, GOLD, GOOD, column, dots, is_terminal, print, styled};
-use super::{Failure, say};
+use super::{Failure, INSTANCE, say};
 use crate::cli::serve::stop_signal;
 use crate::config::Config;
 use crate::hosts::{DEMO, DemoDelivery, Opened};
@@ -74,7 +74,10 @@ pub async fn run(demo: Demo) -> Result<(), Failure> {
     drop(folder);
     shown?;
     if !demo.is_json() {
-        print("The temporary ledger is deleted. Next, your own: cargo run -- serve");
+        print(format_args!(
+            "The temporary ledger is deleted. Next, your own: cargo run -- serve\n\
+             Then open {INSTANCE}/ in a browser, or: cargo run -- top"
+        ));
     }
     Ok(())
 }
@@ -96,7 +99,8 @@ async fn show(
     if demo.stay {
         if !demo.is_json() {
             print(format_args!(
-                "\nIt keeps running until Ctrl-C: open {url}/docs, or follow\n  curl -N {url}/v1/recognitions/stream\n"
+                "\nIt keeps running until Ctrl-C: open {url}/ or {url}/docs, or run\n  \
+                 cargo run -- top --from {url}\n  curl -N {url}/v1/recognitions/stream\n"
             ));
         }
         interrupted.await;

@@ -1,10 +1,14 @@
 //! The commands, one file each.
 
 pub mod check;
+pub mod completions;
 pub mod demo;
+pub mod instance;
 pub mod send;
 pub mod serve;
+pub mod show;
 mod terminal;
+pub mod top;
 pub mod watch;
 
 use std::collections::BTreeSet;

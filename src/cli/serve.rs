@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Configured, Failure, cause, configured, say};
+use super::{Configured, Failure, INSTANCE, cause, configured, say};
 use crate::config::Config;
 use crate::hosts::Opened;
 use crate::http::{App, Overrides, Sections};
@@ -54,7 +54,10 @@ async fn serve(
     let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
     let advice = service.rules.hosts.advice(&service.hosts);
     let app = App::start(service, store, publishers, overrides)?;
-    say(format_args!("plaudit listens on http://{address}\n{screen}  open         http://{address}/docs"));
+    say(format_args!(
+        "plaudit listens on http://{address}\n{screen}{}",
+        what_next(&format!("http://{address}"))
+    ));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
     if let Some(advice) = advice {
         tracing::info!("{advice}");
@@ -94,6 +97,12 @@ impl Screen {
         lines.push(("recognitions", recognitions));
         Self(lines)
     }
+}
+
+/// What to run and what to open in a browser, as the last lines of the first screen.
+fn what_next(url: &str) -> String {
+    let from = if url == INSTANCE { String::new() } else { format!(" --from {url}") };
+    format!("  leaderboard  plaudit top{from}\n  open         {url}/ or, for the API, {url}/docs")
 }
 
 impl fmt::Display for Screen {

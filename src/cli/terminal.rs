@@ -1,9 +1,12 @@
 //! What the commands print for a person: aligned rows, in colour where the terminal shows it.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
 
 /// The star of a recognition.
 pub(crate) const GOLD: Style = AnsiColor::Yellow.on_default().bold();
@@ -41,13 +44,43 @@ pub(crate) fn dots(tally: u64, milestone: u64) -> String {
     (0..whole).map(|dot| if dot < full { '●' } else { '○' }).collect()
 }
 
-/// A text in exactly so many columns: filled with spaces, or cut with an ellipsis.
+/// A text in exactly so many columns of the terminal: filled with spaces, or cut with an ellipsis.
 pub(crate) fn column(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    if length <= width {
-        return format!("{text}{}", " ".repeat(width - length));
+    let mut shown = text.to_owned();
+    if text.width() > width {
+        while shown.width() >= width && shown.pop().is_some() {}
+        shown.push('…');
     }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+    let space = width.saturating_sub(shown.width());
+    shown.extend(std::iter::repeat_n(' ', space));
+    shown
+}
+
+/// A text that came from elsewhere: what a terminal would obey, or what changes the direction of the text beside it,
+/// is escaped.
+pub(crate) fn escaped(text: &str) -> String {
+    let obeyed = |c: char| {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns
+    };
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) { plain.extend(c.escape_unicode()) } else { plain.push(c) }
+    }
+    plain
+}
+
+/// JSON on one line, in which every control character is escaped, also those that JSON allows.
+pub(crate) fn json_line(value: &Value) -> String {
+    let mut line = String::new();
+    for c in value.to_string().chars() {
+        if c.is_control() {
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -65,5 +98,18 @@ mod tests {
     fn a_column_keeps_its_width() {
         assert_eq!(column("ada", 5), "ada  ");
         assert_eq!(column("quillfeather", 5), "quil…");
+        assert_eq!(column("貢献者", 6), "貢献者");
+        assert_eq!(column("貢献者", 5), "貢献…");
+        assert_eq!(column("貢献者", 4), "貢… ", "a wide character is not cut in two");
+        assert_eq!(column("e\u{301}t\u{e9}", 4), "e\u{301}t\u{e9} ", "a combining mark takes no column");
+    }
+
+    #[test]
+    fn a_text_from_elsewhere_commands_no_terminal() {
+        assert_eq!(escaped("a\u{1b}[2Jb\n\u{9b}1m\u{202e}c"), r"a\u{1b}[2Jb\u{a}\u{9b}1m\u{202e}c");
+        assert_eq!(escaped("Ünï 貢献者 ❤\u{fe0f}"), "Ünï 貢献者 ❤\u{fe0f}");
+        let value = serde_json::json!({"title": "a\u{1b}b\u{7f}\u{9b}\"c"});
+        assert_eq!(json_line(&value), r#"{"title":"a\u001bb\u007f\u009b\"c"}"#);
+        assert_eq!(serde_json::from_str::<Value>(&json_line(&value)).unwrap(), value);
     }
 }

@@ -13,7 +13,7 @@ use super::app::App;
 use super::contributions::CountedView;
 use super::list::{self, Id, ListOf, ListQuery, QueryNames, list_query};
 use super::problem::{Problem, ProblemKind};
-use crate::domain::{ContributorId, Moment};
+use crate::domain::{ContributorId, Milestones, Moment, Standing};
 use crate::store::{Contributor, Order, Shown};
 
 /// A contributor as readers see them.
@@ -41,6 +41,9 @@ pub struct ContributorView {
     /// The highest milestone recognized; 0 before the first.
     #[schema(example = 3)]
     recognized: u64,
+    /// The next milestone, above the tally and above what is recognized; null above the last.
+    #[schema(example = 10, required = true)]
+    next_milestone: Option<u64>,
     /// When the first contribution was counted.
     #[schema(value_type = String, format = DateTime)]
     first_at: Moment,
@@ -59,7 +62,8 @@ enum Ordering {
 }
 
 impl ContributorView {
-    fn of(contributor: &Contributor) -> Self {
+    fn of(contributor: &Contributor, milestones: &Milestones) -> Self {
+        let Standing { tally, recognized, .. } = contributor.standing;
         let who = &contributor.standing.contributor;
         Self {
             id: who.to_string(),
@@ -67,8 +71,9 @@ impl ContributorView {
             login: who.login().to_owned(),
             url: contributor.account_url.clone().or_else(|| who.url()),
             user_id: contributor.user_id,
-            tally: contributor.standing.tally,
-            recognized: contributor.standing.recognized,
+            tally,
+            recognized,
+            next_milestone: milestones.next(tally.max(recognized)),
             first_at: contributor.first_at,
             last_at: contributor.last_at,
         }
@@ -109,7 +114,9 @@ pub(super) async fn list(
     let page = query.page()?;
     let _reading = app.reads.begin().await?;
     let paged = app.store.contributors(order, &page).await?;
-    Ok(list::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
+    Ok(list::list(paged, "/v1/contributors", &query, |contributor| {
+        ContributorView::of(&contributor, &app.milestones)
+    }))
 }
 
 /// Shows one contributor.
@@ -132,7 +139,7 @@ pub(super) async fn show(
     app.access.read(&headers)?;
     names.only(&[])?;
     let _reading = app.reads.begin().await?;
-    Ok(Json(ContributorView::of(&find(&app, &id).await?)))
+    Ok(Json(ContributorView::of(&find(&app, &id).await?, &app.milestones)))
 }
 
 /// Lists a contributor's contributions.

@@ -199,6 +199,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("anstream", &["cli/terminal"]),
     ("anstyle", &["cli/terminal"]),
     ("clap", &["main", "cli/", "config", "settings/"]),
+    ("clap_complete", &["cli/completions"]),
+    ("clap_mangen", &["cli/completions"]),
     ("strsim", &["cli/mod"]),
     ("firestore", &["store/firestore", "store/mod"]),
     ("google_cloud_auth", &["publish/pubsub", "cli/watch"]),
@@ -220,6 +222,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("tower", &["http/", "publish/comment"]),
     ("tower_http", &["http/cors"]),
     ("tracing_subscriber", &["telemetry/logs"]),
+    ("unicode_width", &["cli/terminal"]),
     ("utoipa", &["http/", "publish/message"]),
 ];
 

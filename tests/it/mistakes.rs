@@ -242,6 +242,10 @@ fn on_a_terminal_the_demo_is_a_short_aligned_story_in_colour() {
     );
     assert!(row("somebody forges a push").ends_with("refused, nothing stored"), "{out}");
     assert_eq!(rows.iter().filter(|row| row.contains("●●● ★ counts")).count(), 3, "{out}");
+    assert!(
+        rows[rows.len() - 1].ends_with("open http://127.0.0.1:8080/ in a browser, or: cargo run -- top"),
+        "{out}"
+    );
     let columns: Vec<_> = rows.iter().filter_map(|row| row.chars().position(|c| "●○".contains(c))).collect();
     assert!(columns.len() > 10 && columns.iter().all(|column| *column == columns[0]), "{out}");
 }
@@ -270,7 +274,8 @@ async fn the_start_says_on_one_screen_what_is_on_and_what_to_open() {
         "reading      ",
         "milestones   3",
         "recognitions the event stream",
-        "/docs",
+        &format!("leaderboard  plaudit top --from {}\n", plaudit.url),
+        &format!("open         {0}/ or, for the API, {0}/docs", plaudit.url),
     ] {
         assert!(first.contains(words), "{words}: {first}");
     }

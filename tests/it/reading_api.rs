@@ -30,9 +30,28 @@ async fn contributors_come_most_contributions_first_or_by_id_page_by_page() {
     assert!(one["first_at"].take().is_string() && one["last_at"].take().is_string());
     let expected = json!({
         "id": "github:ed", "host": "github", "login": "ed", "url": "https://github.com/ed", "user_id": null, "tally": 1,
-        "recognized": 0, "first_at": null, "last_at": null,
+        "recognized": 0, "next_milestone": 3, "first_at": null, "last_at": null,
     });
     assert_eq!(one, expected);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_contributor_shows_the_next_milestone_until_there_is_none() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_MILESTONES", "2,3")]).await;
+    for (tally, next) in [(1, json!(2)), (2, json!(3)), (3, Value::Null), (4, Value::Null)] {
+        plaudit.post(&talk("ada", &format!("talk-{tally}"))).await.expect(201);
+        let ada = plaudit.get("/v1/contributors/ada").await.expect(200).json();
+        assert_eq!((&ada["tally"], &ada["next_milestone"]), (&json!(tally), &next));
+        assert_eq!(plaudit.all("/v1/contributors").await, [ada]);
+    }
+    // What is taken back lowers the tally; a milestone that was recognized is not the next one again.
+    for talk in [4, 3, 2] {
+        let request = plaudit.request(Method::DELETE, &format!("/v1/contributions/api:api:talk-{talk}"));
+        plaudit.send(request).await.expect(200);
+    }
+    let ada = plaudit.get("/v1/contributors/ada").await.expect(200).json();
+    assert_eq!((&ada["tally"], &ada["next_milestone"]), (&json!(1), &Value::Null));
     plaudit.stop().await;
 }
 

@@ -305,6 +305,13 @@ pub(crate) fn isolated(mut command: Command, settings: &[(impl AsRef<str>, impl 
     command
 }
 
+/// Runs a command of the program on a terminal; what it has printed, errors too, is in `out`. Needs `script`.
+pub(crate) fn on_terminal(arguments: &[&str], settings: &[(impl AsRef<str>, impl AsRef<str>)]) -> Output {
+    let quoted = arguments.iter().map(|argument| format!(" '{argument}'"));
+    let line = format!("'{}'{}", env!("CARGO_BIN_EXE_plaudit"), quoted.collect::<String>());
+    run(isolated(Command::new("script"), settings).env("TERM", "xterm").args(["-qec", &line, "/dev/null"]))
+}
+
 /// Runs a command that must end by itself.
 pub(crate) fn run(command: &mut Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

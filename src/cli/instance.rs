@@ -1,0 +1,130 @@
+//! A running instance, as the commands that read from it see it.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::terminal::escaped;
+use super::{Failure, INSTANCE, base_url, no_answer, token, without_slips};
+use crate::runtime::client_for;
+use crate::settings::{Environment, Flags, Secret, Settings};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long one answer may take: longer than the instance itself takes for any.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The most items that the API answers at once.
+const PAGE: usize = 100;
+
+/// Where the instance is.
+#[derive(Args, Clone, Debug)]
+#[allow(clippy::doc_markdown, reason = "these are the words of --help")]
+pub struct Address {
+    /// The running instance, which is sent the token in PLAUDIT_TOKEN where that is set
+    #[arg(long, env = "PLAUDIT_URL", default_value = INSTANCE, value_name = "URL", value_parser = base_url)]
+    from: String,
+}
+
+/// A running instance.
+pub(super) struct Instance {
+    pub(super) url: String,
+    token: Option<Secret>,
+    client: reqwest::Client,
+}
+
+impl Instance {
+    pub(super) fn at(address: &Address, env: &Environment) -> Result<Self, Failure> {
+        let (flags, get) = (Flags::default(), |name: &str| env.get(name));
+        let mut settings = Settings::new(&flags, &get);
+        let token = token(&mut settings);
+        let token = without_slips(settings.finish(token), env).map_err(Failure::wrong)?;
+        let url = address.from.clone();
+        let client = client_for(&url.parse()?)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(PATIENCE)
+            .build()?;
+        Ok(Self { url, token, client })
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The JSON at a path; `None` where the instance has nothing there.
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
+        let url = &self.url;
+        let mut request = self.client.get(format!("{url}{path}"));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        let answer = request.send().await.map_err(|error| no_answer(url, &error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| no_answer(url, &error))?;
+        let body: Option<Value> = serde_json::from_slice(&body).ok();
+        let text = |field: &str| body.as_ref()?.get(field)?.as_str();
+        if status == StatusCode::OK
+            && let Some(body) = body
+        {
+            return Ok(Some(body));
+        }
+        if status == StatusCode::NOT_FOUND && text("type") == Some("urn:plaudit:problem:not_found") {
+            return Ok(None);
+        }
+        Err(Failure::failed(self.refusal(status, text("detail"))))
+    }
+
+    /// The items of a list, page by page, at most so many of them; `None` where there is no such list.
+    pub(super) async fn list(&self, path: &str, most: usize) -> Result<Option<Vec<Value>>, Failure> {
+        let joined = if path.contains('?') { '&' } else { '?' };
+        let mut next = Some(format!("{path}{joined}limit={}", most.min(PAGE)));
+        let mut items = Vec::new();
+        while let Some(path) = next.take().filter(|_| items.len() < most) {
+            let Some(mut page) = self.get(&path).await? else { return Ok(None) };
+            if let Some(Value::Array(page)) = page.get_mut("items").map(Value::take) {
+                items.extend(page);
+            }
+            // Anything but a path of the API could lead the token to another host.
+            let next_page = page.get("next").and_then(Value::as_str).filter(|next| next.starts_with("/v1/"));
+            next = next_page.map(str::to_owned);
+        }
+        items.truncate(most);
+        Ok(Some(items))
+    }
+
+    /// Why there is no answer to use, for a person.
+    fn refusal(&self, status: StatusCode, detail: Option<&str>) -> anyhow::Error {
+        let url = &self.url;
+        let set = "set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to a token that may read";
+        match (status, self.has_token()) {
+            (StatusCode::UNAUTHORIZED, false) => anyhow!("{url} asks for a token; {set}"),
+            (StatusCode::UNAUTHORIZED, true) => {
+                anyhow!("{url} does not know the token in PLAUDIT_TOKEN; {set}")
+            }
+            (StatusCode::FORBIDDEN, _) => anyhow!("the token in PLAUDIT_TOKEN may not read {url}; {set}"),
+            _ => match detail {
+                Some(detail) => anyhow!("{url} answers {status}: {}", escaped(detail)),
+                None => anyhow!(
+                    "{url} answers {status}, and not as plaudit does; --from takes the address of a running plaudit"
+                ),
+            },
+        }
+    }
+}
+
+/// An id as one segment of a path.
+pub(super) fn segment(id: &str) -> impl std::fmt::Display {
+    percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC)
+}
+
+/// An answer's fields, or why they cannot be read.
+pub(super) fn fields<T: serde::de::DeserializeOwned>(of: &Value) -> Result<T, Failure> {
+    T::deserialize(of).map_err(|error| {
+        Failure::failed(anyhow!(
+            "the instance's answer cannot be read: {error}; is it of another version of plaudit?"
+        ))
+    })
+}
