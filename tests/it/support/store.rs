@@ -36,8 +36,12 @@ pub(crate) enum Mode {
     HoldsReads,
     /// Another instance recognises just before it does.
     Overtaken,
-    /// Fails to recognise where this contributor is among others.
-    RefusesToRecognise(&'static str),
+    /// Fails to recognise with this error where this contributor is among others.
+    FailsToRecognise(&'static str, StoreError),
+    /// Never answers this method.
+    HangsIn(&'static str),
+    /// Fails at this method.
+    FailsIn(&'static str, StoreError),
 }
 
 impl Mode {
@@ -47,7 +51,7 @@ impl Mode {
     }
 }
 
-fn unavailable() -> StoreError {
+pub(crate) fn unavailable() -> StoreError {
     StoreError::Unavailable("a secret of the inside".into())
 }
 
@@ -58,7 +62,7 @@ pub(crate) struct FakeStore {
     pub(crate) gate: Semaphore,
     /// One permit for each call of `owing` that has ended.
     pub(crate) looked: Semaphore,
-    /// One permit for each call of `recognise`, or for a page, that has come to the gate.
+    /// One permit for each call that has come to the gate, beside those of `record`.
     pub(crate) held: Semaphore,
     /// A batch with a contribution of this contributor is refused for ever.
     pub(crate) impossible: &'static str,
@@ -104,6 +108,15 @@ impl FakeStore {
         }
     }
 
+    /// The same, and where the mode is of this method.
+    async fn enter(&self, method: &str) -> Result<(), StoreError> {
+        match self.mode() {
+            Mode::HangsIn(which) if which == method => std::future::pending().await,
+            Mode::FailsIn(which, error) if which == method => Err(error),
+            _ => self.usable(),
+        }
+    }
+
     /// Before a page of a list is read.
     async fn page(&self) -> Result<(), StoreError> {
         if matches!(self.mode(), Mode::HoldsReads) {
@@ -129,7 +142,7 @@ impl Store for FakeStore {
         if matches!(self.mode(), Mode::Blocked) {
             self.gate.acquire().await.unwrap().forget();
         }
-        self.usable()?;
+        self.enter("record").await?;
         if batch.iter().any(|c| c.contributor.as_str() == self.impossible) {
             return Err(StoreError::Refused("a secret of the inside".into()));
         }
@@ -140,8 +153,8 @@ impl Store for FakeStore {
         self.usable()?;
         match self.mode() {
             Mode::RecordsOnly => return Err(unavailable()),
-            Mode::RefusesToRecognise(who) if made.iter().any(|r| r.contributor.as_str() == who) => {
-                return Err(unavailable());
+            Mode::FailsToRecognise(who, error) if made.iter().any(|r| r.contributor.as_str() == who) => {
+                return Err(error);
             }
             Mode::Overtaken => drop(self.inner.recognise(made, to).await?),
             _ => {}
@@ -188,12 +201,12 @@ impl Store for FakeStore {
     }
 
     async fn backlog(&self, destinations: &[Destination]) -> Result<Backlog, StoreError> {
-        self.usable()?;
+        self.enter("backlog").await?;
         self.inner.backlog(destinations).await
     }
 
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError> {
-        self.usable()?;
+        self.enter("contribution").await?;
         self.inner.contribution(id).await
     }
 
@@ -213,17 +226,17 @@ impl Store for FakeStore {
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
-        self.usable()?;
+        self.enter("review").await?;
         self.inner.review(review).await
     }
 
     async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
-        self.usable()?;
+        self.enter("conceal").await?;
         self.inner.conceal(repository, at, anew).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
-        self.usable()?;
+        self.enter("conceal_due").await?;
         self.inner.conceal_due(now).await
     }
 
@@ -231,7 +244,7 @@ impl Store for FakeStore {
         &self,
         since: Option<Moment>,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
-        self.usable()?;
+        self.enter("private_repositories").await?;
         self.inner.private_repositories(since).await
     }
 
