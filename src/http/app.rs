@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::cors::Origins;
 use super::oidc;
 use super::reads::Reads;
-use super::ready::Ready;
+use super::ready::{Backlog, Ready};
 use super::sections::Sections;
 use crate::feed::Feed;
 use crate::hosts;
@@ -30,7 +30,8 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) streams: Arc<Semaphore>,
-    pub(super) reads: Reads,
+    pub(super) reads: Arc<Reads>,
+    pub(super) backlog: Backlog,
     pub(super) recorder: Recorder,
     pub(super) outbox: Arc<Outbox>,
     pub(super) store: Arc<dyn Store>,
@@ -96,7 +97,8 @@ impl App {
             rules,
             budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),
             streams: Arc::new(Semaphore::new(limits.streams)),
-            reads: Reads::new(store.readers(), limits.reads_waiting, limits.read_wait),
+            reads: Arc::new(Reads::new(store.readers(), limits.reads_waiting, limits.read_wait)),
+            backlog: Backlog::default(),
             limits,
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),

@@ -34,6 +34,8 @@ pub(crate) enum Mode {
     HoldsRecognised,
     /// Reads a page of a list only once the gate is open.
     HoldsReads,
+    /// Reads recognitions after a position only once the gate is open.
+    HoldsMissed,
     /// Another instance recognises just before it does.
     Overtaken,
     /// Fails to recognise with this error where this contributor is among others.
@@ -69,6 +71,8 @@ pub(crate) struct FakeStore {
     /// The sizes of all batches, in their order.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) pings: AtomicUsize,
+    /// How often it was asked how much waits.
+    pub(crate) backlogs: AtomicUsize,
     /// How often it was closed.
     pub(crate) closed: AtomicUsize,
     _folder: TempDir,
@@ -86,6 +90,7 @@ impl FakeStore {
             impossible: "the impossible",
             batches: Mutex::default(),
             pings: AtomicUsize::default(),
+            backlogs: AtomicUsize::default(),
             closed: AtomicUsize::default(),
             _folder: folder,
         })
@@ -201,6 +206,7 @@ impl Store for FakeStore {
     }
 
     async fn backlog(&self, destinations: &[Destination]) -> Result<Backlog, StoreError> {
+        self.backlogs.fetch_add(1, Ordering::SeqCst);
         self.enter("backlog").await?;
         self.inner.backlog(destinations).await
     }
@@ -272,6 +278,10 @@ impl Store for FakeStore {
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
+        if matches!(self.mode(), Mode::HoldsMissed) && position.is_some() {
+            self.held.add_permits(1);
+            self.gate.acquire().await.unwrap().forget();
+        }
         self.usable()?;
         self.inner.recognitions_after(position, limit).await
     }
