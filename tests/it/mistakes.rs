@@ -154,6 +154,33 @@ fn a_file_that_cannot_be_read_is_one_line_with_what_to_do() {
 }
 
 #[test]
+fn a_firestore_that_cannot_be_opened_is_one_line_with_what_to_do() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let missing = "/nowhere/key.json";
+    let advice = "gcloud auth application-default login makes some, or set GOOGLE_APPLICATION_CREDENTIALS to the file of a key";
+    let none = format!(
+        "there are no Google credentials that work (could not find or open the credentials file {missing}); {advice}"
+    );
+    let table: [(&[(&str, &str)], String); 2] = [
+        (
+            &[("FIRESTORE_EMULATOR_HOST", &nobody)],
+            format!(
+                "Firestore cannot be reached: connection refused; start the emulator at {nobody}, which \
+                 FIRESTORE_EMULATOR_HOST names, or unset the variable"
+            ),
+        ),
+        (&[("GOOGLE_APPLICATION_CREDENTIALS", missing)], none),
+    ];
+    for (settings, words) in table {
+        let settings = [settings, &[("PLAUDIT_STORE", "firestore:my-project")]].concat();
+        let Output { code, out, err } = run(command(&settings).arg("check"));
+        assert_eq!(code, Some(1), "{out} {err}");
+        let wrong: Vec<_> = out.lines().filter_map(|line| line.strip_prefix("wrong  ")).collect();
+        assert_eq!(wrong, [format!("store firestore:my-project/(default): {words}")], "{out}");
+    }
+}
+
+#[test]
 fn check_says_what_is_off_and_how_to_turn_it_on() {
     let folder = tempfile::tempdir().unwrap();
     let check = |settings: &[(&str, &str)]| {
