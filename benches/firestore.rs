@@ -33,7 +33,7 @@ use plaudit::domain::{Contribution, ContributionId, ContributorId, Kind, Milesto
 use plaudit::outbox::Outbox;
 use plaudit::publish::Publisher;
 use plaudit::publish::local::Local;
-use plaudit::record::Recorder;
+use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
 use plaudit::store::Store;
 use plaudit::store::firestore::Firestore;
@@ -129,7 +129,7 @@ impl Ledger {
     /// Through the one way into plaudit's ledger.
     async fn recorded(&self, name: &str, count: usize, to_many: bool) -> Round {
         let one = |n| contribution(name, n, to_many);
-        let posts = (0..count).map(|n| self.recorder.record(vec![one(n)]));
+        let posts = (0..count).map(|n| self.recorder.record(vec![one(n)], deadline()));
         let round = measured(async { failed(&join_all(posts).await) }).await;
         if !to_many && round.failed == 0 {
             let who = one(0).contributor;

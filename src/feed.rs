@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, broadcast, watch};
 
 use crate::domain::{Recognition, RecognitionId};
@@ -44,12 +45,17 @@ impl Feed {
     }
 
     /// First what was made after `last`, then what is made from now on; a recognition may come twice. An
-    /// unknown `last` is ignored. The stream ends when the service stops, when the store fails, or when
-    /// the listener is too far behind.
-    pub async fn follow(
+    /// unknown `last` is ignored. Each reading of what was made before waits for its `turn`, which is held as long
+    /// as the reading. The stream ends when the service stops, when the store fails, when there is no turn for it,
+    /// or when the listener is too far behind.
+    pub async fn follow<
+        Held: Send + 'static,
+        Turn: Fn() -> BoxFuture<'static, Option<Held>> + Send + 'static,
+    >(
         &self,
         last: Option<RecognitionId>,
-    ) -> Result<impl Stream<Item = Arc<Recognition>> + Send + use<>, StoreError> {
+        turn: Turn,
+    ) -> Result<impl Stream<Item = Arc<Recognition>> + Send + use<Held, Turn>, StoreError> {
         // Subscribed before the store is read: what is made in between comes twice rather than never.
         let mut live = self.subscribe().await?;
         let mut position = match &last {
@@ -60,7 +66,9 @@ impl Feed {
         let store = Arc::clone(&self.store);
         Ok(async_stream::stream! {
             while let Some(at) = position.take() {
+                let Some(held) = turn().await else { return };
                 let Ok(news) = store.recognitions_after(Some(&at), BATCH).await else { return };
+                drop(held);
                 position = news.more.then_some(news.position);
                 for recognition in news.items {
                     yield Arc::new(recognition);

@@ -35,7 +35,7 @@ enum Command {
     Send(cli::send::Send),
     /// Prints recognitions, one JSON line each, from a running instance or a Pub/Sub subscription.
     Watch(cli::watch::Watch),
-    /// Checks the configuration and each back end, and prints what is right or wrong.
+    /// Checks the configuration and each back end, and prints what is right, off or wrong.
     Check(Flags),
     /// Shows the contributors of a running instance with the highest tallies: a table on a terminal, JSON lines
     /// elsewhere.

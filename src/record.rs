@@ -8,9 +8,10 @@ mod privacy;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
@@ -27,13 +28,14 @@ use privacy::Privacy;
 const MOST_TOGETHER: usize = 100;
 /// The most contributions that wait, all lanes together.
 const MOST_WAITING: usize = 10_000;
-/// How long a request waits for its contributions to be durable.
+/// How long a request waits for everything that it asks of the store.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// How long recognising within the request may take.
 const AT_ONCE: Duration = Duration::from_millis(1_900);
 /// How long a request that made a recognition waits until it is offered to the destinations.
 const OFFER: Duration = Duration::from_secs(1);
-/// The longest that [`Recorder::record`] takes.
+/// The longest that a request takes which has [`deadline`] as its one deadline: to conceal a repository and to record
+/// or review, one after the other.
 pub const LONGEST: Duration = PATIENCE.saturating_add(OFFER);
 const _: () = assert!(
     SLOWEST_WRITE.as_millis() + AT_ONCE.as_millis() < PATIENCE.as_millis(),
@@ -42,6 +44,20 @@ const _: () = assert!(
 const _: () =
     assert!(GIVING_WAY.as_millis() < AT_ONCE.as_millis(), "giving way must leave time to recognise");
 const _: () = assert!(LONGEST.as_secs() < 10, "a host waits 10 s for an answer");
+
+/// By when everything that a request asks of the store must be done, if it begins now.
+#[must_use]
+pub fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// What `work` returns, if it ends in time.
+async fn in_time<T>(
+    by: Instant,
+    work: impl Future<Output = Result<T, RecordError>>,
+) -> Result<T, RecordError> {
+    timeout_at(by, work).await.unwrap_or(Err(RecordError::TooSlow))
+}
 
 /// Records contributions, takes them back, and makes them private.
 pub struct Recorder {
@@ -159,10 +175,14 @@ impl Recorder {
         }
     }
 
-    /// Records all of `contributions`, and returns when they are durable, in their order.
-    pub async fn record(&self, contributions: Vec<Contribution>) -> Result<Vec<Outcome>, RecordError> {
-        let all = tokio::time::timeout(PATIENCE, self.record_all(contributions));
-        let outcomes = all.await.map_err(|_| RecordError::TooSlow)??;
+    /// Records all of `contributions`, and returns when they are durable, in their order; fails where that is not
+    /// done `by` then.
+    pub async fn record(
+        &self,
+        contributions: Vec<Contribution>,
+        by: Instant,
+    ) -> Result<Vec<Outcome>, RecordError> {
+        let outcomes = in_time(by, self.record_all(contributions)).await?;
         if outcomes.iter().any(|outcome| !outcome.recognitions.is_empty()) {
             self.offered().await;
         }
@@ -188,20 +208,30 @@ impl Recorder {
 
     /// Makes everything of a repository private, in what waits to be published too. A repository for which this
     /// process did so within the last hour is left as it is, unless it became private `anew`.
-    pub async fn conceal(&self, repository: &RepositoryId, anew: bool) -> Result<(), RecordError> {
-        let all = tokio::time::timeout(PATIENCE, self.privacy.conceal(repository, anew));
-        Ok(all.await.map_err(|_| RecordError::TooSlow)??)
+    /// Fails where that is not done `by` then.
+    pub async fn conceal(
+        &self,
+        repository: &RepositoryId,
+        anew: bool,
+        by: Instant,
+    ) -> Result<(), RecordError> {
+        in_time(by, async { Ok(self.privacy.conceal(repository, anew).await?) }).await
     }
 
-    /// Takes contributions back, or counts them again, and recognises what is then owed.
-    pub async fn review(&self, review: &Review) -> Result<ReviewOutcome, RecordError> {
-        let all = tokio::time::timeout(PATIENCE, self.store.review(review));
-        let reviewed = all.await.map_err(|_| RecordError::TooSlow)??;
-        let mut owed = Vec::new();
-        for one in reviewed.iter().filter(|one| one.counts_again()) {
-            owed.extend(self.owed_after(one).await?);
-        }
-        let recognitions = recognise_at_once(&self.outbox, &self.tasks, owed).await;
+    /// Takes contributions back, or counts them again, and recognises what is then owed; fails where the store has
+    /// not done so `by` then.
+    pub async fn review(&self, review: &Review, by: Instant) -> Result<ReviewOutcome, RecordError> {
+        let all = async {
+            let reviewed = self.store.review(review).await?;
+            let mut owed = Vec::new();
+            for one in reviewed.iter().filter(|one| one.counts_again()) {
+                owed.extend(self.owed_after(one).await?);
+            }
+            Ok((reviewed, owed))
+        };
+        let (reviewed, owed) = in_time(by, all).await?;
+        let at_once = by.min(Instant::now() + AT_ONCE);
+        let recognitions = recognise_at_once(&self.outbox, &self.tasks, owed, at_once).await;
         if !recognitions.is_empty() {
             self.offered().await;
         }
@@ -295,7 +325,8 @@ impl CommitLane {
                 self.metrics.counted(contribution);
             }
         }
-        for recognition in recognise_at_once(&self.outbox, &self.tasks, owed).await {
+        let at_once = Instant::now() + AT_ONCE;
+        for recognition in recognise_at_once(&self.outbox, &self.tasks, owed, at_once).await {
             name(&recognition, contributions, &mut became);
         }
         Ok(became)
@@ -304,7 +335,12 @@ impl CommitLane {
 
 /// Recognises within the request, so that the answer can name it. What takes longer goes on without the request,
 /// because given up halfway it would lose its contribution; what fails stays owed.
-async fn recognise_at_once(outbox: &Arc<Outbox>, tasks: &Tasks, owed: Vec<Recognition>) -> Vec<Recognition> {
+async fn recognise_at_once(
+    outbox: &Arc<Outbox>,
+    tasks: &Tasks,
+    owed: Vec<Recognition>,
+    by: Instant,
+) -> Vec<Recognition> {
     if owed.is_empty() {
         return owed;
     }
@@ -317,7 +353,7 @@ async fn recognise_at_once(outbox: &Arc<Outbox>, tasks: &Tasks, owed: Vec<Recogn
             Vec::new()
         })
     });
-    let Ok(made) = tokio::time::timeout(AT_ONCE, recognising).await else {
+    let Ok(made) = timeout_at(by, recognising).await else {
         tracing::info!(recognitions = ids, "recognising goes on after the request");
         return Vec::new();
     };

@@ -14,10 +14,11 @@ use crate::{publish, store};
 /// How long a back end may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reaches every configured back end, and prints what is right or wrong with each.
+/// Reaches every configured back end, and prints what is right, off or wrong with each.
 pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     let Configured { config, unknown } = configured(flags, env).map_err(Failure::wrong)?;
     say("right  configuration: every variable can be read");
+    let off = |what: &str, advice: &str| say(format_args!("off    {what}: {advice}"));
     let mut wrong = 0;
     let mut report = |what: &str, outcome: Result<String, String>| match outcome {
         Ok(detail) => say(format_args!("right  {what}: {detail}")),
@@ -30,11 +31,10 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
         report(&variable, Err("it is no setting of plaudit and changes nothing; unset it".into()));
     }
     for Opened { known, host } in &config.service.hosts {
-        let detail = match host {
-            Some(_) => format!("deliveries to /webhooks/{} are verified", known.name),
-            None => format!("not configured; to take its webhooks set {}", known.set),
-        };
-        report(known.name, Ok(detail));
+        match host {
+            Some(_) => report(known.name, Ok(format!("deliveries to /webhooks/{} are verified", known.name))),
+            None => off(known.name, &format!("to take its webhooks set {}", known.set)),
+        }
     }
     if let Some(advice) = config.service.rules.hosts.advice(&config.service.hosts) {
         report("hosts", Ok(advice));
@@ -57,6 +57,16 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
                 };
                 report(what, within(reached).await);
             }
+        }
+    }
+    for destination in Destination::others(&config.publish.all()) {
+        match destination {
+            // It needs nothing to be turned on: it is used where no other destination is set.
+            Destination::Local => {}
+            Destination::Topic => {
+                off("pubsub", "to publish recognitions to a topic set PLAUDIT_PUBLISH=pubsub:PROJECT/TOPIC");
+            }
+            Destination::Comment => off("comment", "to thank in comments on GitHub set PLAUDIT_COMMENT=true"),
         }
     }
     if wrong > 0 {

@@ -19,6 +19,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{self, Config};
 use crate::http::access::is_presentable;
+pub(crate) use crate::settings::cause;
 use crate::settings::{Environment, Flags, InvalidConfig, Secret, SecretSetting, Setting, Settings};
 use crate::telemetry::report_error;
 
@@ -199,15 +200,6 @@ pub(crate) fn token(settings: &mut Settings<'_>) -> Option<Secret> {
         settings.wrong(&TOKEN, "a token is of visible ASCII characters, with no white space at its ends");
     }
     Some(token)
-}
-
-/// The innermost cause of an error, in lower case and without the operating system's number.
-pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let innermost = std::iter::successors(Some(error), |error| error.source()).last();
-    let text = innermost.unwrap_or(error).to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Why an instance gave no answer, for a person.

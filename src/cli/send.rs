@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use http::HeaderMap;
 
-use super::{Failure, base_url, no_answer, say, without_slips};
+use super::{Failure, base_url, cause, no_answer, say, without_slips};
 use crate::hosts::{self, Opened};
 use crate::runtime::{Clock, client_for};
 use crate::settings::{Environment, Flags, Settings};
@@ -56,7 +56,13 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
 }
 
 fn read(file: &Path, send: &Send, hosts: &[Opened]) -> anyhow::Result<(&'static str, HeaderMap, Vec<u8>)> {
-    let body = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let body = std::fs::read(file).map_err(|error| {
+        anyhow!(
+            "{} cannot be read: {}; name a file that holds a payload, such as fixtures/github/issues.opened.json",
+            file.display(),
+            cause(&error)
+        )
+    })?;
     let place = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let folder = place.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let host = send.host.as_deref().or(folder).unwrap_or_default();

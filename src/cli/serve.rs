@@ -2,19 +2,25 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Configured, Failure, INSTANCE, cause, configured, say};
 use crate::config::Config;
 use crate::hosts::Opened;
-use crate::http::{App, Overrides, Sections};
-use crate::runtime::Clock;
+use crate::http::{App, Overrides, Sections, answer_until};
+use crate::runtime::{Backoff, Clock};
 use crate::settings::{Environment, Flags, InvalidConfig, Settings};
+use crate::store::Store;
 use crate::telemetry::{LogFormat, Logging};
 use crate::{publish, store, telemetry};
+
+/// How long to wait before the store is opened again.
+const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 /// Runs the service.
 pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
@@ -42,22 +48,28 @@ async fn serve(
     service: Sections,
 ) -> anyhow::Result<()> {
     let screen = Screen::new(store, publish, &service);
-    let store = store::open(store).await.map_err(|error| anyhow!(store::cannot_open(store, &error)))?;
-    let overrides = Overrides::default();
-    let publishers =
-        publish::open(publish, &overrides.clock).await.context("a destination cannot be opened")?;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         anyhow!("cannot listen on {listen}: {}; set PLAUDIT_LISTEN to another address", cause(&error))
     })?;
     let address = listener.local_addr()?;
-    let stop = stop_signal()?;
+    let mut stop = std::pin::pin!(stop_signal()?);
+    let url = format!("http://{address}");
+    let mut listening = Some(format!("plaudit listens on {url}\n{screen}{}", what_next(&url)));
+    let mut say_listening = move || listening.take().into_iter().for_each(say);
+    let store = tokio::select! {
+        () = &mut stop => {
+            tracing::info!("stopped; the ledger was not reached");
+            return Ok(());
+        }
+        store = answer_until(&listener, reach(store, &mut say_listening)) => store?,
+    };
+    let overrides = Overrides::default();
+    let publishers =
+        publish::open(publish, &overrides.clock).await.context("a destination cannot be opened")?;
     let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
     let advice = service.rules.hosts.advice(&service.hosts);
     let app = App::start(service, store, publishers, overrides)?;
-    say(format_args!(
-        "plaudit listens on http://{address}\n{screen}{}",
-        what_next(&format!("http://{address}"))
-    ));
+    say_listening();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
     if let Some(advice) = advice {
         tracing::info!("{advice}");
@@ -68,6 +80,33 @@ async fn serve(
     };
     app.serve(listener, stopping).await;
     Ok(())
+}
+
+/// Opens the store; where it may open later, tries until it does. Calls `waits` before it waits.
+async fn reach(at: &store::At, mut waits: impl FnMut()) -> anyhow::Result<Arc<dyn Store>> {
+    let (mut failures, mut said) = (0, String::new());
+    loop {
+        let error = match store::open(at).await {
+            Ok(store) => {
+                if failures > 0 {
+                    tracing::info!(failures, "the ledger {at} is reached; plaudit takes deliveries");
+                }
+                return Ok(store);
+            }
+            Err(error) => error,
+        };
+        let why = store::cannot_open(at, &error);
+        if !store::may_open_later(at, &error) {
+            bail!(why);
+        }
+        waits();
+        if why != said {
+            tracing::warn!("{why}; plaudit answers 503 and tries again until the ledger opens");
+            said = why;
+        }
+        tokio::time::sleep(AGAIN.jittered(failures)).await;
+        failures += 1;
+    }
 }
 
 /// What a person wants to know at the start, a line each.

@@ -1,6 +1,7 @@
 //! What the handlers share: [`App`], and the parts of it that a test may replace.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -10,7 +11,7 @@ use super::budget::Budget;
 use super::cors::Origins;
 use super::oidc;
 use super::reads::Reads;
-use super::ready::Ready;
+use super::ready::{Backlog, Ready};
 use super::sections::Sections;
 use crate::domain::Milestones;
 use crate::feed::Feed;
@@ -32,7 +33,8 @@ pub struct App {
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) streams: Arc<Semaphore>,
-    pub(super) reads: Reads,
+    pub(super) reads: Arc<Reads>,
+    pub(super) backlog: Backlog,
     pub(super) recorder: Recorder,
     pub(super) outbox: Arc<Outbox>,
     pub(super) store: Arc<dyn Store>,
@@ -57,13 +59,20 @@ pub struct Overrides {
     pub limits: Limits,
     /// Where Google's public keys are found.
     pub google_keys: String,
+    /// How long a drain waits for newer ones before those that expired are used.
+    pub key_wait: Duration,
     /// The time.
     pub clock: Clock,
 }
 
 impl Default for Overrides {
     fn default() -> Self {
-        Self { limits: Limits::default(), google_keys: oidc::GOOGLE_KEYS.into(), clock: Clock::system() }
+        Self {
+            limits: Limits::default(),
+            google_keys: oidc::GOOGLE_KEYS.into(),
+            key_wait: oidc::EXPIRED_WAIT,
+            clock: Clock::system(),
+        }
     }
 }
 
@@ -75,7 +84,7 @@ impl App {
         publishers: Vec<Arc<dyn Publisher>>,
         overrides: Overrides,
     ) -> anyhow::Result<Arc<Self>> {
-        let Overrides { limits, google_keys, clock } = overrides;
+        let Overrides { limits, google_keys, key_wait, clock } = overrides;
         let limits = limits.within(raise_file_limit());
         let Sections { hosts, access, origins, milestones, rules, drain } = sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
@@ -89,8 +98,9 @@ impl App {
         ));
         tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
         let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
-        let oidc =
-            drain.map(|identity| oidc::Verifier::new(identity, google_keys, clock.clone(), tasks.clone()));
+        let oidc = drain.map(|identity| {
+            oidc::Verifier::new(identity, google_keys, key_wait, clock.clone(), tasks.clone())
+        });
         Ok(Arc::new(Self {
             access,
             origins,
@@ -99,7 +109,8 @@ impl App {
             milestones,
             budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),
             streams: Arc::new(Semaphore::new(limits.streams)),
-            reads: Reads::new(store.readers(), limits.reads_waiting, limits.read_wait),
+            reads: Arc::new(Reads::new(store.readers(), limits.reads_waiting, limits.read_wait)),
+            backlog: Backlog::default(),
             limits,
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),

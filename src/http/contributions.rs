@@ -22,7 +22,7 @@ use crate::domain::{
     Contribution, ContributionId, Draft, InvalidDraft, Moment, RecognitionId, Review, Ruling, WorkId,
 };
 use crate::hosts::{self, Reason};
-use crate::record::Outcome;
+use crate::record::{self, Outcome};
 use crate::store::{Counted, Novelty, Reviewed};
 
 /// A contribution as readers see it.
@@ -216,7 +216,7 @@ pub(super) async fn create(
         return Err(Problem::field("contributor", detail));
     }
     let contributions = contribution.id.to_string();
-    let outcomes = app.recorder.record(vec![contribution]).await?;
+    let outcomes = app.recorder.record(vec![contribution], record::deadline()).await?;
     let log = RequestLog {
         verdict: Some(Verdict::of(&outcomes)),
         contributions,
@@ -318,7 +318,7 @@ pub(super) async fn retract(
     }
     let review =
         Review { work: WorkId::alone(&id), part: Some(id.clone()), ruling: Ruling::Deleted, private: false };
-    let outcome = app.recorder.review(&review).await?;
+    let outcome = app.recorder.review(&review, record::deadline()).await?;
     let reviewed = outcome.reviewed.into_iter().find(|one| one.id == id);
     let Some(Reviewed { contributor, tally, .. }) = reviewed else {
         return Err(Problem::not_found("contribution"));

@@ -22,10 +22,12 @@ mod sections;
 mod server;
 mod wire;
 pub mod verdict;
+mod waiting;
 mod webhooks;
 
 pub use app::{App, Overrides};
 pub use sections::Sections;
+pub use waiting::answer_until;
 
 use std::sync::Arc;
 use std::time::Duration;

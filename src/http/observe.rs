@@ -20,7 +20,7 @@ use crate::runtime::catch_panic;
 use crate::telemetry::Metrics;
 
 /// The header with the request's id, which every line of the log about the request has too.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a handler adds to its request's line in the log: an extension of the response.
 #[derive(Clone, Debug, Default)]

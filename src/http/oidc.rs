@@ -6,6 +6,8 @@
 
 mod keys;
 
+use std::time::Duration;
+
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 
@@ -15,6 +17,8 @@ use crate::settings::{Setting, Settings};
 
 /// Google's public keys as a JWK set.
 pub const GOOGLE_KEYS: &str = "https://www.googleapis.com/oauth2/v3/certs";
+/// How long a drain waits for newer keys before those that expired are used.
+pub const EXPIRED_WAIT: Duration = Duration::from_secs(1);
 /// Who signs.
 const ISSUERS: [&str; 2] = ["https://accounts.google.com", "accounts.google.com"];
 /// How far clocks may be apart.
@@ -88,14 +92,16 @@ struct Claims {
 }
 
 impl Verifier {
-    /// Checks tokens for this identity by the keys found at `keys_url`.
+    /// Checks tokens for this identity by the keys found at `keys_url`. While newer ones are fetched, a key that
+    /// expired is used after `expired_wait`.
     pub fn new(
         identity: Identity,
         keys_url: String,
+        expired_wait: Duration,
         clock: Clock,
         tasks: Tasks,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self { identity, keys: Keys::new(keys_url, clock.clone(), tasks)?, clock })
+        Ok(Self { identity, keys: Keys::new(keys_url, expired_wait, clock.clone(), tasks)?, clock })
     }
 
     /// Whether `token` is genuine, meant for this service, still valid, and of the one service account.

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use super::access::{Peer, bearer};
 use super::app::App;
 use super::problem::{Problem, ProblemKind};
-use super::ready::ANSWER;
 use super::schema;
 use crate::outbox::{DRAIN, Drained};
 
@@ -61,8 +60,11 @@ fn states() -> utoipa::openapi::Object {
     responses((status = 200, description = "It runs.", body = Health)),
 )]
 pub(super) async fn alive() -> Json<Health> {
-    Json(Health { status: "ok" })
+    Json(ALIVE)
 }
+
+/// What a process says that runs.
+pub(super) const ALIVE: Health = Health { status: "ok" };
 
 /// Says whether the store answers.
 ///
@@ -91,10 +93,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, P
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     app.access.read(&headers)?;
-    // Refreshes the gauges of what waits; while the store is down or has too much to read, they keep their last values.
-    if let Ok(_reading) = app.reads.begin().await {
-        let _ = tokio::time::timeout(ANSWER, app.outbox.backlog()).await;
-    }
+    app.backlog.refresh(&app.reads, &app.outbox, &app.tasks).await;
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((StatusCode::OK, kind, app.metrics.text()).into_response())
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::reads::Reads;
 use crate::outbox::Outbox;
 use crate::runtime::Tasks;
 use crate::store::{Store, StoreError};
@@ -13,7 +14,7 @@ use crate::store::{Store, StoreError};
 /// How long an answer counts as fresh.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long the store, or the destinations, may take to answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// Looks, and keeps what the last look found.
 pub(super) struct Ready {
@@ -87,6 +88,44 @@ impl Ready {
                     sender.send_replace(Some((Instant::now(), Answers { store, destinations })));
                 }
             }
+        });
+        look
+    }
+}
+
+/// Counts what waits in the outbox, for the metrics: one look at a time, which all callers share and none ends. A
+/// look that nobody waits for any longer still holds a reader of the store.
+#[derive(Default)]
+pub(super) struct Backlog(Mutex<Option<watch::Receiver<()>>>);
+
+impl Backlog {
+    /// Waits for the look that is under way, or a new one; not longer than an answer may take.
+    pub(super) async fn refresh(&self, reads: &Arc<Reads>, outbox: &Arc<Outbox>, tasks: &Tasks) {
+        let mut look = self.look(reads, outbox, tasks);
+        // It never changes: its sender is dropped at the end.
+        let _ = tokio::time::timeout(ANSWER, look.changed()).await;
+    }
+
+    fn look(&self, reads: &Arc<Reads>, outbox: &Arc<Outbox>, tasks: &Tasks) -> watch::Receiver<()> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(look) = last.as_ref().filter(|look| look.has_changed().is_ok()) {
+            return look.clone();
+        }
+        let (under_way, look) = watch::channel(());
+        *last = Some(look.clone());
+        let (reads, outbox, stopping) = (Arc::clone(reads), Arc::clone(outbox), tasks.stopping());
+        tasks.spawn(async move {
+            let counted = async {
+                // While the store is down or has too much to read, the gauges keep their last values.
+                if let Ok(_reading) = reads.begin().await {
+                    let _ = outbox.backlog().await;
+                }
+            };
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = counted => {}
+            }
+            drop(under_way);
         });
         look
     }

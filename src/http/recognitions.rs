@@ -9,7 +9,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use http::HeaderMap;
 use serde::Serialize;
 
@@ -151,7 +151,12 @@ pub(super) async fn stream(
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
     let last = last.map(|id| RecognitionId::from_text(fold_case(id)));
     let reading = app.reads.begin().await?;
-    let recognitions = app.feed.follow(last).await?;
+    let reads = Arc::clone(&app.reads);
+    let turn = move || {
+        let reads = Arc::clone(&reads);
+        async move { reads.begin().await.ok() }.boxed()
+    };
+    let recognitions = app.feed.follow(last, turn).await?;
     drop(reading);
     let events = recognitions.map(move |recognition| {
         let _held_as_long_as_the_stream = &place;

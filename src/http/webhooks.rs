@@ -15,7 +15,7 @@ use super::problem::{Problem, ProblemKind};
 use super::schema;
 use super::verdict::Verdict;
 use crate::hosts::{self, Host, Known, Opened, Payload, Reading, Reason};
-use crate::record::{Outcome, ReviewOutcome};
+use crate::record::{self, Outcome, ReviewOutcome};
 use crate::store::{Novelty, Reviewed};
 
 /// What became of a delivery.
@@ -221,19 +221,21 @@ async fn deliver(
     genuine.event().clone_into(&mut log.event);
     let Payload { reading, private } = host.read(&genuine, &app.rules, app.clock.now())?;
     drop((genuine, charge));
+    // One deadline for all that follows, so that the host gets its answer in time whatever the store does.
+    let by = record::deadline();
     if let Some(repository) = &private {
-        app.recorder.conceal(repository, reading == Reading::Ignored(Reason::MadePrivate)).await?;
+        app.recorder.conceal(repository, reading == Reading::Ignored(Reason::MadePrivate), by).await?;
     }
     let (verdict, reason, contributions) = match reading {
         Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),
         Reading::Counts(contributions) => {
             log.contributions = joined(contributions.iter().map(|c| c.id.as_str()));
-            let outcomes = app.recorder.record(contributions).await?;
+            let outcomes = app.recorder.record(contributions, by).await?;
             let answers = outcomes.iter().map(DeliveredContribution::of).collect();
             (Verdict::of(&outcomes), None, answers)
         }
         Reading::Reviews(review) => {
-            let outcome = app.recorder.review(&review).await?;
+            let outcome = app.recorder.review(&review, by).await?;
             log.contributions = joined(outcome.reviewed.iter().map(|one| one.id.as_str()));
             let verdict = Verdict::of_review(&review, &outcome);
             let ignored = if review.private { Reason::MadePrivate } else { Reason::ActionNotCounted };

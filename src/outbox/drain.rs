@@ -4,16 +4,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{BACKOFF, Outbox, ROUND};
 use crate::domain::{Destination, Moment};
 use crate::store::{Backlog, StoreError};
 
-/// How long a drain takes before it answers with what is left: less than the 30 s for which every client and
-/// proxy waits. What it began goes on.
+/// How long a drain works before it answers with what is left. What it began goes on.
 pub const DRAIN: Duration = Duration::from_secs(20);
+/// How long it may take after that to count what is left.
+const LAST_LOOK: Duration = Duration::from_secs(3);
+const _: () =
+    assert!(DRAIN.as_secs() + LAST_LOOK.as_secs() < 30, "every client and proxy waits 30 s for an answer");
 
 /// What a drain did. Drains at the same time share their work, and each says all that was done meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub struct Drained {
     pub oldest: Option<Moment>,
     /// Recognitions that are due at a destination which is turned off.
     pub turned_off: u64,
-    /// Whether its time ended, or the store failed, before everything was looked at.
+    /// Whether its time ended, or the store failed, before everything was looked at and hidden.
     pub unfinished: bool,
 }
 
@@ -40,15 +43,15 @@ struct Counts {
 
 impl Outbox {
     /// Has everything swept that is owed to contributors and everything offered that is due at destinations, by
-    /// the loops of [`Outbox::run`], and answers at `until` at the latest. What is under way then goes on, and
-    /// what it did stays done. Drains at the same time share one sweep and one pass over each destination.
+    /// the loops of [`Outbox::run`], until `until`, and then counts what is left, for some seconds at most. What is
+    /// under way then goes on, and what it did stays done. Drains at the same time share one sweep and one pass over
+    /// each destination.
     pub async fn drain(&self, until: Instant) -> Result<Drained, StoreError> {
         let before = self.counts();
+        let mut concealed = false;
         let work = async {
             // First: what became private must not be published as it was.
-            if let Err(error) = self.store.conceal_due(self.clock.now()).await {
-                tracing::warn!(%error, "contributions that became private are not all hidden yet; it is tried again");
-            }
+            concealed = self.conceal_due(until).await;
             let sweep = self.sweeps.request();
             let (passed, swept) = tokio::join!(self.pass(), self.sweeps.until(sweep));
             if self.counts().recognized > before.recognized {
@@ -57,9 +60,7 @@ impl Outbox {
             passed.and(swept)
         };
         let outcome = timeout_at(until, work).await;
-        let off = Destination::others(&self.destinations());
-        let (waits, off) = tokio::join!(self.backlog(), self.store.backlog(&off));
-        let (Backlog { waiting, oldest }, turned_off) = (waits?, off?.waiting);
+        let (Backlog { waiting, oldest }, turned_off) = self.left().await?;
         self.metrics.turned_off(turned_off);
         let now = self.counts();
         let drained = Drained {
@@ -68,7 +69,7 @@ impl Outbox {
             waiting,
             oldest,
             turned_off,
-            unfinished: !matches!(outcome, Ok(Ok(()))),
+            unfinished: !concealed || !matches!(outcome, Ok(Ok(()))),
         };
         match outcome {
             Ok(Err(error)) if drained.recognized + drained.published == 0 => Err(error),
@@ -78,6 +79,27 @@ impl Outbox {
             }
             _ => Ok(drained),
         }
+    }
+
+    /// Hides what became private; whether all of it. It takes half of the time until `until` at most, so that the
+    /// rest is swept and offered even where that never succeeds.
+    async fn conceal_due(&self, until: Instant) -> bool {
+        let by = Instant::now() + until.saturating_duration_since(Instant::now()) / 2;
+        let late = |_| Err(StoreError::Unavailable("the time for it has ended".into()));
+        let done = timeout_at(by, self.store.conceal_due(self.clock.now())).await.unwrap_or_else(late);
+        if let Err(error) = &done {
+            tracing::warn!(%error, "contributions that became private are not all hidden yet; it is tried again");
+        }
+        done.is_ok()
+    }
+
+    /// What waits, and how many recognitions are due at destinations that are turned off.
+    async fn left(&self) -> Result<(Backlog, u64), StoreError> {
+        let off = Destination::others(&self.destinations());
+        let look = async { tokio::join!(self.backlog(), self.store.backlog(&off)) };
+        let late = |_| StoreError::Unavailable("what is left could not be counted in time".into());
+        let (waits, off) = timeout(LAST_LOOK, look).await.map_err(late)?;
+        Ok((waits?, off?.waiting))
     }
 
     /// One pass over everything due, at every destination. One never holds back another.

@@ -33,16 +33,19 @@ impl Outbox {
 
     /// Recognises everything that a crash or a change of milestones left owed.
     async fn sweep(&self, stop: &CancellationToken) -> Result<(), StoreError> {
-        let mut last: Vec<Standing> = Vec::new();
+        let (mut last, mut refused): (Vec<Standing>, _) = (Vec::new(), Ok(()));
         loop {
             let after = last.last().map(|standing| &standing.contributor);
             let owing = self.store.owing(&self.milestones, after, LOOK).await?;
-            let outcome = self.recognise_owing(&owing).await;
+            match self.recognise_owing(&owing).await {
+                // What the store can never make keeps back nothing that comes after it.
+                Err(error) if is_for_good(&error) => refused = Err(error),
+                outcome => outcome?,
+            }
             // A full look may have more behind it, whether this instance or another recognised these.
             if owing.len() < LOOK || owing == last || stop.is_cancelled() {
-                return outcome;
+                return refused;
             }
-            outcome?;
             last = owing;
         }
     }
@@ -52,10 +55,30 @@ impl Outbox {
     async fn recognise_owing(&self, owing: &[Standing]) -> Result<(), StoreError> {
         let parts: Vec<_> = owing.chunks(TOGETHER).map(|part| self.recognise_part(part)).collect();
         let outcomes: Vec<_> = futures::stream::iter(parts).buffer_unordered(SIDE_BY_SIDE).collect().await;
-        outcomes.into_iter().collect()
+        first_fault(outcomes)
     }
 
+    /// Recognises what is owed to these together; one by one where the store refuses that for good, so that one
+    /// contributor takes nothing from the others.
     async fn recognise_part(&self, part: &[Standing]) -> Result<(), StoreError> {
+        match self.recognise_together(part).await {
+            Err(error) if is_for_good(&error) && part.len() > 1 => {
+                let mut outcomes = Vec::with_capacity(part.len());
+                for standing in part {
+                    let outcome = self.recognise_together(std::slice::from_ref(standing)).await;
+                    if let Err(error) = &outcome {
+                        let contributor = &standing.contributor;
+                        tracing::warn!(%error, %contributor, "what is owed to {contributor} cannot be recognised");
+                    }
+                    outcomes.push(outcome);
+                }
+                first_fault(outcomes)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn recognise_together(&self, part: &[Standing]) -> Result<(), StoreError> {
         let now = self.clock.now();
         let all = part.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now)).collect();
         let made = self.make(all).await?.len() as u64;
@@ -65,4 +88,16 @@ impl Outbox {
         }
         Ok(())
     }
+}
+
+/// Whether the same fails again, however often it is tried.
+fn is_for_good(error: &StoreError) -> bool {
+    matches!(error, StoreError::Refused(_) | StoreError::Broken(_))
+}
+
+/// The fault that matters most: one that may pass, because then nothing more is tried now.
+fn first_fault(outcomes: Vec<Result<(), StoreError>>) -> Result<(), StoreError> {
+    let mut faults: Vec<_> = outcomes.into_iter().filter_map(Result::err).collect();
+    faults.sort_by_key(is_for_good);
+    faults.into_iter().next().map_or(Ok(()), Err)
 }

@@ -196,6 +196,16 @@ fn shown(value: &str) -> String {
     format!("{start:?}{}", if start.len() < value.len() { "…" } else { "" })
 }
 
+/// The innermost cause of an error, in lower case and without the operating system's number.
+#[must_use]
+pub fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last();
+    let text = innermost.unwrap_or(error).to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// Whether a text has the form of a Google Cloud project's id.
 #[must_use]
 pub fn is_google_project(text: &str) -> bool {

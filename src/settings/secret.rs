@@ -1,6 +1,8 @@
 //! Secrets: from their variable or a file, and never shown.
 
-use super::Settings;
+use std::io::ErrorKind;
+
+use super::{Settings, cause, shown};
 
 /// A text that must never be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -106,7 +108,7 @@ impl Settings<'_> {
             (None, Some(path)) => match std::fs::read_to_string(&path) {
                 Ok(text) => Some(Given { text: lines_of(&text), from_file: true }),
                 Err(error) => {
-                    self.fault(&file_variable, &format!("cannot be read: {error}"), "/run/secrets/plaudit");
+                    self.fault(&file_variable, &unreadable(&path, &error), "/run/secrets/plaudit");
                     None
                 }
             },
@@ -117,6 +119,19 @@ impl Settings<'_> {
     pub fn wrong(&mut self, setting: &SecretSetting, wrong: &str) {
         self.advise(setting.variable, wrong, setting.example);
     }
+}
+
+/// Why a secret's file cannot be read, and what to do. Only a whole path is shown: anything else may be the secret
+/// itself, set as the wrong variable.
+fn unreadable(path: &str, error: &std::io::Error) -> String {
+    let file = if path.starts_with('/') { shown(path) } else { "the file".to_owned() };
+    let (why, advice) = match error.kind() {
+        ErrorKind::InvalidData => ("it is not text in UTF-8".to_owned(), "write the secret into it again"),
+        ErrorKind::PermissionDenied => (cause(error), "let the user that plaudit runs as read it"),
+        ErrorKind::IsADirectory => (cause(error), "name the file in it"),
+        _ => (cause(error), "write the path of the file that holds the secret"),
+    };
+    format!("{file} cannot be read: {why}; {advice}")
 }
 
 fn parts(given: Given, form: Form) -> Vec<String> {

@@ -20,21 +20,28 @@ const STORE: Setting = Setting {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
     Sqlite(PathBuf),
-    Firestore { project: String, database: String },
+    Firestore {
+        project: String,
+        database: String,
+        /// The address of the emulator in its place, which the client library reads from the environment itself.
+        emulator: Option<String>,
+    },
 }
 
 impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            Self::Firestore { project, database } => write!(f, "firestore:{project}/{database}"),
+            Self::Firestore { project, database, .. } => write!(f, "firestore:{project}/{database}"),
         }
     }
 }
 
 impl At {
     pub fn read(settings: &mut Settings<'_>) -> Self {
-        let at = settings.value(&STORE, Self::Sqlite("plaudit.db".into()), Self::parse);
+        let emulator = settings.foreign("FIRESTORE_EMULATOR_HOST");
+        let at =
+            settings.value(&STORE, Self::Sqlite("plaudit.db".into()), |text| Self::parse(text, emulator));
         if settings.foreign("K_SERVICE").is_some() && matches!(at, Self::Sqlite(_)) {
             let wrong = "Cloud Run's disk is memory: the ledger would be lost with the instance";
             settings.fault(STORE.variable, wrong, "firestore:my-project");
@@ -51,7 +58,7 @@ impl At {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, emulator: Option<String>) -> Result<Self, String> {
         let wrong = || "neither sqlite:PATH nor firestore:PROJECT[/DATABASE]".to_owned();
         if let Some(path) = text.strip_prefix("sqlite:") {
             return match path {
@@ -75,6 +82,6 @@ impl At {
         if !is_google_project(project) || !sound_database {
             return Err(wrong());
         }
-        Ok(Self::Firestore { project: project.to_owned(), database: database.to_owned() })
+        Ok(Self::Firestore { project: project.to_owned(), database: database.to_owned(), emulator })
     }
 }

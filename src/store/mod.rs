@@ -48,8 +48,17 @@ fn look_again(since: Moment, now: Moment) -> Option<Moment> {
 pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match at {
         At::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
-        At::Firestore { project, database } => Arc::new(firestore::Firestore::open(project, database).await?),
+        At::Firestore { project, database, emulator } => {
+            Arc::new(firestore::Firestore::open(project, database, emulator.as_deref()).await?)
+        }
     })
+}
+
+/// Whether the configured store may open later as it is configured: a service may answer again, and a person or a
+/// deployment may still grant what is missing. A file is this machine's, and somebody looks at its start.
+#[must_use]
+pub fn may_open_later(at: &At, error: &StoreError) -> bool {
+    matches!((at, error), (At::Firestore { .. }, StoreError::Unavailable(_)))
 }
 
 /// Why the configured store cannot be opened, and what to do, in one line for a person.

@@ -268,6 +268,53 @@ async fn outage_and_recovery(outage: Outage) {
     stage.receives(&[&format!("{ADA}:3")]).await;
 }
 
+/// Starts while the database is not to be had; it becomes so, unless the process is stopped before.
+async fn a_start_without_the_ledger(fault: Option<Fault>, why: &str, stops: bool) {
+    let Some(stage) = stage().await else { return };
+    let proxy = stage.proxy().await;
+    let mut gate = Gate::open(&proxy.host).await;
+    match fault {
+        None => gate.close().await,
+        fault => proxy.always(fault),
+    }
+    let mut process = stage.environment.with("FIRESTORE_EMULATOR_HOST", &*gate.host).start().await;
+    process.logged(why).await;
+    assert_eq!(process.get("/healthz").await.expect(200).json(), json!({"status": "ok"}));
+    for path in ["/readyz", "/", "/docs", "/v1/contributors", "/no/such/path"] {
+        let answer = process.get(path).await;
+        assert_eq!(answer.header("retry-after"), "5");
+        assert_eq!(
+            answer.problem(503, "unavailable")["detail"],
+            "the ledger cannot be reached yet; try again"
+        );
+    }
+    process.github("issues", ISSUE).await.problem(503, "unavailable");
+    if stops {
+        process.end().await;
+    } else {
+        if proxy.take_calls().is_empty() {
+            gate.reopen().await;
+        }
+        proxy.always(None);
+        process.logged("is reached; plaudit takes deliveries").await;
+        assert_eq!(process.github("issues", ISSUE).await.expect(200).json()["verdict"], "recorded");
+    }
+    let said = process.log.lines().iter().filter(|line| line.contains("tries again until")).count();
+    assert_eq!(said, 1, "{:#?}", process.log.lines());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_cannot_reach_its_ledger_answers_503_until_it_can_and_says_so_once() {
+    let denied = Fault::Status(7, "Missing or insufficient permissions.");
+    let missing = Fault::Status(5, "The database (default) does not exist for project demo.");
+    tokio::join!(
+        a_start_without_the_ledger(None, "Firestore cannot be reached: connection refused", false),
+        a_start_without_the_ledger(Some(denied), "may not use Firestore", false),
+        a_start_without_the_ledger(Some(missing), "gcloud firestore databases create", false),
+        a_start_without_the_ledger(None, "start the emulator", true),
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_firestore_is_down_nothing_is_acknowledged_and_sent_again_it_counts_once() {
     join_all([Outage::Down, Outage::Silent, Outage::SilentAfterTheCommit].map(outage_and_recovery)).await;

@@ -5,18 +5,21 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit::domain::Milestones;
+use plaudit::domain::{Contribution, Labels, Milestones, Moment, RepositoryId, Review, Ruling};
 use plaudit::outbox::Outbox;
-use plaudit::record::Recorder;
+use plaudit::record::{RecordError, Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
 use plaudit::store::Store;
 use plaudit::store::sqlite::Sqlite;
 use plaudit::telemetry::Metrics;
 
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{Output, Plaudit, command, contribution, in_the_end, now, run, talk};
+use crate::support::{
+    FakeStore, Inside, Mode, Output, Plaudit, command, config, contribution, fixture, frozen, in_the_end,
+    now, pull_request, run, talk,
+};
 use crate::sync::Shimmed;
 
 /// Starts on a path that cannot be a ledger, and returns the one line of the log.
@@ -197,8 +200,8 @@ async fn what_cannot_be_read_fails_no_other_of_its_batch() {
     let recorder =
         Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
     let (again, new) = tokio::join!(
-        recorder.record(vec![contribution("mona", "a")]),
-        recorder.record(vec![contribution("lisa", "b")])
+        recorder.record(vec![contribution("mona", "a")], deadline()),
+        recorder.record(vec![contribution("lisa", "b")], deadline())
     );
     assert!(again.is_err(), "{again:?}");
     assert_eq!(new.unwrap()[0].tally, 1);
@@ -316,4 +319,89 @@ async fn a_file_that_may_not_grow_is_503_and_loses_nothing() {
     assert_eq!(plaudit.tallies().await["mona"], kept);
     plaudit.post(&talk("mona", "and-on")).await.expect(201);
     plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn whatever_a_delivery_asks_of_a_store_that_hangs_it_answers_by_its_one_deadline() {
+    let unlabeled = {
+        let mut payload: Value =
+            serde_json::from_str(&fixture("github/pull_request.labeled.spam.json")).unwrap();
+        payload["action"] = "unlabeled".into();
+        payload["pull_request"]["labels"] = json!([]);
+        payload["pull_request"]["updated_at"] = "2026-11-24T12:00:00Z".into();
+        payload.to_string()
+    };
+    // Only an old payload makes plaudit ask which repositories are private.
+    let mut old: Value = serde_json::from_str(&pull_request(1, "mona")).unwrap();
+    for time in ["created_at", "updated_at"] {
+        old["pull_request"][time] = "2020-01-01T00:00:00Z".into();
+    }
+    let mut private: Value = serde_json::from_str(&pull_request(1, "mona")).unwrap();
+    private["repository"]["private"] = true.into();
+    private["pull_request"]["updated_at"] = now().to_rfc3339().into();
+    let private = private.to_string();
+    let deliveries = [
+        ("private_repositories", old.to_string()),
+        ("record", pull_request(1, "mona")),
+        ("conceal", private),
+        ("review", unlabeled.clone()),
+        ("contribution", unlabeled),
+    ];
+    let answers = deliveries.iter().map(|(method, payload)| async move {
+        let store = FakeStore::new(Mode::Good);
+        let one = config(&[("PLAUDIT_MILESTONES", "1")]);
+        let inside = Inside::start(&one, store.clone(), frozen()).await;
+        if *method == "contribution" {
+            // What counts again has a milestone to reach.
+            let labeled = fixture("github/pull_request.labeled.spam.json");
+            let opened = labeled.replace("\"action\": \"labeled\"", "\"action\": \"opened\"");
+            let answer = inside.github("pull_request", &opened).await.expect(200).json();
+            assert_eq!(answer["verdict"], "retracted", "{answer}");
+        }
+        store.set_mode(Mode::HangsIn(method));
+        let answer = in_the_end(method, inside.github("pull_request", payload)).await;
+        store.set_mode(Mode::Good);
+        inside.stop().await;
+        answer
+    });
+    for answer in futures::future::join_all(answers).await {
+        answer.problem(503, "unavailable");
+    }
+}
+
+#[tokio::test]
+async fn each_step_of_a_delivery_ends_at_the_deadline_that_it_is_given() {
+    let store = FakeStore::new(Mode::Good);
+    let (clock, milestones) = (Clock::system(), Milestones::parse("1").unwrap());
+    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
+    let dynamic: Arc<dyn Store> = store.clone();
+    let outbox = Outbox::new(dynamic.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+    let recorder =
+        Recorder::start(&dynamic, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
+    let labels = |second, rejected| Labels { at: Moment::from_timestamp(second, 0).unwrap(), rejected };
+    let rejected = Contribution {
+        labels: Some(labels(1, true)),
+        ..crate::store::done("github:1:pull_request:7:mona", "github:mona")
+    };
+    recorder.record(vec![rejected.clone()], deadline()).await.unwrap();
+    let review = Review {
+        work: rejected.work(),
+        part: Some(rejected.id.clone()),
+        ruling: Ruling::Labels(labels(2, false)),
+        private: false,
+    };
+    let repository = RepositoryId::from_text("github:1");
+    let passed = || tokio::time::Instant::now();
+    for method in ["conceal", "record", "review", "contribution"] {
+        store.set_mode(Mode::HangsIn(method));
+        let late = async {
+            match method {
+                "conceal" => recorder.conceal(&repository, true, passed()).await.unwrap_err(),
+                "record" => recorder.record(vec![contribution("lisa", "b")], passed()).await.unwrap_err(),
+                _ => recorder.review(&review, passed()).await.unwrap_err(),
+            }
+        };
+        let error = in_the_end(method, late).await;
+        assert!(matches!(error, RecordError::TooSlow), "{method}: {error}");
+    }
 }

@@ -545,7 +545,7 @@ async fn an_address_without_a_firestore_cannot_be_opened() {
 async fn the_emulator_that_the_environment_names_is_used_without_credentials() {
     const AGAIN: &str = "PLAUDIT_TEST_OPENS_BY_ENVIRONMENT";
     if std::env::var(AGAIN).is_ok() {
-        let store = Firestore::open(&emulators::fresh_project(), "(default)").await.unwrap();
+        let store = Firestore::open(&emulators::fresh_project(), "(default)", None).await.unwrap();
         assert_eq!(outcomes(&store.record(&[done("c", "ann")], at(0)).await.unwrap()), [(New, 1)]);
         return;
     }

@@ -343,7 +343,7 @@ mod bounds {
     async fn beyond_what_may_wait_a_post_is_503_and_no_waiter_hangs() {
         use plaudit::domain::Milestones;
         use plaudit::outbox::Outbox;
-        use plaudit::record::{RecordError, Recorder};
+        use plaudit::record::{RecordError, Recorder, deadline};
         use plaudit::runtime::{Clock, Tasks};
         use plaudit::telemetry::Metrics;
 
@@ -359,7 +359,7 @@ mod bounds {
         let waiting: Vec<_> = (0..10_050)
             .map(|i| {
                 let recorder = Arc::clone(&recorder);
-                tokio::spawn(async move { recorder.record(vec![one(i)]).await })
+                tokio::spawn(async move { recorder.record(vec![one(i)], deadline()).await })
             })
             .collect();
         // The tasks beyond the bound end at once; the others wait.
@@ -368,9 +368,12 @@ mod bounds {
             tokio::task::yield_now().await;
             refused = waiting.iter().filter(|task| task.is_finished()).count();
         }
-        assert!(matches!(recorder.record(vec![one(99_999)]).await, Err(RecordError::Full)));
+        assert!(matches!(recorder.record(vec![one(99_999)], deadline()).await, Err(RecordError::Full)));
         // A delivery of many contributions is refused as a whole, and releases its places in the queue.
-        assert!(matches!(recorder.record((0..20).map(one).collect()).await, Err(RecordError::Full)));
+        assert!(matches!(
+            recorder.record((0..20).map(one).collect(), deadline()).await,
+            Err(RecordError::Full)
+        ));
         store.set_mode(Mode::Good);
         store.gate.add_permits(1);
         let mut counted = 0;
@@ -383,7 +386,7 @@ mod bounds {
         }
         assert_eq!(counted, 10_000);
         assert!(store.batches.lock().unwrap().iter().all(|size| *size <= 100));
-        recorder.record(vec![one(99_999)]).await.unwrap();
+        recorder.record(vec![one(99_999)], deadline()).await.unwrap();
         tasks.end().await;
     }
 

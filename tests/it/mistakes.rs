@@ -115,6 +115,94 @@ fn a_client_without_a_server_says_so_in_one_line() {
 }
 
 #[test]
+fn a_file_that_cannot_be_read_is_one_line_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("binary"), [0xff, 0xfe, 0x00]).unwrap();
+    let (missing, directory, binary) = (path("missing"), folder.path().display().to_string(), path("binary"));
+    let table = [
+        (
+            &missing,
+            format!("{missing:?} cannot be read: no such file or directory; write the path of the file"),
+        ),
+        (&directory, format!("{directory:?} cannot be read: is a directory; name the file in it")),
+        (
+            &binary,
+            format!("{binary:?} cannot be read: it is not text in UTF-8; write the secret into it again"),
+        ),
+    ];
+    for (path, words) in table {
+        for arguments in [&["serve"][..], &["check"], &["send", "x"]] {
+            let (line, code) = mistake(arguments, &[("PLAUDIT_GITHUB_SECRET_FILE", path.as_str())]);
+            assert_eq!(code, Some(2), "{line}");
+            assert!(line.contains(&format!("PLAUDIT_GITHUB_SECRET_FILE: {words}")), "{line}");
+            assert!(line.contains("PLAUDIT_GITHUB_SECRET_FILE=/run/secrets/plaudit"), "{line}");
+        }
+    }
+    // The secret itself, where the path of its file is expected.
+    let (line, _) = mistake(&["check"], &[("PLAUDIT_API_TOKENS_FILE", "hush-hush-hush")]);
+    assert!(
+        line.contains("PLAUDIT_API_TOKENS_FILE: the file cannot be read") && !line.contains("hush"),
+        "{line}"
+    );
+
+    for (file, why) in [(&missing, "no such file or directory"), (&directory, "is a directory")] {
+        let (line, code) = mistake(&["send", file], &[("PLAUDIT_GITHUB_SECRET", "hush-hush-hush")]);
+        let advice = "name a file that holds a payload, such as fixtures/github/issues.opened.json";
+        assert_eq!((line, code), (format!("plaudit: {file} cannot be read: {why}; {advice}"), Some(2)));
+    }
+}
+
+#[test]
+fn a_firestore_that_cannot_be_opened_is_one_line_with_what_to_do() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let missing = "/nowhere/key.json";
+    let advice = "gcloud auth application-default login makes some, or set GOOGLE_APPLICATION_CREDENTIALS to the file of a key";
+    let none = format!(
+        "there are no Google credentials that work (could not find or open the credentials file {missing}); {advice}"
+    );
+    let table: [(&[(&str, &str)], String); 2] = [
+        (
+            &[("FIRESTORE_EMULATOR_HOST", &nobody)],
+            format!(
+                "Firestore cannot be reached: connection refused; start the emulator at {nobody}, which \
+                 FIRESTORE_EMULATOR_HOST names, or unset the variable"
+            ),
+        ),
+        (&[("GOOGLE_APPLICATION_CREDENTIALS", missing)], none),
+    ];
+    for (settings, words) in table {
+        let settings = [settings, &[("PLAUDIT_STORE", "firestore:my-project")]].concat();
+        let Output { code, out, err } = run(command(&settings).arg("check"));
+        assert_eq!(code, Some(1), "{out} {err}");
+        let wrong: Vec<_> = out.lines().filter_map(|line| line.strip_prefix("wrong  ")).collect();
+        assert_eq!(wrong, [format!("store firestore:my-project/(default): {words}")], "{out}");
+    }
+}
+
+#[test]
+fn check_says_what_is_off_and_how_to_turn_it_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |settings: &[(&str, &str)]| {
+        let Output { code, out, .. } = run(command(settings).arg("check").current_dir(folder.path()));
+        assert_eq!(code, Some(0), "{out}");
+        out
+    };
+    let all_off = check(&[]);
+    let off: Vec<_> = all_off.lines().filter_map(|line| line.strip_prefix("off    ")).collect();
+    let expected = [
+        "github: to take its webhooks set PLAUDIT_GITHUB_SECRET",
+        "gitlab: to take its webhooks set PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
+        "pubsub: to publish recognitions to a topic set PLAUDIT_PUBLISH=pubsub:PROJECT/TOPIC",
+        "comment: to thank in comments on GitHub set PLAUDIT_COMMENT=true",
+    ];
+    assert_eq!(off, expected, "{all_off}");
+    let on = check(&[("PLAUDIT_GITHUB_SECRET", "hush-hush")]);
+    assert!(on.contains("right  github: deliveries to /webhooks/github are verified"), "{on}");
+    assert!(!on.contains("off    github"), "{on}");
+}
+
+#[test]
 fn a_slip_in_a_variables_name_is_refused_with_the_right_name() {
     for (slip, meant) in [
         ("PLAUDIT_GITHUB_SECERT", "PLAUDIT_GITHUB_SECRET"),

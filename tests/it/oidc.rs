@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,12 +12,13 @@ use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use plaudit::domain::Moment;
 use plaudit::http::Overrides;
+use plaudit::http::oidc::EXPIRED_WAIT;
 use plaudit::runtime::Clock;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::support::{Answer, Inside, TOKEN, config, in_the_end, ledger};
+use crate::support::{Answer, Inside, PATIENCE, TOKEN, config, in_the_end, ledger};
 
 const AUDIENCE: &str = "https://plaudit.example.org";
 const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";
@@ -86,6 +88,11 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
+        Self::waiting(EXPIRED_WAIT).await
+    }
+
+    /// One in which drains wait so long for newer keys than those that expired.
+    async fn waiting(key_wait: Duration) -> Self {
         let keys = Arc::new(Keys::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let google_keys = format!("http://{}/certs", listener.local_addr().unwrap());
@@ -102,7 +109,8 @@ impl Scene {
         ]);
         let (folder, store) = ledger();
         let inside =
-            Inside::start(&config, store, Overrides { google_keys, clock, ..Overrides::default() }).await;
+            Inside::start(&config, store, Overrides { google_keys, key_wait, clock, ..Overrides::default() })
+                .await;
         Self { inside, keys, now, _folder: folder }
     }
 
@@ -256,6 +264,18 @@ async fn rotated_keys_are_fetched_again_but_not_for_every_unknown_key() {
     scene.drain(&second()).await.expect(200);
     assert_eq!(scene.asked(), 2);
     scene.drain(&token(&claims())).await.expect(401);
+    assert_eq!(scene.asked(), 2);
+    scene.inside.stop().await;
+}
+
+#[tokio::test]
+async fn a_drain_that_finds_its_key_expired_waits_for_the_newer_ones() {
+    let scene = Scene::waiting(PATIENCE).await;
+    scene.drain(&token(&claims())).await.expect(200);
+    scene.keys.rotated.store(true, Ordering::SeqCst);
+    scene.now.store(NOW + 3_600, Ordering::SeqCst);
+    // They came within this request, so the key that Google has withdrawn is no longer used.
+    scene.drain(&token(&claims())).await.problem(401, "wrong_token");
     assert_eq!(scene.asked(), 2);
     scene.inside.stop().await;
 }

@@ -12,10 +12,10 @@ use plaudit::domain::{Contribution, Destination, Milestones, Moment, Recognition
 use plaudit::http::Overrides;
 use plaudit::outbox::Outbox;
 use plaudit::publish::{Hold, PublishError, Publisher};
-use plaudit::record::Recorder;
+use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Page, Store};
+use plaudit::store::{Page, Store, StoreError};
 use plaudit::telemetry::Metrics;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::support::{
-    FakeStore, Inside, Mode, PATIENCE, Plaudit, config, contribution, in_the_end, ledger, talk,
+    FakeStore, Inside, Mode, PATIENCE, Plaudit, config, contribution, in_the_end, ledger, talk, unavailable,
 };
 
 fn said(plaudit: &Plaudit, what: &str) -> usize {
@@ -115,7 +115,7 @@ async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     let outbox =
         Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
     let recorder = Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks);
-    let outcomes = recorder.record(contributions("mona", 5)).await.unwrap();
+    let outcomes = recorder.record(contributions("mona", 5), deadline()).await.unwrap();
     let named: Vec<Vec<String>> =
         outcomes.iter().map(|o| o.recognitions.iter().map(ToString::to_string).collect()).collect();
     let none = Vec::<String>::new;
@@ -418,7 +418,7 @@ async fn a_part_of_a_sweep_that_fails_takes_nothing_from_the_others_and_the_drai
     // After the outbox's own look at the start.
     store.looked.acquire().await.unwrap().forget();
     one_each(store.as_ref(), 120).await;
-    store.set_mode(Mode::RefusesToRecognise("person-0007"));
+    store.set_mode(Mode::FailsToRecognise("person-0007", unavailable()));
     let drained = inside.drain().await;
     assert_eq!(drained, json!({"recognized": 70, "published": 70, "waiting": 0, "unfinished": true}));
     store.set_mode(Mode::Good);
@@ -426,6 +426,55 @@ async fn a_part_of_a_sweep_that_fails_takes_nothing_from_the_others_and_the_drai
     assert_eq!(drained, json!({"recognized": 50, "published": 50, "waiting": 0}));
     assert_eq!(place.taken().len(), 120);
     inside.stop().await;
+}
+
+#[tokio::test]
+async fn what_can_never_be_recognised_keeps_back_nothing_else_of_a_sweep() {
+    let impossible = StoreError::Broken("a person of another program".into());
+    let store = FakeStore::new(Mode::FailsToRecognise("person-0007", impossible));
+    one_each(store.as_ref(), 1_100).await;
+    let dynamic: Arc<dyn Store> = store.clone();
+    let place = Arc::new(Place::default());
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let instance = Instance::start(&dynamic, publishers, "1", Clock::system());
+    let drained = instance.drain(in_time()).await.unwrap();
+    assert!(drained.unfinished, "{drained:?}");
+    let milestones = Milestones::parse("1").unwrap();
+    let left = store.owing(&milestones, None, 100).await.unwrap();
+    let left: Vec<_> = left.iter().map(|standing| standing.contributor.as_str()).collect();
+    assert_eq!(left, ["person-0007"]);
+    assert_eq!(place.taken().len(), 1_099);
+}
+
+#[tokio::test]
+async fn a_drain_that_could_not_hide_everything_says_that_it_is_unfinished() {
+    let store = FakeStore::new(Mode::FailsIn("conceal_due", unavailable()));
+    one_each(store.as_ref(), 1).await;
+    let dynamic: Arc<dyn Store> = store.clone();
+    let instance = Instance::start(&dynamic, Vec::new(), "1", Clock::system());
+    for _ in 0..2 {
+        let drained = instance.drain(in_time()).await.unwrap();
+        assert!(drained.unfinished, "{drained:?}");
+    }
+    store.set_mode(Mode::Good);
+    let drained = instance.drain(in_time()).await.unwrap();
+    assert!(!drained.unfinished, "{drained:?}");
+    let milestones = Milestones::parse("1").unwrap();
+    assert_eq!(store.owing(&milestones, None, 100).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_drain_whose_store_hangs_ends_all_the_same() {
+    for method in ["conceal_due", "backlog"] {
+        let store = FakeStore::new(Mode::HangsIn(method));
+        one_each(store.as_ref(), 1).await;
+        let dynamic: Arc<dyn Store> = store.clone();
+        let instance = Instance::start(&dynamic, Vec::new(), "1", Clock::system());
+        let until = Instant::now() + Duration::from_millis(100);
+        let drained = in_the_end(method, instance.drain(until)).await;
+        // What became private is not all hidden; what is left cannot be counted.
+        assert!(drained.map_or(method == "backlog", |drained| drained.unfinished), "{method}");
+    }
 }
 
 /// Recognitions of these people, made in the store and due at `destinations`.

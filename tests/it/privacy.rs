@@ -8,7 +8,7 @@ use plaudit::domain::{
     Review, Ruling,
 };
 use plaudit::outbox::Outbox;
-use plaudit::record::Recorder;
+use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::Tasks;
 use plaudit::store::{LOOK_AGAIN, Page, Shown, Store, StoreError};
 use plaudit::telemetry::Metrics;
@@ -220,13 +220,13 @@ async fn what_another_instance_recorded_while_a_repository_was_public_is_private
         Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks)
     };
     let (one, other) = (start(), start());
-    one.conceal(&repository(1), false).await.unwrap();
+    one.conceal(&repository(1), false, deadline()).await.unwrap();
     *now.lock().unwrap() += TimeDelta::minutes(20);
     let public = Contribution { occurred_at: clock.now(), ..issue(1, 1) };
-    other.record(vec![public.clone()]).await.unwrap();
+    other.record(vec![public.clone()], deadline()).await.unwrap();
     assert!(!is_private(store.as_ref(), &public).await);
     *now.lock().unwrap() += TimeDelta::minutes(41);
-    one.conceal(&repository(1), false).await.unwrap();
+    one.conceal(&repository(1), false, deadline()).await.unwrap();
     assert!(is_private(store.as_ref(), &public).await);
     tasks.end().await;
 }

@@ -1,6 +1,7 @@
 //! Reads of clients are bounded: beyond that they are 503 at once, and deliveries go on.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -103,5 +104,58 @@ async fn a_read_whose_turn_does_not_come_is_503() {
         in_the_end("a held read", reads.next()).await.unwrap().expect(200);
     }
     drop(reads);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn what_streams_missed_is_read_within_the_bound_too() {
+    let store = FakeStore::new(Mode::Good);
+    let inside = inside(&store, 0, PATIENCE).await;
+    for i in 0..3 {
+        inside.post(&talk("lisa", &format!("{i}"))).await.expect(201);
+    }
+    store.set_mode(Mode::HoldsMissed);
+    let mut streams = Vec::new();
+    for _ in 0..store.readers() {
+        streams.push(inside.stream(Some("lisa:3")).await);
+    }
+    // The poll for all listeners is no read of a client: it comes to the gate beside theirs.
+    let readings = u32::try_from(store.readers() + 1).unwrap();
+    in_the_end("the readings of all streams", store.held.acquire_many(readings)).await.unwrap().forget();
+    inside.get("/v1/contributors").await.problem(503, "unavailable");
+    store.set_mode(Mode::Good);
+    store.gate.add_permits(store.readers() + 1);
+    for i in 0..3 {
+        inside.post(&talk("mona", &format!("mona-{i}"))).await.expect(201);
+    }
+    for stream in &mut streams {
+        assert_eq!(stream.ids(1).await, ["mona:3"]);
+    }
+    inside.get("/v1/contributors").await.expect(200);
+    drop(streams);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn scrapes_that_are_cancelled_take_one_reader_of_the_store_together() {
+    let store = FakeStore::new(Mode::Good);
+    let inside = inside(&store, 6, PATIENCE).await;
+    // The first round of the outbox, which counts what waits and what is turned off.
+    let counted = || store.backlogs.load(Ordering::SeqCst);
+    in_the_end("the first round", async {
+        while counted() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    store.set_mode(Mode::HangsIn("backlog"));
+    for _ in 0..10 {
+        let scrape = tokio::time::timeout(Duration::from_millis(20), inside.get("/metrics"));
+        scrape.await.unwrap_err();
+    }
+    assert_eq!(counted(), 3);
+    // It is answered all the same, with the last values.
+    inside.get("/metrics").await.expect(200);
+    assert_eq!(counted(), 3);
     inside.stop().await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use plaudit::domain::{Contribution, Labels, Milestones, Moment, Review, Ruling};
 use plaudit::outbox::Outbox;
-use plaudit::record::Recorder;
+use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
 use plaudit::store::Novelty;
 use plaudit::telemetry::Metrics;
@@ -99,7 +99,7 @@ async fn what_counts_again_is_recognised_with_its_contribution() {
     let by = |id: &str| crate::store::done(id, "github:mona");
     let labels = |second, rejected| Labels { at: Moment::from_timestamp(second, 0).unwrap(), rejected };
     let rejected = Contribution { labels: Some(labels(1, true)), ..by("github:1:pull_request:7:mona") };
-    let outcomes = recorder.record(vec![by("1"), by("2"), rejected.clone()]).await.unwrap();
+    let outcomes = recorder.record(vec![by("1"), by("2"), rejected.clone()], deadline()).await.unwrap();
     assert_eq!((outcomes[2].novelty, outcomes[2].tally), (Novelty::Retracted, 2));
     let review = |labels| Review {
         work: rejected.work(),
@@ -107,12 +107,12 @@ async fn what_counts_again_is_recognised_with_its_contribution() {
         ruling: Ruling::Labels(labels),
         private: false,
     };
-    let outcome = recorder.review(&review(labels(2, false))).await.unwrap();
+    let outcome = recorder.review(&review(labels(2, false)), deadline()).await.unwrap();
     let [made] = outcome.recognitions.as_slice() else { panic!("{outcome:?}") };
     assert_eq!(made.id.as_str(), "github:mona:3");
     assert_eq!(made.contribution.as_ref().map(|one| &one.id), Some(&rejected.id));
     for second in 3..5 {
-        recorder.review(&review(labels(second, second == 3))).await.unwrap();
+        recorder.review(&review(labels(second, second == 3)), deadline()).await.unwrap();
     }
     assert_eq!(
         store.recognitions(&plaudit::store::Page { limit: 9, after: None }).await.unwrap().items.len(),

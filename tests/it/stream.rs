@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::{join, join_all};
+use futures::{FutureExt as _, StreamExt as _};
 use plaudit::feed::Feed;
+use plaudit::http::Overrides;
 use plaudit::runtime::Tasks;
+use plaudit::store::firestore::Firestore;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::store::{at, recognition};
+use crate::support::emulators::{self, PATIENT};
 use crate::support::h2proxy::Call;
 use crate::support::stage::stage;
-use crate::support::{PATIENCE, Plaudit, in_the_end, ledger, talk};
+use crate::support::{Inside, PATIENCE, Plaudit, config, in_the_end, ledger, talk};
 
 async fn reach_three(plaudit: &Plaudit, who: &str) {
     for i in 0..3 {
@@ -152,8 +156,9 @@ async fn a_listener_that_is_too_far_behind_is_ended_and_resumes_without_a_gap() 
     let tasks = Tasks::default();
     let feed = Feed::new(Arc::clone(&store), changed, tasks.clone());
     let all: Vec<_> = (0..1_500).map(|i| recognition(&format!("who-{i:04}"), 3, at(i))).collect();
-    let mut slow = Box::pin(feed.follow(None).await.unwrap());
-    let mut quick = Box::pin(feed.follow(None).await.unwrap());
+    let at_once = || std::future::ready(Some(())).boxed();
+    let mut slow = Box::pin(feed.follow(None, at_once).await.unwrap());
+    let mut quick = Box::pin(feed.follow(None, at_once).await.unwrap());
     store.recognise(&all[..1], &[]).await.unwrap();
     made.send_replace(1);
     let first = in_the_end("the first", join(slow.next(), quick.next())).await.0.unwrap();
@@ -165,7 +170,7 @@ async fn a_listener_that_is_too_far_behind_is_ended_and_resumes_without_a_gap() 
     })
     .await;
     assert_eq!(in_the_end("the end of the stream", slow.next()).await, None);
-    let resumed = feed.follow(Some(first.id.clone())).await.unwrap();
+    let resumed = feed.follow(Some(first.id.clone()), at_once).await.unwrap();
     let rest = in_the_end("the rest", resumed.take(1_499).collect::<Vec<_>>()).await;
     assert!(rest.iter().map(|one| &one.id).eq(all[1..].iter().map(|one| &one.id)));
     tasks.stop_streams();
@@ -196,6 +201,26 @@ async fn on_firestore_too_every_missed_recognition_is_sent_however_many_there_ar
     join_all(crowd.iter().map(|who| reach_one(&process, who))).await;
     let received = process.stream(Some("first:1")).await.ids(300).await;
     assert_eq!(received.into_iter().collect::<BTreeSet<_>>(), ids(&crowd));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_a_last_id_that_has_no_place_in_the_order_starts_now() {
+    let Some(host) = emulators::firestore() else { return };
+    let project = emulators::fresh_project();
+    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
+    let one = config(&[("PLAUDIT_MILESTONES", "1")]);
+    let inside = Inside::start(&one, Arc::new(store), Overrides::default()).await;
+    inside.post(&talk("first", "first")).await.expect(201);
+    let document = format!(
+        "http://{host}/v1/projects/{project}/databases/(default)/documents/recognitions/first:1?updateMask.fieldPaths=made_at"
+    );
+    let without = reqwest::Client::new().patch(document).bearer_auth("owner").json(&json!({"fields": {}}));
+    assert_eq!(without.send().await.unwrap().status(), 200);
+    let mut events = inside.stream(Some("first:1")).await;
+    inside.post(&talk("second", "second")).await.expect(201);
+    assert_eq!(events.ids(1).await, ["second:1"]);
+    drop(events);
+    inside.stop().await;
 }
 
 /// Follows with a connection for every `piece` events, until all of `expected` have come.

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use plaudit::domain::{ContributionId, Destination, Milestones, RecognitionId};
+use plaudit::domain::{ContributionId, Destination, Milestones, RecognitionId, RepositoryId};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Order, Page, Paged, Shown, Store, StoreError};
+use plaudit::store::{LOOK_AGAIN, Order, Page, Paged, Shown, Store, StoreError};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -101,6 +101,48 @@ async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept
     broken(store.contribution(&ContributionId::from_text("ben-2")).await.unwrap_err());
     broken(store.contributor(&ben).await.unwrap_err());
     broken(store.recognition(&RecognitionId::from_text("ann:3")).await.unwrap_err());
+}
+
+/// Three repositories are to be looked through, of which the first fails for good.
+async fn what_cannot_be_hidden_keeps_back_nothing_else(store: &dyn Store, spoil: impl AsyncFnOnce()) {
+    let repositories = [1, 2, 3].map(|id| RepositoryId::from_text(format!("github:{id}")));
+    for repository in &repositories {
+        store.conceal(repository, at(0), true).await.unwrap();
+    }
+    let late = [1, 2, 3].map(|id| done(&format!("github:{id}:issue:7"), "github:ann"));
+    store.record(&late, at(1)).await.unwrap();
+    spoil().await;
+    store.conceal_due(at(0) + LOOK_AGAIN).await.unwrap_err();
+    for (one, hidden) in late.iter().zip([false, true, true]) {
+        let found = store.contribution(&one.id).await.unwrap().unwrap();
+        assert_eq!(found.contribution.private, hidden, "{}", one.id);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_hidden_keeps_back_nothing_else_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plaudit.db");
+    let store = Sqlite::open(&path).unwrap();
+    let spoil = async || {
+        let trigger = "CREATE TRIGGER refuse BEFORE UPDATE ON contributions WHEN OLD.id GLOB 'github:1:*'
+                       BEGIN SELECT RAISE(ABORT, 'refused'); END";
+        Connection::open(&path).unwrap().execute_batch(trigger).unwrap();
+    };
+    what_cannot_be_hidden_keeps_back_nothing_else(&store, spoil).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_hidden_keeps_back_nothing_else_in_firestore() {
+    let Some(host) = emulators::firestore() else {
+        return;
+    };
+    let project = emulators::fresh_project();
+    let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
+    let documents = format!("http://{host}/v1/projects/{project}/databases/(default)/documents");
+    let kept = Kept::Documents(documents);
+    let spoil = async || kept.spoil("private", "github:1", "since").await;
+    what_cannot_be_hidden_keeps_back_nothing_else(&store, spoil).await;
 }
 
 #[tokio::test]

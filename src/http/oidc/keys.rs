@@ -32,6 +32,7 @@ pub(super) struct Keys(Arc<Shared>);
 struct Shared {
     url: String,
     client: reqwest::Client,
+    expired_wait: Duration,
     clock: Clock,
     tasks: Tasks,
     state: Mutex<State>,
@@ -82,26 +83,36 @@ impl State {
 }
 
 impl Keys {
-    pub(super) fn new(url: String, clock: Clock, tasks: Tasks) -> Result<Self, reqwest::Error> {
+    /// Found at `url`. While newer ones are fetched, a key that expired is used after `expired_wait`.
+    pub(super) fn new(
+        url: String,
+        expired_wait: Duration,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().build()?;
-        Ok(Self(Arc::new(Shared { url, client, clock, tasks, state: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { url, client, expired_wait, clock, tasks, state: Mutex::default() })))
     }
 
-    /// The key with that id. One that is kept is returned at once, whatever the fetch of newer ones does. For any
-    /// other the keys are fetched first, because Google rotates them: at most once in a while, by one task for all
-    /// callers, so that a stranger's invented ids delay no genuine token.
+    /// The key with that id. One that is fresh is returned at once. For any other the keys are fetched first, because
+    /// Google rotates them: at most once in a while, by one task for all callers, so that a stranger's invented ids
+    /// delay no genuine token. For one that has expired the fetch is waited for a moment only; not left to itself
+    /// altogether, because Cloud Run throttles the processor between requests, and it would not end.
     pub(super) async fn find(&self, id: &str) -> Result<DecodingKey, OidcError> {
-        let mut fetch = {
+        let (expired, mut fetch) = {
             let (mut state, now) = (self.state(), self.0.clock.now());
-            let key = state.key(id, now);
-            let fetch = (key.is_none() || !state.is_fresh(now)).then(|| self.fetch(&mut state, now));
-            match (key, fetch) {
-                (Some(key), _) => return key,
-                (None, Some(fetch)) => fetch,
-                (None, None) => return Err(not_one_of_them()),
+            match state.key(id, now) {
+                Some(key) if state.is_fresh(now) => return key,
+                expired => (expired.is_some(), self.fetch(&mut state, now)),
             }
         };
-        let outcome = fetch.outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        let ended =
+            async { fetch.outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone()) };
+        let outcome = if expired {
+            tokio::time::timeout(self.0.expired_wait, ended).await.unwrap_or_default()
+        } else {
+            ended.await
+        };
         let key = self.state().key(id, self.0.clock.now());
         match (key, outcome) {
             (Some(key), _) => key,

@@ -23,6 +23,7 @@ use crate::domain::{
 
 mod codec;
 mod connection;
+mod explain;
 mod lists;
 mod outbox;
 mod privacy;
@@ -53,9 +54,15 @@ impl fmt::Debug for Firestore {
 
 impl Firestore {
     /// Connects as every Google client does: with the application default credentials, or to the emulator
-    /// that `FIRESTORE_EMULATOR_HOST` names. Fails within seconds, with what is wrong.
-    pub async fn open(project: &str, database: &str) -> Result<Self, StoreError> {
-        Self::connect(project, database, None, Patience::default()).await
+    /// that `FIRESTORE_EMULATOR_HOST` names, which is also `emulator`. Fails within seconds, with what is wrong and
+    /// what to do.
+    pub async fn open(project: &str, database: &str, emulator: Option<&str>) -> Result<Self, StoreError> {
+        match Self::connect(project, database, None, Patience::default()).await {
+            Err(StoreError::Unavailable(why)) => {
+                Err(StoreError::Unavailable(explain::advised(why, emulator).await))
+            }
+            opened => opened,
+        }
     }
 
     /// Connects to an emulator, without credentials.

@@ -24,6 +24,8 @@ const PAGE: usize = 2_000;
 const TOGETHER: usize = 250;
 /// How many commits are under way at once.
 const SIDE_BY_SIDE: usize = 8;
+/// How many repositories are worked on at once.
+const REPOSITORIES: usize = 4;
 
 pub(super) async fn conceal(
     client: &Client,
@@ -48,13 +50,17 @@ pub(super) async fn conceal(
 }
 
 pub(super) async fn conceal_due(client: &Client, now: Moment) -> Result<(), StoreError> {
-    let mut retry = client.retry();
     let query = queries::PRIVATE_DUE.query([codec::value(timestamp(now)?)], None, Some(PAGE));
-    for document in client.query(query, &mut retry).await?.documents {
-        let repository = codec::read::<PrivateFields>(&document)?.repository();
-        finish(client, &repository, now, &mut retry).await?;
-    }
-    Ok(())
+    let due = client.query(query, &mut client.retry()).await?.documents;
+    // Each with a patience of its own, so that one that fails or takes long keeps back none of the others.
+    let finishing: Vec<_> = due.iter().map(|document| finish_due(client, document, now)).collect();
+    let done: Vec<_> = stream::iter(finishing).buffer_unordered(REPOSITORIES).collect().await;
+    done.into_iter().collect()
+}
+
+async fn finish_due(client: &Client, document: &FirestoreDocument, now: Moment) -> Result<(), StoreError> {
+    let repository = codec::read::<PrivateFields>(document)?.repository();
+    finish(client, &repository, now, &mut client.retry()).await
 }
 
 pub(super) async fn private_repositories(

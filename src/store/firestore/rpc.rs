@@ -17,6 +17,7 @@ use tracing::Span;
 
 use super::codec;
 use super::connection::{Connections, Target};
+use super::explain::{UNREACHABLE, message, no_connection, passing};
 use super::queries::CONTRIBUTORS;
 use crate::runtime::Backoff;
 use crate::store::StoreError;
@@ -131,15 +132,12 @@ impl Client {
         options.max_retries = 0;
         options.firebase_api_url = emulator.map(|host| format!("http://{host}"));
         let connecting = Connections::open(Target { options, emulator: emulator.is_some() });
-        let unreachable = |why: String| {
-            StoreError::Unavailable(format!(
-                "Firestore cannot be reached or no credentials were found (gcloud auth application-default login): {why}"
-            ))
-        };
+        let late = || format!("there is no connection within {} s", patience.total.as_secs());
+        let unreachable = |why: String| StoreError::Unavailable(format!("{UNREACHABLE}: {why}"));
         let connections = tokio::time::timeout(patience.total, connecting)
             .await
-            .map_err(|_| unreachable("no connection in time".into()))?
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|_| unreachable(late()))?
+            .map_err(|error| unreachable(no_connection(&error)))?;
         Ok(Self {
             documents: connections.current().db.get_documents_path().clone(),
             connections: Arc::new(connections),
@@ -300,7 +298,7 @@ impl Client {
         match error {
             FirestoreError::DataConflictError(_) => Fault::Exists,
             FirestoreError::DataNotFoundError(error) => {
-                let detail = error.data_detail_message;
+                let detail = message(&error.data_detail_message);
                 if detail.contains("database") && detail.contains("does not exist") {
                     return unavailable(format!(
                         "the Firestore database {database} of the project {project} does not exist; \
@@ -311,7 +309,7 @@ impl Client {
                 Fault::Missing(detail)
             }
             FirestoreError::DatabaseError(error) => {
-                let detail = error.details;
+                let detail = message(&error.details);
                 match error.public.code.as_str() {
                     "InvalidArgument" | "OutOfRange" => Fault::Final(StoreError::Refused(detail)),
                     "FailedPrecondition" => Fault::Changed,
@@ -335,7 +333,7 @@ impl Client {
                     "Unimplemented" => {
                         unavailable(format!("this database is not Firestore in native mode ({detail})"))
                     }
-                    _ => Fault::Passing(detail),
+                    code => Fault::Passing(passing(code, &error.details)),
                 }
             }
             FirestoreError::InvalidParametersError(error) => {

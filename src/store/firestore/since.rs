@@ -130,7 +130,9 @@ pub(super) async fn position_of(client: &Client, id: &RecognitionId) -> Result<O
     let Some(document) = client.get_one(RECOGNITIONS, id, &mut client.retry()).await? else {
         return Ok(None);
     };
-    let position = Position { seen: committed(&document)?, at: Some(place(&document)?), within: None };
+    // One whose `made_at` cannot be read has no place in this order: nothing comes after it.
+    let Ok(place) = place(&document) else { return Ok(None) };
+    let position = Position { seen: committed(&document)?, at: Some(place), within: None };
     Ok(Some(encode(&position)))
 }
 

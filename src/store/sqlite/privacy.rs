@@ -48,10 +48,13 @@ pub(super) async fn conceal_due(sqlite: &Sqlite, now: Moment) -> Result<(), Stor
             rows.collect()
         })
         .await?;
+    let mut outcome = Ok(());
     for (id, since) in due {
-        finish(sqlite, &RepositoryId::from_text(id), since, now).await?;
+        // One that fails keeps back none of the others.
+        let done = finish(sqlite, &RepositoryId::from_text(id), since, now).await;
+        outcome = outcome.and(done);
     }
-    Ok(())
+    outcome
 }
 
 pub(super) async fn private_repositories(

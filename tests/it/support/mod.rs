@@ -23,7 +23,7 @@ pub(crate) use log::Log;
 pub(crate) use payloads::{contribution, fixture, fixtures, hold_against_schema, now, pull_request, talk};
 pub(crate) use process::{Environment, Output, Plaudit, command, isolated, on_terminal, run, signal};
 pub(crate) use sign::{Signer, github_signature, standard_signature};
-pub(crate) use store::{FakeStore, Mode};
+pub(crate) use store::{FakeStore, Mode, unavailable};
 
 /// The timeout of a test for whatever it waits for. It is long, because no test measures time.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);

@@ -52,9 +52,14 @@ pub async fn unmade_topic() -> Option<Stage> {
 }
 
 impl Stage {
+    /// A proxy in front of the database.
+    pub async fn proxy(&self) -> Proxy {
+        Proxy::start(self.firestore).await
+    }
+
     /// A proxy in front of the database, and a process that uses the database through it.
     pub async fn proxied(&self, environment: &Environment) -> (Proxy, Plaudit) {
-        let proxy = Proxy::start(self.firestore).await;
+        let proxy = self.proxy().await;
         let process = environment.with("FIRESTORE_EMULATOR_HOST", &*proxy.host).start().await;
         (proxy, process)
     }

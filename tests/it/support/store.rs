@@ -34,10 +34,16 @@ pub(crate) enum Mode {
     HoldsRecognised,
     /// Reads a page of a list only once the gate is open.
     HoldsReads,
+    /// Reads recognitions after a position only once the gate is open.
+    HoldsMissed,
     /// Another instance recognises just before it does.
     Overtaken,
-    /// Fails to recognise where this contributor is among others.
-    RefusesToRecognise(&'static str),
+    /// Fails to recognise with this error where this contributor is among others.
+    FailsToRecognise(&'static str, StoreError),
+    /// Never answers this method.
+    HangsIn(&'static str),
+    /// Fails at this method.
+    FailsIn(&'static str, StoreError),
 }
 
 impl Mode {
@@ -47,7 +53,7 @@ impl Mode {
     }
 }
 
-fn unavailable() -> StoreError {
+pub(crate) fn unavailable() -> StoreError {
     StoreError::Unavailable("a secret of the inside".into())
 }
 
@@ -58,13 +64,15 @@ pub(crate) struct FakeStore {
     pub(crate) gate: Semaphore,
     /// One permit for each call of `owing` that has ended.
     pub(crate) looked: Semaphore,
-    /// One permit for each call of `recognise`, or for a page, that has come to the gate.
+    /// One permit for each call that has come to the gate, beside those of `record`.
     pub(crate) held: Semaphore,
     /// A batch with a contribution of this contributor is refused for ever.
     pub(crate) impossible: &'static str,
     /// The sizes of all batches, in their order.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) pings: AtomicUsize,
+    /// How often it was asked how much waits.
+    pub(crate) backlogs: AtomicUsize,
     /// How often it was closed.
     pub(crate) closed: AtomicUsize,
     _folder: TempDir,
@@ -82,6 +90,7 @@ impl FakeStore {
             impossible: "the impossible",
             batches: Mutex::default(),
             pings: AtomicUsize::default(),
+            backlogs: AtomicUsize::default(),
             closed: AtomicUsize::default(),
             _folder: folder,
         })
@@ -101,6 +110,15 @@ impl FakeStore {
             Mode::Fails(error) => Err(error),
             Mode::Panics => panic!("the store panics"),
             _ => Ok(()),
+        }
+    }
+
+    /// The same, and where the mode is of this method.
+    async fn enter(&self, method: &str) -> Result<(), StoreError> {
+        match self.mode() {
+            Mode::HangsIn(which) if which == method => std::future::pending().await,
+            Mode::FailsIn(which, error) if which == method => Err(error),
+            _ => self.usable(),
         }
     }
 
@@ -129,7 +147,7 @@ impl Store for FakeStore {
         if matches!(self.mode(), Mode::Blocked) {
             self.gate.acquire().await.unwrap().forget();
         }
-        self.usable()?;
+        self.enter("record").await?;
         if batch.iter().any(|c| c.contributor.as_str() == self.impossible) {
             return Err(StoreError::Refused("a secret of the inside".into()));
         }
@@ -140,8 +158,8 @@ impl Store for FakeStore {
         self.usable()?;
         match self.mode() {
             Mode::RecordsOnly => return Err(unavailable()),
-            Mode::RefusesToRecognise(who) if made.iter().any(|r| r.contributor.as_str() == who) => {
-                return Err(unavailable());
+            Mode::FailsToRecognise(who, error) if made.iter().any(|r| r.contributor.as_str() == who) => {
+                return Err(error);
             }
             Mode::Overtaken => drop(self.inner.recognise(made, to).await?),
             _ => {}
@@ -188,12 +206,13 @@ impl Store for FakeStore {
     }
 
     async fn backlog(&self, destinations: &[Destination]) -> Result<Backlog, StoreError> {
-        self.usable()?;
+        self.backlogs.fetch_add(1, Ordering::SeqCst);
+        self.enter("backlog").await?;
         self.inner.backlog(destinations).await
     }
 
     async fn contribution(&self, id: &ContributionId) -> Result<Option<Counted>, StoreError> {
-        self.usable()?;
+        self.enter("contribution").await?;
         self.inner.contribution(id).await
     }
 
@@ -213,17 +232,17 @@ impl Store for FakeStore {
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
-        self.usable()?;
+        self.enter("review").await?;
         self.inner.review(review).await
     }
 
     async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
-        self.usable()?;
+        self.enter("conceal").await?;
         self.inner.conceal(repository, at, anew).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
-        self.usable()?;
+        self.enter("conceal_due").await?;
         self.inner.conceal_due(now).await
     }
 
@@ -231,7 +250,7 @@ impl Store for FakeStore {
         &self,
         since: Option<Moment>,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
-        self.usable()?;
+        self.enter("private_repositories").await?;
         self.inner.private_repositories(since).await
     }
 
@@ -259,6 +278,10 @@ impl Store for FakeStore {
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
+        if matches!(self.mode(), Mode::HoldsMissed) && position.is_some() {
+            self.held.add_permits(1);
+            self.gate.acquire().await.unwrap().forget();
+        }
         self.usable()?;
         self.inner.recognitions_after(position, limit).await
     }
