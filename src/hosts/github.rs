@@ -1,10 +1,12 @@
 //! GitHub, on github.com and as Enterprise Server.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
+mod hooks;
 mod items;
 mod read;
 
 pub(super) use super::origin::is_app as is_machine;
+pub(super) use hooks::SETUP;
 
 use std::sync::Arc;
 

@@ -1,9 +1,11 @@
 //! GitLab, on gitlab.com and self-managed.
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
 
+mod hooks;
 mod items;
 mod read;
 
+pub(super) use hooks::SETUP;
 pub(super) use read::is_machine;
 
 use std::sync::Arc;

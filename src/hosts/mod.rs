@@ -3,6 +3,8 @@
 //! A new host is a file here that implements `Host`, and an entry in `KNOWN`.
 
 pub mod allowed;
+mod api;
+mod webhooks;
 mod headers;
 pub mod rules;
 mod signature;
@@ -17,9 +19,11 @@ mod github;
 mod gitlab;
 mod fixtures;
 
+pub use api::{Api, ApiError};
 pub use fixtures::{DEMO, DemoDelivery, event_of_fixture};
 pub use reason::Reason;
 pub use rules::{PullRequests, Rules};
+pub use webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks};
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +45,7 @@ pub const KNOWN: &[Known] = &[
         event_of_fixture: github::event_of_fixture,
         hosts: github::HOSTS,
         is_machine: github::is_machine,
+        setup: github::SETUP,
     },
     Known {
         name: gitlab::NAME,
@@ -51,6 +56,7 @@ pub const KNOWN: &[Known] = &[
         event_of_fixture: gitlab::event_of_fixture,
         hosts: gitlab::HOSTS,
         is_machine: gitlab::is_machine,
+        setup: gitlab::SETUP,
     },
 ];
 
@@ -73,6 +79,8 @@ pub struct Known {
     pub hosts: Setting,
     /// Whether only machines can have such a login there; it is in lower case.
     pub is_machine: fn(&str) -> bool,
+    /// How its webhooks are set up.
+    pub setup: Setup,
 }
 
 /// What a request claims to be that was not verified: for the log, so that an operator finds it on the host's

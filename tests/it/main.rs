@@ -33,6 +33,7 @@ mod firestore;
 mod fuzz;
 mod histories;
 mod indexes;
+mod init;
 mod ledger_file;
 mod judgement;
 mod limits;
