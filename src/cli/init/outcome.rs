@@ -89,3 +89,38 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(status: Option<u16>, words: &str, body: Option<&str>) -> Outcome {
+        let body = body.map(str::to_owned);
+        Outcome::of(Tested::Answered(Receipt { status, words: words.to_owned(), body }))
+    }
+
+    #[test]
+    fn an_answer_is_plaudits_only_in_plaudits_own_form() {
+        let problem =
+            |kind: &str| format!("{{\"type\": \"urn:plaudit:problem:{kind}\", \"detail\": \"so\"}}");
+        assert_eq!(of(Some(200), "OK", Some("{\"verdict\": \"ignored\"}")), Outcome::Connected);
+        assert_eq!(of(Some(200), "OK", None), Outcome::Connected);
+        assert_eq!(of(Some(200), "OK", Some("welcome")), Outcome::Elsewhere("200".to_owned()));
+        assert_eq!(of(Some(401), "", Some(&problem("unsigned"))), Outcome::OtherSecret);
+        assert_eq!(of(Some(401), "", None), Outcome::OtherSecret);
+        assert_eq!(of(Some(401), "", Some("log in")), Outcome::Elsewhere("401".to_owned()));
+        assert_eq!(of(Some(404), "", Some(&problem("host_not_configured"))), Outcome::NoSecret);
+        let unavailable = of(Some(503), "", Some(&problem("unavailable")));
+        assert_eq!(unavailable, Outcome::Refused("503 (so)".to_owned()));
+        assert!(unavailable.is_passing());
+        for (status, words) in [(Some(502), "failed to connect"), (Some(504), "timed out"), (None, "refused")]
+        {
+            let outcome = of(status, words, None);
+            assert_eq!(outcome, Outcome::Unreachable(words.to_owned()));
+            let advice = outcome.advice("GitHub", "https://x.example/webhooks/github", "X", Path::new("/x"));
+            assert!(advice.contains(&format!("cannot reach https://x.example/webhooks/github ({words})")));
+        }
+        assert_eq!(of(None, "<html>404", None), Outcome::Elsewhere("<html>404".to_owned()));
+        assert!(!Outcome::of(Tested::Late).is_passing());
+    }
+}
