@@ -23,7 +23,7 @@ pub mod outbox;
 pub mod publish;
 /// Where the ledger is kept: one folder per store.
 pub mod store;
-/// The hosts: verifies deliveries and reads them. One file and one folder per host.
+/// The hosts: verifies deliveries and reads them, and sets up webhooks. One file and one folder per host.
 pub mod hosts;
 /// Structured logs and metrics.
 pub mod telemetry;

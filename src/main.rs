@@ -12,7 +12,7 @@ use plaudit::telemetry;
 /// Without a command, it serves. Secrets come from the environment or files, never from flags:
 /// PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS,
 /// PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_GITHUB_TOKEN, PLAUDIT_GITHUB_APP_KEY and, for the commands
-/// that are clients, PLAUDIT_TOKEN, each also as …_FILE.
+/// that are clients, PLAUDIT_TOKEN and PLAUDIT_GITLAB_TOKEN, each also as …_FILE.
 #[derive(Parser)]
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 #[command(version = env!("VERSION_AND_COMMIT"), args_conflicts_with_subcommands = true)]
@@ -30,6 +30,9 @@ enum Command {
     Serve(Flags),
     /// Shows on this machine how plaudit works: needs no configuration and leaves no files.
     Demo(cli::demo::Demo),
+    /// Sets up the webhook at GitHub or GitLab: creates it or corrects it, with a secret in a file, and waits for its ping.
+    #[command(subcommand)]
+    Init(cli::init::Init),
     /// Signs payload files as a host would, with the first of its secrets (PLAUDIT_GITHUB_SECRET,
     /// PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET), posts them, and prints the answers.
     Send(cli::send::Send),
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
             None => cli::serve::run(&arguments.flags, &environment).await,
             Some(Command::Serve(flags)) => cli::serve::run(&flags, &environment).await,
             Some(Command::Demo(demo)) => cli::demo::run(demo).await,
+            Some(Command::Init(init)) => cli::init::run(init, &environment).await,
             Some(Command::Send(send)) => cli::send::run(send, &environment).await,
             Some(Command::Watch(watch)) => cli::watch::command(watch, &environment).await,
             Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,

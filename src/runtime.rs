@@ -114,6 +114,12 @@ impl Backoff {
     }
 }
 
+/// Random bytes for a secret, from the cryptographic generator that the system seeds.
+#[must_use]
+pub fn random_key() -> [u8; 32] {
+    rand::random()
+}
+
 /// Raises the limit of open files to the most that this process may set, and returns it; `None` if there is none.
 #[must_use]
 pub fn raise_file_limit() -> Option<u64> {

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod init;
 pub mod instance;
 pub mod send;
 pub mod serve;
@@ -79,7 +80,7 @@ pub(crate) fn base_url(text: &str) -> Result<String, String> {
 }
 
 /// The variables that only clients read.
-const OF_CLIENTS: [&str; 8] = [
+const OF_CLIENTS: [&str; 12] = [
     URL.variable,
     TOKEN.variable,
     "PLAUDIT_TOKEN_FILE",
@@ -88,6 +89,10 @@ const OF_CLIENTS: [&str; 8] = [
     "PLAUDIT_WATCH_SUBSCRIPTION",
     "PLAUDIT_WATCH_EXEC",
     "PLAUDIT_WATCH_COUNT",
+    "PLAUDIT_GITLAB_TOKEN",
+    "PLAUDIT_GITLAB_TOKEN_FILE",
+    "PLAUDIT_GITLAB_API",
+    "PLAUDIT_INIT_SECRET_FILE",
 ];
 
 /// The configuration of the service, and the names of variables that plaudit does not know.
@@ -166,7 +171,7 @@ pub fn secret_as_flag(error: &clap::Error) -> Option<Failure> {
     let words = flag.strip_prefix("--")?.split('=').next()?;
     let variable = format!("PLAUDIT_{}", words.to_uppercase().replace('-', "_"));
     let file = format!("{variable}_FILE");
-    let is_secret = config::variables().contains(&file) || file == "PLAUDIT_TOKEN_FILE";
+    let is_secret = config::variables().contains(&file) || OF_CLIENTS.contains(&file.as_str());
     is_secret.then(|| {
         let shown = "everyone on the machine can read a command line";
         Failure::wrong(anyhow::anyhow!("--{words} is no flag, because {shown}; set {variable} or {file}"))

@@ -1,10 +1,12 @@
 //! GitHub, on github.com and as Enterprise Server.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
+mod hooks;
 mod items;
 mod read;
 
 pub(super) use super::origin::is_app as is_machine;
+pub(super) use hooks::SETUP;
 
 use std::sync::Arc;
 
@@ -23,6 +25,9 @@ use crate::settings::{Secret, SecretSetting, Setting, Settings};
 pub const NAME: &str = "github";
 /// The header with the event's name.
 pub const EVENT: &str = "x-github-event";
+
+/// The header with the delivery's id.
+pub(super) const DELIVERY: &[&str] = &["x-github-delivery"];
 
 /// The events with fixtures, and others that are common: a fixture's first word is the event's name.
 const EVENTS: &[&str] = &[
@@ -92,7 +97,7 @@ impl Host for GitHub {
             "the content type has to be application/json, or application/x-www-form-urlencoded",
         )?;
         let event = headers::event(headers, EVENT, "X-GitHub-Event is missing");
-        let delivery = headers::label(headers, "x-github-delivery").unwrap_or_else(|| "unknown".into());
+        let delivery = headers::id(headers, DELIVERY);
         Ok(Admitted { delivery, event, proof, form: form == Form::Urlencoded })
     }
 

@@ -1,9 +1,11 @@
 //! GitLab, on gitlab.com and self-managed.
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
 
+mod hooks;
 mod items;
 mod read;
 
+pub(super) use hooks::SETUP;
 pub(super) use read::is_machine;
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use crate::settings::{Secret, SecretSetting, Setting, Settings};
 pub const NAME: &str = "gitlab";
 /// The header with the event's name.
 pub const EVENT: &str = "x-gitlab-event";
+/// The headers with the delivery's id. `webhook-id` is signed where anything is.
+pub(super) const DELIVERY: &[&str] = &["webhook-id", "idempotency-key", "x-gitlab-event-uuid"];
 
 const TOKEN: HeaderName = HeaderName::from_static("x-gitlab-token");
 
@@ -118,11 +122,7 @@ impl Host for GitLab {
         };
         headers::form(headers, &[Form::Json], "the content type has to be application/json")?;
         let event = headers::event(headers, EVENT, "X-Gitlab-Event is missing");
-        // `webhook-id` is signed where anything is.
-        let delivery = ["webhook-id", "idempotency-key", "x-gitlab-event-uuid"]
-            .into_iter()
-            .find_map(|name| headers::label(headers, name))
-            .unwrap_or_else(|| "unknown".into());
+        let delivery = headers::id(headers, DELIVERY);
         Ok(Admitted { delivery, event, proof, form: false })
     }
 

@@ -56,6 +56,19 @@ pub(super) fn label(headers: &HeaderMap, name: &str) -> Option<String> {
     (!text.is_empty()).then(|| cut(&text, LONGEST_LABEL).to_owned())
 }
 
+/// The delivery's id, in the first of these headers that is there.
+pub(super) fn id(headers: &HeaderMap, names: &[&str]) -> String {
+    names.iter().find_map(|name| label(headers, name)).unwrap_or_else(|| "unknown".into())
+}
+
+/// A header of a request that was not verified, as far as it is visible ASCII: for the log, where a line break or a
+/// character that changes the direction of text could make one line look like another.
+pub(super) fn claimed(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.as_bytes().trim_ascii();
+    let visible = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '\u{fffd}' };
+    (!value.is_empty()).then(|| value.iter().take(LONGEST_LABEL).map(visible).collect())
+}
+
 /// The event's name, without which the body cannot be read.
 pub(super) fn event(
     headers: &HeaderMap,

@@ -3,6 +3,8 @@
 //! A new host is a file here that implements `Host`, and an entry in `KNOWN`.
 
 pub mod allowed;
+mod api;
+mod webhooks;
 mod headers;
 pub mod rules;
 mod signature;
@@ -17,9 +19,11 @@ mod github;
 mod gitlab;
 mod fixtures;
 
+pub use api::{Api, ApiError};
 pub use fixtures::{DEMO, DemoDelivery, event_of_fixture};
 pub use reason::Reason;
 pub use rules::{PullRequests, Rules};
+pub use webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks};
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,18 +41,22 @@ pub const KNOWN: &[Known] = &[
         open: github::open,
         set: "PLAUDIT_GITHUB_SECRET",
         event_header: github::EVENT,
+        delivery_headers: github::DELIVERY,
         event_of_fixture: github::event_of_fixture,
         hosts: github::HOSTS,
         is_machine: github::is_machine,
+        setup: github::SETUP,
     },
     Known {
         name: gitlab::NAME,
         open: gitlab::open,
         set: "PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
         event_header: gitlab::EVENT,
+        delivery_headers: gitlab::DELIVERY,
         event_of_fixture: gitlab::event_of_fixture,
         hosts: gitlab::HOSTS,
         is_machine: gitlab::is_machine,
+        setup: gitlab::SETUP,
     },
 ];
 
@@ -63,12 +71,39 @@ pub struct Known {
     pub set: &'static str,
     /// The header with the event's name, by which a delivery at a wrong URL is recognised.
     pub event_header: &'static str,
+    /// The headers with the delivery's id, the first that is there.
+    pub delivery_headers: &'static [&'static str],
     /// The event of a payload file whose name begins with this word: for `plaudit send`.
     pub event_of_fixture: fn(&str) -> Option<&'static str>,
     /// The setting that lists the hosts for which its secret may speak.
     pub hosts: Setting,
     /// Whether only machines can have such a login there; it is in lower case.
     pub is_machine: fn(&str) -> bool,
+    /// How its webhooks are set up.
+    pub setup: Setup,
+}
+
+/// What a request claims to be that was not verified: for the log, so that an operator finds it on the host's
+/// deliveries page. Anyone can claim anything.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    pub delivery: Option<String>,
+    pub event: Option<String>,
+    /// The body's length in bytes, as `Content-Length` says.
+    pub length: Option<u64>,
+}
+
+impl Known {
+    /// What a delivery of this host claims in its headers.
+    #[must_use]
+    pub fn claim(&self, headers: &HeaderMap) -> Claim {
+        let length = headers.get(http::header::CONTENT_LENGTH);
+        Claim {
+            delivery: self.delivery_headers.iter().find_map(|name| headers::claimed(headers, name)),
+            event: headers::claimed(headers, self.event_header),
+            length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
+        }
+    }
 }
 
 /// The host whose event header a request has, if that is not the host `expected`. Nothing is verified.

@@ -145,6 +145,11 @@ pub(super) fn standard_key(token: &str) -> Option<Vec<u8>> {
     (key.len() >= 16).then_some(key)
 }
 
+/// Writes the signing token that [`standard_key`] reads. GitLab takes keys of exactly 32 bytes.
+pub(super) fn standard_token(key: [u8; 32]) -> String {
+    format!("whsec_{}", STANDARD.encode(key))
+}
+
 /// Writes the `webhook-signature` that [`standard`] reads.
 pub(super) fn standard_value(keys: &Keys, id: &str, timestamp: i64, body: &[u8]) -> String {
     let code = keys.sign(&format!("{id}.{timestamp}."), body);

@@ -16,6 +16,7 @@ use super::app::App;
 use super::body;
 use super::problem::{Problem, ProblemKind};
 use super::verdict::Verdict;
+use crate::hosts::Claim;
 use crate::runtime::catch_panic;
 use crate::telemetry::Metrics;
 
@@ -32,6 +33,8 @@ pub(super) struct RequestLog {
     pub reason: Option<&'static str>,
     pub contributions: String,
     pub recognitions: String,
+    /// What a delivery claims that was not verified.
+    pub claim: Option<Claim>,
 }
 
 /// Ids as one value of the log.
@@ -158,6 +161,7 @@ impl Line {
         let cause = problem.and_then(Problem::cause);
         let status = response.status().as_u16();
         let verdict = log.verdict.map(Verdict::code);
+        let claim = log.claim.unwrap_or_default();
         let message = if log.host.is_empty() {
             format!("{} {} {status}", self.method, self.route)
         } else {
@@ -171,6 +175,9 @@ impl Line {
                     host = filled(log.host),
                     delivery = filled(&log.delivery),
                     event = filled(&log.event),
+                    claimed_delivery = claim.delivery,
+                    claimed_event = claim.event,
+                    claimed_length = claim.length,
                     verdict,
                     reason,
                     contribution = filled(&log.contributions),

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use serde::Serialize;
 
 use super::app::App;
 use super::body;
+use super::budget::Charge;
 use super::list::Id;
 use super::observe::{RequestLog, joined};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use super::verdict::Verdict;
-use crate::hosts::{self, Host, Known, Opened, Payload, Reading, Reason};
+use crate::hosts::{self, Delivery, Host, Known, Opened, Payload, Reading, Reason};
 use crate::record::{self, Outcome, ReviewOutcome};
 use crate::store::{Novelty, Reviewed};
 
@@ -183,13 +186,15 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: 
         let unknown = format!("no such host; there are {}", known.join(" and "));
         return astray(ProblemKind::NotFound, &unknown, request).await.into_response();
     };
-    let Known { name, set, .. } = known;
+    let Known { name, set, .. } = *known;
     let mut log = RequestLog { host: name, verdict: Some(Verdict::Rejected), ..RequestLog::default() };
     let answer = if let Some(detail) = right_url(name, &request) {
+        log.claim = Some(known.claim(request.headers()));
         Err(body::turned_away(Problem::new(ProblemKind::NotFound, detail), request).await)
     } else if let Some(host) = host {
-        deliver(&app, host.as_ref(), request, &mut log).await
+        deliver(&app, known, host.as_ref(), request, &mut log).await
     } else {
+        log.claim = Some(known.claim(request.headers()));
         let why = format!("plaudit takes no delivery of {name} until the operator sets {set}");
         Err(body::turned_away(Problem::new(ProblemKind::HostNotConfigured, why), request).await)
     };
@@ -197,25 +202,37 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: 
         Ok(answer) => (answer.verdict, answer.reason.unwrap_or_default()),
         Err(problem) => (Verdict::Rejected.code(), problem.kind.code()),
     };
-    app.metrics.deliveries.with_label_values(&[*name, verdict, reason]).inc();
+    app.metrics.deliveries.with_label_values(&[name, verdict, reason]).inc();
     let mut response = answer.map(Json).into_response();
     response.extensions_mut().insert(log);
     response
 }
 
+/// The delivery, once its signature is verified, and the memory of its body.
+async fn verified(
+    app: &App,
+    host: &dyn Host,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Delivery, Option<Charge>), Problem> {
+    let admitted = match host.admit(headers, app.clock.now()) {
+        Ok(admitted) => admitted,
+        Err(rejection) => return Err(body::refuse(rejection.into(), body, headers).await),
+    };
+    let (bytes, charge) = body::read(body, headers, &app.limits, &app.budget).await?;
+    Ok((host.verify(admitted, bytes)?, charge))
+}
+
 async fn deliver(
     app: &App,
+    known: &Known,
     host: &dyn Host,
     request: Request,
     log: &mut RequestLog,
 ) -> Result<DeliveryAnswer, Problem> {
     let (head, body) = request.into_parts();
-    let admitted = match host.admit(&head.headers, app.clock.now()) {
-        Ok(admitted) => admitted,
-        Err(rejection) => return Err(body::refuse(rejection.into(), body, &head.headers).await),
-    };
-    let (bytes, charge) = body::read(body, &head.headers, &app.limits, &app.budget).await?;
-    let genuine = host.verify(admitted, bytes)?;
+    let verified = verified(app, host, &head.headers, body).await;
+    let (genuine, charge) = verified.inspect_err(|_| log.claim = Some(known.claim(&head.headers)))?;
     // Only from here on is it known that the headers come from the host.
     genuine.id().clone_into(&mut log.delivery);
     genuine.event().clone_into(&mut log.event);

@@ -34,6 +34,7 @@ mod firestore;
 mod fuzz;
 mod histories;
 mod indexes;
+mod init;
 mod install;
 mod ledger_file;
 mod judgement;

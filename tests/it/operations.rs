@@ -10,7 +10,9 @@ use plaudit::http::Overrides;
 use plaudit::publish::{PublishError, Publisher};
 use serde_json::{Value, json};
 
-use crate::support::{FakeStore, Inside, Mode, Plaudit, config, fixture, pull_request, run, talk};
+use crate::support::{
+    FakeStore, Inside, Mode, Plaudit, Signer, client, config, fixture, pull_request, run, talk,
+};
 
 #[tokio::test]
 async fn it_is_alive_and_ready_and_many_checks_ping_the_store_once() {
@@ -161,6 +163,53 @@ async fn a_request_is_one_line_of_the_log_with_its_trace() {
         assert!(line["logging.googleapis.com/sourceLocation"]["file"].is_string());
     }
     assert!(plaudit.log.lines().iter().all(|line| !line.contains("hush-hush")));
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_rejected_deliverys_line_says_what_it_claims_and_a_verified_ones_does_not() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_GITLAB_SECRET", "")]).await;
+    let body = fixture("github/pull_request.opened.json");
+    let id = "72d3162e-cc78-11e3-81ab-4c9367dc0958";
+    let forged = Signer::Github("another secret").headers("pull_request", id, body.as_bytes(), 0);
+    let mut unsigned = forged.clone();
+    unsigned.remove("x-hub-signature-256");
+    for (headers, reason) in [(forged.clone(), "bad_signature"), (unsigned, "unsigned")] {
+        let request = plaudit.request(http::Method::POST, "/webhooks/github").headers(headers);
+        let answer = plaudit.send(request.body(body.clone())).await.expect(401);
+        let line = line_of(&plaudit, answer.header("x-request-id")).await;
+        assert_eq!(
+            (&line["reason"], &line["delivery"], &line["event"]),
+            (&json!(reason), &Value::Null, &Value::Null)
+        );
+        assert_eq!(line["claimed_delivery"], id);
+        assert_eq!(line["claimed_event"], "pull_request");
+        assert_eq!(line["claimed_length"], body.len());
+        assert!(
+            !line["message"].as_str().unwrap().contains(id),
+            "only a verified id is in the message: {line}"
+        );
+    }
+    let answer = plaudit.send(plaudit.github_request("pull_request", id, &body)).await.expect(200);
+    let line = line_of(&plaudit, answer.header("x-request-id")).await;
+    assert_eq!((&line["delivery"], &line["claimed_delivery"]), (&json!(id), &Value::Null));
+
+    // What claims more, or what cannot be seen, is cut and marked.
+    let request = plaudit.request(http::Method::POST, "/webhooks/github").headers(forged);
+    let mut request = request.body(body.clone()).build().unwrap();
+    request.headers_mut().insert("x-github-event", "a\tb".parse().unwrap());
+    request.headers_mut().insert("x-github-delivery", "x".repeat(5_000).parse().unwrap());
+    let answer = client().execute(request).await.unwrap();
+    let line = line_of(&plaudit, answer.headers()["x-request-id"].to_str().unwrap()).await;
+    assert_eq!(line["claimed_event"], "a\u{fffd}b");
+    assert_eq!(line["claimed_delivery"].as_str().unwrap().len(), 100);
+
+    // At a host that is not configured.
+    let gitlab = Signer::GitlabToken("a token").headers("Push Hook", "an-id", b"{}", 0);
+    let request = plaudit.request(http::Method::POST, "/webhooks/gitlab").headers(gitlab).body("{}");
+    let answer = plaudit.send(request).await.expect(404);
+    let line = line_of(&plaudit, answer.header("x-request-id")).await;
+    assert_eq!((&line["claimed_delivery"], &line["claimed_event"]), (&json!("an-id"), &json!("Push Hook")));
     plaudit.stop().await;
 }
 

@@ -65,6 +65,13 @@ impl Gate {
         });
     }
 
+    /// Leads to another address from now on.
+    pub async fn lead_to(&mut self, to: &str) {
+        self.close().await;
+        to.clone_into(&mut self.to);
+        self.reopen().await;
+    }
+
     pub async fn close(&mut self) {
         self.shut.cancel();
         std::mem::take(&mut self.tasks).end().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 mod client;
 pub(crate) mod emulators;
 pub(crate) mod fake_github;
+pub(crate) mod fake_hooks;
 pub(crate) mod gate;
 pub(crate) mod h2proxy;
 mod inside;

@@ -1,0 +1,214 @@
+//! Requests to a host's REST API: to one base URL, with bounded answers, and with no secret in any text.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::DateTime;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::runtime::client_for;
+use crate::settings::Secret;
+
+/// How long one request may take. GitLab waits 10 s for the receiver of a test delivery before it answers.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest answer that is read, in bytes: a page of 100 webhooks takes less than 200 kB.
+const LONGEST_ANSWER: usize = 4 << 20;
+/// How much of the text of an error is shown, in characters.
+const LONGEST_TEXT: usize = 300;
+
+/// Why a host's API did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// It may succeed in a moment.
+    #[error("{0}")]
+    Passing(String),
+    /// It fails until somebody changes something.
+    #[error("{0}")]
+    Lasting(String),
+}
+
+/// The API of one host at one base URL.
+#[derive(Debug)]
+pub struct Api {
+    /// The host's name, for people.
+    pub(super) name: &'static str,
+    client: reqwest::Client,
+    base: String,
+    token: Secret,
+    /// The secret of the webhook, which no text may show.
+    hidden: Secret,
+}
+
+/// An answer that is no redirect, no fault of the server, and at no limit.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Api {
+    /// Opens no connection. `base` ends in no slash; `hidden` is removed from every text of the host that is shown.
+    pub fn new(name: &'static str, base: &str, token: &Secret, hidden: &Secret) -> Result<Self, ApiError> {
+        let broken = |error: &dyn std::fmt::Display| ApiError::Lasting(format!("{base}: {error}"));
+        let url = Url::parse(base).map_err(|error| broken(&error))?;
+        let client = client_for(&url)
+            .user_agent(concat!("plaudit/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(|error| broken(&error))?;
+        let token = Secret::new(token.expose().trim());
+        Ok(Self { name, client, base: base.to_owned(), token, hidden: hidden.clone() })
+    }
+
+    /// Sends one request. `path` begins with `/` and consists of checked parts.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ApiError> {
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|_| {
+                ApiError::Lasting(format!("the {} token has characters that no token has", self.name))
+            })?;
+        authorization.set_sensitive(true);
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        request = request.header(header::AUTHORIZATION, authorization).headers(own_headers());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let unanswered = |error: &reqwest::Error| {
+            ApiError::Passing(format!("{} does not answer: {}", self.base, innermost(error)))
+        };
+        let mut response = request.send().await.map_err(|error| unanswered(&error))?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
+            if bytes.len() + chunk.len() > LONGEST_ANSWER {
+                return Err(ApiError::Lasting(format!(
+                    "{} answers with more than {LONGEST_ANSWER} bytes",
+                    self.base
+                )));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let answer =
+            Answer { status: response.status(), headers: response.headers().clone(), body: bytes.into() };
+        match self.fault_of(&answer) {
+            None => Ok(answer),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    /// What no caller handles by itself.
+    fn fault_of(&self, answer: &Answer) -> Option<ApiError> {
+        let (name, status) = (self.name, answer.status);
+        if status.is_redirection() {
+            return Some(ApiError::Lasting(format!(
+                "{name} redirects to another address, which is not followed: it was renamed or moved; give its new name"
+            )));
+        }
+        if let Some(limit) = answer.limit() {
+            return Some(ApiError::Lasting(format!(
+                "{name}'s rate limit is used up; run this again {limit}"
+            )));
+        }
+        status.is_server_error().then(|| {
+            ApiError::Passing(format!("{name} answers {}: {}", status.as_u16(), self.text_of(answer)))
+        })
+    }
+
+    /// What the host says, on one line of bounded length, and without the secrets that this program sent.
+    pub(super) fn text_of(&self, answer: &Answer) -> String {
+        self.shown(&answer.message())
+    }
+
+    /// A text of the host, as it may be shown.
+    pub(super) fn shown(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in [&self.token, &self.hidden] {
+            if !secret.expose().is_empty() {
+                text = text.replace(secret.expose(), "[secret]");
+            }
+        }
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        line.chars().filter(|c| !c.is_control()).take(LONGEST_TEXT).collect()
+    }
+
+    pub(super) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, ApiError> {
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            ApiError::Lasting(format!("{}'s answer is not as documented: {error}", self.name))
+        })
+    }
+}
+
+/// GitHub's media type and version; GitLab passes over both.
+/// <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
+fn own_headers() -> HeaderMap {
+    [
+        (header::ACCEPT, HeaderValue::from_static("application/vnd.github+json, application/json")),
+        (HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28")),
+    ]
+    .into_iter()
+    .collect()
+}
+
+impl Answer {
+    /// A header, if it is there and not empty.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.header_or_empty(name).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn header_or_empty(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The message of an error: GitHub's `message` and `errors`, GitLab's `message`, `error` and
+    /// `error_description`; else the text itself.
+    pub(super) fn message(&self) -> String {
+        let Ok(json) = serde_json::from_slice::<Value>(&self.body) else {
+            return String::from_utf8_lossy(&self.body).into_owned();
+        };
+        let parts =
+            ["message", "error", "error_description", "errors"].iter().filter_map(|name| json.get(name));
+        let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
+        parts.map(text).collect::<Vec<_>>().join("; ")
+    }
+
+    /// When a request is taken again, where this answer is a rate limit.
+    /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
+    /// <https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers>
+    fn limit(&self) -> Option<String> {
+        let exhausted =
+            self.header("x-ratelimit-remaining") == Some("0") || self.header("retry-after").is_some();
+        let limited = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::FORBIDDEN => exhausted,
+            _ => false,
+        };
+        if !limited {
+            return None;
+        }
+        if let Some(seconds) = self.header("retry-after").and_then(|value| value.parse::<u64>().ok()) {
+            return Some(format!("in {seconds} s"));
+        }
+        let reset = ["x-ratelimit-reset", "ratelimit-reset"].iter().find_map(|name| self.header(name));
+        let reset = reset.and_then(|value| DateTime::from_timestamp(value.parse().ok()?, 0));
+        Some(
+            reset
+                .map_or_else(|| "in a few minutes".to_owned(), |at| at.format("after %H:%M UTC").to_string()),
+        )
+    }
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("nothing came within {} s", TIMEOUT.as_secs());
+    }
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
+}
