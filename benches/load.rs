@@ -30,8 +30,8 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, PrivateRepository, Progress,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, History, News, Novelty, Order, Page, Paged, PrivateRepository,
+    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -300,6 +300,14 @@ impl Store for Null {
     }
     async fn record(&self, batch: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
         Ok(vec![Recorded { novelty: Novelty::New, tally: 1, recognized: 0, counted_for: None }; batch.len()])
+    }
+    async fn record_history(
+        &self,
+        batch: &[Contribution],
+        _: &Milestones,
+        now: Moment,
+    ) -> Result<History, StoreError> {
+        self.record(batch, now).await.map(History::Recorded)
     }
     async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
         Ok(vec![true; made.len()])

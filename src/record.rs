@@ -3,6 +3,7 @@
 //! that a slow store makes commits larger and not the queue longer. All contributions of one contributor go
 //! through the same lane, one commit after the other.
 
+mod batch;
 mod privacy;
 
 use std::collections::HashMap;
@@ -122,6 +123,7 @@ struct Became {
 
 struct Entry {
     contribution: Contribution,
+    history: bool,
     waiter: Waiter,
 }
 
@@ -189,21 +191,33 @@ impl Recorder {
         Ok(outcomes)
     }
 
-    async fn record_all(&self, mut contributions: Vec<Contribution>) -> Result<Vec<Outcome>, RecordError> {
+    async fn record_all(&self, contributions: Vec<Contribution>) -> Result<Vec<Outcome>, RecordError> {
+        let outcomes = futures::future::join_all(self.enqueue(contributions, false).await?).await;
+        Ok(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Hands contributions to their lanes: all of them, or none where there is no room for all.
+    async fn enqueue(
+        &self,
+        mut contributions: Vec<Contribution>,
+        history: bool,
+    ) -> Result<Vec<impl Future<Output = Result<Outcome, StoreError>> + use<>>, RecordError> {
         self.privacy.conceal_late(&mut contributions).await?;
+        let count = u32::try_from(contributions.len()).map_err(|_| RecordError::Full)?;
+        let mut rooms =
+            Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| RecordError::Full)?;
         let mut answers = Vec::with_capacity(contributions.len());
         for contribution in contributions {
-            let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| RecordError::Full)?;
+            let room = rooms.split(1).ok_or(RecordError::Full)?;
             let (answer, outcome) = oneshot::channel();
             self.lane_of(&contribution.contributor)?
-                .send(Entry { contribution, waiter: Waiter { answer, _room: room } })
+                .send(Entry { contribution, history, waiter: Waiter { answer, _room: room } })
                 .map_err(|_| StoreError::Unavailable("the service is stopping".into()))?;
             answers.push(async {
                 outcome.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a lane has ended".into())))
             });
         }
-        let outcomes = futures::future::join_all(answers).await;
-        Ok(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?)
+        Ok(answers)
     }
 
     /// Makes everything of a repository private, in what waits to be published too. A repository for which this
@@ -284,34 +298,49 @@ impl CommitLane {
                     continue;
                 }
             }
-            let entries = together.drain(..).map(|entry| (entry.contribution, entry.waiter));
-            let (contributions, waiters): (Vec<_>, Vec<_>) = entries.unzip();
-            match self.commit(&contributions).await {
-                Ok(became) => answer(contributions, waiters, became),
-                Err(StoreError::Refused(_) | StoreError::Broken(_)) if waiters.len() > 1 => {
-                    self.one_by_one(contributions, waiters).await;
-                }
-                Err(error) => waiters.into_iter().for_each(|waiter| waiter.send(Err(error.clone()))),
+            let history: Vec<_> = together.extract_if(.., |entry| entry.history).collect();
+            self.take(together.drain(..), false).await;
+            self.take(history.into_iter(), true).await;
+        }
+    }
+
+    /// Commits entries together, and answers them.
+    async fn take(&self, entries: impl ExactSizeIterator<Item = Entry>, history: bool) {
+        if entries.len() == 0 {
+            return;
+        }
+        let entries = entries.map(|entry| (entry.contribution, entry.waiter));
+        let (contributions, waiters): (Vec<_>, Vec<_>) = entries.unzip();
+        match self.commit(&contributions, history).await {
+            Ok(became) => answer(contributions, waiters, became),
+            Err(StoreError::Refused(_) | StoreError::Broken(_)) if waiters.len() > 1 => {
+                self.one_by_one(contributions, waiters, history).await;
             }
+            Err(error) => waiters.into_iter().for_each(|waiter| waiter.send(Err(error.clone()))),
         }
     }
 
     /// Commits each contribution of a batch alone, so that one that is refused, or belongs to something that cannot
     /// be read, fails no other.
-    async fn one_by_one(&self, contributions: Vec<Contribution>, waiters: Vec<Waiter>) {
+    async fn one_by_one(&self, contributions: Vec<Contribution>, waiters: Vec<Waiter>, history: bool) {
         for (contribution, waiter) in contributions.into_iter().zip(waiters) {
-            match self.commit(std::slice::from_ref(&contribution)).await {
+            match self.commit(std::slice::from_ref(&contribution), history).await {
                 Ok(became) => answer(vec![contribution], vec![waiter], became),
                 Err(error) => waiter.send(Err(error)),
             }
         }
     }
 
-    async fn commit(&self, contributions: &[Contribution]) -> Result<Vec<Became>, StoreError> {
+    async fn commit(&self, contributions: &[Contribution], history: bool) -> Result<Vec<Became>, StoreError> {
         let now = self.clock.now();
         let started = Instant::now();
         let panicked = || Err(StoreError::Unavailable("the store panicked".into()));
-        let recorded = catch_panic(self.store.record(contributions, now)).await.unwrap_or_else(panicked)?;
+        let recorded = if history {
+            catch_panic(self.record_history(contributions, now)).await
+        } else {
+            catch_panic(self.store.record(contributions, now)).await
+        };
+        let recorded = recorded.unwrap_or_else(panicked)?;
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         #[allow(clippy::cast_precision_loss, reason = "at most a hundred")]
         self.metrics.commit_size.observe(contributions.len() as f64);

@@ -31,6 +31,12 @@ impl Milestones {
     pub fn next(&self, recognized: u64) -> Option<u64> {
         self.0.iter().copied().find(|m| *m > recognized)
     }
+
+    /// The highest milestone that `tally` has reached; 0 below the first.
+    #[must_use]
+    pub fn reached(&self, tally: u64) -> u64 {
+        self.0.iter().copied().take_while(|m| *m <= tally).last().unwrap_or_default()
+    }
 }
 
 impl std::fmt::Display for Milestones {
@@ -56,5 +62,12 @@ mod tests {
         for text in ["", "0", "3,3", "10,3", "-1", "3,", "three", "3;4", "99999999999999999999"] {
             assert!(Milestones::parse(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_highest_milestone_at_or_below_a_tally_is_reached() {
+        let milestones = Milestones::parse("3,10").unwrap();
+        let reached: Vec<_> = [0, 2, 3, 9, 10, 1_000].map(|tally| milestones.reached(tally)).to_vec();
+        assert_eq!(reached, [0, 0, 3, 3, 10, 10]);
     }
 }

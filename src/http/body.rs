@@ -49,6 +49,8 @@ pub const READ_WAIT: Duration = Duration::from_secs(2);
 pub const MOST_WEBHOOK: usize = 25 * 1024 * 1024;
 /// Far more than a contribution with every field at its longest.
 pub const MOST_API: usize = 64 * 1024;
+/// More than a hundred contributions with every field at its longest.
+pub const MOST_BATCH: usize = 1024 * 1024;
 
 impl Default for Limits {
     fn default() -> Self {

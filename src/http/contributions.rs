@@ -202,19 +202,7 @@ pub(super) async fn create(
     }
     let limits = Limits { most: MOST_API, ..app.limits };
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
-    let contribution = draft(&bytes, &head.headers, app.clock.now())?;
-    if app.rules.ignores(&contribution.contributor) {
-        return Err(Problem::field("contributor", "not counted: left out by PLAUDIT_IGNORE"));
-    }
-    if let Some(wrong) = hosts::no_person(&contribution.contributor, &app.rules) {
-        let detail = match wrong {
-            Reason::Ghost => "not counted: the account that replaces deleted ones",
-            _ => {
-                "not counted: a machine's account; PLAUDIT_PEOPLE names accounts that are people all the same"
-            }
-        };
-        return Err(Problem::field("contributor", detail));
-    }
+    let contribution = read(&app, "the body", &bytes, &head.headers)?;
     let contributions = contribution.id.to_string();
     let outcomes = app.recorder.record(vec![contribution], record::deadline()).await?;
     let log = RequestLog {
@@ -231,6 +219,20 @@ pub(super) async fn create(
 }
 
 async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
+    let (status, answer) = posted(app, outcome).await?;
+    let location = (status == StatusCode::CREATED).then(|| {
+        let id = &answer.contribution.id;
+        let segment = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+        format!("/v1/contributions/{segment}").parse()
+    });
+    let mut response = (status, Json(answer)).into_response();
+    let location = location.and_then(Result::ok).map(|path| (header::LOCATION, path));
+    response.headers_mut().extend(location);
+    Ok(response)
+}
+
+/// What became of a contribution that a client posted.
+pub(super) async fn posted(app: &App, outcome: Outcome) -> Result<(StatusCode, PostAnswer), Problem> {
     let (status, contribution) = match outcome.novelty {
         Novelty::New => (StatusCode::CREATED, outcome.contribution),
         Novelty::Same | Novelty::Retracted => {
@@ -251,14 +253,7 @@ async fn answer(app: &App, outcome: Outcome) -> Result<Response, Problem> {
         tally: outcome.tally,
         recognitions: outcome.recognitions.iter().map(ToString::to_string).collect(),
     };
-    let mut response = (status, Json(answer)).into_response();
-    if status == StatusCode::CREATED {
-        let id = contribution.id.as_str();
-        let segment = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
-        let path = format!("/v1/contributions/{segment}").parse();
-        response.headers_mut().extend(path.ok().map(|path| (header::LOCATION, path)));
-    }
-    Ok(response)
+    Ok((status, answer))
 }
 
 /// Shows one contribution.
@@ -331,7 +326,7 @@ pub(super) async fn retract(
     Ok(response)
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     let value = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default().to_ascii_lowercase());
     if value(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Problem::new(
@@ -347,14 +342,25 @@ fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(ProblemKind::Unsupported, "send JSON, with the header `Content-Type: application/json`"))
 }
 
-/// The contribution that a body and its `Idempotency-Key` describe, or every fault of theirs at once.
-fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution, Problem> {
-    let mut fields: Fields = serde_json::from_slice(bytes).map_err(|error| {
-        // The words of an error of data repeat the value, however long it is.
-        let wrong =
-            if error.is_data() { "it is another kind of value".to_owned() } else { error.to_string() };
-        Problem::new(ProblemKind::Malformed, format!("the body is not a JSON object: {wrong}"))
-    })?;
+/// The contribution that a client's JSON and headers describe, if it may count.
+pub(super) fn read(app: &App, what: &str, json: &[u8], headers: &HeaderMap) -> Result<Contribution, Problem> {
+    let fields = serde_json::from_slice(json).map_err(|error| no_object(what, &error))?;
+    let contribution = draft(fields, headers, app.clock.now())?;
+    if app.rules.ignores(&contribution.contributor) {
+        return Err(Problem::field("contributor", "not counted: left out by PLAUDIT_IGNORE"));
+    }
+    let detail = match hosts::no_person(&contribution.contributor, &app.rules) {
+        None => return Ok(contribution),
+        Some(Reason::Ghost) => "not counted: the account that replaces deleted ones",
+        Some(_) => {
+            "not counted: a machine's account; PLAUDIT_PEOPLE names accounts that are people all the same"
+        }
+    };
+    Err(Problem::field("contributor", detail))
+}
+
+/// The contribution that these fields and the `Idempotency-Key` describe, or every fault of theirs at once.
+fn draft(mut fields: Fields, headers: &HeaderMap, now: Moment) -> Result<Contribution, Problem> {
     let draft = Draft {
         contributor: fields.required("contributor"),
         kind: fields.required("kind"),
@@ -380,6 +386,13 @@ fn draft(bytes: &[u8], headers: &HeaderMap, now: Moment) -> Result<Contribution,
             Err(Problem::fields(faults))
         }
     }
+}
+
+/// A problem for what is to be a JSON object and is not.
+pub(super) fn no_object(what: &str, error: &serde_json::Error) -> Problem {
+    // The words of an error of data repeat the value, however long it is.
+    let wrong = if error.is_data() { "it is another kind of value".to_owned() } else { error.to_string() };
+    Problem::new(ProblemKind::Malformed, format!("{what} is not a JSON object: {wrong}"))
 }
 
 struct Fields {

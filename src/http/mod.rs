@@ -2,6 +2,7 @@
 
 pub mod access;
 mod app;
+mod batch;
 pub mod body;
 mod budget;
 mod contributions;
@@ -118,6 +119,7 @@ fn router(app: Arc<App>) -> Router {
     // The method's fallback comes before the layer, which answers preflights in its place.
     let mut api = Router::new()
         .route("/v1/contributions", post(contributions::create))
+        .route("/v1/contributions/batch", post(batch::create))
         .route("/v1/contributions/{id}", get(contributions::show))
         .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/contributors", get(contributors::list))

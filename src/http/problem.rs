@@ -37,6 +37,29 @@ pub struct Problem {
     cause: Option<String>,
 }
 
+/// What failed of one item among those that a request brings.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ItemProblem {
+    /// A name for the kind of problem, stable between versions.
+    #[serde(rename = "type", serialize_with = "serialize_urn")]
+    #[schema(schema_with = types)]
+    kind: ProblemKind,
+    /// The kind in a few words.
+    title: &'static str,
+    /// What is wrong with this item, and what to fix.
+    #[schema(example = "kind: missing")]
+    detail: String,
+    /// Each wrong field; absent where the problem is another one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+impl From<Problem> for ItemProblem {
+    fn from(Problem { kind, title, detail, errors, .. }: Problem) -> Self {
+        Self { kind, title, detail, errors }
+    }
+}
+
 /// What is wrong with one field.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct FieldError {

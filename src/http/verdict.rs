@@ -49,15 +49,16 @@ impl Verdict {
     }
 
     /// The verdict on a request with these outcomes.
-    pub(super) fn of(outcomes: &[Outcome]) -> Self {
-        let any = |novelty| outcomes.iter().any(|outcome| outcome.novelty == novelty);
-        if any(Novelty::New) {
-            Self::Recorded
-        } else if any(Novelty::Retracted) {
-            Self::Retracted
-        } else {
-            Self::Duplicate
+    pub(super) fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Self {
+        let mut verdict = Self::Duplicate;
+        for outcome in outcomes {
+            match outcome.novelty {
+                Novelty::New => return Self::Recorded,
+                Novelty::Retracted => verdict = Self::Retracted,
+                Novelty::Same | Novelty::Different => {}
+            }
         }
+        verdict
     }
 
     /// The verdict on a review; `retracted` for one that takes back, even if nothing was counted before.

@@ -121,6 +121,16 @@ pub trait Store: Send + Sync + 'static {
     /// are not answered: what their contributors are owed by it is found by [`owing`](Store::owing).
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError>;
 
+    /// Records as [`record`](Store::record) does. In the same atomic step each contributor of `batch` takes the
+    /// highest of `milestones` that the tally reaches as recognised, so that nothing reached by this batch is ever
+    /// owed. Where something is owed before, nothing is recorded: this step would pass over it.
+    async fn record_history(
+        &self,
+        batch: &[Contribution],
+        milestones: &Milestones,
+        now: Moment,
+    ) -> Result<History, StoreError>;
+
     /// Takes contributions back, or counts them again, as `review` says: in one atomic step that may be
     /// repeated, and in any order with the recordings. A review whose contributions are not recorded yet is
     /// kept for them. Answers every recorded contribution that the review concerns.
@@ -256,6 +266,15 @@ pub struct Recorded {
     pub recognized: u64,
     /// Of a repeat that was counted for another contributor than it names now: that contributor, whose tally this is.
     pub counted_for: Option<ContributorId>,
+}
+
+/// What became of a batch of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum History {
+    /// It is recorded: the answers in the batch's order.
+    Recorded(Vec<Recorded>),
+    /// Nothing is recorded: recognitions are owed to these contributors, and must be made first.
+    Owed(Vec<Standing>),
 }
 
 /// Whether a contribution is new.

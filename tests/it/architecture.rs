@@ -136,6 +136,7 @@ const HTTP: [&str; 25] = [
     "wire",
     "server",
     "contributions",
+    "batch",
     "contributors",
     "recognitions",
     "webhooks",

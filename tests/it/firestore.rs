@@ -10,7 +10,7 @@ use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{at, count, done, recognition, who};
+use crate::store::{at, count, done, recognition, record_history, who};
 use crate::support::emulators::{self, PATIENT};
 use crate::support::h2proxy::{Fault, Proxy};
 
@@ -188,6 +188,55 @@ async fn a_landing_or_a_review_whose_answer_is_lost_changes_the_tally_once() {
         }
         ledger.proxy.assert_all_faults_met();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_costs_two_reads_and_one_commit_and_a_lost_answer_counts_once() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let milestones = Milestones::default();
+    let batch = |from: usize| [0, 1, 2].map(|i| done(&format!("h{}", from + i), "ann"));
+    record_history(&ledger.proxied, &batch(0), &milestones).await;
+    let calls = ledger.proxy.take_calls();
+    let costs: Vec<_> = calls.iter().map(|call| call.rpc.as_str()).collect();
+    assert_eq!(costs, ["BatchGetDocuments", "BatchGetDocuments", "Commit"]);
+    assert_eq!((calls[2].writes(), calls[2].is_in_transaction()), (4, false));
+    for (fault, from) in [Fault::LoseAnswer, Fault::CutAfter, Fault::CutBefore].into_iter().zip([3, 6, 9]) {
+        ledger.proxy.fault("Commit", fault);
+        let recorded = record_history(&ledger.proxied, &batch(from), &milestones).await;
+        let tally = u64::try_from(from).unwrap();
+        assert_eq!(outcomes(&recorded), [(New, tally + 1), (New, tally + 2), (New, tally + 3)]);
+        ledger.proxy.assert_all_faults_met();
+    }
+    let standing = ledger.direct.contributor(&who("ann")).await.unwrap().unwrap().standing;
+    assert_eq!((standing.tally, standing.recognized), (12, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_contribution_between_the_read_and_the_commit_of_history_is_not_missed() {
+    let Some(ledger) = ledger(PATIENT).await else {
+        return;
+    };
+    let milestones = Milestones::default();
+    // Ann is new, Ben is not.
+    count(&ledger.direct, "ben", 1).await;
+    for (name, live, expected) in [("ann", 1, [2, 3]), ("ben", 1, [3, 4])] {
+        let release = CancellationToken::new();
+        ledger.proxy.fault("BatchGetDocuments", Fault::HoldAnswer(released()));
+        ledger.proxy.fault("BatchGetDocuments", Fault::HoldAnswer(release.clone()));
+        let batch = [1, 2].map(|i| done(&format!("{name}/history/{i}"), name));
+        let meanwhile = async {
+            ledger.proxy.faults_met(2).await;
+            ledger.direct.record(&[done(&format!("{name}/live/{live}"), name)], at(1)).await.unwrap();
+            release.cancel();
+        };
+        let (recorded, ()) = tokio::join!(record_history(&ledger.proxied, &batch, &milestones), meanwhile);
+        assert_eq!(outcomes(&recorded), expected.map(|tally| (New, tally)));
+        let standing = ledger.direct.contributor(&who(name)).await.unwrap().unwrap().standing;
+        assert_eq!((standing.tally, standing.recognized), (expected[1], 3), "{name}");
+    }
+    assert_eq!(ledger.direct.owing(&milestones, None, 10).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

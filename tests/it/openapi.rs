@@ -221,6 +221,11 @@ async fn tour() -> Vec<Value> {
     guide.record("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
     guide.inside.stop().await;
 
+    let inside = Inside::alone(&[("PLAUDIT_GITLAB_SECRET", "")]).await;
+    let mut guide = Guide { inside, answers: &mut answers, client: client() };
+    guide.batches().await;
+    guide.inside.stop().await;
+
     for (name, summary, error) in [
         ("refused", "The store can keep no such thing.", StoreError::Refused("inside".into())),
         ("internal", "Something is broken; the log says what.", StoreError::Broken("inside".into())),
@@ -330,6 +335,26 @@ impl Guide<'_> {
         self.post("mistaken", "A slip.", talk(4, "A talk that was not given")).await;
         let retract = self.ask(Method::DELETE, "/v1/contributions/api:api:talk-4");
         self.record("retractContribution", "retracted", "The slip is taken back.", None, retract).await;
+    }
+
+    async fn batches(&mut self) {
+        let talk = |who: &str, n: u8| json!({"contributor": who, "kind": "talk", "id": format!("talk-{n}"), "occurred_at": "2025-05-04T18:00:00Z"});
+        let mixed =
+            vec![talk("github:octocat", 1), talk("github:dependabot[bot]", 2), talk("github:octocat", 1)];
+        let history: Vec<_> = (1..=3).map(|n| talk("grace", n + 10)).collect();
+        let wrong = Vec::<Value>::new();
+        for (name, summary, request) in [
+            ("mixed", "A talk, a machine's, and the first again.", json!({"contributions": mixed})),
+            (
+                "history",
+                "History reaches the milestone of 3, and is not announced.",
+                json!({"contributions": history, "history": true}),
+            ),
+            ("invalid_fields", "There is nothing in it.", json!({"contributions": wrong})),
+        ] {
+            let asked = self.ask(Method::POST, "/v1/contributions/batch").json(&request);
+            self.record("createContributions", name, summary, Some(request), asked).await;
+        }
     }
 
     async fn lists(&mut self) {

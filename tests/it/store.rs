@@ -11,8 +11,8 @@ use plaudit::domain::{
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
-    Backlog, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State, Store,
-    StoreError,
+    Backlog, History, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State,
+    Store, StoreError,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -705,6 +705,108 @@ async fn many_made_at_one_moment_are_all_followed(store: &dyn Store) {
     );
 }
 
+/// Records history that nothing owed stands in the way of.
+pub async fn record_history(
+    store: &dyn Store,
+    batch: &[Contribution],
+    milestones: &Milestones,
+) -> Vec<Recorded> {
+    match store.record_history(batch, milestones, at(0)).await.unwrap() {
+        History::Recorded(recorded) => recorded,
+        History::Owed(standings) => panic!("owed before: {standings:?}"),
+    }
+}
+
+async fn history_counts_and_what_it_reaches_is_never_owed(store: &dyn Store) {
+    let milestones = Milestones::parse("3,10").unwrap();
+    let history: Vec<_> = (0..4).map(|i| done(&format!("h{i}"), "ann")).collect();
+    let batch = [&history[..], &[done("b", "ben"), done("h0", "ann")]].concat();
+    let recorded = record_history(store, &batch, &milestones).await;
+    assert_eq!(told(&recorded), [(New, 1), (New, 2), (New, 3), (New, 4), (New, 1), (Same, 4)]);
+    let recognized: Vec<_> = recorded.iter().map(|one| one.recognized).collect();
+    assert_eq!(recognized, [3, 3, 3, 3, 0, 3]);
+    assert_eq!(store.owing(&milestones, None, 10).await.unwrap(), []);
+    let standing = async |name: &str| store.contributor(&who(name)).await.unwrap().unwrap().standing;
+    assert_eq!((standing("ann").await.tally, standing("ann").await.recognized), (4, 3));
+    assert_eq!((standing("ben").await.tally, standing("ben").await.recognized), (1, 0));
+    // Again, it changes nothing.
+    let again = record_history(store, &batch, &milestones).await;
+    assert!(again.iter().all(|one| one.novelty == Same), "{again:?}");
+    assert_eq!((standing("ann").await.tally, standing("ann").await.recognized), (4, 3));
+    // Live ones go on from there.
+    let live: Vec<_> = (0..6).map(|i| done(&format!("l{i}"), "ann")).collect();
+    let recorded = store.record(&live, at(1)).await.unwrap();
+    assert_eq!((recorded[5].tally, recorded[5].recognized), (10, 3));
+    assert_eq!(store.owing(&milestones, None, 10).await.unwrap(), [standing("ann").await]);
+}
+
+async fn parts_of_landed_pull_requests_can_be_history_too(store: &dyn Store) {
+    let milestones = Milestones::parse("2,3").unwrap();
+    let landed = |number: u8, name: &str| Contribution {
+        landed_at: Some(at(3)),
+        ..done(&format!("github:1:pull_request:{number}:{name}"), name)
+    };
+    let batch = [landed(1, "ann"), landed(1, "ben"), landed(2, "ann"), done("github:1:issue:3", "ann")];
+    let recorded = record_history(store, &batch, &milestones).await;
+    assert!(recorded.iter().all(|one| one.novelty == New), "{recorded:?}");
+    assert_eq!(store.owing(&milestones, None, 10).await.unwrap(), []);
+    let standing = store.contributor(&who("ann")).await.unwrap().unwrap().standing;
+    assert_eq!((standing.tally, standing.recognized), (3, 3));
+}
+
+async fn what_is_owed_is_made_before_history_passes_over_it(store: &dyn Store) {
+    let milestones = Milestones::parse("3,5").unwrap();
+    count(store, "ann", 3).await;
+    let history: Vec<_> = (0..4).map(|i| done(&format!("h{i}"), "ann")).collect();
+    let owed = store.record_history(&history, &milestones, at(1)).await.unwrap();
+    let standing = Standing { contributor: who("ann"), tally: 3, recognized: 0 };
+    assert_eq!(owed, History::Owed(vec![standing]));
+    assert_eq!(store.contribution(&history[0].id).await.unwrap(), None, "nothing is recorded");
+    assert_eq!(store.recognise(&[recognition("ann", 3, at(2))], &[Local]).await.unwrap(), [true]);
+    let recorded = record_history(store, &history, &milestones).await;
+    assert_eq!((recorded[3].tally, recorded[3].recognized), (7, 5));
+    assert_eq!(store.owing(&milestones, None, 10).await.unwrap(), []);
+}
+
+/// Every tally is a milestone here. Those that a live contribution reached are recognised, and no other.
+async fn at_once_with_live_ones_history_recognises_nothing_and_they_all_are(store: &dyn Store) {
+    const ALL: u64 = 20;
+    let milestones: Vec<_> = (1..=ALL).map(|milestone| milestone.to_string()).collect();
+    let milestones = &Milestones::parse(&milestones.join(",")).unwrap();
+    let recognise = async |standing: &Standing| {
+        let owed = owed(standing, &[], milestones, at(1));
+        store.recognise(&owed, &[Local]).await.unwrap();
+    };
+    let live = (0..ALL / 2).map(async |i| {
+        let recorded = store.record(&[done(&format!("live-{i}"), "ann")], at(0)).await.unwrap();
+        let [Recorded { tally, recognized, .. }] = recorded[..] else { panic!("{recorded:?}") };
+        recognise(&Standing { contributor: who("ann"), tally, recognized }).await;
+        tally
+    });
+    let history = (0..ALL / 4).map(async |i| {
+        let batch = [done(&format!("history-{i}"), "ann"), done(&format!("more-{i}"), "ann")];
+        loop {
+            match store.record_history(&batch, milestones, at(0)).await {
+                Ok(History::Recorded(recorded)) => {
+                    assert!(recorded.iter().all(|one| one.novelty == New), "{recorded:?}");
+                    return;
+                }
+                Ok(History::Owed(standings)) => join_all(standings.iter().map(recognise)).await,
+                // A live one reached a milestone just now.
+                Err(StoreError::Unavailable(_)) => continue,
+                Err(error) => panic!("{error}"),
+            };
+        }
+    });
+    let (reached, _) = tokio::join!(join_all(live), join_all(history));
+    assert_eq!(store.owing(milestones, None, 10).await.unwrap(), []);
+    let standing = store.contributor(&who("ann")).await.unwrap().unwrap().standing;
+    assert_eq!((standing.tally, standing.recognized), (ALL, ALL));
+    let made = read_all(100, async |page| store.recognitions(&page).await.unwrap()).await;
+    let made: BTreeSet<_> = made.iter().map(|one| one.milestone).collect();
+    assert_eq!(made, reached.into_iter().collect());
+}
+
 macro_rules! suite {
     ($store:ident) => {
         mod $store {
@@ -737,6 +839,10 @@ macro_rules! suite {
                 the_contribution_that_reached_a_tally_is_found,
                 what_is_made_after_a_position_is_followed,
                 many_made_at_one_moment_are_all_followed,
+                history_counts_and_what_it_reaches_is_never_owed,
+                parts_of_landed_pull_requests_can_be_history_too,
+                what_is_owed_is_made_before_history_passes_over_it,
+                at_once_with_live_ones_history_recognises_nothing_and_they_all_are,
             );
         }
     };

@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, History, News, Order, Page, Paged, PrivateRepository, Progress,
+    Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -24,6 +24,7 @@ use crate::domain::{
 mod codec;
 mod connection;
 mod explain;
+mod history;
 mod lists;
 mod outbox;
 mod privacy;
@@ -103,7 +104,16 @@ impl Store for Firestore {
     }
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
-        record::record(&self.client, batch, now).await
+        record::record(&self.client, batch, None, now, self.client.retry()).await
+    }
+
+    async fn record_history(
+        &self,
+        batch: &[Contribution],
+        milestones: &Milestones,
+        now: Moment,
+    ) -> Result<History, StoreError> {
+        history::record(&self.client, batch, milestones, now).await
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {

@@ -16,10 +16,11 @@ use super::codec::{
     self, ContributionFields, ContributorFields, ContributorNames, MarkFields, PartFields, Stored,
     document_id,
 };
+use super::history::{Raise, Standings};
 use super::queries::{CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::rpc::{Client, Fault, Retry};
 use super::work;
-use crate::domain::{Contribution, ContributorId, Fingerprint, Moment, Work, WorkId};
+use crate::domain::{Contribution, ContributorId, Fingerprint, Milestones, Moment, Work, WorkId};
 use crate::store::{Novelty, Recorded, StoreError};
 
 /// How often one batch may meet repeats: each time they are taken out of it, so more than once only if other
@@ -70,6 +71,8 @@ impl Known {
 struct Recording<'a> {
     client: &'a Client,
     now: Moment,
+    /// Of history: what its contributors take as recognised.
+    history: Option<&'a Milestones>,
     /// A nonce, the same for every try of this batch: a document that carries it was written by this call.
     commit: String,
     /// Not yet decided, each once, in the batch's order.
@@ -84,7 +87,9 @@ struct Recording<'a> {
 pub(super) async fn record(
     client: &Client,
     batch: &[Contribution],
+    history: Option<&Milestones>,
     now: Moment,
+    mut retry: Retry,
 ) -> Result<Vec<Recorded>, StoreError> {
     let distinct = distinct(batch);
     let mut works = HashSet::new();
@@ -92,6 +97,7 @@ pub(super) async fn record(
     let mut recording = Recording {
         client,
         now,
+        history,
         commit: uuid::Uuid::new_v4().simple().to_string(),
         pending: plain,
         works: BTreeMap::new(),
@@ -99,7 +105,6 @@ pub(super) async fn record(
         tallies: HashMap::new(),
     };
     recording.look_at_works_of(reading);
-    let mut retry = client.retry();
     recording.decide(&mut retry).await?;
     recording.decide_works(&retry).await?;
     recording.answer(batch, &mut retry).await
@@ -108,11 +113,12 @@ pub(super) async fn record(
 async fn decide_work<'a>(
     client: &Client,
     now: Moment,
+    history: Option<&Milestones>,
     work: WorkId,
     parts: Vec<&'a Contribution>,
     mut retry: Retry,
 ) -> Result<Vec<(&'a Contribution, Recorded)>, StoreError> {
-    let recorded = work::record(client, &work, &parts, now, &mut retry).await?;
+    let recorded = work::record(client, &work, &parts, history, now, &mut retry).await?;
     Ok(parts.into_iter().zip(recorded).collect())
 }
 
@@ -151,14 +157,31 @@ impl<'a> Recording<'a> {
                 return Ok(());
             }
             let groups = self.groups();
-            let writes = self.writes(&groups)?;
+            let standings = self.standings(&groups, retry).await?;
+            let writes = self.writes(&groups, standings.as_ref())?;
             match self.client.commit(&writes, retry).await {
                 Ok(response) => return self.counted(&groups, &response),
                 Err(Fault::Exists) => self.sort_out(retry).await?,
+                // A contributor has changed since: by others, or by this commit, whose answer was lost.
+                Err(Fault::Changed | Fault::Missing(_)) if standings.is_some() => {
+                    self.sort_out(retry).await?;
+                    retry.pause("the contributors of this history keep changing".to_owned()).await?;
+                }
                 Err(fault) => return Err(fault.into()),
             }
         }
         Err(StoreError::Unavailable("the same contributions are being recorded elsewhere".into()))
+    }
+
+    /// The contributors of history, as they are now.
+    async fn standings(
+        &self,
+        groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
+        retry: &mut Retry,
+    ) -> Result<Option<Standings<'a>>, StoreError> {
+        let Some(milestones) = self.history else { return Ok(None) };
+        let contributors = groups.iter().map(|(contributor, _)| *contributor);
+        Standings::read_to_raise(self.client, contributors, milestones, retry).await.map(Some)
     }
 
     fn look_at_works_of(&mut self, reading: Vec<&'a Contribution>) {
@@ -173,9 +196,11 @@ impl<'a> Recording<'a> {
         // Collected first: the compiler does not find a stream that maps them to be `Send`.
         let decisions: Vec<_> = works
             .into_iter()
-            .map(|(work, parts)| decide_work(self.client, self.now, work, parts, retry.clone()))
+            .map(|(work, parts)| decide_work(self.client, self.now, self.history, work, parts, retry.clone()))
             .collect();
-        let decided: Vec<_> = stream::iter(decisions).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        // Works of history would lock each other out of a contributor that they share.
+        let side_by_side = if self.history.is_some() { 1 } else { SIDE_BY_SIDE };
+        let decided: Vec<_> = stream::iter(decisions).buffer_unordered(side_by_side).collect().await;
         for parts in decided {
             for (one, recorded) in parts? {
                 let contributor = recorded.counted_for.as_ref().unwrap_or(&one.contributor).clone();
@@ -209,6 +234,7 @@ impl<'a> Recording<'a> {
     fn writes(
         &self,
         groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
+        standings: Option<&Standings<'_>>,
     ) -> Result<FirestoreTransactionData, StoreError> {
         let mut writes = self.client.writes();
         for (place, one) in self.pending.iter().enumerate() {
@@ -228,15 +254,12 @@ impl<'a> Recording<'a> {
         for (contributor, group) in groups {
             let names = ContributorNames::of(contributor, group);
             let id = document_id(contributor.as_str());
+            let counted = i64::try_from(group.len()).unwrap_or(i64::MAX);
+            let raise = standings.and_then(|standings| standings.raise(contributor, counted));
+            let joining = joining(counted, self.now, raise.as_ref());
+            let unchanged = raise.map(|raise| raise.unchanged);
             writes
-                .update_object(
-                    CONTRIBUTORS,
-                    id,
-                    &names,
-                    Some(names.mask()),
-                    None,
-                    joining(i64::try_from(group.len()).unwrap_or(i64::MAX), self.now),
-                )
+                .update_object(CONTRIBUTORS, id, &names, Some(names.mask()), unchanged, joining)
                 .map_err(refused)?;
         }
         for one in self.pending.iter().filter(|one| is_part(one)) {
@@ -408,9 +431,9 @@ pub(super) async fn read_missing<'c>(
 
 /// What a contributor's document becomes by contributions that are recorded now, of which `counted` count. The
 /// answer has the results of the first two: the tally, and the highest milestone recognised.
-pub(super) fn joining(counted: i64, now: Moment) -> Vec<FirestoreFieldTransform> {
+pub(super) fn joining(counted: i64, now: Moment, raise: Option<&Raise>) -> Vec<FirestoreFieldTransform> {
     let at = codec::value(now.timestamp_micros());
-    let mut transforms = changing(counted);
+    let mut transforms = changing(counted, raise);
     transforms.extend([
         FirestoreFieldTransform::new("first_at".to_owned(), FirestoreFieldTransformType::Minimum(at.clone())),
         FirestoreFieldTransform::new("last_at".to_owned(), FirestoreFieldTransformType::Maximum(at)),
@@ -419,7 +442,8 @@ pub(super) fn joining(counted: i64, now: Moment) -> Vec<FirestoreFieldTransform>
 }
 
 /// What a contributor's document becomes by `counted` contributions more, or fewer.
-pub(super) fn changing(counted: i64) -> Vec<FirestoreFieldTransform> {
+pub(super) fn changing(counted: i64, raise: Option<&Raise>) -> Vec<FirestoreFieldTransform> {
+    let recognized = raise.map_or(0, |raise| raise.milestone);
     vec![
         FirestoreFieldTransform::new(
             "tally".to_owned(),
@@ -427,7 +451,7 @@ pub(super) fn changing(counted: i64) -> Vec<FirestoreFieldTransform> {
         ),
         FirestoreFieldTransform::new(
             "recognized".to_owned(),
-            FirestoreFieldTransformType::Maximum(codec::integer(0)),
+            FirestoreFieldTransformType::Maximum(codec::integer(recognized)),
         ),
     ]
 }

@@ -14,12 +14,15 @@ use firestore::{
 };
 
 use super::codec::{self, ContributionFields, ContributorNames, MarkFields, PartFields, Stored, document_id};
+use super::history::{Raise, Standings};
 use super::outbox::unchanged;
 use super::privacy;
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::record::{Known, Tally, changing, joining, read_missing, recorded, refused, tally_of};
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{Contribution, ContributionId, ContributorId, Moment, Part, Review, Work, WorkId};
+use crate::domain::{
+    Contribution, ContributionId, ContributorId, Milestones, Moment, Part, Review, Work, WorkId,
+};
 use crate::store::{Novelty, Recorded, Reviewed, StoreError};
 
 /// What is to be recorded or reviewed of one work, and the nonce by which its commit is known again.
@@ -28,6 +31,8 @@ struct Change<'a> {
     id: &'a WorkId,
     recorded: &'a [&'a Contribution],
     review: Option<&'a Review>,
+    /// Of history: what its contributors take as recognised.
+    history: Option<&'a Milestones>,
     now: Moment,
     commit: String,
 }
@@ -59,10 +64,12 @@ pub(super) async fn record(
     client: &Client,
     id: &WorkId,
     parts: &[&Contribution],
+    history: Option<&Milestones>,
     now: Moment,
     retry: &mut Retry,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let changed = Change::new(client, id, parts, None, now).apply(retry).await?;
+    let change = Change { history, ..Change::new(client, id, parts, None, now) };
+    let changed = change.apply(retry).await?;
     parts.iter().map(|one| changed.recorded(one)).collect()
 }
 
@@ -96,7 +103,7 @@ impl<'a> Change<'a> {
         now: Moment,
     ) -> Self {
         let commit = uuid::Uuid::new_v4().simple().to_string();
-        Self { client, id, recorded, review, now, commit }
+        Self { client, id, recorded, review, history: None, now, commit }
     }
 
     /// Reads, decides and commits, until nothing has changed in between.
@@ -120,7 +127,8 @@ impl<'a> Change<'a> {
                 self.read_tallies(&mut changed, None, retry).await?;
                 return Ok(changed);
             }
-            let (writes, contributors) = self.writes(&found, &changed)?;
+            let standings = self.standings(retry).await?;
+            let (writes, contributors) = self.writes(&found, &changed, standings.as_ref())?;
             match self.client.commit(&writes, retry).await {
                 Ok(response) => {
                     changed.tallies = tallies(&contributors, &response)?;
@@ -134,6 +142,13 @@ impl<'a> Change<'a> {
                 Err(fault) => return Err(fault.into()),
             }
         }
+    }
+
+    /// The contributors of history, as they are now.
+    async fn standings(&self, retry: &mut Retry) -> Result<Option<Standings<'a>>, StoreError> {
+        let Some(milestones) = self.history else { return Ok(None) };
+        let contributors = self.recorded.iter().map(|one| &one.contributor);
+        Standings::read_to_raise(self.client, contributors, milestones, retry).await.map(Some)
     }
 
     async fn read(&self, retry: &Retry) -> Result<Found, StoreError> {
@@ -200,6 +215,7 @@ impl<'a> Change<'a> {
         &self,
         found: &Found,
         changed: &Changed,
+        standings: Option<&Standings<'_>>,
     ) -> Result<(FirestoreTransactionData, Vec<ContributorId>), StoreError> {
         let mut writes = self.client.writes();
         let absent = || FirestoreWritePrecondition::Exists(false);
@@ -223,7 +239,8 @@ impl<'a> Change<'a> {
         }
         deltas.retain(|_, delta| delta.counted != 0 || !delta.recorded.is_empty());
         for (contributor, delta) in &deltas {
-            self.write_contributor(&mut writes, contributor, delta)?;
+            let raise = standings.and_then(|standings| standings.raise(contributor, delta.counted));
+            self.write_contributor(&mut writes, contributor, delta, raise)?;
         }
         Ok((writes, deltas.into_keys().collect()))
     }
@@ -256,23 +273,19 @@ impl<'a> Change<'a> {
         writes: &mut FirestoreTransactionData,
         contributor: &ContributorId,
         delta: &Delta<'_>,
+        raise: Option<Raise>,
     ) -> Result<(), StoreError> {
         let id = document_id(contributor.as_str());
         if delta.recorded.is_empty() {
             let nothing = BTreeMap::<String, bool>::new();
-            let exists = Some(FirestoreWritePrecondition::Exists(true));
-            writes.update_object(
-                CONTRIBUTORS,
-                id,
-                &nothing,
-                Some(Vec::new()),
-                exists,
-                changing(delta.counted),
-            )
+            let changing = changing(delta.counted, raise.as_ref());
+            let exists = raise.map_or(FirestoreWritePrecondition::Exists(true), |raise| raise.unchanged);
+            writes.update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), Some(exists), changing)
         } else {
             let names = ContributorNames::of(contributor, &delta.recorded);
-            let mask = Some(names.mask());
-            writes.update_object(CONTRIBUTORS, id, &names, mask, None, joining(delta.counted, self.now))
+            let joining = joining(delta.counted, self.now, raise.as_ref());
+            let unchanged = raise.map(|raise| raise.unchanged);
+            writes.update_object(CONTRIBUTORS, id, &names, Some(names.mask()), unchanged, joining)
         }
         .map_err(refused)?;
         Ok(())

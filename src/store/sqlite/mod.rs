@@ -21,8 +21,8 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, History, News, Order, Page, Paged, PrivateRepository, Progress,
+    Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -52,6 +52,16 @@ impl Store for Sqlite {
             batch.iter().map(|one| record::record_one(transaction, one, now)).collect()
         })
         .await
+    }
+
+    async fn record_history(
+        &self,
+        batch: &[Contribution],
+        milestones: &Milestones,
+        now: Moment,
+    ) -> Result<History, StoreError> {
+        let (batch, milestones) = (batch.to_vec(), milestones.clone());
+        self.write(move |transaction| record::record_history(transaction, &batch, &milestones, now)).await
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {

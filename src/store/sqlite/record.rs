@@ -1,11 +1,49 @@
 //! Recording: contributions and their contributors' tallies, in one transaction.
 
-use rusqlite::{Transaction, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::rows::{signed, unsigned};
 use super::work::{Tally, is_reviewed, load, save, tally_of};
-use crate::domain::{Contribution, ContributorId, Fingerprint, Moment, Work, WorkId};
-use crate::store::{Novelty, Recorded};
+use crate::domain::{Contribution, ContributorId, Fingerprint, Milestones, Moment, Standing, Work, WorkId};
+use crate::store::{History, Novelty, Recorded};
+
+/// Records a batch and raises its contributors' highest milestones to what their tallies reach; nothing of it where
+/// something is owed before.
+pub(super) fn record_history(
+    transaction: &Transaction<'_>,
+    batch: &[Contribution],
+    milestones: &Milestones,
+    now: Moment,
+) -> rusqlite::Result<History> {
+    let mut reached: BTreeMap<&ContributorId, u64> = batch.iter().map(|c| (&c.contributor, 0)).collect();
+    let mut owed = Vec::new();
+    for &contributor in reached.keys() {
+        let Some(Tally { tally, recognized }) = tally_of(transaction, contributor).optional()? else {
+            continue;
+        };
+        if milestones.between(recognized, tally).next().is_some() {
+            owed.push(Standing { contributor: contributor.clone(), tally, recognized });
+        }
+    }
+    if !owed.is_empty() {
+        return Ok(History::Owed(owed));
+    }
+    let recorded = batch.iter().map(|one| record_one(transaction, one, now));
+    let mut recorded = recorded.collect::<rusqlite::Result<Vec<_>>>()?;
+    for (contributor, reached) in &mut reached {
+        let Some(Tally { tally, .. }) = tally_of(transaction, contributor).optional()? else { continue };
+        *reached = milestones.reached(tally);
+        transaction
+            .prepare_cached("UPDATE contributors SET recognized = ?2 WHERE id = ?1 AND recognized < ?2")?
+            .execute(params![contributor.as_str(), signed(*reached)])?;
+    }
+    for (one, recorded) in batch.iter().zip(&mut recorded).filter(|(_, r)| r.counted_for.is_none()) {
+        recorded.recognized = recorded.recognized.max(reached.get(&one.contributor).copied().unwrap_or(0));
+    }
+    Ok(History::Recorded(recorded))
+}
 
 pub(super) fn record_one(
     transaction: &Transaction<'_>,

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -74,6 +74,7 @@ struct Door {
     github: Vec<(&'static str, Vec<u8>)>,
     gitlab: Vec<(&'static str, Vec<u8>)>,
     posts: Vec<Vec<u8>>,
+    batches: Vec<Vec<u8>>,
     /// Ids that an answer named at all, and those that it named as counted now.
     named: Mutex<(BTreeSet<String>, BTreeSet<String>)>,
 }
@@ -86,12 +87,17 @@ impl Door {
         full["repository"] = "o/r".into();
         full["occurred_at"] = "2026-11-24T10:00:00Z".into();
         full["source"] = "meetup".into();
+        let batches = [
+            json!({"contributions": [talk("mona", "3"), full, talk("lisa", "4")]}),
+            json!({"contributions": [talk("mona", "5"), talk("mona", "5")], "history": true}),
+        ];
         let posts = [talk("mona", "1"), talk("mona", "2"), full].map(|post| post.to_string().into_bytes());
         Self {
             client,
             github: bodies("github"),
             gitlab: bodies("gitlab"),
             posts: posts.to_vec(),
+            batches: batches.map(|batch| batch.to_string().into_bytes()).to_vec(),
             named: Mutex::default(),
         }
     }
@@ -100,7 +106,8 @@ impl Door {
         let mut mutator = mutator("door", number);
         let (route, answer) = match mutator.below(10) {
             0..4 => self.delivery(&mut mutator).await,
-            4..7 => ("post /v1/contributions", Some(self.post(&mut mutator).await)),
+            4 | 5 => ("post /v1/contributions", Some(self.post(&mut mutator).await)),
+            6 => ("post /v1/contributions/batch", Some(self.batch(&mut mutator).await)),
             7 | 8 => self.other(&mut mutator).await,
             _ => return raw(&mut mutator, &self.client.url, number).await,
         };
@@ -153,6 +160,12 @@ impl Door {
         self.client.send(request).await
     }
 
+    async fn batch(&self, mutator: &mut Mutator) -> Answer {
+        let request = self.client.request(Method::POST, "/v1/contributions/batch");
+        let request = request.header("content-type", "application/json");
+        self.client.send(request.body(mutator.near(&self.batches))).await
+    }
+
     async fn other(&self, mutator: &mut Mutator) -> (&'static str, Option<Answer>) {
         let id = if mutator.chance(0.5) { (*mutator.one_of(IDS)).to_owned() } else { mutator.text_near(IDS) };
         // Some of them as they are, most of them encoded: the others are refused by the client already.
@@ -199,6 +212,12 @@ impl Door {
             named.0.extend(id(one));
             if one["recorded"] == true {
                 named.1.extend(id(one));
+            }
+        }
+        for one in json["results"].as_array().into_iter().flatten() {
+            named.0.extend(id(&one["contribution"]));
+            if one["status"] == 201 {
+                named.1.extend(id(&one["contribution"]));
             }
         }
         named.0.extend(id(&json));

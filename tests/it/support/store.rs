@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, History, News, Order, Page, Paged, PrivateRepository, Progress,
+    Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -152,6 +152,17 @@ impl Store for FakeStore {
             return Err(StoreError::Refused("a secret of the inside".into()));
         }
         self.inner.record(batch, now).await
+    }
+
+    async fn record_history(
+        &self,
+        batch: &[Contribution],
+        milestones: &Milestones,
+        now: Moment,
+    ) -> Result<History, StoreError> {
+        self.batches.lock().unwrap().push(batch.len());
+        self.usable()?;
+        self.inner.record_history(batch, milestones, now).await
     }
 
     async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Vec<bool>, StoreError> {
