@@ -185,7 +185,7 @@ locals {
         1. Does it run? `gcloud scheduler jobs describe ${var.name}-drain --location=${var.region} --project=${var.project_id}`: state must be ENABLED; look at its status.
         2. 401: the program refuses the token. PLAUDIT_DRAIN_AUDIENCE and PLAUDIT_DRAIN_EMAIL of the running revision must be those of the job. `terraform apply` sets both.
         3. 5xx: the store does not answer; the program's lines say why.
-        4. By hand: `curl -X POST -H "Authorization: Bearer $TOKEN" "$(terraform output -raw url)/internal/drain"` with one of PLAUDIT_API_TOKENS.
+        4. By hand: `curl -X POST -H "Authorization: Bearer $PLAUDIT_TOKEN" "$(terraform output -raw url)/internal/drain"` with one of PLAUDIT_API_TOKENS.
       EOT
     }
   }

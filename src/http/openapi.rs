@@ -152,8 +152,12 @@ fn finish(operation: &mut Map<String, Value>, examples: &[Example]) {
         }
     }
     if let Some(body) = operation.get_mut("requestBody") {
-        show(body, own.iter().filter_map(|example| Some((*example, example.request.as_ref()?))));
+        // An example of a body keeps to its schema, so the requests that are refused show only their answers.
+        let taken = own.iter().filter(|example| example.status < 300);
+        show(body, taken.filter_map(|example| Some((*example, example.request.as_ref()?))));
     }
+    // Without it, readers cannot tell an operation that is for anyone from one that nobody thought about.
+    operation.entry("security").or_insert_with(|| json!([]));
 }
 
 /// An answer that is a problem of one of these kinds, which all have this status.

@@ -1,5 +1,6 @@
 //! `POST /webhooks/{host}`, with or without a slash at its end: verify, read, record.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde::Serialize;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::app::App;
 use super::body;
@@ -32,7 +34,8 @@ pub struct DeliveryAnswer {
     event: String,
     #[schema(schema_with = verdicts)]
     verdict: &'static str,
-    #[schema(schema_with = reasons, required = true)]
+    /// Why it was ignored; null otherwise.
+    #[schema(value_type = Option<ReasonCode>, required = true)]
     reason: Option<&'static str>,
     /// What became of each contribution in it.
     contributions: Vec<DeliveredContribution>,
@@ -64,11 +67,22 @@ fn verdicts() -> utoipa::openapi::Object {
     schema::words(&description, answered.map(Verdict::code))
 }
 
-fn reasons() -> utoipa::openapi::Object {
-    let meaning = |reason: &Reason| format!("`{}`: {}", reason.code(), reason.meaning());
-    let meanings: Vec<_> = Reason::ALL.iter().map(meaning).collect();
-    let description = format!("Why it was ignored; null otherwise. {}.", meanings.join("; "));
-    schema::words_or_null(&description, Reason::ALL.map(Reason::code))
+/// The schema of a reason's code: a component with a name, from which generated clients make one enum.
+struct ReasonCode;
+
+impl utoipa::PartialSchema for ReasonCode {
+    fn schema() -> RefOr<Schema> {
+        let meaning = |reason: &Reason| format!("`{}`: {}", reason.code(), reason.meaning());
+        let meanings: Vec<_> = Reason::ALL.iter().map(meaning).collect();
+        let description = format!("Why a delivery is ignored. {}.", meanings.join("; "));
+        schema::words(&description, Reason::ALL.map(Reason::code)).into()
+    }
+}
+
+impl utoipa::ToSchema for ReasonCode {
+    fn name() -> Cow<'static, str> {
+        "Reason".into()
+    }
 }
 
 impl DeliveredContribution {
@@ -120,7 +134,7 @@ pub(super) mod described {
     #[utoipa::path(
         post, path = "/webhooks/github", operation_id = "receiveGithub", tag = "webhooks",
         params(
-            ("X-GitHub-Event" = String, Header, description = "The event's name, such as `pull_request`.", min_length = 1, pattern = r"\S"),
+            ("X-GitHub-Event" = String, Header, description = "The event's name, such as `pull_request`.", example = "pull_request", min_length = 1, pattern = r"\S"),
             ("X-GitHub-Delivery" = Option<String>, Header, description = "The delivery's id, for the answer and the log."),
         ),
         request_body(
@@ -142,7 +156,7 @@ pub(super) mod described {
     #[utoipa::path(
         post, path = "/webhooks/gitlab", operation_id = "receiveGitlab", tag = "webhooks",
         params(
-            ("X-Gitlab-Event" = String, Header, description = "The event's name, such as `Merge Request Hook`.", min_length = 1, pattern = r"\S"),
+            ("X-Gitlab-Event" = String, Header, description = "The event's name, such as `Merge Request Hook`.", example = "Merge Request Hook", min_length = 1, pattern = r"\S"),
             ("webhook-id" = Option<String>, Header, description = "Part of what is signed."),
             ("webhook-timestamp" = Option<String>, Header, description = "Part of what is signed: seconds since 1970; at most 5 minutes off."),
             ("Idempotency-Key" = Option<String>, Header, description = "The delivery's id, for the answer and the log."),

@@ -1,5 +1,7 @@
 //! docs/clients.md: each block, run as printed, does what the page says.
 
+use std::process::Output;
+
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -14,16 +16,21 @@ fn blocks(language: &str) -> Vec<&'static str> {
     PAGE.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
-/// What a block prints, line by line.
-async fn printed(program: &str, block: &str, inside: &Inside, token: Option<&str>) -> Vec<Value> {
+/// Runs a block against the instance at `url`.
+async fn run(program: &str, block: &str, url: &str, token: Option<&str>) -> Output {
     let mut command = Command::new(program);
     command
         .args(["-c", block])
-        .env("PLAUDIT_URL", &inside.url)
+        .env("PLAUDIT_URL", url)
         .env("no_proxy", "127.0.0.1")
         .env_remove("PLAUDIT_TOKEN");
     token.map(|token| command.env("PLAUDIT_TOKEN", token));
-    let output = command.kill_on_drop(true).output().await.unwrap();
+    command.kill_on_drop(true).output().await.unwrap()
+}
+
+/// What a block prints, line by line.
+async fn printed(program: &str, block: &str, inside: &Inside, token: Option<&str>) -> Vec<Value> {
+    let output = run(program, block, &inside.url, token).await;
     let (out, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program}: {out}\n{errors}");
     out.lines()
@@ -81,4 +88,36 @@ async fn python_posts_three_contributions_and_reads_the_recognition() {
 #[tokio::test]
 async fn python_does_the_same_with_a_token() {
     holds("python3", "python", "python", Some(TOKEN)).await;
+}
+
+#[tokio::test]
+async fn a_wrong_token_prints_a_sentence_once_and_no_traceback() {
+    if !at_hand("a wrong token in docs/clients.md", &["bash", "curl", "python3"]) {
+        return;
+    }
+    let inside = Inside::alone(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    let sentence = "the token given is none of them";
+    for (program, language) in [("bash", "bash"), ("python3", "python")] {
+        let output = run(program, blocks(language)[0], &inside.url, Some("not-the-token")).await;
+        let (out, errors) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(!output.status.success(), "{program}: {out}\n{errors}");
+        assert_eq!(errors.lines().count(), 1, "{program}: {errors}");
+        assert_eq!(format!("{out}{errors}").matches(sentence).count(), 1, "{program}: {out}\n{errors}");
+    }
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn without_an_instance_the_python_client_prints_one_line() {
+    if !at_hand("the python client of docs/clients.md without an instance", &["python3"]) {
+        return;
+    }
+    let output = run("python3", blocks("python")[0], "http://127.0.0.1:1", None).await;
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        errors.starts_with("no answer from http://127.0.0.1:1: ") && errors.lines().count() == 1,
+        "{errors}"
+    );
 }

@@ -1,8 +1,14 @@
 //! Pages of other web origins, which a browser lets call the API only where the answers say so.
 
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
 use http::Method;
+use serde_json::json;
+use tokio::net::TcpListener;
 
-use crate::support::{Answer, Client, NO_SECRETS, Plaudit, talk};
+use crate::docs_page::Browser;
+use crate::support::{Answer, Client, NO_SECRETS, Plaudit, TOKEN, talk};
 
 const APP: &str = "https://app.example.org";
 const ROUTES: [(&str, &str); 4] = [
@@ -143,5 +149,74 @@ async fn a_listed_page_needs_a_token_where_only_this_machine_needs_none() {
     let plaudit = Plaudit::with(&[tokens, github, gitlab, ("PLAUDIT_ALLOW_ORIGINS", APP)]).await;
     let post = plaudit.request(Method::POST, "/v1/contributions").header("origin", APP);
     plaudit.send(post.json(&talk("mallory", "a"))).await.problem(401, "token_needed");
+    plaudit.stop().await;
+}
+
+/// The server of a page; its address is an origin of its own.
+async fn origin() -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let page = Router::new().route("/", get(async || Html("<!doctype html><title>an app</title>")));
+    (url, tokio::spawn(async move { axum::serve(listener, page).await.unwrap() }))
+}
+
+/// What the page does: it listens in both ways, posts three talks, and reads.
+const APP_SCRIPT: &str = r"
+    const headers = {'Authorization': `Bearer ${token}`, 'Content-Type': 'application/json'};
+    const events = new EventSource(`${url}/v1/recognitions/stream`);
+    const heard = new Promise((done) => events.addEventListener('recognition', (event) => done(JSON.parse(event.data).id)));
+    await new Promise((open, failed) => { events.onopen = open; events.onerror = () => failed('no stream'); });
+    const stream = await fetch(`${url}/v1/recognitions/stream`, {headers});
+    const reader = stream.body.pipeThrough(new TextDecoderStream()).getReader();
+    const posted = [];
+    for (const id of ['a', 'b', 'c']) {
+        const body = JSON.stringify({contributor: 'mona', kind: 'talk', id});
+        const answer = await fetch(`${url}/v1/contributions`, {method: 'POST', headers, body});
+        posted.push([answer.status, answer.headers.get('location') !== null]);
+    }
+    let text = '';
+    while (!text.includes('\n\n')) text += (await reader.read()).value;
+    await reader.cancel();
+    const read = await fetch(`${url}/v1/contributors/mona`, {headers});
+    const refused = await fetch(`${url}/v1/contributions`, {method: 'POST', headers, body: '{}'});
+    const result = {
+        posted, heard: await heard, streamed: JSON.parse(/^data: (.*)$/m.exec(text)[1]).id,
+        tally: (await read.json()).tally, refused: (await refused.json()).type,
+    };
+    events.close();
+    return result;
+";
+
+#[tokio::test]
+async fn in_a_browser_a_page_of_a_listed_origin_posts_reads_and_listens_and_another_does_not() {
+    let Some(browser) = Browser::open().await else { return };
+    let ((listed, one), (stranger, other)) = (origin().await, origin().await);
+    let plaudit = Plaudit::with(&[("PLAUDIT_ALLOW_ORIGINS", &listed), ("PLAUDIT_PUBLIC_READ", "true")]).await;
+    let script = format!("const [url, token] = {};{APP_SCRIPT}", json!([plaudit.url, TOKEN]));
+
+    browser.go(&stranger).await;
+    let failed = browser.run_async(&script).await;
+    assert_eq!(failed, json!({"failed": "no stream"}));
+    let post = format!(
+        "await fetch('{}/v1/contributions', {{method: 'POST', headers: {{'Authorization': 'Bearer {TOKEN}', 'Content-Type': 'application/json'}}, body: '{}'}})",
+        plaudit.url,
+        talk("mallory", "a")
+    );
+    assert_eq!(browser.run_async(&post).await, json!({"failed": "TypeError: Failed to fetch"}));
+    plaudit.send(plaudit.request(Method::GET, "/v1/contributors/mallory")).await.problem(404, "not_found");
+
+    browser.go(&listed).await;
+    let did = browser.run_async(&script).await;
+    assert_eq!(
+        did,
+        json!({
+            "posted": [[201, true], [201, true], [201, true]], "heard": "mona:3", "streamed": "mona:3",
+            "tally": 3, "refused": "urn:plaudit:problem:invalid_fields",
+        })
+    );
+    browser.close().await;
+    for server in [one, other] {
+        server.abort();
+    }
     plaudit.stop().await;
 }

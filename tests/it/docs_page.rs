@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::machine::{left_out, quick_leaves_out};
-use crate::support::{Inside, TOKEN, client};
+use crate::support::machine::{at_hand, left_out, quick_leaves_out};
+use crate::support::{GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Inside, Plaudit, TOKEN, client};
 
 const CSS: &str = include_str!("../../src/http/docs/app.css");
 
 #[tokio::test]
 async fn the_page_is_guarded_by_a_strict_policy_and_has_no_inline_code() {
     let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
-    for path in ["/docs", "/docs/app.js", "/docs/app.css"] {
+    for path in ["/docs", "/docs/app.js", "/docs/samples.js", "/docs/sign.js", "/docs/app.css"] {
         let answer = client().get(format!("{}{path}", inside.url)).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path} is for anyone");
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
@@ -89,6 +89,25 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     let listed = browser.run("return [...document.querySelectorAll('details.operation > summary')].map(s => s.querySelector('.method').textContent + ' ' + s.querySelector('.path').textContent)").await;
     assert_eq!(serde_json::from_value::<BTreeSet<String>>(listed).unwrap(), described);
 
+    // What a post needs comes before what it may have.
+    browser.run("document.getElementById('createContribution').open = true").await;
+    browser.until("document.querySelector('#createContribution form')").await;
+    let names = browser.run("return [...document.querySelectorAll('#createContribution dl:not(dl dl) > div > dt')].map(dt => [dt.querySelector('.name').textContent, dt.querySelector('.must') !== null])").await;
+    assert_eq!(names[0], json!(["Idempotency-Key", false]), "the only parameter");
+    assert_eq!(
+        [&names[1], &names[2], &names[3]],
+        [&json!(["contributor", true]), &json!(["kind", true]), &json!(["id", false])]
+    );
+
+    // Every guide that the page links is there.
+    let guides = browser.run("return [...document.querySelectorAll('#guides a')].map(a => a.href)").await;
+    let guides: Vec<String> = serde_json::from_value(guides).unwrap();
+    assert!(guides.len() > 4, "{guides:?}");
+    for guide in guides {
+        let answer = client().get(&guide).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{guide}");
+    }
+
     // Reading, first as anyone, then with a token.
     assert_eq!(browser.try_it("listContributors", "").await["status"], "401");
     browser.run(&format!("document.getElementById('token').value = '{TOKEN}'")).await;
@@ -151,8 +170,112 @@ async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
     inside.stop().await;
 }
 
+/// The request with which an operation's form is described, as code in a language, copied from the page.
+async fn sample(browser: &Browser, operation: &str, language: &str) -> String {
+    browser.run(&format!("document.getElementById('{operation}').open = true")).await;
+    browser.until(&format!("document.querySelector('#{operation} .sample')")).await;
+    let read = format!(
+        "const sample = document.querySelector('#{operation} .sample');
+         [...sample.querySelectorAll('.choice')].find(one => one.textContent === '{language}').click();
+         return sample.querySelector('pre').textContent"
+    );
+    browser.run(&read).await.as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_samples_run_as_the_page_prints_them() {
+    if !at_hand("the samples of the page at /docs", &["bash", "curl", "openssl", "python3"]) {
+        return;
+    }
+    let Some(browser) = Browser::open().await else { return };
+    for (language, program) in [("curl", "bash"), ("Python", "python3")] {
+        let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
+        browser.go(&format!("{}/docs", inside.url)).await;
+        browser.until("document.querySelector('details.operation')").await;
+        for (operation, field, value) in [
+            ("createContribution", "/tally", json!(1)),
+            ("getContributor", "/id", json!("github:octocat")),
+            ("listContributors", "/items/0/tally", json!(1)),
+            ("receiveGithub", "/verdict", json!("recorded")),
+            ("receiveGitlab", "/verdict", json!("recorded")),
+            ("isAlive", "/status", json!("ok")),
+        ] {
+            let text = sample(&browser, operation, language).await;
+            let mut command = Command::new(program);
+            command.args(["-c", &text]).env_remove("PLAUDIT_URL").env("PLAUDIT_TOKEN", TOKEN);
+            command.env("PLAUDIT_GITHUB_SECRET", GITHUB_SECRET).env("PLAUDIT_GITLAB_SECRET", GITLAB_TOKEN);
+            let output = command.env("no_proxy", "127.0.0.1").kill_on_drop(true).output().await.unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{operation} in {language}: {errors}\n{text}");
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(answer.pointer(field), Some(&value), "{operation} in {language}: {answer}");
+        }
+        inside.stop().await;
+    }
+    let button = browser.find("#isAlive .copy").await;
+    browser.call("POST", &format!("/element/{button}/click"), &json!({})).await;
+    // Without a clipboard, as in a page that is not from https, the text is selected.
+    browser
+        .until("['Copied', 'Selected'].includes(document.querySelector('#isAlive .copy').textContent)")
+        .await;
+    browser.check_origin_and_policy().await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_page_signs_a_delivery_and_keeps_the_secret() {
+    let Some(browser) = Browser::open().await else { return };
+    let only_signed = ("PLAUDIT_GITLAB_SIGNING_TOKEN", GITLAB_SIGNING);
+    for (settings, operation, scheme, secret) in [
+        (&[][..], "receiveGithub", "githubSignature", GITHUB_SECRET),
+        (&[only_signed][..], "receiveGitlab", "gitlabSignature", GITLAB_SIGNING),
+        (&[][..], "receiveGitlab", "gitlabToken", GITLAB_TOKEN),
+    ] {
+        // The page signs with the real time.
+        let plaudit = Plaudit::with(settings).await;
+        browser.go(&format!("{}/docs", plaudit.url)).await;
+        browser.until("document.querySelector('details.operation')").await;
+        let fill = |secret: &str| {
+            let secret = json!(secret);
+            format!("form.querySelector('[data-proof={scheme}]').value = {secret};")
+        };
+        let forged = browser.try_it(operation, &fill("whsec_bm90IHRoZSBzZWNyZXQ=")).await;
+        assert_eq!(forged["status"], "401", "{scheme}: {forged}");
+        let signed = browser.try_it(operation, &fill(secret)).await;
+        assert_eq!(signed["status"], "200", "{scheme}: {signed}");
+        let answer: Value = serde_json::from_str(signed["body"].as_str().unwrap()).unwrap();
+        assert_eq!(answer["verdict"], "recorded", "{scheme}: {answer}");
+        let kept = "return [localStorage.length, sessionStorage.length, document.cookie, location.search]";
+        assert_eq!(browser.run(kept).await, json!([0, 0, "", ""]));
+        plaudit.stop().await;
+    }
+    browser.check_origin_and_policy().await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn the_search_leaves_only_what_has_every_word() {
+    let Some(browser) = Browser::open().await else { return };
+    let inside = Inside::alone(&[]).await;
+    browser.go(&format!("{}/docs", inside.url)).await;
+    browser.until("document.querySelector('details.operation')").await;
+    let shown = "return [...document.querySelectorAll('details.operation')].filter(one => one.checkVisibility()).map(one => one.id)";
+    let all = browser.run(shown).await.as_array().unwrap().len();
+    let search = browser.find("#search").await;
+    browser.keys(&search, "Recognitions STREAM").await;
+    assert_eq!(browser.run(shown).await, json!(["streamRecognitions"]));
+    let found = browser.run("return document.getElementById('found').textContent").await;
+    assert_eq!(found, format!("1 of {all} operations"));
+    let titles = "return [...document.querySelectorAll('#operations h2')].filter(one => one.checkVisibility()).map(one => one.textContent)";
+    assert_eq!(browser.run(titles).await, json!(["Recognitions"]));
+    browser.keys(&search, &"\u{e003}".repeat("Recognitions STREAM".len())).await;
+    assert_eq!(browser.run(shown).await.as_array().unwrap().len(), all);
+    browser.close().await;
+    inside.stop().await;
+}
+
 /// A headless Chromium, controlled through <https://www.w3.org/TR/webdriver2/>.
-struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     client: reqwest::Client,
     session: String,
@@ -161,8 +284,8 @@ struct Browser {
 
 impl Browser {
     /// Opens one. Where it is not installed, prints that and returns `None`, or fails if everything is required.
-    async fn open() -> Option<Self> {
-        const WHAT: &str = "the page at /docs in a browser";
+    pub(crate) async fn open() -> Option<Self> {
+        const WHAT: &str = "pages in a browser";
         if quick_leaves_out(WHAT) {
             return None;
         }
@@ -223,7 +346,7 @@ impl Browser {
         answer["value"].clone()
     }
 
-    async fn go(&self, url: &str) {
+    pub(crate) async fn go(&self, url: &str) {
         self.call("POST", "/url", &json!({"url": url})).await;
     }
 
@@ -240,6 +363,15 @@ impl Browser {
              watch.observe(document, {{subtree: true, childList: true, attributes: true, characterData: true}}); look();"
         );
         self.call("POST", "/execute/async", &json!({"script": script, "args": []})).await;
+    }
+
+    /// What a script returns that may wait.
+    pub(crate) async fn run_async(&self, script: &str) -> Value {
+        let script = format!(
+            "const done = arguments[0];
+             (async () => {{ {script} }})().then(done, (error) => done({{failed: String(error)}}));"
+        );
+        self.call("POST", "/execute/async", &json!({"script": script, "args": []})).await
     }
 
     async fn find(&self, selector: &str) -> String {
@@ -288,7 +420,7 @@ impl Browser {
         worse.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         self.call("DELETE", "", &Value::Null).await;
         self.driver.kill().await.unwrap();
     }

@@ -97,6 +97,15 @@ async fn the_committed_description_is_that_of_the_code_and_its_examples_are_real
         let id = operation["operationId"].as_str().unwrap();
         assert!(shown.contains(id) != WITHOUT_EXAMPLE.contains(&id), "{named} has no example, or needs none");
     }
+    for (named, operation) in operations(&document) {
+        let body = &operation["requestBody"]["content"]["application/json"];
+        assert!(body.is_null() || body["examples"].is_object(), "{named} has no example of its body");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let needed = parameter["required"] == true && parameter["schema"]["enum"].is_null();
+            let shown = parameter["example"].is_string() || named == "get /docs/{asset}";
+            assert!(shown || !needed, "{named} has no example of {}", parameter["name"]);
+        }
+    }
     for code in ProblemKind::ALL.map(ProblemKind::code) {
         let given = examples.iter().any(|e| e.answer["type"] == format!("urn:plaudit:problem:{code}"));
         assert!(given, "no example shows {code}");
@@ -216,9 +225,22 @@ async fn tour() -> Vec<Value> {
 
     let inside = Inside::alone(&[]).await;
     let mut guide = Guide { inside, answers: &mut answers, client: client() };
-    let merge_request = std::fs::read(root().join("fixtures/gitlab/merge_request.open.json")).unwrap();
-    let signed = guide.signed("gitlab", "Merge Request Hook", merge_request);
-    guide.record("receiveGitlab", "counted", "A merge request was opened.", None, signed).await;
+    let opened = json!({
+        "object_kind": "merge_request",
+        "user": {"id": 1, "name": "Root", "username": "root"},
+        "project": {
+            "id": 15, "path_with_namespace": "gitlab-org/gitlab-test",
+            "web_url": "https://gitlab.com/gitlab-org/gitlab-test", "visibility_level": 20
+        },
+        "object_attributes": {
+            "iid": 7, "action": "open", "author_id": 1, "title": "Say hello", "draft": false, "labels": [],
+            "url": "https://gitlab.com/gitlab-org/gitlab-test/-/merge_requests/7",
+            "created_at": "2026-11-20 18:00:00 UTC", "updated_at": "2026-11-20 18:00:00 UTC"
+        }
+    });
+    let signed = guide.signed("gitlab", "Merge Request Hook", opened.to_string().into());
+    let summary = "A merge request was opened: the fields that plaudit reads.";
+    guide.record("receiveGitlab", "counted", summary, Some(opened), signed).await;
     guide.inside.stop().await;
 
     let inside = Inside::alone(&[("PLAUDIT_GITLAB_SECRET", "")]).await;
@@ -394,9 +416,26 @@ impl Guide<'_> {
 
     async fn webhooks(&mut self) {
         let fixture = |name: &str| std::fs::read(root().join("fixtures/github").join(name)).unwrap();
-        let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
-        self.record("receiveGithub", "counted", "A pull request was opened.", None, opened).await;
-        let opened = self.signed("github", "pull_request", fixture("pull_request.opened.json"));
+        let opened = json!({
+            "action": "opened",
+            "number": 7,
+            "pull_request": {
+                "number": 7, "title": "Say hello", "draft": false, "labels": [],
+                "html_url": "https://github.com/octo-org/hello/pull/7",
+                "user": {"login": "hubot-friend", "id": 583_232, "type": "User"},
+                "created_at": "2026-11-20T18:00:00Z", "updated_at": "2026-11-20T18:00:00Z"
+            },
+            "repository": {
+                "id": 1_296_269, "full_name": "octo-org/hello", "private": false,
+                "html_url": "https://github.com/octo-org/hello"
+            },
+            "sender": {"login": "hubot-friend", "id": 583_232, "type": "User"}
+        });
+        let bytes = opened.to_string().into_bytes();
+        let signed = self.signed("github", "pull_request", bytes.clone());
+        let summary = "A pull request was opened: the fields that plaudit reads.";
+        self.record("receiveGithub", "counted", summary, Some(opened), signed).await;
+        let opened = self.signed("github", "pull_request", bytes);
         self.record("receiveGithub", "duplicate", "The same delivery again.", None, opened).await;
         let ping = self.signed("github", "ping", fixture("ping.repository.json"));
         self.record("receiveGithub", "ignored", "Verified, and nothing that counts.", None, ping).await;

@@ -1,5 +1,7 @@
-"use strict";
 // Draws openapi.json, and sends what is tried. Text is only ever set as text: nothing here makes HTML of data.
+
+import {samples} from "./samples.js";
+import {PROOFS} from "./sign.js";
 
 const root = new URL(".", location.href);
 const METHODS = ["get", "post", "put", "patch", "delete"];
@@ -20,6 +22,8 @@ function make(tag, attributes = {}, ...children) {
 function inline(text) {
   const parts = text.split(/(`[^`]+`|\*\*[^*]+\*\*|\[[^\]]+\]\(https:\/\/[^)]+\))/);
   return parts.filter(Boolean).map((part) => {
+    const guide = part.match(/^`(docs\/\w+\.md)`$/);
+    if (guide) return make("a", {href: guide[1]}, guide[1]);
     if (part.startsWith("`")) return make("code", {}, part.slice(1, -1));
     if (part.startsWith("**")) return make("strong", {}, part.slice(2, -2));
     const link = part.match(/^\[([^\]]+)\]\((https:\/\/[^)]+)\)$/);
@@ -79,10 +83,15 @@ function field(name, schema, must, description) {
   return make("div", {}, head, body);
 }
 
+/** The same, with what is required at the front; otherwise in the order of the description. */
+function requiredFirst(list, isRequired) {
+  return [...list.filter(isRequired), ...list.filter((one) => !isRequired(one))];
+}
+
 function fields(schema, word) {
-  const properties = Object.entries(schema.properties ?? {});
-  return make("dl", {class: "fields"}, ...properties.map(([name, property]) =>
-    field(name, resolve(property), schema.required?.includes(name) && word)));
+  const required = ([name]) => schema.required?.includes(name) ?? false;
+  return make("dl", {class: "fields"}, ...requiredFirst(Object.entries(schema.properties ?? {}), required).map((one) =>
+    field(one[0], resolve(one[1]), required(one) && word)));
 }
 
 function pretty(value) {
@@ -90,7 +99,7 @@ function pretty(value) {
 }
 
 function code(text, label) {
-  return make("pre", {tabindex: "0", role: "region", "aria-label": label}, text);
+  return make("pre", {tabindex: "0", role: "group", "aria-label": label}, text);
 }
 
 function examples(media) {
@@ -111,12 +120,16 @@ function answer([status, response]) {
   return details;
 }
 
-/** What an operation takes beside its body: its parameters, and the headers that prove who sends. */
+/** The names of the security schemes, any one of which proves who asks. */
+function proofs(operation) {
+  return (operation.security ?? []).flatMap(Object.keys);
+}
+
+/** What an operation takes beside its body: its parameters, and the headers that prove which host sends. */
 function inputs(operation) {
-  const proofs = (operation.security ?? []).flatMap(Object.keys).map((name) => api.components.securitySchemes[name]);
-  const headers = proofs.filter((scheme) => scheme?.type === "apiKey")
+  const headers = proofs(operation).map((name) => api.components.securitySchemes[name]).filter((scheme) => scheme?.type === "apiKey")
     .map((scheme) => ({name: scheme.name, in: "header", description: scheme.description, schema: {type: "string"}}));
-  return [...(operation.parameters ?? []), ...headers];
+  return [...requiredFirst(operation.parameters ?? [], (one) => one.required), ...headers];
 }
 
 function input(parameter, id) {
@@ -126,15 +139,24 @@ function input(parameter, id) {
   const control = schema.enum
     ? make("select", {id}, ...(parameter.required ? [] : [make("option", {value: ""}, "not sent")]),
         ...schema.enum.map((word) => make("option", {value: word}, word)))
-    : make("input", {id, autocomplete: "off", spellcheck: "false", placeholder: parameter.required ? parameter.example ?? "" : "not sent"});
+    : make("input", {id, autocomplete: "off", spellcheck: "false", placeholder: parameter.required ? "" : "not sent"});
+  if (parameter.required && !schema.enum) control.value = parameter.example ?? "";
   control.dataset.name = parameter.name;
   control.dataset.in = parameter.in;
   if (parameter.required) control.required = true;
   return make("div", {class: "field"}, label, control);
 }
 
+/** A field for a host's secret, with which the delivery is signed. */
+function secret(name, id) {
+  const proof = PROOFS[name];
+  const control = make("input", {id, type: "password", autocomplete: "off", spellcheck: "false", placeholder: "not signed"});
+  control.dataset.proof = name;
+  return make("div", {class: "field"}, make("label", {for: id}, make("span", {class: "name"}, proof.secret), ` ${proof.use}`), control);
+}
+
 /** The request that a form describes. */
-function request(form, path, method, kind) {
+async function request(form, path, method, kind) {
   const headers = new Headers();
   let filled = path;
   const query = new URLSearchParams();
@@ -149,6 +171,9 @@ function request(form, path, method, kind) {
   if (token) headers.set("Authorization", `Bearer ${token}`);
   const body = form.querySelector("textarea")?.value;
   if (body != null && kind) headers.set("Content-Type", kind);
+  for (const {value, dataset} of form.querySelectorAll("[data-proof]")) {
+    if (value) await PROOFS[dataset.proof].prove(value, body, headers);
+  }
   const search = query.size ? `?${query}` : "";
   return [new URL(filled.slice(1) + search, root), {method: method.toUpperCase(), headers, body, cache: "no-store"}];
 }
@@ -161,7 +186,7 @@ async function send(form, path, method, kind, stop) {
   stop.onclick = () => running.abort();
   stop.hidden = false;
   try {
-    const [url, options] = request(form, path, method, kind);
+    const [url, options] = await request(form, path, method, kind);
     const response = await fetch(url, {...options, signal: running.signal});
     const shown = code("", "The answer's body");
     out.replaceChildren(
@@ -175,7 +200,7 @@ async function send(form, path, method, kind, stop) {
     }
     if (response.headers.get("content-type")?.includes("json")) shown.textContent = pretty(JSON.parse(text));
   } catch (error) {
-    out.append(make("p", {}, error.name === "AbortError" ? "Stopped." : `No answer: ${error.message}`));
+    out.append(make("p", {}, error.name === "AbortError" ? "Stopped." : `Nothing was answered: ${error.message}.`));
   } finally {
     stop.hidden = true;
   }
@@ -185,7 +210,11 @@ function tryIt(path, method, operation) {
   const id = operation.operationId;
   const [kind, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   const stop = make("button", {type: "button", class: "second", hidden: true}, "Stop");
-  const form = make("form", {}, make("h3", {}, "Try it"), ...inputs(operation).map((parameter, n) => input(parameter, `${id}-${n}`)));
+  const parameters = requiredFirst(operation.parameters ?? [], (one) => one.required);
+  const secrets = proofs(operation).filter((name) => PROOFS[name]);
+  const form = make("form", {}, make("h3", {}, "Try it"), ...parameters.map((parameter, n) => input(parameter, `${id}-${n}`)),
+    ...secrets.map((name) => secret(name, `${id}-${name}`)),
+    secrets.length ? make("p", {class: "note"}, "What you type here stays in this page's memory; signatures are made in the page.") : null);
   if (kind) {
     const text = make("textarea", {id: `${id}-body`, spellcheck: "false"});
     text.value = pretty(Object.values(media.examples ?? {})[0]?.value ?? {});
@@ -197,6 +226,44 @@ function tryIt(path, method, operation) {
     send(form, path, method, kind, stop);
   });
   return form;
+}
+
+/** Puts a text on the clipboard; without one (a page that is not from https), the text is selected instead. */
+async function copy(pre, button) {
+  const label = button.textContent;
+  try {
+    await navigator.clipboard.writeText(pre.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(pre);
+    button.textContent = "Selected";
+  }
+  setTimeout(() => { button.textContent = label; }, 2000);
+}
+
+let language = "curl";
+
+/** The example request as code, in the language that was chosen last anywhere on the page. */
+function sampleOf(path, method, operation) {
+  const texts = samples(path, method, operation, root.href.replace(/\/$/, ""));
+  const shown = code("", "The sample");
+  const choices = Object.keys(texts).map((name) => make("button", {type: "button", class: "choice"}, name));
+  const copier = make("button", {type: "button", class: "copy"}, "Copy");
+  const sample = make("div", {class: "sample"},
+    make("div", {class: "row"}, make("div", {role: "group", "aria-label": "Language", class: "choices"}, ...choices), copier), shown);
+  sample.show = () => {
+    shown.textContent = texts[language];
+    for (const choice of choices) choice.setAttribute("aria-pressed", String(choice.textContent === language));
+  };
+  for (const choice of choices) {
+    choice.onclick = () => {
+      language = choice.textContent;
+      for (const one of document.querySelectorAll(".sample")) one.show();
+    };
+  }
+  copier.onclick = () => copy(shown, copier);
+  sample.show();
+  return sample;
 }
 
 function section(title, ...children) {
@@ -213,10 +280,12 @@ function draw(path, method, operation) {
     const [kind, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
     const schema = resolve(media?.schema);
     const body = kind ? [...prose(operation.requestBody.description), make("p", {class: "note"}, "As ", make("code", {}, kind)), schema.properties ? fields(schema, "required") : null] : [];
-    const proofs = (operation.security ?? []).map((one) => Object.keys(one).join(" and ") || "nobody needs to, where the operator allows it");
+    const asked = proofs(operation).map((name) => ({token: "a token", oidc: "an OIDC token"})[name] ?? `the header ${api.components.securitySchemes[name].name}`);
+    const open = !operation.security?.length || operation.security.some((one) => !Object.keys(one).length);
     details.append(make("div", {class: "inside"},
       ...prose(operation.description),
-      proofs.length ? make("p", {class: "note"}, `Who asks is proved by: ${proofs.reverse().join("; or ")}.`) : null,
+      make("p", {class: "note"}, asked.length ? `Needs ${asked.join(" or ")}${open ? ", unless the operator opens it" : ""}.` : "For anyone."),
+      ...section("Sample", sampleOf(path, method, operation)),
       ...section("Parameters", ...(taken.length ? [make("dl", {class: "fields"}, ...taken)] : [])),
       ...section("Body", ...body),
       ...section("Answers", ...Object.entries(operation.responses).map(answer)),
@@ -229,21 +298,42 @@ function draw(path, method, operation) {
 function drawAll() {
   document.getElementById("version").textContent = api.info.version;
   document.getElementById("about").append(...prose(api.info.description));
+  if (api.paths["/how-it-counts"]) document.getElementById("guides").prepend(make("a", {href: "how-it-counts"}, "How it counts here"));
   const all = Object.entries(api.paths).flatMap(([path, item]) =>
     METHODS.filter((method) => item[method]).map((method) => [path, method, item[method]]));
   for (const tag of api.tags) {
     const own = all.filter(([, , operation]) => operation.tags?.includes(tag.name));
     const title = tag.name[0].toUpperCase() + tag.name.slice(1);
-    document.getElementById("operations").append(make("h2", {}, title), make("p", {class: "quiet"}, tag.description), ...own.map((one) => draw(...one)));
-    document.getElementById("nav").append(make("h2", {}, title), make("ul", {}, ...own.map(([path, method, operation]) =>
-      make("li", {}, make("a", {href: `#${operation.operationId}`}, make("span", {class: `method ${method}`}, method.toUpperCase()), ` ${path}`)))));
+    document.getElementById("operations").append(make("section", {class: "group"},
+      make("h2", {}, title), make("p", {class: "quiet"}, tag.description), ...own.map((one) => draw(...one))));
+    document.getElementById("nav").append(make("div", {class: "group"}, make("h2", {}, title), make("ul", {}, ...own.map(([path, method, operation]) =>
+      make("li", {}, make("a", {href: `#${operation.operationId}`}, make("span", {class: `method ${method}`}, method.toUpperCase()), ` ${path}`))))));
   }
+  const words = new Map(all.map(([path, method, operation]) =>
+    [operation.operationId, [path, method, operation.operationId, operation.summary, operation.description, ...operation.tags].join(" ").toLowerCase()]));
+  document.getElementById("search").addEventListener("input", (event) => find(words, event.target.value));
+}
+
+/** Leaves only the operations that have every word of the search. */
+function find(words, search) {
+  const wanted = search.toLowerCase().split(/\s+/).filter(Boolean);
+  let count = 0;
+  for (const [id, text] of words) {
+    const found = wanted.every((word) => text.includes(word));
+    count += found;
+    document.getElementById(id).hidden = !found;
+    document.querySelector(`#nav a[href="#${id}"]`).parentElement.hidden = !found;
+  }
+  for (const group of document.querySelectorAll(".group")) {
+    group.hidden = !group.querySelector("details.operation:not([hidden]), li:not([hidden])");
+  }
+  document.getElementById("found").textContent = wanted.length ? `${count} of ${words.size} operations` : "";
 }
 
 /** Opens what the address names. */
 function open() {
   const named = document.getElementById(location.hash.slice(1));
-  if (named?.tagName !== "DETAILS") return;
+  if (named?.tagName !== "DETAILS" || named.hidden) return;
   named.open = true;
   named.scrollIntoView();
   named.querySelector("summary").focus({preventScroll: true});
