@@ -12,6 +12,7 @@ use super::oidc;
 use super::reads::Reads;
 use super::ready::Ready;
 use super::sections::Sections;
+use super::totals::Totals;
 use crate::feed::Feed;
 use crate::hosts;
 use crate::outbox::Outbox;
@@ -36,6 +37,8 @@ pub struct App {
     pub(super) store: Arc<dyn Store>,
     pub(super) feed: Feed,
     pub(super) ready: Ready,
+    #[allow(dead_code, reason = "the pages show it")]
+    pub(super) totals: Totals,
     pub(super) oidc: Option<oidc::Verifier>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -101,6 +104,7 @@ impl App {
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),
             ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox), tasks.clone()),
+            totals: Totals::new(Arc::clone(&store), tasks.clone()),
             oidc: oidc.transpose()?,
             outbox,
             store,
