@@ -4,6 +4,7 @@ pub mod access;
 mod app;
 pub mod body;
 mod budget;
+mod contribution_list;
 mod contributions;
 mod contributors;
 pub mod cors;
@@ -117,6 +118,7 @@ fn router(app: Arc<App>) -> Router {
     // The method's fallback comes before the layer, which answers preflights in its place.
     let mut api = Router::new()
         .route("/v1/contributions", post(contributions::create))
+        .route("/v1/contributions", get(contribution_list::list))
         .route("/v1/contributions/{id}", get(contributions::show))
         .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/contributors", get(contributors::list))

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
 use super::problem::{Problem, ProblemKind};
-use super::{contributions, contributors, docs, operations, recognitions, webhooks};
+use super::{contribution_list, contributions, contributors, docs, operations, recognitions, webhooks};
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
 #[derive(utoipa::OpenApi)]
@@ -25,6 +25,7 @@ use super::{contributions, contributors, docs, operations, recognitions, webhook
         webhooks::described::github,
         webhooks::described::gitlab,
         contributions::create,
+        contribution_list::list,
         contributions::show,
         contributions::retract,
         contributors::list,

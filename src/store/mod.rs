@@ -18,7 +18,7 @@ use async_trait::async_trait;
 pub use at::At;
 
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, GiveUp, HostName, Milestones, Moment,
+    Contribution, ContributionId, ContributorId, Destination, GiveUp, HostName, Kind, Milestones, Moment,
     Recognition, RecognitionId, RepositoryId, Review, Standing,
 };
 
@@ -199,13 +199,22 @@ pub trait Store: Send + Sync + 'static {
     /// How much the ledger holds. Looks at every contributor and every recognition, so it is not for every request.
     async fn totals(&self) -> Result<Totals, StoreError>;
 
-    /// A contributor's contributions, newest first.
+    /// Contributions that `filter` lets through, newest first: by the time at which they were counted.
+    async fn contributions(
+        &self,
+        filter: &ContributionFilter,
+        page: &Page,
+    ) -> Result<Paged<Counted>, StoreError>;
+
+    /// All of a contributor's contributions that are shown.
     async fn contributions_of(
         &self,
         contributor: &ContributorId,
         shown: Shown,
         page: &Page,
-    ) -> Result<Paged<Counted>, StoreError>;
+    ) -> Result<Paged<Counted>, StoreError> {
+        self.contributions(&ContributionFilter::of(Of::Contributor(contributor.clone()), shown), page).await
+    }
 
     /// One recognition, and what became of it at each destination.
     async fn recognition(
@@ -213,8 +222,12 @@ pub trait Store: Send + Sync + 'static {
         id: &RecognitionId,
     ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError>;
 
-    /// Recognitions, newest first.
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError>;
+    /// Recognitions that `filter` lets through, newest first.
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError>;
 
     /// Recognitions made after `position`, oldest first, whichever instance made them. Reading on from the
     /// new position misses none. Without a position: none, and the present position.
@@ -490,6 +503,42 @@ impl ContributorFilter {
         let to = format!("{from}{}", char::MAX);
         (from, to)
     }
+}
+
+/// Whose contributions a list has, or where they were done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    Contributor(ContributorId),
+    /// By its name, exactly as it was recorded.
+    Repository(String),
+}
+
+/// Which contributions a list has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContributionFilter {
+    pub of: Of,
+    pub shown: Shown,
+    pub kind: Option<Kind>,
+    /// Only those that were counted then or later.
+    pub since: Option<Moment>,
+    /// Only those that were counted before.
+    pub until: Option<Moment>,
+}
+
+impl ContributionFilter {
+    /// All that are shown.
+    #[must_use]
+    pub fn of(of: Of, shown: Shown) -> Self {
+        Self { of, shown, kind: None, since: None, until: None }
+    }
+}
+
+/// Which recognitions a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecognitionFilter {
+    pub contributor: Option<ContributorId>,
+    /// Only those that were made then or later.
+    pub since: Option<Moment>,
 }
 
 /// How much the ledger holds.

@@ -10,6 +10,7 @@ use firestore::{FirestoreDb, FirestoreDbOptions};
 use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels, RepositoryId};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
+use plaudit::store::sqlite::queries::Key;
 use plaudit::store::sqlite::{self, Sqlite};
 use plaudit::store::{Settled, Shown, Sorting, Store};
 use rusqlite::{Connection, Params, Statement, StatementStatus, params, params_from_iter};
@@ -73,7 +74,7 @@ fn needs(shape: &Shape) -> (BTreeSet<Indexed>, Vec<Indexed>) {
     let mut then: Vec<Indexed> = Vec::new();
     for (field, comparison) in shape.filters {
         match comparison {
-            Comparison::Equal => _ = first.insert(((*field).to_owned(), "ASCENDING")),
+            Comparison::Equal | Comparison::AnyOf => _ = first.insert(((*field).to_owned(), "ASCENDING")),
             Comparison::Contains => _ = first.insert(((*field).to_owned(), "CONTAINS")),
             Comparison::AtLeast | Comparison::Above | Comparison::Below | Comparison::AtMost => {
                 let leads = shape.order.first().is_some_and(|(ordered, _)| ordered == field);
@@ -235,7 +236,7 @@ fn ledger_file(fill: &str) -> (TempDir, Connection) {
 fn no_list_of_the_sqlite_store_scans_a_table_or_sorts() {
     let (_folder, connection) = ledger_file("");
     let queries = sqlite::queries::all();
-    assert_eq!(queries.len(), 10);
+    assert_eq!(queries.len(), 19);
     for sql in queries {
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let values = vec![1; plan.parameter_count()];
@@ -307,8 +308,9 @@ fn what_a_list_hides_costs_it_nothing() {
          SELECT format('%s-%05d', who, n), who, 'issue', 0, 0, n >= 10 AND n % 2, n >= 10 AND NOT n % 2
          FROM n, who WHERE n < 10 OR who = 'hidden' ORDER BY who, n",
     );
-    let mut page = connection.prepare(&sqlite::queries::contributions_of(Shown::Public)).unwrap();
-    let mut of = |who: &str| read_page(&mut page, params![who, i64::MAX]);
+    let mut page =
+        connection.prepare(&sqlite::queries::contributions(Key::Contributor, false, Shown::Public)).unwrap();
+    let mut of = |who: &str| read_page(&mut page, params![who, i64::MAX, i64::MAX, 0]);
     let ((open, least), (hidden, cost)) = (of("open"), of("hidden"));
     assert_eq!((open.len(), hidden.len()), (10, 10));
     assert!(cost <= least, "{cost} steps among hidden contributions, {least} without");

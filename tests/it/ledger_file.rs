@@ -6,7 +6,8 @@ use std::sync::Arc;
 use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId};
 use plaudit::store::sqlite::Sqlite;
 use plaudit::store::{
-    Contributor, ContributorFilter, Counted, Novelty, Order, Page, Progress, Shown, State, Store,
+    Contributor, ContributorFilter, Counted, Novelty, Order, Page, Progress, RecognitionFilter, Shown, State,
+    Store,
 };
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
@@ -132,7 +133,7 @@ async fn a_delivery_that_0_1_0_counted_is_a_duplicate_afterwards() {
 async fn the_outbox_of_0_1_0_is_read_whole() {
     let (_folder, path) = written_by_0_1_0();
     let store = Sqlite::open(&path).unwrap();
-    let recognitions = store.recognitions(&EVERYTHING).await.unwrap().items;
+    let recognitions = store.recognitions(&RecognitionFilter::default(), &EVERYTHING).await.unwrap().items;
     assert_eq!(recognitions.len(), 14);
     assert!(recognitions.iter().all(|one| one.contribution.is_some() && one.tally == one.milestone));
     let progress = async |id| store.recognition(&RecognitionId::from_text(id)).await.unwrap().unwrap().1;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use futures::future::join_all;
 use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, HostName, Kind,
-    Milestones, Moment, Recognition, RecognitionId, Review, Ruling, Standing, owed,
+    Milestones, Moment, Recognition, RecognitionId, Review, Ruling, Standing, WorkId, owed,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
-    Backlog, ContributorFilter, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled,
-    Shown, State, Store, StoreError, Totals,
+    Backlog, ContributionFilter, ContributorFilter, LONGEST_DELAY, Novelty, Of, Order, Page, Paged, Progress,
+    RecognitionFilter, Recorded, Settled, Shown, State, Store, StoreError, Totals,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -641,11 +641,95 @@ async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store:
     assert_eq!((nobody.items, nobody.next), (Vec::new(), None));
 }
 
+async fn contributions_are_narrowed_by_repository_kind_and_time(store: &dyn Store) {
+    let issue = Kind::parse("issue").unwrap();
+    for second in 0..4 {
+        let hello = Contribution { repository: Some("o/hello".into()), ..done(&format!("h{second}"), "ann") };
+        let world = Contribution {
+            repository: Some("o/world".into()),
+            kind: issue.clone(),
+            ..done(&format!("w{second}"), "ann")
+        };
+        let of_ben = Contribution {
+            repository: Some("o/hello".into()),
+            kind: issue.clone(),
+            private: second == 3,
+            ..done(&format!("b{second}"), "ben")
+        };
+        for one in [hello, world, of_ben, done(&format!("n{second}"), "ann")] {
+            store.record(&[one], at(second)).await.unwrap();
+        }
+    }
+    let b2 = ContributionId::from_text("b2");
+    let deletion =
+        Review { work: WorkId::alone(&b2), part: Some(b2), ruling: Ruling::Deleted, private: false };
+    store.review(&deletion).await.unwrap();
+    let list = async |filter: &ContributionFilter| {
+        let mut lists = Vec::new();
+        for limit in [1, 3, 100] {
+            let read = async |page| store.contributions(filter, &page).await.unwrap();
+            let found = read_all(limit, read).await;
+            assert!(found.is_sorted_by(|one, next| one.recorded_at >= next.recorded_at));
+            let mut ids: Vec<_> = found.iter().map(|one| one.contribution.id.to_string()).collect();
+            // Of one moment, each store has an order of its own.
+            ids.sort();
+            lists.push(ids.join(" "));
+        }
+        assert!(lists.iter().all(|list| *list == lists[0]), "{lists:?}");
+        lists.remove(0)
+    };
+    let hello = || Of::Repository("o/hello".into());
+    let public = ContributionFilter::of(hello(), Shown::Public);
+    assert_eq!(list(&public).await, "b0 b1 h0 h1 h2 h3");
+    assert_eq!(list(&ContributionFilter::of(hello(), Shown::Counted)).await, "b0 b1 b3 h0 h1 h2 h3");
+    assert_eq!(list(&ContributionFilter::of(hello(), Shown::All)).await, "b0 b1 b2 b3 h0 h1 h2 h3");
+    assert_eq!(list(&ContributionFilter::of(Of::Repository("O/hello".into()), Shown::All)).await, "");
+    let kind =
+        |filter: &ContributionFilter| ContributionFilter { kind: Some(issue.clone()), ..filter.clone() };
+    assert_eq!(list(&kind(&public)).await, "b0 b1");
+    // The first moment is within, the last is not.
+    let within = |filter: &ContributionFilter| ContributionFilter {
+        since: Some(at(1)),
+        until: Some(at(3)),
+        ..filter.clone()
+    };
+    assert_eq!(list(&within(&public)).await, "b1 h1 h2");
+    assert_eq!(list(&within(&kind(&public))).await, "b1");
+    let ann = ContributionFilter::of(Of::Contributor(who("ann")), Shown::Counted);
+    assert_eq!(list(&kind(&ann)).await, "w0 w1 w2 w3");
+    assert_eq!(list(&within(&ann)).await, "h1 h2 n1 n2 w1 w2");
+    assert_eq!(list(&within(&kind(&ann))).await, "w1 w2");
+    let until = |second| ContributionFilter { until: Some(at(second)), ..ann.clone() };
+    assert_eq!(list(&until(0)).await, "");
+}
+
+async fn recognitions_are_narrowed_by_contributor_and_time(store: &dyn Store) {
+    count(store, "ann", 3).await;
+    recognise_all(store, &people(3), &[Local]).await;
+    let of_ann = [recognition("ann", 2, at(2)), recognition("ann", 3, at(4))];
+    store.recognise(&of_ann, &[Local]).await.unwrap();
+    let list = async |contributor: Option<&str>, since: Option<i64>| {
+        let filter = RecognitionFilter { contributor: contributor.map(who), since: since.map(at) };
+        let found = read_all(1, async |page| store.recognitions(&filter, &page).await.unwrap()).await;
+        let mut ids: Vec<_> = found.iter().map(|one| one.id.to_string()).collect();
+        ids.sort();
+        ids.join(" ")
+    };
+    assert_eq!(list(Some("ann"), None).await, "ann:2 ann:3");
+    assert_eq!(list(Some("ann"), Some(3)).await, "ann:3");
+    assert_eq!(list(Some("ben"), None).await, "");
+    assert_eq!(list(None, Some(3)).await, "ann:3 github:person-02:3");
+    assert_eq!(list(None, Some(5)).await, "");
+}
+
 async fn recognitions_are_listed_newest_first(store: &dyn Store) {
     let mut made = recognise_all(store, &people(7), &[Local]).await;
     made.reverse();
     for limit in [1, 3, 7, 100] {
-        let all = read_all(limit, async |page| store.recognitions(&page).await.unwrap()).await;
+        let all = read_all(limit, async |page| {
+            store.recognitions(&RecognitionFilter::default(), &page).await.unwrap()
+        })
+        .await;
         assert_eq!(all, made);
     }
 }
@@ -664,7 +748,8 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
         .unwrap()
         .next
         .unwrap();
-    let newest = store.recognitions(&page(1, None)).await.unwrap().next.unwrap();
+    let newest =
+        store.recognitions(&RecognitionFilter::default(), &page(1, None)).await.unwrap().next.unwrap();
     let who = who("github:person-00");
     let of_one = store.contributions_of(&who, Shown::All, &page(1, None)).await.unwrap().next.unwrap();
     let refused =
@@ -681,7 +766,7 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
             } else if good == &by_id {
                 refused(store.contributors(Order::Id, &ContributorFilter::default(), &page).await.map(drop));
             } else if good == &newest {
-                refused(store.recognitions(&page).await.map(drop));
+                refused(store.recognitions(&RecognitionFilter::default(), &page).await.map(drop));
             } else {
                 refused(store.contributions_of(&who, Shown::All, &page).await.map(drop));
             }
@@ -820,6 +905,8 @@ macro_rules! suite {
                 contributors_are_found_by_their_host_and_the_beginning_of_their_login,
                 totals_are_exact,
                 contributions_are_listed_newest_first_and_private_ones_on_demand,
+                contributions_are_narrowed_by_repository_kind_and_time,
+                recognitions_are_narrowed_by_contributor_and_time,
                 recognitions_are_listed_newest_first,
                 a_cursor_of_elsewhere_is_refused,
                 the_contribution_that_reached_a_tally_is_found,

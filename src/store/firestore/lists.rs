@@ -6,10 +6,11 @@ use super::codec::{self, ContributionFields, ContributorFields, RecognitionField
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, name_value};
 use super::readable::{Query, readable};
 use super::rpc::{Client, Sum};
-use crate::domain::{ContributorId, Recognition};
+use crate::domain::{Moment, Recognition};
 use crate::store::cursor::{Cursor, List};
 use crate::store::{
-    Contributor, ContributorFilter, Counted, Order, Page, Paged, Shown, Sorting, StoreError, Totals,
+    ContributionFilter, Contributor, ContributorFilter, Counted, Of, Order, Page, Paged, RecognitionFilter,
+    Shown, Sorting, StoreError, Totals,
 };
 
 /// Most contributions first, by id, or by login.
@@ -56,34 +57,80 @@ pub(super) async fn totals(client: &Client) -> Result<Totals, StoreError> {
     Ok(Totals { contributors: count, contributions: sum, recognitions })
 }
 
-/// A contributor's contributions, newest first.
-pub(super) async fn contributions_of(
+/// A contributor's or a repository's contributions, newest first.
+pub(super) async fn contributions(
     client: &Client,
-    contributor: &ContributorId,
-    shown: Shown,
+    filter: &ContributionFilter,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
-    let mut values = vec![codec::value(contributor.as_str())];
-    let shape = match shown {
-        Shown::All => &queries::CONTRIBUTIONS_OF,
-        Shown::Counted => &queries::COUNTED_CONTRIBUTIONS_OF,
-        Shown::Public => &queries::PUBLIC_CONTRIBUTIONS_OF,
+    let shape = match (&filter.of, &filter.kind) {
+        (Of::Contributor(_), None) => &queries::CONTRIBUTIONS_OF,
+        (Of::Contributor(_), Some(_)) => &queries::CONTRIBUTIONS_OF_BY_KIND,
+        (Of::Repository(_), None) => &queries::CONTRIBUTIONS_IN,
+        (Of::Repository(_), Some(_)) => &queries::CONTRIBUTIONS_IN_BY_KIND,
     };
-    // Every filter beside the contributor leaves out what has the field set.
-    values.extend(shape.filters.iter().skip(1).map(|_| codec::value(false)));
+    let of = match &filter.of {
+        Of::Contributor(contributor) => contributor.as_str(),
+        Of::Repository(repository) => repository,
+    };
+    let mut values = contributions_of(of, filter.shown, filter.since, filter.until)?;
+    values.extend(filter.kind.as_ref().map(|kind| codec::value(kind.as_str())));
     let after = Cursor::read(page, List::Contributions)?;
     let after = after.map(|last| time_and_name(client, CONTRIBUTIONS, &last)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributionFields>(document)?.counted();
     list_page(client, shape, values, after, page, item, Cursor::of_contribution).await
 }
 
+/// The values of [`queries::CONTRIBUTIONS_OF`].
+pub(super) fn contributions_of(
+    of: &str,
+    shown: Shown,
+    since: Option<Moment>,
+    until: Option<Moment>,
+) -> Result<Vec<FirestoreValue>, StoreError> {
+    let (private, retracted): (&[bool], &[bool]) = match shown {
+        Shown::Public => (&[false], &[false]),
+        Shown::Counted => (&[false, true], &[false]),
+        Shown::All => (&[false, true], &[false, true]),
+    };
+    Ok(vec![
+        codec::value(of),
+        codec::value(private),
+        codec::value(retracted),
+        since_value(since)?,
+        moment_value(until, END)?,
+    ])
+}
+
 /// Recognitions, newest first.
-pub(super) async fn recognitions(client: &Client, page: &Page) -> Result<Paged<Recognition>, StoreError> {
+pub(super) async fn recognitions(
+    client: &Client,
+    filter: &RecognitionFilter,
+    page: &Page,
+) -> Result<Paged<Recognition>, StoreError> {
     let after = Cursor::read(page, List::Recognitions)?;
     let after = after.map(|last| time_and_name(client, RECOGNITIONS, &last)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<RecognitionFields>(document)?.recognition();
-    let mark = Cursor::of_recognition;
-    list_page(client, &queries::RECOGNITIONS_NEWEST, Vec::new(), after, page, item, mark).await
+    let shape = match &filter.contributor {
+        None => &queries::RECOGNITIONS_FROM,
+        Some(_) => &queries::RECOGNITIONS_OF,
+    };
+    let mut values: Vec<_> = filter.contributor.iter().map(|one| codec::value(one.as_str())).collect();
+    values.push(since_value(filter.since)?);
+    list_page(client, shape, values, after, page, item, Cursor::of_recognition).await
+}
+
+/// Before every time that a store keeps, and after it: the beginnings of the years 1 and 9999.
+const BEGINNING: i64 = -62_135_596_800_000_000;
+const END: i64 = 253_370_764_800_000_000;
+
+fn since_value(since: Option<Moment>) -> Result<FirestoreValue, StoreError> {
+    moment_value(since, BEGINNING)
+}
+
+fn moment_value(moment: Option<Moment>, without: i64) -> Result<FirestoreValue, StoreError> {
+    let moment = moment.map_or_else(|| codec::moment_of(without), Ok)?;
+    Ok(codec::value(timestamp(moment)?))
 }
 
 async fn list_page<T>(

@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged, PrivateRepository,
-    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError, Totals,
+    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged,
+    PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError, Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -195,13 +195,12 @@ impl Store for Firestore {
         lists::totals(&self.client).await
     }
 
-    async fn contributions_of(
+    async fn contributions(
         &self,
-        contributor: &ContributorId,
-        shown: Shown,
+        filter: &ContributionFilter,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        lists::contributions_of(&self.client, contributor, shown, page).await
+        lists::contributions(&self.client, filter, page).await
     }
 
     async fn recognition(
@@ -218,8 +217,12 @@ impl Store for Firestore {
         found.map(read).transpose()
     }
 
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-        lists::recognitions(&self.client, page).await
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError> {
+        lists::recognitions(&self.client, filter, page).await
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {

@@ -108,6 +108,15 @@ const STEPS: &[&str] = &[
     CREATE INDEX contributors_by_host_and_tally ON contributors (host, tally, id);
     CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
     CREATE INDEX contributors_by_login ON contributors (login, id);
+
+    -- The kind is last, so that those of other kinds are passed over within the index.
+    DROP INDEX contributions_by_contributor;
+    CREATE INDEX contributions_by_contributor
+        ON contributions (contributor, private, retracted, recorded_at, seq, kind);
+    CREATE INDEX contributions_by_repository
+        ON contributions (repository, private, retracted, recorded_at, seq, kind) WHERE repository IS NOT NULL;
+    CREATE INDEX recognitions_by_time ON recognitions (recognized_at);
+    CREATE INDEX recognitions_by_contributor ON recognitions (contributor, recognized_at);
 ",
 ];
 

@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged, PrivateRepository,
-    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError, Totals,
+    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged,
+    PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError, Totals,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -249,14 +249,13 @@ impl Store for FakeStore {
         self.inner.private_repositories(since).await
     }
 
-    async fn contributions_of(
+    async fn contributions(
         &self,
-        who: &ContributorId,
-        shown: Shown,
+        filter: &ContributionFilter,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
         self.page().await?;
-        self.inner.contributions_of(who, shown, page).await
+        self.inner.contributions(filter, page).await
     }
 
     async fn recognition(
@@ -267,9 +266,13 @@ impl Store for FakeStore {
         self.inner.recognition(id).await
     }
 
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError> {
         self.page().await?;
-        self.inner.recognitions(page).await
+        self.inner.recognitions(filter, page).await
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
