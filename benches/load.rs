@@ -30,8 +30,9 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, History, News, Novelty, Order, Page, Paged, PrivateRepository,
-    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Novelty, Order,
+    Page, Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store,
+    StoreError, Totals,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -339,8 +340,16 @@ impl Store for Null {
     async fn contributor(&self, _: &ContributorId) -> Result<Option<Contributor>, StoreError> {
         Ok(None)
     }
-    async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
+    async fn contributors(
+        &self,
+        _: Order,
+        _: &ContributorFilter,
+        _: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })
+    }
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(Totals::default())
     }
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
         Ok(Vec::new())
@@ -354,12 +363,7 @@ impl Store for Null {
     async fn private_repositories(&self, _: Option<Moment>) -> Result<Vec<PrivateRepository>, StoreError> {
         Ok(Vec::new())
     }
-    async fn contributions_of(
-        &self,
-        _: &ContributorId,
-        _: Shown,
-        _: &Page,
-    ) -> Result<Paged<Counted>, StoreError> {
+    async fn contributions(&self, _: &ContributionFilter, _: &Page) -> Result<Paged<Counted>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })
     }
     async fn recognition(
@@ -368,7 +372,7 @@ impl Store for Null {
     ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError> {
         Ok(None)
     }
-    async fn recognitions(&self, _: &Page) -> Result<Paged<Recognition>, StoreError> {
+    async fn recognitions(&self, _: &RecognitionFilter, _: &Page) -> Result<Paged<Recognition>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })
     }
     async fn recognitions_after(&self, _: Option<&str>, _: usize) -> Result<News, StoreError> {

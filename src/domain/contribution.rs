@@ -278,7 +278,8 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// A time as RFC 3339 writes it.
-fn parse_moment(text: &str) -> Option<Moment> {
+#[must_use]
+pub fn parse_moment(text: &str) -> Option<Moment> {
     keepable(chrono::DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 

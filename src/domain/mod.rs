@@ -9,7 +9,9 @@ mod recognition;
 mod repository;
 mod review;
 
-pub use contribution::{Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source};
+pub use contribution::{
+    Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source, parse_moment,
+};
 pub use contributor::{ContributorId, InvalidContributor, account_url, fold_case};
 pub use give_up::GiveUp;
 pub use host::{HostName, InvalidHost, Site};

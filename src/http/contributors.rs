@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::IntoResponse;
 use http::HeaderMap;
 use serde::Serialize;
 
 use super::app::App;
+use super::contribution_list::{Narrowed, Narrowing};
 use super::contributions::CountedView;
-use super::list::{self, Id, ListOf, ListQuery, QueryNames, list_query};
+use super::list::{self, Id, ListOf, ListQuery, Paging, QueryNames};
 use super::problem::{Problem, ProblemKind};
-use crate::domain::{ContributorId, Milestones, Moment, Standing};
-use crate::store::{Contributor, Order, Shown};
+use crate::domain::{ContributorId, HostName, Milestones, Moment, Standing, fold_case};
+use crate::store::{Contributor, ContributorFilter, Of, Order};
 
 /// A contributor as readers see them.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -83,10 +83,13 @@ impl ContributorView {
 /// Lists contributors.
 ///
 /// Most contributions first, and of equals the last id first; while tallies move, a complete read needs `order=id`.
+/// What is searched for comes in the order of the logins.
 #[utoipa::path(
     get, path = "/v1/contributors", operation_id = "listContributors", tag = "contributors",
     params(
-        ListQuery,
+        Paging,
+        ("host" = Option<String>, Query, description = "Only accounts on this host: `github`, `gitlab`, or the name of a self-managed one. A plain name is on none.", example = "github"),
+        ("search" = Option<String>, Query, description = "Only those whose login, or plain name, begins with this, in upper or lower case; in the order of the logins, so not together with `order`.", min_length = 1, max_length = 200, example = "octo"),
         ("order" = inline(Option<Ordering>), Query, description = "`tally`, most contributions first, or `id`, for a complete read while tallies move; `tally` by default."),
     ),
     responses((status = 200, description = "A page of contributors.", body = ListOf<ContributorView>,
@@ -99,24 +102,46 @@ impl ContributorView {
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    names: QueryNames,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: ListQuery,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
-    names.only(&["order", "limit", "cursor"])?;
-    let query = list_query(query)?;
-    let order = match query.order.as_deref() {
+    query.only(&["host", "search", "order", "limit", "cursor"])?;
+    let filter = filter(&query)?;
+    let order = match query.get("order") {
+        Some(_) if filter.search.is_some() => {
+            return Err(Problem::field(
+                "order",
+                "not together with search, whose order is that of the logins",
+            ));
+        }
         None | Some("tally") => Order::Tally,
         Some("id") => Order::Id,
         Some(_) => return Err(Problem::field("order", "tally or id")),
     };
     let page = query.page()?;
     let _reading = app.reads.begin().await?;
-    let paged = app.store.contributors(order, &page).await?;
+    let paged = app.store.contributors(order, &filter, &page).await?;
     Ok(list::list(paged, "/v1/contributors", &query, |contributor| {
         ContributorView::of(&contributor, &app.milestones)
     }))
+}
+
+fn filter(query: &ListQuery) -> Result<ContributorFilter, Problem> {
+    let host = query.get("host").map(|text| {
+        let unknown =
+            |_| Problem::field("host", "github, gitlab, or the name of a host such as git.example.org");
+        HostName::of_text(text).map_err(unknown)
+    });
+    let search = query.get("search").map(|text| {
+        let begins = (1..=200).contains(&text.len()) && !text.contains([':', '/']);
+        let wrong = || {
+            let detail = "how a login or a plain name begins: 1 to 200 bytes without ':' and '/'; the host is a parameter of its own";
+            Problem::field("search", detail)
+        };
+        begins.then(|| fold_case(text)).ok_or_else(wrong)
+    });
+    Ok(ContributorFilter { host: host.transpose()?, search: search.transpose()? })
 }
 
 /// Shows one contributor.
@@ -150,8 +175,8 @@ pub(super) async fn show(
     get, path = "/v1/contributors/{id}/contributions", operation_id = "listContributionsOf", tag = "contributors",
     params(
         ("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat"),
-        ListQuery,
-        ("retracted" = Option<bool>, Query, description = "`true`: those that were taken back, too; needs a token."),
+        Narrowing,
+        Paging,
     ),
     responses((status = 200, description = "A page of contributions.", body = ListOf<CountedView>,
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
@@ -164,26 +189,15 @@ pub(super) async fn show(
 pub(super) async fn contributions(
     State(app): State<Arc<App>>,
     Id(id): Id,
-    names: QueryNames,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: ListQuery,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
-    names.only(&["retracted", "limit", "cursor"])?;
-    let query = list_query(query)?;
-    let page = query.page()?;
+    query.only(&["kind", "since", "until", "retracted", "limit", "cursor"])?;
+    let (page, narrowed) = (query.page()?, Narrowed::read(&app, &query, &headers)?);
     let _reading = app.reads.begin().await?;
     let who = find(&app, &id).await?.standing.contributor;
-    let shown = match (query.retracted.as_deref(), app.access.reader(&headers)) {
-        (None | Some("false"), true) => Shown::Counted,
-        (None | Some("false"), false) => Shown::Public,
-        (Some("true"), _) => {
-            app.access.read_all(&headers, "reading what was taken back")?;
-            Shown::All
-        }
-        (Some(_), _) => return Err(Problem::field("retracted", "true or false")),
-    };
-    let paged = app.store.contributions_of(&who, shown, &page).await?;
+    let paged = app.store.contributions(&narrowed.filter(Of::Contributor(who.clone())), &page).await?;
     let segment = percent_encoding::utf8_percent_encode(who.as_str(), percent_encoding::NON_ALPHANUMERIC);
     let path = format!("/v1/contributors/{segment}/contributions");
     Ok(list::list(paged, &path, &query, |counted| CountedView::of(&counted)))

@@ -1,10 +1,11 @@
 //! Lists: how a page is asked for and answered, and the id of one item.
 
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path};
 use http::HeaderMap;
 use http::request::Parts;
 
 use super::problem::{FieldError, Problem, ProblemKind};
+use crate::domain::{ContributorId, InvalidContributor, Moment, parse_moment};
 use crate::store::{Page, Paged};
 
 /// The percent-decoded id in a path; a problem where it is not UTF-8.
@@ -20,30 +21,75 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// The parameters of a list.
-#[derive(Debug, serde::Deserialize, utoipa::IntoParams)]
+/// The parameters that every list has.
+#[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct ListQuery {
+#[allow(dead_code, reason = "it carries the description alone")]
+pub struct Paging {
     /// At most so many items, 1 to 100; 20 by default.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 100)]
     limit: Option<String>,
     /// Where the page begins: the cursor from the last answer's `next`; opaque to clients.
     cursor: Option<String>,
-    /// For contributors only, which describe it.
-    #[param(ignore)]
-    pub(super) order: Option<String>,
-    /// For contributions only, which describe it.
-    #[param(ignore)]
-    pub(super) retracted: Option<String>,
+}
+
+/// The parameters of a list as they were sent.
+pub(super) struct ListQuery(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ListQuery {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(pairs(parts).collect()))
+    }
 }
 
 impl ListQuery {
+    /// A problem that names every parameter that is not `known`; one, too, where a parameter is given twice.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        only(self.0.iter().map(|(name, _)| name), known)?;
+        let given = |name: &&str| self.0.iter().filter(|(given, _)| given == name).count();
+        if known.iter().any(|name| given(name) > 1) {
+            return Err(Problem::new(ProblemKind::Malformed, "each parameter may be given once"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     pub(super) fn page(&self) -> Result<Page, Problem> {
-        let limit = self.limit.as_deref().map_or(Ok(20), str::parse);
+        let limit = self.get("limit").map_or(Ok(20), str::parse);
         match limit {
-            Ok(limit) if (1..=100).contains(&limit) => Ok(Page { limit, after: self.cursor.clone() }),
+            Ok(limit) if (1..=100).contains(&limit) => {
+                Ok(Page { limit, after: self.get("cursor").map(str::to_owned) })
+            }
             _ => Err(Problem::field("limit", "a whole number from 1 to 100")),
         }
+    }
+
+    pub(super) fn moment(&self, name: &str) -> Result<Option<Moment>, Problem> {
+        let wrong = || {
+            Problem::field(
+                name,
+                "a time as RFC 3339 writes it, such as 2026-11-24T10:00:00Z; a '+' in a query is %2B",
+            )
+        };
+        self.get(name).map(|text| parse_moment(text).ok_or_else(wrong)).transpose()
+    }
+
+    /// `{host}:{login}` or a plain name.
+    pub(super) fn contributor(&self) -> Result<Option<ContributorId>, Problem> {
+        let wrong = |error: InvalidContributor| Problem::field("contributor", error.to_string());
+        self.get("contributor").map(|text| ContributorId::parse(text).map_err(wrong)).transpose()
+    }
+
+    /// The URL of the next page: this query with another cursor.
+    fn next(&self, path: &str, cursor: &str) -> String {
+        let mut parameters = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
+        parameters.extend_pairs(self.0.iter().filter(|(name, _)| name != "cursor"));
+        parameters.append_pair("cursor", cursor).finish()
     }
 }
 
@@ -54,25 +100,34 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryNames {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect()))
+        Ok(Self(pairs(parts).map(|(name, _)| name).collect()))
     }
 }
 
 impl QueryNames {
-    /// A problem that names every parameter that is not `known`, so that a misspelt one loses nothing silently.
+    /// A problem that names every parameter that is not `known`.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), Problem> {
-        let detail = if known.is_empty() {
-            "no such parameter; there are none here".to_owned()
-        } else {
-            format!("no such parameter; there are {}", known.join(", "))
-        };
-        let unknown = self.0.iter().filter(|name| !known.contains(&name.as_str())).take(20);
-        let fault =
-            |name: &String| FieldError { field: name.chars().take(100).collect(), detail: detail.clone() };
-        let faults: Vec<_> = unknown.map(fault).collect();
-        if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
+        only(self.0.iter(), known)
     }
+}
+
+fn pairs(parts: &Parts) -> impl Iterator<Item = (String, String)> {
+    let query = parts.uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes()).into_owned()
+}
+
+/// A problem that names every name that is not `known`, so that a misspelt one loses nothing silently.
+fn only<'a>(names: impl Iterator<Item = &'a String>, known: &[&str]) -> Result<(), Problem> {
+    let detail = if known.is_empty() {
+        "no such parameter; there are none here".to_owned()
+    } else {
+        format!("no such parameter; there are {}", known.join(", "))
+    };
+    let unknown = names.filter(|name| !known.contains(&name.as_str())).take(20);
+    let fault =
+        |name: &String| FieldError { field: name.chars().take(100).collect(), detail: detail.clone() };
+    let faults: Vec<_> = unknown.map(fault).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Problem::fields(faults)) }
 }
 
 /// A page of a list.
@@ -92,32 +147,10 @@ pub(super) fn list<T, V: serde::Serialize>(
     query: &ListQuery,
     view: impl Fn(T) -> V,
 ) -> (HeaderMap, axum::Json<ListOf<V>>) {
-    let next = paged.next.map(|cursor| {
-        let mut parameters = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
-        for (name, value) in
-            [("order", &query.order), ("retracted", &query.retracted), ("limit", &query.limit)]
-        {
-            if let Some(value) = value {
-                parameters.append_pair(name, value);
-            }
-        }
-        parameters.append_pair("cursor", &cursor).finish()
-    });
+    let next = paged.next.map(|cursor| query.next(path, &cursor));
     let mut headers = HeaderMap::new();
     if let Some(link) = next.as_ref().and_then(|next| format!("<{next}>; rel=\"next\"").parse().ok()) {
         headers.insert(http::header::LINK, link);
     }
     (headers, axum::Json(ListOf { items: paged.items.into_iter().map(view).collect(), next }))
-}
-
-/// The parameters that every list has.
-pub(super) const PAGING: [&str; 2] = ["limit", "cursor"];
-
-/// The parameters of a list, or a problem.
-pub(super) fn list_query(
-    query: Result<Query<ListQuery>, axum::extract::rejection::QueryRejection>,
-) -> Result<ListQuery, Problem> {
-    query
-        .map(|Query(query)| query)
-        .map_err(|_| Problem::new(ProblemKind::Malformed, "each parameter may be given once"))
 }

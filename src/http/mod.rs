@@ -5,6 +5,7 @@ mod app;
 mod batch;
 pub mod body;
 mod budget;
+mod contribution_list;
 mod contributions;
 mod contributors;
 pub mod cors;
@@ -21,6 +22,7 @@ mod recognitions;
 mod schema;
 mod sections;
 mod server;
+mod totals;
 mod wire;
 pub mod verdict;
 mod waiting;
@@ -120,6 +122,7 @@ fn router(app: Arc<App>) -> Router {
     let mut api = Router::new()
         .route("/v1/contributions", post(contributions::create))
         .route("/v1/contributions/batch", post(batch::create))
+        .route("/v1/contributions", get(contribution_list::list))
         .route("/v1/contributions/{id}", get(contributions::show))
         .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/contributors", get(contributors::list))

@@ -15,7 +15,9 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
 use super::problem::{Problem, ProblemKind};
-use super::{batch, contributions, contributors, docs, operations, recognitions, webhooks};
+use super::{
+    batch, contribution_list, contributions, contributors, docs, operations, recognitions, webhooks,
+};
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
 #[derive(utoipa::OpenApi)]
@@ -26,6 +28,7 @@ use super::{batch, contributions, contributors, docs, operations, recognitions, 
         webhooks::described::gitlab,
         contributions::create,
         batch::create,
+        contribution_list::list,
         contributions::show,
         contributions::retract,
         contributors::list,

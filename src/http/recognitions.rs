@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt as _, StreamExt as _};
@@ -14,12 +13,12 @@ use http::HeaderMap;
 use serde::Serialize;
 
 use super::app::App;
-use super::list::{self, Id, ListOf, ListQuery, PAGING, QueryNames, list_query};
+use super::list::{self, Id, ListOf, ListQuery, Paging, QueryNames};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::domain::{Destination, GiveUp, Recognition, RecognitionId, fold_case};
 use crate::publish::Message;
-use crate::store::{Progress, State as ProgressState};
+use crate::store::{Progress, RecognitionFilter, State as ProgressState};
 
 /// A recognition, and what became of it at each destination.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -68,7 +67,11 @@ fn states() -> utoipa::openapi::Object {
 /// Newest first.
 #[utoipa::path(
     get, path = "/v1/recognitions", operation_id = "listRecognitions", tag = "recognitions",
-    params(ListQuery),
+    params(
+        ("contributor" = Option<String>, Query, description = "Only this contributor's: `{host}:{login}` or a plain name.", example = "github:octocat"),
+        ("since" = Option<String>, Query, description = "Only those that were made then or later.", format = DateTime, example = "2026-11-24T10:00:00Z"),
+        Paging,
+    ),
     responses((status = 200, description = "A page of recognitions.", body = ListOf<Message>,
         headers(("Link" = Option<String>, description = "The next page, as `<URL>; rel=\"next\"`; not on the last.")))),
     security((), ("token" = [])),
@@ -79,17 +82,16 @@ fn states() -> utoipa::openapi::Object {
 )]
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    names: QueryNames,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: ListQuery,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     app.access.read(&headers)?;
-    names.only(&PAGING)?;
-    let query = list_query(query)?;
+    query.only(&["contributor", "since", "limit", "cursor"])?;
+    let filter = RecognitionFilter { contributor: query.contributor()?, since: query.moment("since")? };
     let token = app.access.reader(&headers);
     let page = query.page()?;
     let _reading = app.reads.begin().await?;
-    let paged = app.store.recognitions(&page).await?;
+    let paged = app.store.recognitions(&filter, &page).await?;
     Ok(list::list(paged, "/v1/recognitions", &query, |r| Message::shown(&r, token)))
 }
 

@@ -18,8 +18,8 @@ use async_trait::async_trait;
 pub use at::At;
 
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
-    RecognitionId, RepositoryId, Review, Standing,
+    Contribution, ContributionId, ContributorId, Destination, GiveUp, HostName, Kind, Milestones, Moment,
+    Recognition, RecognitionId, RepositoryId, Review, Standing,
 };
 
 /// The longest that a store tries to write before it fails as unavailable.
@@ -92,7 +92,7 @@ async fn inspect_opened(
 ) -> Result<(String, Vec<(Destination, u64)>), StoreError> {
     let store = open(at).await?;
     // One contributor shows whether what is stored can be read by this version.
-    store.contributors(Order::Id, &Page { limit: 1, after: None }).await?;
+    store.contributors(Order::Id, &ContributorFilter::default(), &Page { limit: 1, after: None }).await?;
     let mut waiting = Vec::new();
     for off in off {
         waiting.push((off, store.backlog(&[off]).await?.waiting));
@@ -207,16 +207,33 @@ pub trait Store: Send + Sync + 'static {
     /// One contributor.
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError>;
 
-    /// Contributors, in `order`.
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError>;
+    /// Contributors whom `filter` lets through, in `order`; with a search by login, whatever the order.
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError>;
 
-    /// A contributor's contributions, newest first.
+    /// How much the ledger holds. Looks at every contributor and every recognition, so it is not for every request.
+    async fn totals(&self) -> Result<Totals, StoreError>;
+
+    /// Contributions that `filter` lets through, newest first: by the time at which they were counted.
+    async fn contributions(
+        &self,
+        filter: &ContributionFilter,
+        page: &Page,
+    ) -> Result<Paged<Counted>, StoreError>;
+
+    /// All of a contributor's contributions that are shown.
     async fn contributions_of(
         &self,
         contributor: &ContributorId,
         shown: Shown,
         page: &Page,
-    ) -> Result<Paged<Counted>, StoreError>;
+    ) -> Result<Paged<Counted>, StoreError> {
+        self.contributions(&ContributionFilter::of(Of::Contributor(contributor.clone()), shown), page).await
+    }
 
     /// One recognition, and what became of it at each destination.
     async fn recognition(
@@ -224,8 +241,12 @@ pub trait Store: Send + Sync + 'static {
         id: &RecognitionId,
     ) -> Result<Option<(Recognition, Vec<Progress>)>, StoreError>;
 
-    /// Recognitions, newest first.
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError>;
+    /// Recognitions that `filter` lets through, newest first.
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError>;
 
     /// Recognitions made after `position`, oldest first, whichever instance made them. Reading on from the
     /// new position misses none. Without a position: none, and the present position.
@@ -470,6 +491,91 @@ pub enum Order {
     Tally,
     /// By id: a complete read, while tallies move.
     Id,
+}
+
+/// Which contributors a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContributorFilter {
+    /// Only those with an account there; so nobody with a plain name.
+    pub host: Option<HostName>,
+    /// Only those whose login, or plain name, begins with this, in lower case.
+    pub search: Option<String>,
+}
+
+/// By what a list of contributors is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sorting {
+    /// By tally and id, descending.
+    Tally,
+    /// By id.
+    Id,
+    /// By login and id. On one host this is the order of the ids.
+    Login,
+}
+
+impl ContributorFilter {
+    /// What can be found in an index: a search is a range of logins, and so are the ids of one host.
+    #[must_use]
+    pub fn sorting(&self, order: Order) -> Sorting {
+        match (order, &self.host, &self.search) {
+            (_, _, Some(_)) | (Order::Id, Some(_), None) => Sorting::Login,
+            (Order::Tally, _, None) => Sorting::Tally,
+            (Order::Id, None, None) => Sorting::Id,
+        }
+    }
+
+    /// The logins that are searched for: from the first text up to the second, without that one.
+    fn logins(&self) -> (String, String) {
+        let from = self.search.clone().unwrap_or_default();
+        // The last code point there is, which no login has.
+        let to = format!("{from}{}", char::MAX);
+        (from, to)
+    }
+}
+
+/// Whose contributions a list has, or where they were done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    Contributor(ContributorId),
+    /// By its name, exactly as it was recorded.
+    Repository(String),
+}
+
+/// Which contributions a list has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContributionFilter {
+    pub of: Of,
+    pub shown: Shown,
+    pub kind: Option<Kind>,
+    /// Only those that were counted then or later.
+    pub since: Option<Moment>,
+    /// Only those that were counted before.
+    pub until: Option<Moment>,
+}
+
+impl ContributionFilter {
+    /// All that are shown.
+    #[must_use]
+    pub fn of(of: Of, shown: Shown) -> Self {
+        Self { of, shown, kind: None, since: None, until: None }
+    }
+}
+
+/// Which recognitions a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecognitionFilter {
+    pub contributor: Option<ContributorId>,
+    /// Only those that were made then or later.
+    pub since: Option<Moment>,
+}
+
+/// How much the ledger holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub contributors: u64,
+    /// Those that count.
+    pub contributions: u64,
+    pub recognitions: u64,
 }
 
 /// Which part of a list.

@@ -16,13 +16,17 @@ run "every_index_of_the_file" {
     condition = {
       for i in google_firestore_index.indexes : join(" ", concat([i.collection], [for f in i.fields : "${f.field_path}:${try(coalesce(f.order, f.array_config), "?")}"])) => i.query_scope
       } == {
-      "contributors recognized:ASCENDING tally:ASCENDING __name__:ASCENDING"                                                 = "COLLECTION"
-      "contributions contributor:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                                       = "COLLECTION"
-      "contributions contributor:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                   = "COLLECTION"
-      "contributions contributor:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING" = "COLLECTION"
-      "contributions private:ASCENDING id:ASCENDING __name__:ASCENDING"                                                      = "COLLECTION"
-      "recognitions contribution.private:ASCENDING contribution.id:ASCENDING __name__:ASCENDING"                             = "COLLECTION"
-      "recognitions due:CONTAINS recognized_at:ASCENDING __name__:ASCENDING"                                                 = "COLLECTION"
+      "contributors recognized:ASCENDING tally:ASCENDING __name__:ASCENDING"                                                                = "COLLECTION"
+      "contributors host:ASCENDING tally:DESCENDING __name__:DESCENDING"                                                                    = "COLLECTION"
+      "contributors host:ASCENDING login:ASCENDING __name__:ASCENDING"                                                                      = "COLLECTION"
+      "contributions contributor:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                = "COLLECTION"
+      "contributions contributor:ASCENDING kind:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING" = "COLLECTION"
+      "contributions repository:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                 = "COLLECTION"
+      "contributions repository:ASCENDING kind:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"  = "COLLECTION"
+      "contributions private:ASCENDING id:ASCENDING __name__:ASCENDING"                                                                     = "COLLECTION"
+      "recognitions contribution.private:ASCENDING contribution.id:ASCENDING __name__:ASCENDING"                                            = "COLLECTION"
+      "recognitions contributor:ASCENDING recognized_at:DESCENDING __name__:DESCENDING"                                                     = "COLLECTION"
+      "recognitions due:CONTAINS recognized_at:ASCENDING __name__:ASCENDING"                                                                = "COLLECTION"
     }
     error_message = "Firestore must have exactly the indexes of firestore-indexes.json, each ending in __name__."
   }

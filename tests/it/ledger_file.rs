@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Contributor, Counted, Novelty, Order, Page, Progress, Shown, State, Store};
+use plaudit::store::{
+    Contributor, ContributorFilter, Counted, Novelty, Order, Page, Progress, RecognitionFilter, Shown, State,
+    Store,
+};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -25,7 +28,7 @@ fn written_by_0_1_0() -> (TempDir, PathBuf) {
 const EVERYTHING: Page = Page { limit: 100, after: None };
 
 async fn contributors(store: &dyn Store) -> Vec<Contributor> {
-    store.contributors(Order::Id, &EVERYTHING).await.unwrap().items
+    store.contributors(Order::Id, &ContributorFilter::default(), &EVERYTHING).await.unwrap().items
 }
 
 async fn contributions(store: &dyn Store) -> Vec<Counted> {
@@ -130,7 +133,7 @@ async fn a_delivery_that_0_1_0_counted_is_a_duplicate_afterwards() {
 async fn the_outbox_of_0_1_0_is_read_whole() {
     let (_folder, path) = written_by_0_1_0();
     let store = Sqlite::open(&path).unwrap();
-    let recognitions = store.recognitions(&EVERYTHING).await.unwrap().items;
+    let recognitions = store.recognitions(&RecognitionFilter::default(), &EVERYTHING).await.unwrap().items;
     assert_eq!(recognitions.len(), 14);
     assert!(recognitions.iter().all(|one| one.contribution.is_some() && one.tally == one.milestone));
     let progress = async |id| store.recognition(&RecognitionId::from_text(id)).await.unwrap().unwrap().1;

@@ -15,7 +15,7 @@ use plaudit::publish::{Hold, PublishError, Publisher};
 use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Page, Store, StoreError};
+use plaudit::store::{Page, RecognitionFilter, Store, StoreError};
 use plaudit::telemetry::Metrics;
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -123,7 +123,7 @@ async fn two_milestones_crossed_in_one_commit_are_two_recognitions() {
     let text = String::from_utf8(metrics.text()).unwrap();
     assert!(text.contains("plaudit_commit_contributions_count 1\n"), "it was one commit: {text}");
     let page = Page { limit: 10, after: None };
-    let made = store.recognitions(&page).await.unwrap().items;
+    let made = store.recognitions(&RecognitionFilter::default(), &page).await.unwrap().items;
     let mut found: Vec<_> =
         made.iter().map(|r| (r.tally, r.contribution.as_ref().unwrap().id.to_string())).collect();
     found.sort();

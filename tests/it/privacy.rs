@@ -10,7 +10,7 @@ use plaudit::domain::{
 use plaudit::outbox::Outbox;
 use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::Tasks;
-use plaudit::store::{LOOK_AGAIN, Page, Shown, Store, StoreError};
+use plaudit::store::{LOOK_AGAIN, Page, RecognitionFilter, Shown, Store, StoreError};
 use plaudit::telemetry::Metrics;
 
 use crate::outbox::movable;
@@ -56,7 +56,11 @@ fn naming(one: &Contribution, milestone: u64) -> Recognition {
 
 /// Whether the contribution that a recognition names is private, in the list and in what is due.
 async fn named_as_private(store: &dyn Store, milestone: u64) -> [bool; 3] {
-    let all = store.recognitions(&Page { limit: 100, after: None }).await.unwrap().items;
+    let all = store
+        .recognitions(&RecognitionFilter::default(), &Page { limit: 100, after: None })
+        .await
+        .unwrap()
+        .items;
     let due = store.claim(Destination::Topic, at(9), at(0), 100).await.unwrap();
     let one = store.recognition(&naming(&issue(0, 0), milestone).id).await.unwrap().unwrap().0;
     let listed = all.into_iter().find(|made| made.milestone == milestone).unwrap();

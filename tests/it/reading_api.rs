@@ -6,7 +6,7 @@ use http::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::support::{Inside, Plaudit, now, talk};
+use crate::support::{Client, Inside, Plaudit, now, talk};
 
 fn ids(items: &[Value]) -> Vec<&str> {
     items.iter().map(|item| item["id"].as_str().unwrap()).collect()
@@ -139,11 +139,12 @@ async fn an_unknown_parameter_is_named_with_those_that_there_are() {
     let plaudit = Plaudit::with(&[("PLAUDIT_MILESTONES", "1")]).await;
     plaudit.post(&talk("mona", "a")).await.expect(201);
     for (path, known) in [
-        ("/v1/contributors", "order, limit, cursor"),
+        ("/v1/contributors", "host, search, order, limit, cursor"),
+        ("/v1/contributions", "contributor, repository, kind, since, until, retracted, limit, cursor"),
         ("/v1/contributors/mona", "none"),
-        ("/v1/contributors/mona/contributions", "retracted, limit, cursor"),
+        ("/v1/contributors/mona/contributions", "kind, since, until, retracted, limit, cursor"),
         ("/v1/contributions/api:api:a", "none"),
-        ("/v1/recognitions", "limit, cursor"),
+        ("/v1/recognitions", "contributor, since, limit, cursor"),
         ("/v1/recognitions/mona:1", "none"),
         ("/v1/recognitions/stream", "none"),
     ] {
@@ -250,5 +251,105 @@ async fn a_made_up_cursor_does_not_say_whether_its_item_exists() {
         let problem = plaudit.stranger().get(&path).await.problem(400, "invalid_fields");
         assert_eq!(problem["errors"][0]["field"], "cursor", "{id}");
     }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn contributors_are_found_by_host_and_by_the_beginning_of_the_login() {
+    let plaudit = Plaudit::start().await;
+    for (who, n) in [("github:octocat", 2), ("github:octavia", 1), ("gitlab:octocat", 1), ("october", 1)] {
+        for i in 0..n {
+            plaudit.post(&talk(who, &format!("{who}-{i}"))).await.expect(201);
+        }
+    }
+    for limit in [1, 100] {
+        let found = async |query: &str| plaudit.all(&format!("/v1/contributors?limit={limit}&{query}")).await;
+        assert_eq!(ids(&found("host=github").await), ["github:octocat", "github:octavia"]);
+        assert_eq!(ids(&found("host=GitHub.com&order=id").await), ["github:octavia", "github:octocat"]);
+        let by_login = ["github:octavia", "october", "github:octocat", "gitlab:octocat"];
+        assert_eq!(ids(&found("search=OCT").await), by_login);
+        assert_eq!(ids(&found("search=octo&host=gitlab").await), ["gitlab:octocat"]);
+    }
+    for (query, field) in [
+        ("host=", "host"),
+        ("host=a/", "host"),
+        ("search=", "search"),
+        ("search=github:octo", "search"),
+        ("search=o&order=id", "order"),
+    ] {
+        let problem = plaudit.get(&format!("/v1/contributors?{query}")).await.problem(400, "invalid_fields");
+        assert_eq!(problem["errors"][0]["field"], field, "{query}");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn contributions_of_a_contributor_or_a_repository_are_narrowed_by_kind_and_time() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_PUBLIC_READ", "true")]).await;
+    let done = [
+        ("mona", "talk", "o/r"),
+        ("mona", "review", "o/r"),
+        ("lisa", "talk", "o/r"),
+        ("mona", "talk", "o/x"),
+    ];
+    for (i, (who, kind, repository)) in done.iter().enumerate() {
+        let post = json!({"contributor": who, "kind": kind, "id": format!("n{i}"), "repository": repository});
+        plaudit.post(&post).await.expect(201);
+    }
+    let ledger = Connection::open(plaudit.database()).unwrap();
+    let change = |sql: &str| assert_eq!(ledger.execute(sql, []).unwrap(), 1);
+    // The second was counted at the beginning of 2100, and the third is private.
+    change("UPDATE contributions SET recorded_at = 4102444800000000 WHERE id = 'api:api:n1'");
+    change("UPDATE contributions SET private = 1 WHERE id = 'api:api:n2'");
+    let found = async |client: &Client, query: &str| {
+        let items = client.all(&format!("/v1/contributions?limit=1&{query}")).await;
+        let own = ids(&items).into_iter().map(|id| id.trim_start_matches("api:api:").to_owned());
+        own.collect::<Vec<_>>().join(" ")
+    };
+    let stranger = plaudit.stranger();
+    assert_eq!(found(&stranger, "repository=o/r").await, "n1 n0");
+    assert_eq!(found(&plaudit, "repository=o%2Fr").await, "n1 n2 n0");
+    assert_eq!(found(&stranger, "contributor=MONA").await, "n1 n3 n0");
+    assert_eq!(found(&stranger, "contributor=mona&kind=talk").await, "n3 n0");
+    assert_eq!(found(&stranger, "contributor=mona&since=2100-01-01T00:00:00Z").await, "n1");
+    assert_eq!(found(&stranger, "contributor=mona&until=2100-01-01T01:00:00%2B01:00").await, "n3 n0");
+    assert_eq!(found(&stranger, "contributor=nobody").await, "");
+    let narrowed = "/v1/contributors/mona/contributions?limit=1&kind=talk&until=2100-01-01T00:00:00Z";
+    assert_eq!(ids(&stranger.all(narrowed).await), ["api:api:n3", "api:api:n0"]);
+
+    let query = "kind=talk&limit=1&repository=o%2Fr&retracted=true";
+    let page = plaudit.get(&format!("/v1/contributions?{query}")).await.expect(200);
+    let next = page.json()["next"].as_str().unwrap().to_owned();
+    assert!(next.starts_with(&format!("/v1/contributions?{query}&cursor=")), "{next}");
+    assert_eq!(page.header("link"), format!("<{next}>; rel=\"next\""));
+    for (query, field) in [
+        ("", "contributor"),
+        ("contributor=mona&repository=o/r", "contributor"),
+        ("contributor=a/b", "contributor"),
+        ("contributor=mona&kind=A%20talk", "kind"),
+        ("contributor=mona&since=yesterday", "since"),
+        ("contributor=mona&until=2100-01-01", "until"),
+        ("contributor=mona&retracted=perhaps", "retracted"),
+    ] {
+        let problem = plaudit.get(&format!("/v1/contributions?{query}")).await.problem(400, "invalid_fields");
+        assert_eq!(problem["errors"][0]["field"], field, "{query}");
+    }
+    stranger.get("/v1/contributions?contributor=mona&retracted=true").await.problem(401, "token_needed");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn recognitions_are_narrowed_by_contributor_and_time() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_MILESTONES", "1,2")]).await;
+    for (who, id) in [("mona", "a"), ("lisa", "b"), ("mona", "c")] {
+        plaudit.post(&talk(who, id)).await.expect(201);
+    }
+    let found = async |query: &str| plaudit.all(&format!("/v1/recognitions?limit=1&{query}")).await;
+    assert_eq!(ids(&found("contributor=Mona").await), ["mona:2", "mona:1"]);
+    assert!(found("contributor=nobody").await.is_empty());
+    let all = found("since=2000-01-01T00:00:00Z").await;
+    assert_eq!(ids(&all), ["mona:2", "lisa:1", "mona:1"]);
+    let last = all[0]["recognized_at"].as_str().unwrap();
+    assert_eq!(ids(&found(&format!("since={last}")).await), ["mona:2"]);
     plaudit.stop().await;
 }

@@ -7,7 +7,7 @@ use plaudit::domain::{Contribution, Labels, Milestones, Moment, Review, Ruling};
 use plaudit::outbox::Outbox;
 use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
-use plaudit::store::Novelty;
+use plaudit::store::{Novelty, RecognitionFilter};
 use plaudit::telemetry::Metrics;
 use serde_json::{Value, json};
 
@@ -115,7 +115,12 @@ async fn what_counts_again_is_recognised_with_its_contribution() {
         recorder.review(&review(labels(second, second == 3)), deadline()).await.unwrap();
     }
     assert_eq!(
-        store.recognitions(&plaudit::store::Page { limit: 9, after: None }).await.unwrap().items.len(),
+        store
+            .recognitions(&RecognitionFilter::default(), &plaudit::store::Page { limit: 9, after: None })
+            .await
+            .unwrap()
+            .items
+            .len(),
         1
     );
     tasks.end().await;

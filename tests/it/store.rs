@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Milestones, Moment,
-    Recognition, RecognitionId, Review, Ruling, Standing, owed,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, HostName, Kind,
+    Milestones, Moment, Recognition, RecognitionId, Review, Ruling, Standing, WorkId, owed,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
-    Backlog, History, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State,
-    Store, StoreError,
+    Backlog, ContributionFilter, ContributorFilter, History, LONGEST_DELAY, Novelty, Of, Order, Page, Paged,
+    Progress, RecognitionFilter, Recorded, Settled, Shown, State, Store, StoreError, Totals,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -303,7 +303,10 @@ async fn odd_ids_are_kept_and_told_apart(store: &dyn Store) {
         assert_eq!(store.recognise(std::slice::from_ref(&made), &[Local]).await.unwrap(), [true]);
         assert_eq!(store.recognition(&made.id).await.unwrap().unwrap().0, made);
     }
-    let all = read_all(3, async |page| store.contributors(Order::Id, &page).await.unwrap()).await;
+    let all = read_all(3, async |page| {
+        store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap()
+    })
+    .await;
     let all: BTreeSet<_> = all.iter().map(|one| one.standing.contributor.to_string()).collect();
     assert_eq!(all, names.iter().map(|name| (*name).to_owned()).collect());
 }
@@ -518,14 +521,85 @@ async fn contributors_are_listed_whole_in_either_order(store: &dyn Store) {
         expected.push(((place % 4 + 1) as u64, name.clone()));
     }
     let mine = |one: &plaudit::store::Contributor| (one.standing.tally, one.standing.contributor.to_string());
-    let by_id = read_all(5, async |page| store.contributors(Order::Id, &page).await.unwrap()).await;
+    let by_id = read_all(5, async |page| {
+        store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap()
+    })
+    .await;
     assert_eq!(by_id.iter().map(mine).collect::<Vec<_>>(), expected);
     expected.sort_by(|one, other| other.cmp(one));
     for limit in [1, 3, 4, 12, 100] {
-        let by_tally =
-            read_all(limit, async |page| store.contributors(Order::Tally, &page).await.unwrap()).await;
+        let by_tally = read_all(limit, async |page| {
+            store.contributors(Order::Tally, &ContributorFilter::default(), &page).await.unwrap()
+        })
+        .await;
         assert_eq!(by_tally.iter().map(mine).collect::<Vec<_>>(), expected);
     }
+}
+
+async fn contributors_are_found_by_their_host_and_the_beginning_of_their_login(store: &dyn Store) {
+    let people = [
+        ("ada", 2),
+        ("gitlab:ada", 1),
+        ("github:ada", 3),
+        ("github:adele", 3),
+        ("github:zoe", 5),
+        // Begins like the next host, and the port like a login.
+        ("h.example:8443:adam", 1),
+        ("h.example:84", 2),
+        ("h.example/git:ad_hoc", 1),
+        ("adä", 1),
+        ("__ad__", 1),
+    ];
+    for (name, tally) in people {
+        count(store, name, tally).await;
+    }
+    let list = async |order, host: Option<&str>, search: Option<&str>| {
+        let host = host.map(|host| HostName::of_text(host).unwrap());
+        let filter = ContributorFilter { host, search: search.map(str::to_owned) };
+        let mut lists = Vec::new();
+        for limit in [1, 2, 100] {
+            let read = async |page| store.contributors(order, &filter, &page).await.unwrap();
+            let found = read_all(limit, read).await;
+            lists.push(found.iter().map(|one| one.standing.contributor.to_string()).collect::<Vec<_>>());
+        }
+        assert!(lists.iter().all(|list| *list == lists[0]), "{lists:?}");
+        lists.remove(0)
+    };
+    let by_tally = list(Order::Tally, Some("github"), None).await;
+    assert_eq!(by_tally, ["github:zoe", "github:adele", "github:ada"]);
+    assert_eq!(list(Order::Id, Some("github"), None).await, ["github:ada", "github:adele", "github:zoe"]);
+    assert_eq!(list(Order::Tally, Some("h.example"), None).await, ["h.example:84"]);
+    assert_eq!(list(Order::Id, Some("h.example:8443"), None).await, ["h.example:8443:adam"]);
+    assert_eq!(list(Order::Id, Some("h.example/git"), None).await, ["h.example/git:ad_hoc"]);
+    assert_eq!(list(Order::Id, Some("git.example"), None).await, Vec::<String>::new());
+    for order in [Order::Tally, Order::Id] {
+        let by_login = [
+            "h.example/git:ad_hoc",
+            "ada",
+            "github:ada",
+            "gitlab:ada",
+            "h.example:8443:adam",
+            "github:adele",
+            "adä",
+        ];
+        assert_eq!(list(order, None, Some("ad")).await, by_login);
+        assert_eq!(list(order, Some("github"), Some("ad")).await, ["github:ada", "github:adele"]);
+        assert_eq!(list(order, Some("h.example"), Some("8")).await, ["h.example:84"]);
+        assert_eq!(list(order, None, Some("__ad")).await, ["__ad__"]);
+        assert_eq!(list(order, None, Some("da")).await, Vec::<String>::new());
+    }
+}
+
+async fn totals_are_exact(store: &dyn Store) {
+    assert_eq!(store.totals().await.unwrap(), Totals::default());
+    recognise_all(store, &people(4), &[Local]).await;
+    let spam = done("github:42:pull_request:7:mona", "github:mona");
+    store.record(std::slice::from_ref(&spam), at(0)).await.unwrap();
+    let review =
+        Review { work: spam.work(), part: Some(spam.id.clone()), ruling: Ruling::Deleted, private: false };
+    store.review(&review).await.unwrap();
+    let totals = Totals { contributors: 5, contributions: 12, recognitions: 4 };
+    assert_eq!(store.totals().await.unwrap(), totals);
 }
 
 async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store: &dyn Store) {
@@ -567,20 +641,115 @@ async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store:
     assert_eq!((nobody.items, nobody.next), (Vec::new(), None));
 }
 
+async fn contributions_are_narrowed_by_repository_kind_and_time(store: &dyn Store) {
+    let issue = Kind::parse("issue").unwrap();
+    for second in 0..4 {
+        let hello = Contribution { repository: Some("o/hello".into()), ..done(&format!("h{second}"), "ann") };
+        let world = Contribution {
+            repository: Some("o/world".into()),
+            kind: issue.clone(),
+            ..done(&format!("w{second}"), "ann")
+        };
+        let of_ben = Contribution {
+            repository: Some("o/hello".into()),
+            kind: issue.clone(),
+            private: second == 3,
+            ..done(&format!("b{second}"), "ben")
+        };
+        for one in [hello, world, of_ben, done(&format!("n{second}"), "ann")] {
+            store.record(&[one], at(second)).await.unwrap();
+        }
+    }
+    let b2 = ContributionId::from_text("b2");
+    let deletion =
+        Review { work: WorkId::alone(&b2), part: Some(b2), ruling: Ruling::Deleted, private: false };
+    store.review(&deletion).await.unwrap();
+    let list = async |filter: &ContributionFilter| {
+        let mut lists = Vec::new();
+        for limit in [1, 3, 100] {
+            let read = async |page| store.contributions(filter, &page).await.unwrap();
+            let found = read_all(limit, read).await;
+            assert!(found.is_sorted_by(|one, next| one.recorded_at >= next.recorded_at));
+            let mut ids: Vec<_> = found.iter().map(|one| one.contribution.id.to_string()).collect();
+            // Of one moment, each store has an order of its own.
+            ids.sort();
+            lists.push(ids.join(" "));
+        }
+        assert!(lists.iter().all(|list| *list == lists[0]), "{lists:?}");
+        lists.remove(0)
+    };
+    let hello = || Of::Repository("o/hello".into());
+    let public = ContributionFilter::of(hello(), Shown::Public);
+    assert_eq!(list(&public).await, "b0 b1 h0 h1 h2 h3");
+    assert_eq!(list(&ContributionFilter::of(hello(), Shown::Counted)).await, "b0 b1 b3 h0 h1 h2 h3");
+    assert_eq!(list(&ContributionFilter::of(hello(), Shown::All)).await, "b0 b1 b2 b3 h0 h1 h2 h3");
+    assert_eq!(list(&ContributionFilter::of(Of::Repository("O/hello".into()), Shown::All)).await, "");
+    let kind =
+        |filter: &ContributionFilter| ContributionFilter { kind: Some(issue.clone()), ..filter.clone() };
+    assert_eq!(list(&kind(&public)).await, "b0 b1");
+    // The first moment is within, the last is not.
+    let within = |filter: &ContributionFilter| ContributionFilter {
+        since: Some(at(1)),
+        until: Some(at(3)),
+        ..filter.clone()
+    };
+    assert_eq!(list(&within(&public)).await, "b1 h1 h2");
+    assert_eq!(list(&within(&kind(&public))).await, "b1");
+    let ann = ContributionFilter::of(Of::Contributor(who("ann")), Shown::Counted);
+    assert_eq!(list(&kind(&ann)).await, "w0 w1 w2 w3");
+    assert_eq!(list(&within(&ann)).await, "h1 h2 n1 n2 w1 w2");
+    assert_eq!(list(&within(&kind(&ann))).await, "w1 w2");
+    let until = |second| ContributionFilter { until: Some(at(second)), ..ann.clone() };
+    assert_eq!(list(&until(0)).await, "");
+}
+
+async fn recognitions_are_narrowed_by_contributor_and_time(store: &dyn Store) {
+    count(store, "ann", 3).await;
+    recognise_all(store, &people(3), &[Local]).await;
+    let of_ann = [recognition("ann", 2, at(2)), recognition("ann", 3, at(4))];
+    store.recognise(&of_ann, &[Local]).await.unwrap();
+    let list = async |contributor: Option<&str>, since: Option<i64>| {
+        let filter = RecognitionFilter { contributor: contributor.map(who), since: since.map(at) };
+        let found = read_all(1, async |page| store.recognitions(&filter, &page).await.unwrap()).await;
+        let mut ids: Vec<_> = found.iter().map(|one| one.id.to_string()).collect();
+        ids.sort();
+        ids.join(" ")
+    };
+    assert_eq!(list(Some("ann"), None).await, "ann:2 ann:3");
+    assert_eq!(list(Some("ann"), Some(3)).await, "ann:3");
+    assert_eq!(list(Some("ben"), None).await, "");
+    assert_eq!(list(None, Some(3)).await, "ann:3 github:person-02:3");
+    assert_eq!(list(None, Some(5)).await, "");
+}
+
 async fn recognitions_are_listed_newest_first(store: &dyn Store) {
     let mut made = recognise_all(store, &people(7), &[Local]).await;
     made.reverse();
     for limit in [1, 3, 7, 100] {
-        let all = read_all(limit, async |page| store.recognitions(&page).await.unwrap()).await;
+        let all = read_all(limit, async |page| {
+            store.recognitions(&RecognitionFilter::default(), &page).await.unwrap()
+        })
+        .await;
         assert_eq!(all, made);
     }
 }
 
 async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
     recognise_all(store, &people(3), &[Local]).await;
-    let by_tally = store.contributors(Order::Tally, &page(1, None)).await.unwrap().next.unwrap();
-    let by_id = store.contributors(Order::Id, &page(1, None)).await.unwrap().next.unwrap();
-    let newest = store.recognitions(&page(1, None)).await.unwrap().next.unwrap();
+    let by_tally = store
+        .contributors(Order::Tally, &ContributorFilter::default(), &page(1, None))
+        .await
+        .unwrap()
+        .next
+        .unwrap();
+    let by_id = store
+        .contributors(Order::Id, &ContributorFilter::default(), &page(1, None))
+        .await
+        .unwrap()
+        .next
+        .unwrap();
+    let newest =
+        store.recognitions(&RecognitionFilter::default(), &page(1, None)).await.unwrap().next.unwrap();
     let who = who("github:person-00");
     let of_one = store.contributions_of(&who, Shown::All, &page(1, None)).await.unwrap().next.unwrap();
     let refused =
@@ -591,11 +760,13 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
         for cursor in foreign.chain(&garbage) {
             let page = page(1, Some(cursor.clone()));
             if good == &by_tally {
-                refused(store.contributors(Order::Tally, &page).await.map(drop));
+                refused(
+                    store.contributors(Order::Tally, &ContributorFilter::default(), &page).await.map(drop),
+                );
             } else if good == &by_id {
-                refused(store.contributors(Order::Id, &page).await.map(drop));
+                refused(store.contributors(Order::Id, &ContributorFilter::default(), &page).await.map(drop));
             } else if good == &newest {
-                refused(store.recognitions(&page).await.map(drop));
+                refused(store.recognitions(&RecognitionFilter::default(), &page).await.map(drop));
             } else {
                 refused(store.contributions_of(&who, Shown::All, &page).await.map(drop));
             }
@@ -802,7 +973,9 @@ async fn at_once_with_live_ones_history_recognises_nothing_and_they_all_are(stor
     assert_eq!(store.owing(milestones, None, 10).await.unwrap(), []);
     let standing = store.contributor(&who("ann")).await.unwrap().unwrap().standing;
     assert_eq!((standing.tally, standing.recognized), (ALL, ALL));
-    let made = read_all(100, async |page| store.recognitions(&page).await.unwrap()).await;
+    let made =
+        read_all(100, async |page| store.recognitions(&RecognitionFilter::default(), &page).await.unwrap())
+            .await;
     let made: BTreeSet<_> = made.iter().map(|one| one.milestone).collect();
     assert_eq!(made, reached.into_iter().collect());
 }
@@ -833,7 +1006,11 @@ macro_rules! suite {
                 what_was_taken_is_never_due_again,
                 the_backlog_counts_each_destination,
                 contributors_are_listed_whole_in_either_order,
+                contributors_are_found_by_their_host_and_the_beginning_of_their_login,
+                totals_are_exact,
                 contributions_are_listed_newest_first_and_private_ones_on_demand,
+                contributions_are_narrowed_by_repository_kind_and_time,
+                recognitions_are_narrowed_by_contributor_and_time,
                 recognitions_are_listed_newest_first,
                 a_cursor_of_elsewhere_is_refused,
                 the_contribution_that_reached_a_tally_is_found,

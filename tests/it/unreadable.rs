@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use plaudit::domain::{ContributionId, Destination, Milestones, RecognitionId, RepositoryId};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{LOOK_AGAIN, Order, Page, Paged, Shown, Store, StoreError};
+use plaudit::store::{
+    ContributorFilter, LOOK_AGAIN, Order, Page, Paged, RecognitionFilter, Shown, Store, StoreError,
+};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -71,7 +73,7 @@ async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept
 
     let rest = ["ann", "cleo", "emil"];
     for order in [Order::Id, Order::Tally] {
-        let read = async |page: Page| store.contributors(order, &page).await;
+        let read = async |page: Page| store.contributors(order, &ContributorFilter::default(), &page).await;
         let mut ids = walk(|one| one.standing.contributor.to_string(), read).await;
         ids.sort();
         assert_eq!(ids, rest);
@@ -79,7 +81,7 @@ async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept
     let ben = who("ben");
     let read = async |page: Page| store.contributions_of(&ben, Shown::Public, &page).await;
     assert_eq!(walk(|one| one.contribution.id.to_string(), read).await, ["ben-3", "ben-1"]);
-    let read = async |page: Page| store.recognitions(&page).await;
+    let read = async |page: Page| store.recognitions(&RecognitionFilter::default(), &page).await;
     assert_eq!(walk(|one| one.id.to_string(), read).await, ["cleo:3", "ben:3"]);
     let news = store.recognitions_after(Some(&start), 10).await.unwrap().items;
     let mut news: Vec<_> = news.iter().map(|one| one.id.to_string()).collect();

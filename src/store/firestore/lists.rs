@@ -5,61 +5,132 @@ use firestore::{FirestoreDocument, FirestoreValue};
 use super::codec::{self, ContributionFields, ContributorFields, RecognitionFields, document_id, timestamp};
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, name_value};
 use super::readable::{Query, readable};
-use super::rpc::Client;
-use crate::domain::{ContributorId, Recognition};
+use super::rpc::{Client, Sum};
+use crate::domain::{Moment, Recognition};
 use crate::store::cursor::{Cursor, List};
-use crate::store::{Contributor, Counted, Order, Page, Paged, Shown, StoreError};
+use crate::store::{
+    ContributionFilter, Contributor, ContributorFilter, Counted, Of, Order, Page, Paged, RecognitionFilter,
+    Shown, Sorting, StoreError, Totals,
+};
 
-/// Most contributions first, or by id.
+/// Most contributions first, by id, or by login.
 pub(super) async fn contributors(
     client: &Client,
     order: Order,
+    filter: &ContributorFilter,
     page: &Page,
 ) -> Result<Paged<Contributor>, StoreError> {
-    let shape = match order {
-        Order::Tally => &queries::CONTRIBUTORS_BY_TALLY,
-        Order::Id => &queries::CONTRIBUTORS_BY_ID,
+    let sorting = filter.sorting(order);
+    let shape = match (sorting, &filter.host) {
+        (Sorting::Tally, None) => &queries::CONTRIBUTORS_BY_TALLY,
+        (Sorting::Tally, Some(_)) => &queries::CONTRIBUTORS_ON_HOST_BY_TALLY,
+        (Sorting::Login, None) => &queries::CONTRIBUTORS_BY_LOGIN,
+        (Sorting::Login, Some(_)) => &queries::CONTRIBUTORS_ON_HOST_BY_LOGIN,
+        (Sorting::Id, _) => &queries::CONTRIBUTORS_BY_ID,
     };
-    let after = Cursor::read(page, order.into())?.map(|last| {
+    let mut values: Vec<_> = filter.host.iter().map(|host| codec::value(host.as_str())).collect();
+    if sorting == Sorting::Login {
+        let (from, to) = filter.logins();
+        values.extend([codec::value(from), codec::value(to)]);
+    }
+    let place = |last: Cursor| {
         let name = name_of(client, CONTRIBUTORS, &last);
-        match order {
-            Order::Tally => vec![codec::value(last.at), name],
-            Order::Id => vec![name],
-        }
-    });
+        Ok::<_, StoreError>(match sorting {
+            Sorting::Tally => vec![codec::value(last.at), name],
+            Sorting::Id => vec![name],
+            Sorting::Login => vec![codec::value(last.login()?), name],
+        })
+    };
+    let after = Cursor::read(page, sorting.into())?.map(place).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributorFields>(document)?.contributor();
-    let mark = |one: &Contributor| Cursor::of_contributor(order, one);
-    list_page(client, shape, Vec::new(), after, page, item, mark).await
+    let mark = |one: &Contributor| Cursor::of_contributor(sorting, one);
+    list_page(client, shape, values, after, page, item, mark).await
 }
 
-/// A contributor's contributions, newest first.
-pub(super) async fn contributions_of(
+/// Two aggregations: Firestore reads index entries, and bills one read for 1,000 of them.
+pub(super) async fn totals(client: &Client) -> Result<Totals, StoreError> {
+    let mut retry = client.retry();
+    // In this order, so that the index of tallies alone is read.
+    let of_all = queries::CONTRIBUTORS_BY_TALLY.query([], None, None);
+    let Sum { count, sum } = client.sum(of_all, "tally", &mut retry).await?;
+    let recognitions = client.count(queries::RECOGNITIONS_NEWEST.query([], None, None), &mut retry).await?;
+    Ok(Totals { contributors: count, contributions: sum, recognitions })
+}
+
+/// A contributor's or a repository's contributions, newest first.
+pub(super) async fn contributions(
     client: &Client,
-    contributor: &ContributorId,
-    shown: Shown,
+    filter: &ContributionFilter,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
-    let mut values = vec![codec::value(contributor.as_str())];
-    let shape = match shown {
-        Shown::All => &queries::CONTRIBUTIONS_OF,
-        Shown::Counted => &queries::COUNTED_CONTRIBUTIONS_OF,
-        Shown::Public => &queries::PUBLIC_CONTRIBUTIONS_OF,
+    let shape = match (&filter.of, &filter.kind) {
+        (Of::Contributor(_), None) => &queries::CONTRIBUTIONS_OF,
+        (Of::Contributor(_), Some(_)) => &queries::CONTRIBUTIONS_OF_BY_KIND,
+        (Of::Repository(_), None) => &queries::CONTRIBUTIONS_IN,
+        (Of::Repository(_), Some(_)) => &queries::CONTRIBUTIONS_IN_BY_KIND,
     };
-    // Every filter beside the contributor leaves out what has the field set.
-    values.extend(shape.filters.iter().skip(1).map(|_| codec::value(false)));
+    let of = match &filter.of {
+        Of::Contributor(contributor) => contributor.as_str(),
+        Of::Repository(repository) => repository,
+    };
+    let mut values = contributions_of(of, filter.shown, filter.since, filter.until)?;
+    values.extend(filter.kind.as_ref().map(|kind| codec::value(kind.as_str())));
     let after = Cursor::read(page, List::Contributions)?;
     let after = after.map(|last| time_and_name(client, CONTRIBUTIONS, &last)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributionFields>(document)?.counted();
     list_page(client, shape, values, after, page, item, Cursor::of_contribution).await
 }
 
+/// The values of [`queries::CONTRIBUTIONS_OF`].
+pub(super) fn contributions_of(
+    of: &str,
+    shown: Shown,
+    since: Option<Moment>,
+    until: Option<Moment>,
+) -> Result<Vec<FirestoreValue>, StoreError> {
+    let (private, retracted): (&[bool], &[bool]) = match shown {
+        Shown::Public => (&[false], &[false]),
+        Shown::Counted => (&[false, true], &[false]),
+        Shown::All => (&[false, true], &[false, true]),
+    };
+    Ok(vec![
+        codec::value(of),
+        codec::value(private),
+        codec::value(retracted),
+        since_value(since)?,
+        moment_value(until, END)?,
+    ])
+}
+
 /// Recognitions, newest first.
-pub(super) async fn recognitions(client: &Client, page: &Page) -> Result<Paged<Recognition>, StoreError> {
+pub(super) async fn recognitions(
+    client: &Client,
+    filter: &RecognitionFilter,
+    page: &Page,
+) -> Result<Paged<Recognition>, StoreError> {
     let after = Cursor::read(page, List::Recognitions)?;
     let after = after.map(|last| time_and_name(client, RECOGNITIONS, &last)).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<RecognitionFields>(document)?.recognition();
-    let mark = Cursor::of_recognition;
-    list_page(client, &queries::RECOGNITIONS_NEWEST, Vec::new(), after, page, item, mark).await
+    let shape = match &filter.contributor {
+        None => &queries::RECOGNITIONS_FROM,
+        Some(_) => &queries::RECOGNITIONS_OF,
+    };
+    let mut values: Vec<_> = filter.contributor.iter().map(|one| codec::value(one.as_str())).collect();
+    values.push(since_value(filter.since)?);
+    list_page(client, shape, values, after, page, item, Cursor::of_recognition).await
+}
+
+/// Before every time that a store keeps, and after it: the beginnings of the years 1 and 9999.
+const BEGINNING: i64 = -62_135_596_800_000_000;
+const END: i64 = 253_370_764_800_000_000;
+
+fn since_value(since: Option<Moment>) -> Result<FirestoreValue, StoreError> {
+    moment_value(since, BEGINNING)
+}
+
+fn moment_value(moment: Option<Moment>, without: i64) -> Result<FirestoreValue, StoreError> {
+    let moment = moment.map_or_else(|| codec::moment_of(without), Ok)?;
+    Ok(codec::value(timestamp(moment)?))
 }
 
 async fn list_page<T>(

@@ -13,8 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, History, News, Order, Page, Paged, PrivateRepository, Progress,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Order, Page,
+    Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError,
+    Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -199,17 +200,25 @@ impl Store for Firestore {
         found.map(|document| codec::read::<codec::ContributorFields>(&document)?.contributor()).transpose()
     }
 
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
-        lists::contributors(&self.client, order, page).await
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
+        lists::contributors(&self.client, order, filter, page).await
     }
 
-    async fn contributions_of(
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        lists::totals(&self.client).await
+    }
+
+    async fn contributions(
         &self,
-        contributor: &ContributorId,
-        shown: Shown,
+        filter: &ContributionFilter,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        lists::contributions_of(&self.client, contributor, shown, page).await
+        lists::contributions(&self.client, filter, page).await
     }
 
     async fn recognition(
@@ -226,8 +235,12 @@ impl Store for Firestore {
         found.map(read).transpose()
     }
 
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-        lists::recognitions(&self.client, page).await
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError> {
+        lists::recognitions(&self.client, filter, page).await
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {

@@ -29,6 +29,7 @@ pub const NAME: &str = "__name__";
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Comparison {
     Equal,
+    AnyOf,
     AtLeast,
     Above,
     Below,
@@ -72,16 +73,25 @@ shapes! {
     CONTRIBUTORS_BY_TALLY: CONTRIBUTORS [] by ["tally", Descending; NAME, Descending];
     /// By id: a complete read.
     CONTRIBUTORS_BY_ID: CONTRIBUTORS [] by [NAME, Ascending];
+    /// Those on a host, most contributions first.
+    CONTRIBUTORS_ON_HOST_BY_TALLY: CONTRIBUTORS ["host" Equal] by ["tally", Descending; NAME, Descending];
+    /// Those whose login is within a range.
+    CONTRIBUTORS_BY_LOGIN: CONTRIBUTORS ["login" AtLeast, "login" Below] by ["login", Ascending; NAME, Ascending];
+    /// Those on a host whose login is within a range.
+    CONTRIBUTORS_ON_HOST_BY_LOGIN: CONTRIBUTORS ["host" Equal, "login" AtLeast, "login" Below] by ["login", Ascending; NAME, Ascending];
     /// The lowest milestone recognised above a number.
     HIGHER_RECOGNIZED: CONTRIBUTORS ["recognized" Above] by ["recognized", Ascending; "tally", Ascending; NAME, Ascending];
     /// To whom the milestone after `recognized` is owed.
     OWED: CONTRIBUTORS ["recognized" Equal, "tally" AtLeast] by ["tally", Ascending; NAME, Ascending];
-    /// A contributor's contributions, newest first.
-    CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal] by ["recorded_at", Descending; NAME, Descending];
-    /// Those that count.
-    COUNTED_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "retracted" Equal] by ["recorded_at", Descending; NAME, Descending];
-    /// Those that count and are public.
-    PUBLIC_CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "private" Equal, "retracted" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// A contributor's contributions within a time, newest first. Which of the private ones and of those that are
+    /// taken back are shown is a choice of values, so that one index serves every reader.
+    CONTRIBUTIONS_OF: CONTRIBUTIONS ["contributor" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below] by ["recorded_at", Descending; NAME, Descending];
+    /// Those of one kind.
+    CONTRIBUTIONS_OF_BY_KIND: CONTRIBUTIONS ["contributor" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below, "kind" Equal] by ["recorded_at", Descending; NAME, Descending];
+    /// A repository's contributions.
+    CONTRIBUTIONS_IN: CONTRIBUTIONS ["repository" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below] by ["recorded_at", Descending; NAME, Descending];
+    /// Those of one kind.
+    CONTRIBUTIONS_IN_BY_KIND: CONTRIBUTIONS ["repository" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below, "kind" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// The parts of a work, and the marks for parts that are not recorded yet.
     PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
     /// A repository's contributions that are public.
@@ -92,6 +102,10 @@ shapes! {
     PRIVATE_SINCE: PRIVATE ["since" AtLeast] by ["since", Ascending];
     /// The repositories to be looked through again.
     PRIVATE_DUE: PRIVATE ["look_again" AtMost] by ["look_again", Ascending];
+    /// Since a time, newest first.
+    RECOGNITIONS_FROM: RECOGNITIONS ["recognized_at" AtLeast] by ["recognized_at", Descending; NAME, Descending];
+    /// Those of a contributor.
+    RECOGNITIONS_OF: RECOGNITIONS ["contributor" Equal, "recognized_at" AtLeast] by ["recognized_at", Descending; NAME, Descending];
     /// Newest first.
     RECOGNITIONS_NEWEST: RECOGNITIONS [] by ["recognized_at", Descending; NAME, Descending];
     /// From a time of the server on, oldest first.
@@ -137,6 +151,7 @@ impl Shape {
             let field = (*field).to_owned();
             FirestoreQueryFilter::Compare(Some(match comparison {
                 Comparison::Equal => FirestoreQueryFilterCompare::Equal(field, value),
+                Comparison::AnyOf => FirestoreQueryFilterCompare::In(field, value),
                 Comparison::AtLeast => FirestoreQueryFilterCompare::GreaterThanOrEqual(field, value),
                 Comparison::Above => FirestoreQueryFilterCompare::GreaterThan(field, value),
                 Comparison::Below => FirestoreQueryFilterCompare::LessThan(field, value),

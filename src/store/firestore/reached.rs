@@ -3,13 +3,14 @@
 use firestore::FirestoreDocument;
 
 use super::codec::{self, ContributionFields, document_id};
+use super::lists;
 use super::queries::{self, CONTRIBUTORS};
 use super::readable::readable_one;
 use super::record::read_tally;
 use super::rpc::Client;
 use super::since::committed;
 use crate::domain::{Contribution, ContributorId};
-use crate::store::StoreError;
+use crate::store::{Shown, StoreError};
 
 /// How many contributions are read at first: usually few came after the one that is looked for.
 const FIRST: usize = 100;
@@ -33,8 +34,8 @@ pub(super) async fn reached(
     let id = [document_id(contributor.as_str())];
     let mut limit = FIRST;
     loop {
-        let values = [codec::value(contributor.as_str()), codec::value(false)];
-        let query = queries::COUNTED_CONTRIBUTIONS_OF.query(values, None, Some(limit));
+        let values = lists::contributions_of(contributor.as_str(), Shown::Counted, None, None)?;
+        let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(limit));
         let found = client.query(query, &mut retry).await?;
         let Some(document) = client.get(CONTRIBUTORS, &id, found.read_at, &mut retry).await?.pop() else {
             return Ok(None);

@@ -1,50 +1,103 @@
 //! Lists, a page at a time, and what was made since a position.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::connection::Sqlite;
-use super::queries;
-use super::rows::{RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition};
-use crate::domain::{ContributorId, Recognition, RecognitionId};
+use super::queries::{self, Key};
+use super::rows::{
+    RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition, unsigned,
+};
+use crate::domain::{Moment, Recognition, RecognitionId};
 use crate::store::cursor::{self, Cursor, List};
-use crate::store::{Contributor, Counted, News, Order, Page, Paged, Progress, Shown, StoreError};
+use crate::store::{
+    ContributionFilter, Contributor, ContributorFilter, Counted, News, Of, Order, Page, Paged, Progress,
+    RecognitionFilter, Sorting, StoreError, Totals,
+};
 
 pub(super) async fn contributors(
     sqlite: &Sqlite,
     order: Order,
+    filter: &ContributorFilter,
     page: &Page,
 ) -> Result<Paged<Contributor>, StoreError> {
-    let (limit, count) = (limit(page), page.limit);
-    let after = Cursor::read(page, order.into())?;
+    let (limit, count, sorting) = (limit(page), page.limit, filter.sorting(order));
+    let after = Cursor::read(page, sorting.into())?;
+    let mut values: Vec<Value> = match sorting {
+        Sorting::Tally => {
+            let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
+            vec![tally.into(), id.into()]
+        }
+        Sorting::Id => vec![after.map_or_else(String::new, |after| after.id).into()],
+        Sorting::Login => {
+            let (from, to) = filter.logins();
+            let (login, id) = match after {
+                Some(after) => (after.login()?, after.id),
+                None => (from, String::new()),
+            };
+            vec![login.into(), id.into(), to.into()]
+        }
+    };
+    values.extend(filter.host.as_ref().map(|host| Value::from(host.to_string())));
+    let sql = queries::contributors(sorting, filter.host.is_some());
     sqlite
         .read_page(move |connection| {
-            let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
-            let mut statement = connection.prepare_cached(&queries::contributors(order))?;
-            let items = readable(statement.query(params![tally, id])?, "id", limit, contributor)?;
-            let mark = |c: &Contributor| Cursor::of_contributor(order, c);
+            let mut statement = connection.prepare_cached(&sql)?;
+            let items = readable(statement.query(params_from_iter(values))?, "id", limit, contributor)?;
+            let mark = |c: &Contributor| Cursor::of_contributor(sorting, c);
             Ok(Paged::cut(items, count, mark))
         })
         .await
 }
 
-pub(super) async fn contributions_of(
+pub(super) async fn totals(sqlite: &Sqlite) -> Result<Totals, StoreError> {
+    sqlite
+        .read_page(|connection| {
+            connection.query_row(queries::TOTALS, [], |row| {
+                Ok(Totals {
+                    contributors: unsigned(row.get("contributors")?),
+                    contributions: unsigned(row.get("contributions")?),
+                    recognitions: unsigned(row.get("recognitions")?),
+                })
+            })
+        })
+        .await
+}
+
+pub(super) async fn contributions(
     sqlite: &Sqlite,
-    contributor: &ContributorId,
-    shown: Shown,
+    filter: &ContributionFilter,
     page: &Page,
 ) -> Result<Paged<Counted>, StoreError> {
-    let (contributor, limit, count) = (contributor.to_string(), limit(page), page.limit);
+    let (limit, count) = (limit(page), page.limit);
     let after = Cursor::read(page, List::Contributions)?;
+    let (key, of) = match &filter.of {
+        Of::Contributor(contributor) => (Key::Contributor, contributor.to_string()),
+        Of::Repository(repository) => (Key::Repository, repository.clone()),
+    };
+    let (since, until) = (micros(filter.since, i64::MIN), micros(filter.until, i64::MAX));
+    let kind = filter.kind.as_ref().map(|kind| kind.as_str().to_owned());
+    let sql = queries::contributions(key, kind.is_some(), filter.shown);
     let found = sqlite
         .read_page(move |connection| {
             // The time is compared as well: who has not seen the item does not find out that it exists.
-            let sql = "SELECT seq FROM contributions WHERE id = ?1 AND recorded_at = ?2 AND contributor = ?3";
-            let place = |last: &Cursor| place(connection, sql, params![last.id, last.at, contributor]);
-            let Some(before) = after.as_ref().map_or(Ok(Some(i64::MAX)), place)? else {
+            let Some(after) = place(after.as_ref(), |last| {
+                let column = key.column();
+                let sql = format!(
+                    "SELECT seq FROM contributions WHERE id = ?1 AND recorded_at = ?2 AND {column} = ?3"
+                );
+                connection
+                    .prepare_cached(&sql)?
+                    .query_row(params![last.id, last.at, of], |row| row.get("seq"))
+            })?
+            else {
                 return Ok(None);
             };
-            let mut statement = connection.prepare_cached(&queries::contributions_of(shown))?;
-            let items = readable(statement.query(params![contributor, before])?, "id", limit, counted)?;
+            let Place { at, seq } = after.min(Place { at: until, seq: i64::MIN });
+            let mut values: Vec<Value> = vec![of.into(), at.into(), seq.into(), since.into()];
+            values.extend(kind.map(Value::from));
+            let mut statement = connection.prepare_cached(&sql)?;
+            let items = readable(statement.query(params_from_iter(values))?, "id", limit, counted)?;
             Ok(Some(Paged::cut(items, count, Cursor::of_contribution)))
         })
         .await?;
@@ -72,18 +125,28 @@ pub(super) async fn recognition_and_progress(
         .await
 }
 
-pub(super) async fn recognitions(sqlite: &Sqlite, page: &Page) -> Result<Paged<Recognition>, StoreError> {
+pub(super) async fn recognitions(
+    sqlite: &Sqlite,
+    filter: &RecognitionFilter,
+    page: &Page,
+) -> Result<Paged<Recognition>, StoreError> {
     let (limit, count) = (limit(page), page.limit);
     let after = Cursor::read(page, List::Recognitions)?;
+    let since = micros(filter.since, i64::MIN);
+    let contributor = filter.contributor.as_ref().map(ToString::to_string);
     let found = sqlite
         .read_page(move |connection| {
-            let sql = "SELECT seq FROM recognitions WHERE id = ?1 AND recognized_at = ?2";
-            let place = |last: &Cursor| place(connection, sql, params![last.id, last.at]);
-            let Some(before) = after.as_ref().map_or(Ok(Some(i64::MAX)), place)? else {
+            let Some(Place { at, seq }) = place(after.as_ref(), |last| {
+                let sql = "SELECT seq FROM recognitions WHERE id = ?1 AND recognized_at = ?2";
+                connection.prepare_cached(sql)?.query_row(params![last.id, last.at], |row| row.get("seq"))
+            })?
+            else {
                 return Ok(None);
             };
-            let mut statement = connection.prepare_cached(&queries::recognitions())?;
-            let items = readable(statement.query(params![before])?, "r_id", limit, recognition)?;
+            let mut statement = connection.prepare_cached(&queries::recognitions(contributor.is_some()))?;
+            let mut values: Vec<Value> = vec![at.into(), seq.into(), since.into()];
+            values.extend(contributor.map(Value::from));
+            let items = readable(statement.query(params_from_iter(values))?, "r_id", limit, recognition)?;
             Ok(Some(Paged::cut(items, count, Cursor::of_recognition)))
         })
         .await?;
@@ -146,7 +209,24 @@ fn limit(page: &Page) -> usize {
     page.limit + 1
 }
 
-/// The sequence number of the item that a cursor names; `None` where there is no such item.
-fn place(connection: &Connection, sql: &str, item: impl Params) -> rusqlite::Result<Option<i64>> {
-    connection.prepare_cached(sql)?.query_row(item, |row| row.get("seq")).optional()
+/// Where a page begins: before the item of this time and sequence number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    at: i64,
+    seq: i64,
+}
+
+/// The place of the item that a cursor names, by its sequence number; `None` where there is no such item. Without a
+/// cursor, the end.
+fn place(
+    after: Option<&Cursor>,
+    seq: impl FnOnce(&Cursor) -> rusqlite::Result<i64>,
+) -> rusqlite::Result<Option<Place>> {
+    let Some(last) = after else { return Ok(Some(Place { at: i64::MAX, seq: i64::MAX })) };
+    let seq = seq(last).optional()?;
+    Ok(seq.map(|seq| Place { at: last.at, seq }))
+}
+
+fn micros(moment: Option<Moment>, without: i64) -> i64 {
+    moment.map_or(without, |moment| moment.timestamp_micros())
 }

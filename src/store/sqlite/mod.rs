@@ -21,8 +21,9 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, History, News, Order, Page, Paged, PrivateRepository, Progress,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Order, Page,
+    Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError,
+    Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -149,17 +150,25 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
-        lists::contributors(self, order, page).await
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
+        lists::contributors(self, order, filter, page).await
     }
 
-    async fn contributions_of(
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        lists::totals(self).await
+    }
+
+    async fn contributions(
         &self,
-        contributor: &ContributorId,
-        shown: Shown,
+        filter: &ContributionFilter,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
-        lists::contributions_of(self, contributor, shown, page).await
+        lists::contributions(self, filter, page).await
     }
 
     async fn recognition(
@@ -169,8 +178,12 @@ impl Store for Sqlite {
         lists::recognition_and_progress(self, id).await
     }
 
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
-        lists::recognitions(self, page).await
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError> {
+        lists::recognitions(self, filter, page).await
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {

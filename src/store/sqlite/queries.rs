@@ -3,47 +3,88 @@
 //! it is asked for, and the reader of a page skips rows that it cannot read.
 
 use super::rows::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS};
-use crate::store::{Order, Shown};
+use crate::store::{Shown, Sorting};
 
 /// Every query of a list.
 #[must_use]
 pub fn all() -> Vec<String> {
-    let contributors = [Order::Tally, Order::Id].map(contributors);
-    let contributions = [Shown::Public, Shown::Counted, Shown::All].map(contributions_of);
-    contributors.into_iter().chain(contributions).chain([reached(), recognitions()]).collect()
+    // The ids of one host are sorted by login.
+    let of_all = [Sorting::Tally, Sorting::Id, Sorting::Login].map(|sorting| contributors(sorting, false));
+    let on_host = [Sorting::Tally, Sorting::Login].map(|sorting| contributors(sorting, true));
+    let contributors = of_all.into_iter().chain(on_host);
+    let classes = [Shown::Public, Shown::Counted, Shown::All];
+    let contributions = [Key::Contributor, Key::Repository].into_iter().flat_map(|key| {
+        classes.into_iter().flat_map(move |shown| [false, true].map(|kind| contributions(key, kind, shown)))
+    });
+    contributors.chain(contributions).chain([false, true].map(recognitions)).collect()
 }
 
-/// Contributors after the tally `?1` and the id `?2`.
+/// Contributors after the tally `?1` and the id `?2`, after the id `?1`, or after the login `?1` and the id `?2` and
+/// before the login `?3`; the host, if there is one, is the last value.
 #[must_use]
-pub fn contributors(order: Order) -> String {
-    match order {
-        // A row value, so that a page among equal tallies begins at its first row.
-        Order::Tally => {
-            format!("{CONTRIBUTORS} WHERE (tally, id) < (?1, ?2) ORDER BY tally DESC, id DESC")
-        }
-        Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id"),
-    }
+pub fn contributors(sorting: Sorting, on_host: bool) -> String {
+    // Row values, so that a page among equal tallies or logins begins at its first row.
+    let (range, order, host) = match sorting {
+        Sorting::Tally => ("(tally, id) < (?1, ?2)", "tally DESC, id DESC", "?3"),
+        Sorting::Id => ("id > ?1", "id", "?2"),
+        Sorting::Login => ("(login, id) > (?1, ?2) AND login < ?3", "login, id", "?4"),
+    };
+    let host = if on_host { format!("host = {host} AND ") } else { String::new() };
+    format!("{CONTRIBUTORS} WHERE {host}{range} ORDER BY {order}")
 }
 
-/// Contributions of `?1` before the sequence number `?2`, newest first.
+/// How much there is.
+pub(super) const TOTALS: &str = "SELECT count(*) AS contributors, coalesce(sum(tally), 0) AS contributions, \
+    (SELECT count(*) FROM recognitions) AS recognitions FROM contributors";
+
+/// Contributions of `?1` before the time `?2` and the sequence number `?3`, and not before the time `?4`, newest first;
+/// with a kind, only those of the kind `?5`.
+///
+/// The kind is in the index, so those of other kinds cost no look into the table.
 #[must_use]
-pub fn contributions_of(shown: Shown) -> String {
-    let of = |class: Class| format!("{CONTRIBUTIONS} {} AND c.seq < ?2", class.condition());
-    format!("{} ORDER BY seq DESC", merged(shown, of))
+pub fn contributions(key: Key, kind: bool, shown: Shown) -> String {
+    let kind = if kind { " AND c.kind = ?5" } else { "" };
+    let range = "(c.recorded_at, c.seq) < (?2, ?3) AND c.recorded_at >= ?4";
+    let of = |class: Class| format!("{CONTRIBUTIONS} {} AND {range}{kind}", class.condition(key));
+    format!("{} ORDER BY recorded_at DESC, seq DESC", merged(shown, of))
 }
 
-/// The one of `?1` that count with `?2` before it.
+/// The one of `?1` that count with `?2` before it. Rare, and the only one that sorts: tallies follow the order of the
+/// commits, and the index that of the times.
 #[must_use]
-pub fn reached() -> String {
-    let of = |class: Class| format!("SELECT c.seq FROM contributions c {}", class.condition());
+pub(super) fn reached() -> String {
+    let of =
+        |class: Class| format!("SELECT c.seq FROM contributions c {}", class.condition(Key::Contributor));
     let counted = merged(Shown::Counted, of);
     format!("{CONTRIBUTIONS} WHERE c.seq = ({counted} ORDER BY seq LIMIT 1 OFFSET ?2)")
 }
 
-/// Recognitions before the sequence number `?1`, newest first.
+/// Recognitions before the time `?1` and the sequence number `?2`, and not before the time `?3`, newest first; with a
+/// contributor, only those of `?4`.
 #[must_use]
-pub fn recognitions() -> String {
-    format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq < ?1 ORDER BY r.seq DESC")
+pub fn recognitions(of_contributor: bool) -> String {
+    let contributor = if of_contributor { "r.contributor = ?4 AND " } else { "" };
+    format!(
+        "SELECT {RECOGNITION} FROM {RECOGNITIONS}
+         WHERE {contributor}(r.recognized_at, r.seq) < (?1, ?2) AND r.recognized_at >= ?3
+         ORDER BY r.recognized_at DESC, r.seq DESC"
+    )
+}
+
+/// By what contributions are listed.
+#[derive(Clone, Copy, Debug)]
+pub enum Key {
+    Contributor,
+    Repository,
+}
+
+impl Key {
+    pub(super) fn column(self) -> &'static str {
+        match self {
+            Self::Contributor => "contributor",
+            Self::Repository => "repository",
+        }
+    }
 }
 
 /// The contributions of `?1` that are, or are not, private and taken back: one range of their index, so that no
@@ -66,10 +107,11 @@ impl Class {
         })
     }
 
-    fn condition(self) -> String {
+    fn condition(self, key: Key) -> String {
         let Self { private, retracted } = self;
         format!(
-            "WHERE c.contributor = ?1 AND c.private = {} AND c.retracted = {}",
+            "WHERE c.{} = ?1 AND c.private = {} AND c.retracted = {}",
+            key.column(),
             u8::from(private),
             u8::from(retracted)
         )

@@ -99,6 +99,25 @@ const STEPS: &[&str] = &[
     DROP INDEX contributions_by_contributor;
     CREATE INDEX contributions_by_contributor ON contributions (contributor, private, retracted);
 ",
+    "
+    -- What is before an id's last ':', and after it. In an index alone: it follows from the id.
+    ALTER TABLE contributors ADD COLUMN host TEXT AS (
+        substr(rtrim(id, replace(id, ':', '')), 1, length(rtrim(id, replace(id, ':', ''))) - 1)) VIRTUAL;
+    ALTER TABLE contributors ADD COLUMN login TEXT AS (
+        substr(id, length(rtrim(id, replace(id, ':', ''))) + 1)) VIRTUAL;
+    CREATE INDEX contributors_by_host_and_tally ON contributors (host, tally, id);
+    CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
+    CREATE INDEX contributors_by_login ON contributors (login, id);
+
+    -- The kind is last, so that those of other kinds are passed over within the index.
+    DROP INDEX contributions_by_contributor;
+    CREATE INDEX contributions_by_contributor
+        ON contributions (contributor, private, retracted, recorded_at, seq, kind);
+    CREATE INDEX contributions_by_repository
+        ON contributions (repository, private, retracted, recorded_at, seq, kind) WHERE repository IS NOT NULL;
+    CREATE INDEX recognitions_by_time ON recognitions (recognized_at);
+    CREATE INDEX recognitions_by_contributor ON recognitions (contributor, recognized_at);
+",
 ];
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.

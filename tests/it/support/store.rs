@@ -9,8 +9,9 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, History, News, Order, Page, Paged, PrivateRepository, Progress,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Order, Page,
+    Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError,
+    Totals,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -73,6 +74,8 @@ pub(crate) struct FakeStore {
     pub(crate) pings: AtomicUsize,
     /// How often it was asked how much waits.
     pub(crate) backlogs: AtomicUsize,
+    /// How often the totals were counted.
+    pub(crate) looks: AtomicUsize,
     /// How often it was closed.
     pub(crate) closed: AtomicUsize,
     _folder: TempDir,
@@ -91,6 +94,7 @@ impl FakeStore {
             batches: Mutex::default(),
             pings: AtomicUsize::default(),
             backlogs: AtomicUsize::default(),
+            looks: AtomicUsize::default(),
             closed: AtomicUsize::default(),
             _folder: folder,
         })
@@ -237,9 +241,20 @@ impl Store for FakeStore {
         self.inner.contributor(id).await
     }
 
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
         self.page().await?;
-        self.inner.contributors(order, page).await
+        self.inner.contributors(order, filter, page).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.page().await?;
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        self.inner.totals().await
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
@@ -265,14 +280,13 @@ impl Store for FakeStore {
         self.inner.private_repositories(since).await
     }
 
-    async fn contributions_of(
+    async fn contributions(
         &self,
-        who: &ContributorId,
-        shown: Shown,
+        filter: &ContributionFilter,
         page: &Page,
     ) -> Result<Paged<Counted>, StoreError> {
         self.page().await?;
-        self.inner.contributions_of(who, shown, page).await
+        self.inner.contributions(filter, page).await
     }
 
     async fn recognition(
@@ -283,9 +297,13 @@ impl Store for FakeStore {
         self.inner.recognition(id).await
     }
 
-    async fn recognitions(&self, page: &Page) -> Result<Paged<Recognition>, StoreError> {
+    async fn recognitions(
+        &self,
+        filter: &RecognitionFilter,
+        page: &Page,
+    ) -> Result<Paged<Recognition>, StoreError> {
         self.page().await?;
-        self.inner.recognitions(page).await
+        self.inner.recognitions(filter, page).await
     }
 
     async fn recognitions_after(&self, position: Option<&str>, limit: usize) -> Result<News, StoreError> {
