@@ -96,7 +96,7 @@ async fn show(
     if demo.stay {
         if !demo.is_json() {
             print(format_args!(
-                "\nIt keeps running until Ctrl-C: open {url}/docs, or follow\n  curl -N {url}/v1/recognitions/stream\n"
+                "\nIt keeps running until Ctrl-C: open {url}, or follow\n  curl -N {url}/v1/recognitions/stream\n"
             ));
         }
         interrupted.await;

@@ -12,6 +12,7 @@ use super::oidc;
 use super::reads::Reads;
 use super::ready::Ready;
 use super::sections::Sections;
+use crate::domain::Milestones;
 use crate::feed::Feed;
 use crate::hosts;
 use crate::outbox::Outbox;
@@ -27,6 +28,7 @@ pub struct App {
     pub(super) origins: Origins,
     pub(super) hosts: Vec<hosts::Opened>,
     pub(super) rules: hosts::Rules,
+    pub(super) milestones: Milestones,
     pub(super) limits: Limits,
     pub(super) budget: Budget,
     pub(super) streams: Arc<Semaphore>,
@@ -94,6 +96,7 @@ impl App {
             origins,
             hosts,
             rules,
+            milestones,
             budget: Budget::new(limits.small_budget, limits.large_budget, limits.silence),
             streams: Arc::new(Semaphore::new(limits.streams)),
             reads: Reads::new(store.readers(), limits.reads_waiting, limits.read_wait),

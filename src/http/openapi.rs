@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 
 use super::problem::{Problem, ProblemKind};
-use super::{contributions, contributors, docs, operations, recognitions, webhooks};
+use super::{contributions, contributors, docs, operations, pages, recognitions, webhooks};
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
 #[derive(utoipa::OpenApi)]
@@ -37,7 +37,11 @@ use super::{contributions, contributors, docs, operations, recognitions, webhook
         operations::ready,
         operations::metrics,
         operations::drain,
-        operations::welcome,
+        pages::home::show,
+        pages::contributor::show,
+        pages::rules::show,
+        pages::badge::show,
+        pages::asset::serve,
         serve,
         docs::page,
         docs::asset,
