@@ -30,8 +30,8 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, PrivateRepository, Progress,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, ContributorFilter, Counted, Due, News, Novelty, Order, Page, Paged,
+    PrivateRepository, Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError, Totals,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -331,8 +331,16 @@ impl Store for Null {
     async fn contributor(&self, _: &ContributorId) -> Result<Option<Contributor>, StoreError> {
         Ok(None)
     }
-    async fn contributors(&self, _: Order, _: &Page) -> Result<Paged<Contributor>, StoreError> {
+    async fn contributors(
+        &self,
+        _: Order,
+        _: &ContributorFilter,
+        _: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
         Ok(Paged { items: Vec::new(), next: None })
+    }
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        Ok(Totals::default())
     }
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
         Ok(Vec::new())

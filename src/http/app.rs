@@ -12,6 +12,7 @@ use super::oidc;
 use super::reads::Reads;
 use super::ready::Ready;
 use super::sections::Sections;
+use super::totals::Totals;
 use crate::domain::Milestones;
 use crate::feed::Feed;
 use crate::hosts;
@@ -38,6 +39,7 @@ pub struct App {
     pub(super) store: Arc<dyn Store>,
     pub(super) feed: Feed,
     pub(super) ready: Ready,
+    pub(super) totals: Totals,
     pub(super) oidc: Option<oidc::Verifier>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
@@ -104,6 +106,7 @@ impl App {
             recorder,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),
             ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox), tasks.clone()),
+            totals: Totals::new(Arc::clone(&store), tasks.clone()),
             oidc: oidc.transpose()?,
             outbox,
             store,

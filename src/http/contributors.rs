@@ -14,7 +14,7 @@ use super::contributions::CountedView;
 use super::list::{self, Id, ListOf, ListQuery, QueryNames, list_query};
 use super::problem::{Problem, ProblemKind};
 use crate::domain::{ContributorId, Moment};
-use crate::store::{Contributor, Order, Shown};
+use crate::store::{Contributor, ContributorFilter, Order, Shown};
 
 /// A contributor as readers see them.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -108,7 +108,7 @@ pub(super) async fn list(
     };
     let page = query.page()?;
     let _reading = app.reads.begin().await?;
-    let paged = app.store.contributors(order, &page).await?;
+    let paged = app.store.contributors(order, &ContributorFilter::default(), &page).await?;
     Ok(list::list(paged, "/v1/contributors", &query, |contributor| ContributorView::of(&contributor)))
 }
 

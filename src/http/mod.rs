@@ -21,6 +21,7 @@ mod recognitions;
 mod schema;
 mod sections;
 mod server;
+mod totals;
 mod wire;
 pub mod verdict;
 mod webhooks;

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Contributor, Counted, Order, Page, StoreError};
-use crate::domain::Recognition;
+use super::{Contributor, Counted, Page, Sorting, StoreError};
+use crate::domain::{ContributorId, Recognition};
 
 pub(super) fn encode<T: Serialize>(position: &T) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(position).unwrap_or_default())
@@ -26,15 +26,17 @@ pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 pub(super) enum List {
     ContributorsByTally,
     ContributorsById,
+    ContributorsByLogin,
     Contributions,
     Recognitions,
 }
 
-impl From<Order> for List {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Tally => Self::ContributorsByTally,
-            Order::Id => Self::ContributorsById,
+impl From<Sorting> for List {
+    fn from(sorting: Sorting) -> Self {
+        match sorting {
+            Sorting::Tally => Self::ContributorsByTally,
+            Sorting::Id => Self::ContributorsById,
+            Sorting::Login => Self::ContributorsByLogin,
         }
     }
 }
@@ -59,9 +61,15 @@ impl Cursor {
         if cursor.list == list { Ok(Some(cursor)) } else { Err(StoreError::BadCursor) }
     }
 
-    pub(super) fn of_contributor(order: Order, contributor: &Contributor) -> String {
+    pub(super) fn of_contributor(sorting: Sorting, contributor: &Contributor) -> String {
         let standing = &contributor.standing;
-        Self::after(order.into(), standing.tally.cast_signed(), standing.contributor.as_str())
+        Self::after(sorting.into(), standing.tally.cast_signed(), standing.contributor.as_str())
+    }
+
+    /// The login of the contributor that the cursor names.
+    pub(super) fn login(&self) -> Result<String, StoreError> {
+        let contributor = ContributorId::parse(&self.id).map_err(|_| StoreError::BadCursor)?;
+        Ok(contributor.login().to_owned())
     }
 
     pub(super) fn of_contribution(counted: &Counted) -> String {

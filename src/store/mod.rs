@@ -18,8 +18,8 @@ use async_trait::async_trait;
 pub use at::At;
 
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, GiveUp, Milestones, Moment, Recognition,
-    RecognitionId, RepositoryId, Review, Standing,
+    Contribution, ContributionId, ContributorId, Destination, GiveUp, HostName, Milestones, Moment,
+    Recognition, RecognitionId, RepositoryId, Review, Standing,
 };
 
 /// The longest that a store tries to write before it fails as unavailable.
@@ -83,7 +83,7 @@ async fn inspect_opened(
 ) -> Result<(String, Vec<(Destination, u64)>), StoreError> {
     let store = open(at).await?;
     // One contributor shows whether what is stored can be read by this version.
-    store.contributors(Order::Id, &Page { limit: 1, after: None }).await?;
+    store.contributors(Order::Id, &ContributorFilter::default(), &Page { limit: 1, after: None }).await?;
     let mut waiting = Vec::new();
     for off in off {
         waiting.push((off, store.backlog(&[off]).await?.waiting));
@@ -188,8 +188,16 @@ pub trait Store: Send + Sync + 'static {
     /// One contributor.
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError>;
 
-    /// Contributors, in `order`.
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError>;
+    /// Contributors whom `filter` lets through, in `order`; with a search by login, whatever the order.
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError>;
+
+    /// How much the ledger holds. Looks at every contributor and every recognition, so it is not for every request.
+    async fn totals(&self) -> Result<Totals, StoreError>;
 
     /// A contributor's contributions, newest first.
     async fn contributions_of(
@@ -442,6 +450,55 @@ pub enum Order {
     Tally,
     /// By id: a complete read, while tallies move.
     Id,
+}
+
+/// Which contributors a list has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContributorFilter {
+    /// Only those with an account there; so nobody with a plain name.
+    pub host: Option<HostName>,
+    /// Only those whose login, or plain name, begins with this, in lower case.
+    pub search: Option<String>,
+}
+
+/// By what a list of contributors is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sorting {
+    /// By tally and id, descending.
+    Tally,
+    /// By id.
+    Id,
+    /// By login and id. On one host this is the order of the ids.
+    Login,
+}
+
+impl ContributorFilter {
+    /// What can be found in an index: a search is a range of logins, and so are the ids of one host.
+    #[must_use]
+    pub fn sorting(&self, order: Order) -> Sorting {
+        match (order, &self.host, &self.search) {
+            (_, _, Some(_)) | (Order::Id, Some(_), None) => Sorting::Login,
+            (Order::Tally, _, None) => Sorting::Tally,
+            (Order::Id, None, None) => Sorting::Id,
+        }
+    }
+
+    /// The logins that are searched for: from the first text up to the second, without that one.
+    fn logins(&self) -> (String, String) {
+        let from = self.search.clone().unwrap_or_default();
+        // The last code point there is, which no login has.
+        let to = format!("{from}{}", char::MAX);
+        (from, to)
+    }
+}
+
+/// How much the ledger holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub contributors: u64,
+    /// Those that count.
+    pub contributions: u64,
+    pub recognitions: u64,
 }
 
 /// Which part of a list.

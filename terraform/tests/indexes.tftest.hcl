@@ -17,6 +17,8 @@ run "every_index_of_the_file" {
       for i in google_firestore_index.indexes : join(" ", concat([i.collection], [for f in i.fields : "${f.field_path}:${try(coalesce(f.order, f.array_config), "?")}"])) => i.query_scope
       } == {
       "contributors recognized:ASCENDING tally:ASCENDING __name__:ASCENDING"                                                 = "COLLECTION"
+      "contributors host:ASCENDING tally:DESCENDING __name__:DESCENDING"                                                     = "COLLECTION"
+      "contributors host:ASCENDING login:ASCENDING __name__:ASCENDING"                                                       = "COLLECTION"
       "contributions contributor:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                                       = "COLLECTION"
       "contributions contributor:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING"                   = "COLLECTION"
       "contributions contributor:ASCENDING private:ASCENDING retracted:ASCENDING recorded_at:DESCENDING __name__:DESCENDING" = "COLLECTION"

@@ -7,7 +7,7 @@ use plaudit::domain::{
     Contribution, ContributionId, Destination, Fingerprint, Labels, Milestones, Review, Ruling,
 };
 use plaudit::store::firestore::{Firestore, Patience};
-use plaudit::store::{Novelty, Order, Page, Recorded, Settled, Store, StoreError};
+use plaudit::store::{ContributorFilter, Novelty, Order, Page, Recorded, Settled, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{at, count, done, recognition, who};
@@ -337,7 +337,16 @@ async fn what_passes_is_tried_again() {
     assert!(ledger.proxied.contributor(&who("ann")).await.unwrap().is_some());
     ledger.proxy.fault("RunQuery", Fault::CutBefore);
     let page = Page { limit: 10, after: None };
-    assert_eq!(ledger.proxied.contributors(Order::Tally, &page).await.unwrap().items.len(), 2);
+    assert_eq!(
+        ledger
+            .proxied
+            .contributors(Order::Tally, &ContributorFilter::default(), &page)
+            .await
+            .unwrap()
+            .items
+            .len(),
+        2
+    );
     ledger.proxy.assert_all_faults_met();
 }
 

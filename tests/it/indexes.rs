@@ -11,7 +11,7 @@ use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels, Re
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::sqlite::{self, Sqlite};
-use plaudit::store::{Order, Settled, Shown, Store};
+use plaudit::store::{Settled, Shown, Sorting, Store};
 use rusqlite::{Connection, Params, Statement, StatementStatus, params, params_from_iter};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -235,7 +235,7 @@ fn ledger_file(fill: &str) -> (TempDir, Connection) {
 fn no_list_of_the_sqlite_store_scans_a_table_or_sorts() {
     let (_folder, connection) = ledger_file("");
     let queries = sqlite::queries::all();
-    assert_eq!(queries.len(), 7);
+    assert_eq!(queries.len(), 10);
     for sql in queries {
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let values = vec![1; plan.parameter_count()];
@@ -261,7 +261,7 @@ fn every_page_among_equal_tallies_costs_the_same() {
          INSERT INTO contributors (id, tally, recognized, first_at, last_at)
          SELECT format('github:person-%05d', n), 1, 0, 0, 0 FROM n",
     );
-    let mut page = connection.prepare(&sqlite::queries::contributors(Order::Tally)).unwrap();
+    let mut page = connection.prepare(&sqlite::queries::contributors(Sorting::Tally, false)).unwrap();
     let (mut last, mut read) = (String::from("github:person-20000"), 0);
     loop {
         let (ids, cost) = read_page(&mut page, params![1, last]);
@@ -272,6 +272,29 @@ fn every_page_among_equal_tallies_costs_the_same() {
         last.clone_from(id);
     }
     assert_eq!((read, last.as_str()), (20_000, "github:person-00000"));
+}
+
+#[test]
+fn a_page_of_a_host_or_of_a_search_costs_the_same_however_many_there_are() {
+    // Two of 20,001 are on the host that is asked for, and begin with what is searched for.
+    let (_folder, connection) = ledger_file(
+        "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 19998)
+         INSERT INTO contributors (id, tally, recognized, first_at, last_at)
+         SELECT format('github:person-%05d', n), n, 0, 0, 0 FROM n
+         UNION ALL VALUES ('gitlab:mona', 7, 0, 0, 0), ('gitlab:monika', 8, 0, 0, 0)",
+    );
+    let (last, most) = (char::MAX.to_string(), i64::MAX);
+    let page = |sorting, on_host, values: &[&dyn rusqlite::ToSql]| {
+        let mut page = connection.prepare(&sqlite::queries::contributors(sorting, on_host)).unwrap();
+        let (ids, cost) = read_page(&mut page, values);
+        assert!(cost < 200, "{cost} steps for {ids:?}");
+        ids
+    };
+    let by_tally = page(Sorting::Tally, true, &[&most, &"", &"gitlab"]);
+    assert_eq!(by_tally, ["gitlab:monika", "gitlab:mona"]);
+    assert_eq!(page(Sorting::Login, true, &[&"", &"", &last, &"gitlab"]), ["gitlab:mona", "gitlab:monika"]);
+    assert_eq!(page(Sorting::Login, false, &[&"mo", &"", &"mp"]), ["gitlab:mona", "gitlab:monika"]);
+    assert_eq!(page(Sorting::Login, false, &[&"mona", &"gitlab:mona", &"mp"]), ["gitlab:monika"]);
 }
 
 #[test]

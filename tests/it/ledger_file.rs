@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId};
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Contributor, Counted, Novelty, Order, Page, Progress, Shown, State, Store};
+use plaudit::store::{
+    Contributor, ContributorFilter, Counted, Novelty, Order, Page, Progress, Shown, State, Store,
+};
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -25,7 +27,7 @@ fn written_by_0_1_0() -> (TempDir, PathBuf) {
 const EVERYTHING: Page = Page { limit: 100, after: None };
 
 async fn contributors(store: &dyn Store) -> Vec<Contributor> {
-    store.contributors(Order::Id, &EVERYTHING).await.unwrap().items
+    store.contributors(Order::Id, &ContributorFilter::default(), &EVERYTHING).await.unwrap().items
 }
 
 async fn contributions(store: &dyn Store) -> Vec<Counted> {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Milestones, Moment,
-    Recognition, RecognitionId, Review, Ruling, Standing, owed,
+    Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, HostName, Kind,
+    Milestones, Moment, Recognition, RecognitionId, Review, Ruling, Standing, owed,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
-    Backlog, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled, Shown, State, Store,
-    StoreError,
+    Backlog, ContributorFilter, LONGEST_DELAY, Novelty, Order, Page, Paged, Progress, Recorded, Settled,
+    Shown, State, Store, StoreError, Totals,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -303,7 +303,10 @@ async fn odd_ids_are_kept_and_told_apart(store: &dyn Store) {
         assert_eq!(store.recognise(std::slice::from_ref(&made), &[Local]).await.unwrap(), [true]);
         assert_eq!(store.recognition(&made.id).await.unwrap().unwrap().0, made);
     }
-    let all = read_all(3, async |page| store.contributors(Order::Id, &page).await.unwrap()).await;
+    let all = read_all(3, async |page| {
+        store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap()
+    })
+    .await;
     let all: BTreeSet<_> = all.iter().map(|one| one.standing.contributor.to_string()).collect();
     assert_eq!(all, names.iter().map(|name| (*name).to_owned()).collect());
 }
@@ -518,14 +521,85 @@ async fn contributors_are_listed_whole_in_either_order(store: &dyn Store) {
         expected.push(((place % 4 + 1) as u64, name.clone()));
     }
     let mine = |one: &plaudit::store::Contributor| (one.standing.tally, one.standing.contributor.to_string());
-    let by_id = read_all(5, async |page| store.contributors(Order::Id, &page).await.unwrap()).await;
+    let by_id = read_all(5, async |page| {
+        store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap()
+    })
+    .await;
     assert_eq!(by_id.iter().map(mine).collect::<Vec<_>>(), expected);
     expected.sort_by(|one, other| other.cmp(one));
     for limit in [1, 3, 4, 12, 100] {
-        let by_tally =
-            read_all(limit, async |page| store.contributors(Order::Tally, &page).await.unwrap()).await;
+        let by_tally = read_all(limit, async |page| {
+            store.contributors(Order::Tally, &ContributorFilter::default(), &page).await.unwrap()
+        })
+        .await;
         assert_eq!(by_tally.iter().map(mine).collect::<Vec<_>>(), expected);
     }
+}
+
+async fn contributors_are_found_by_their_host_and_the_beginning_of_their_login(store: &dyn Store) {
+    let people = [
+        ("ada", 2),
+        ("gitlab:ada", 1),
+        ("github:ada", 3),
+        ("github:adele", 3),
+        ("github:zoe", 5),
+        // Begins like the next host, and the port like a login.
+        ("h.example:8443:adam", 1),
+        ("h.example:84", 2),
+        ("h.example/git:ad_hoc", 1),
+        ("adä", 1),
+        ("__ad__", 1),
+    ];
+    for (name, tally) in people {
+        count(store, name, tally).await;
+    }
+    let list = async |order, host: Option<&str>, search: Option<&str>| {
+        let host = host.map(|host| HostName::of_text(host).unwrap());
+        let filter = ContributorFilter { host, search: search.map(str::to_owned) };
+        let mut lists = Vec::new();
+        for limit in [1, 2, 100] {
+            let read = async |page| store.contributors(order, &filter, &page).await.unwrap();
+            let found = read_all(limit, read).await;
+            lists.push(found.iter().map(|one| one.standing.contributor.to_string()).collect::<Vec<_>>());
+        }
+        assert!(lists.iter().all(|list| *list == lists[0]), "{lists:?}");
+        lists.remove(0)
+    };
+    let by_tally = list(Order::Tally, Some("github"), None).await;
+    assert_eq!(by_tally, ["github:zoe", "github:adele", "github:ada"]);
+    assert_eq!(list(Order::Id, Some("github"), None).await, ["github:ada", "github:adele", "github:zoe"]);
+    assert_eq!(list(Order::Tally, Some("h.example"), None).await, ["h.example:84"]);
+    assert_eq!(list(Order::Id, Some("h.example:8443"), None).await, ["h.example:8443:adam"]);
+    assert_eq!(list(Order::Id, Some("h.example/git"), None).await, ["h.example/git:ad_hoc"]);
+    assert_eq!(list(Order::Id, Some("git.example"), None).await, Vec::<String>::new());
+    for order in [Order::Tally, Order::Id] {
+        let by_login = [
+            "h.example/git:ad_hoc",
+            "ada",
+            "github:ada",
+            "gitlab:ada",
+            "h.example:8443:adam",
+            "github:adele",
+            "adä",
+        ];
+        assert_eq!(list(order, None, Some("ad")).await, by_login);
+        assert_eq!(list(order, Some("github"), Some("ad")).await, ["github:ada", "github:adele"]);
+        assert_eq!(list(order, Some("h.example"), Some("8")).await, ["h.example:84"]);
+        assert_eq!(list(order, None, Some("__ad")).await, ["__ad__"]);
+        assert_eq!(list(order, None, Some("da")).await, Vec::<String>::new());
+    }
+}
+
+async fn totals_are_exact(store: &dyn Store) {
+    assert_eq!(store.totals().await.unwrap(), Totals::default());
+    recognise_all(store, &people(4), &[Local]).await;
+    let spam = done("github:42:pull_request:7:mona", "github:mona");
+    store.record(std::slice::from_ref(&spam), at(0)).await.unwrap();
+    let review =
+        Review { work: spam.work(), part: Some(spam.id.clone()), ruling: Ruling::Deleted, private: false };
+    store.review(&review).await.unwrap();
+    let totals = Totals { contributors: 5, contributions: 12, recognitions: 4 };
+    assert_eq!(store.totals().await.unwrap(), totals);
 }
 
 async fn contributions_are_listed_newest_first_and_private_ones_on_demand(store: &dyn Store) {
@@ -578,8 +652,18 @@ async fn recognitions_are_listed_newest_first(store: &dyn Store) {
 
 async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
     recognise_all(store, &people(3), &[Local]).await;
-    let by_tally = store.contributors(Order::Tally, &page(1, None)).await.unwrap().next.unwrap();
-    let by_id = store.contributors(Order::Id, &page(1, None)).await.unwrap().next.unwrap();
+    let by_tally = store
+        .contributors(Order::Tally, &ContributorFilter::default(), &page(1, None))
+        .await
+        .unwrap()
+        .next
+        .unwrap();
+    let by_id = store
+        .contributors(Order::Id, &ContributorFilter::default(), &page(1, None))
+        .await
+        .unwrap()
+        .next
+        .unwrap();
     let newest = store.recognitions(&page(1, None)).await.unwrap().next.unwrap();
     let who = who("github:person-00");
     let of_one = store.contributions_of(&who, Shown::All, &page(1, None)).await.unwrap().next.unwrap();
@@ -591,9 +675,11 @@ async fn a_cursor_of_elsewhere_is_refused(store: &dyn Store) {
         for cursor in foreign.chain(&garbage) {
             let page = page(1, Some(cursor.clone()));
             if good == &by_tally {
-                refused(store.contributors(Order::Tally, &page).await.map(drop));
+                refused(
+                    store.contributors(Order::Tally, &ContributorFilter::default(), &page).await.map(drop),
+                );
             } else if good == &by_id {
-                refused(store.contributors(Order::Id, &page).await.map(drop));
+                refused(store.contributors(Order::Id, &ContributorFilter::default(), &page).await.map(drop));
             } else if good == &newest {
                 refused(store.recognitions(&page).await.map(drop));
             } else {
@@ -731,6 +817,8 @@ macro_rules! suite {
                 what_was_taken_is_never_due_again,
                 the_backlog_counts_each_destination,
                 contributors_are_listed_whole_in_either_order,
+                contributors_are_found_by_their_host_and_the_beginning_of_their_login,
+                totals_are_exact,
                 contributions_are_listed_newest_first_and_private_ones_on_demand,
                 recognitions_are_listed_newest_first,
                 a_cursor_of_elsewhere_is_refused,

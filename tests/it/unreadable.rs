@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use plaudit::domain::{ContributionId, Destination, Milestones, RecognitionId};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::sqlite::Sqlite;
-use plaudit::store::{Order, Page, Paged, Shown, Store, StoreError};
+use plaudit::store::{ContributorFilter, Order, Page, Paged, Shown, Store, StoreError};
 use rusqlite::Connection;
 use serde_json::json;
 
@@ -71,7 +71,7 @@ async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept
 
     let rest = ["ann", "cleo", "emil"];
     for order in [Order::Id, Order::Tally] {
-        let read = async |page: Page| store.contributors(order, &page).await;
+        let read = async |page: Page| store.contributors(order, &ContributorFilter::default(), &page).await;
         let mut ids = walk(|one| one.standing.contributor.to_string(), read).await;
         ids.sort();
         assert_eq!(ids, rest);

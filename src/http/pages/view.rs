@@ -27,6 +27,8 @@ pub(super) struct Who {
     pub(super) login: String,
     /// The host's name; none for a plain name.
     pub(super) host: Option<String>,
+    /// The host's name as it stands in addresses.
+    pub(super) host_encoded: String,
     /// The id as it stands in addresses.
     pub(super) encoded: String,
     pub(super) initial: String,
@@ -40,6 +42,7 @@ impl Who {
         Self {
             login: login.to_owned(),
             host: id.host().map(host_name),
+            host_encoded: encoded(id.host().unwrap_or_default()),
             encoded: encoded(id.as_str()),
             initial: login.chars().next().map(|first| first.to_uppercase().collect()).unwrap_or_default(),
             tone: sum % TONES,

@@ -5,31 +5,55 @@ use firestore::{FirestoreDocument, FirestoreValue};
 use super::codec::{self, ContributionFields, ContributorFields, RecognitionFields, document_id, timestamp};
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, name_value};
 use super::readable::{Query, readable};
-use super::rpc::Client;
+use super::rpc::{Client, Sum};
 use crate::domain::{ContributorId, Recognition};
 use crate::store::cursor::{Cursor, List};
-use crate::store::{Contributor, Counted, Order, Page, Paged, Shown, StoreError};
+use crate::store::{
+    Contributor, ContributorFilter, Counted, Order, Page, Paged, Shown, Sorting, StoreError, Totals,
+};
 
-/// Most contributions first, or by id.
+/// Most contributions first, by id, or by login.
 pub(super) async fn contributors(
     client: &Client,
     order: Order,
+    filter: &ContributorFilter,
     page: &Page,
 ) -> Result<Paged<Contributor>, StoreError> {
-    let shape = match order {
-        Order::Tally => &queries::CONTRIBUTORS_BY_TALLY,
-        Order::Id => &queries::CONTRIBUTORS_BY_ID,
+    let sorting = filter.sorting(order);
+    let shape = match (sorting, &filter.host) {
+        (Sorting::Tally, None) => &queries::CONTRIBUTORS_BY_TALLY,
+        (Sorting::Tally, Some(_)) => &queries::CONTRIBUTORS_ON_HOST_BY_TALLY,
+        (Sorting::Login, None) => &queries::CONTRIBUTORS_BY_LOGIN,
+        (Sorting::Login, Some(_)) => &queries::CONTRIBUTORS_ON_HOST_BY_LOGIN,
+        (Sorting::Id, _) => &queries::CONTRIBUTORS_BY_ID,
     };
-    let after = Cursor::read(page, order.into())?.map(|last| {
+    let mut values: Vec<_> = filter.host.iter().map(|host| codec::value(host.as_str())).collect();
+    if sorting == Sorting::Login {
+        let (from, to) = filter.logins();
+        values.extend([codec::value(from), codec::value(to)]);
+    }
+    let place = |last: Cursor| {
         let name = name_of(client, CONTRIBUTORS, &last);
-        match order {
-            Order::Tally => vec![codec::value(last.at), name],
-            Order::Id => vec![name],
-        }
-    });
+        Ok::<_, StoreError>(match sorting {
+            Sorting::Tally => vec![codec::value(last.at), name],
+            Sorting::Id => vec![name],
+            Sorting::Login => vec![codec::value(last.login()?), name],
+        })
+    };
+    let after = Cursor::read(page, sorting.into())?.map(place).transpose()?;
     let item = |document: &FirestoreDocument| codec::read::<ContributorFields>(document)?.contributor();
-    let mark = |one: &Contributor| Cursor::of_contributor(order, one);
-    list_page(client, shape, Vec::new(), after, page, item, mark).await
+    let mark = |one: &Contributor| Cursor::of_contributor(sorting, one);
+    list_page(client, shape, values, after, page, item, mark).await
+}
+
+/// Two aggregations: Firestore reads index entries, and bills one read for 1,000 of them.
+pub(super) async fn totals(client: &Client) -> Result<Totals, StoreError> {
+    let mut retry = client.retry();
+    // In this order, so that the index of tallies alone is read.
+    let of_all = queries::CONTRIBUTORS_BY_TALLY.query([], None, None);
+    let Sum { count, sum } = client.sum(of_all, "tally", &mut retry).await?;
+    let recognitions = client.count(queries::RECOGNITIONS_NEWEST.query([], None, None), &mut retry).await?;
+    Ok(Totals { contributors: count, contributions: sum, recognitions })
 }
 
 /// A contributor's contributions, newest first.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged, PrivateRepository,
+    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError, Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -182,8 +182,17 @@ impl Store for Firestore {
         found.map(|document| codec::read::<codec::ContributorFields>(&document)?.contributor()).transpose()
     }
 
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
-        lists::contributors(&self.client, order, page).await
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
+        lists::contributors(&self.client, order, filter, page).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        lists::totals(&self.client).await
     }
 
     async fn contributions_of(

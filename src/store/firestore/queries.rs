@@ -72,6 +72,12 @@ shapes! {
     CONTRIBUTORS_BY_TALLY: CONTRIBUTORS [] by ["tally", Descending; NAME, Descending];
     /// By id: a complete read.
     CONTRIBUTORS_BY_ID: CONTRIBUTORS [] by [NAME, Ascending];
+    /// Those on a host, most contributions first.
+    CONTRIBUTORS_ON_HOST_BY_TALLY: CONTRIBUTORS ["host" Equal] by ["tally", Descending; NAME, Descending];
+    /// Those whose login is within a range.
+    CONTRIBUTORS_BY_LOGIN: CONTRIBUTORS ["login" AtLeast, "login" Below] by ["login", Ascending; NAME, Ascending];
+    /// Those on a host whose login is within a range.
+    CONTRIBUTORS_ON_HOST_BY_LOGIN: CONTRIBUTORS ["host" Equal, "login" AtLeast, "login" Below] by ["login", Ascending; NAME, Ascending];
     /// The lowest milestone recognised above a number.
     HIGHER_RECOGNIZED: CONTRIBUTORS ["recognized" Above] by ["recognized", Ascending; "tally", Ascending; NAME, Ascending];
     /// To whom the milestone after `recognized` is owed.

@@ -23,6 +23,8 @@ use crate::store::StoreError;
 
 /// The name of the count in an aggregation's answer.
 const COUNT: &str = "count";
+/// The name of the sum.
+const SUM: &str = "sum";
 
 /// How long the store waits before another try of a call.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
@@ -107,6 +109,12 @@ pub(super) struct Client {
     patience: Patience,
     project: String,
     database: String,
+}
+
+/// What an aggregation answers.
+pub(super) struct Sum {
+    pub(super) count: u64,
+    pub(super) sum: u64,
 }
 
 /// Documents, and the instant at which they were read.
@@ -241,12 +249,23 @@ impl Client {
             select(&db, query.clone()).aggregate(|a| a.fields([a.field(COUNT).count()])).query().await
         };
         let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
-        answers
-            .iter()
-            .find_map(|answer| answer.fields.get(COUNT))
-            .and_then(|value| codec::as_integer(&FirestoreValue::from(value.clone())))
-            .and_then(|count| u64::try_from(count).ok())
-            .ok_or_else(|| StoreError::Broken("a count was answered without a number".into()))
+        number(&answers, COUNT)
+    }
+
+    /// How many documents a query would find, and the sum of a field of theirs.
+    pub(super) async fn sum(
+        &self,
+        query: FirestoreQueryParams,
+        field: &str,
+        retry: &mut Retry,
+    ) -> Result<Sum, StoreError> {
+        let query = &query;
+        let run = |db: FirestoreDb| async move {
+            let query = select(&db, query.clone());
+            query.aggregate(|a| a.fields([a.field(COUNT).count(), a.field(SUM).sum(field)])).query().await
+        };
+        let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
+        Ok(Sum { count: number(&answers, COUNT)?, sum: number(&answers, SUM)? })
     }
 
     /// Whether the database answers now: asked once, without another try.
@@ -361,6 +380,16 @@ impl Client {
             other => other.into(),
         }
     }
+}
+
+/// The number of this name in an aggregation's answer.
+fn number(answers: &[FirestoreDocument], name: &str) -> Result<u64, StoreError> {
+    answers
+        .iter()
+        .find_map(|answer| answer.fields.get(name))
+        .and_then(|value| codec::as_integer(&FirestoreValue::from(value.clone())))
+        .and_then(|number| u64::try_from(number).ok())
+        .ok_or_else(|| StoreError::Broken(format!("an aggregation was answered without its {name}")))
 }
 
 /// Reads a document that never exists: the read succeeds, unless the database itself is missing.

@@ -1,28 +1,65 @@
 //! Lists, a page at a time, and what was made since a position.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Params, Row, params, params_from_iter};
 
 use super::connection::Sqlite;
 use super::queries;
-use super::rows::{RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition};
+use super::rows::{
+    RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition, unsigned,
+};
 use crate::domain::{ContributorId, Recognition, RecognitionId};
 use crate::store::cursor::{self, Cursor, List};
-use crate::store::{Contributor, Counted, News, Order, Page, Paged, Progress, Shown, StoreError};
+use crate::store::{
+    Contributor, ContributorFilter, Counted, News, Order, Page, Paged, Progress, Shown, Sorting, StoreError,
+    Totals,
+};
 
 pub(super) async fn contributors(
     sqlite: &Sqlite,
     order: Order,
+    filter: &ContributorFilter,
     page: &Page,
 ) -> Result<Paged<Contributor>, StoreError> {
-    let (limit, count) = (limit(page), page.limit);
-    let after = Cursor::read(page, order.into())?;
+    let (limit, count, sorting) = (limit(page), page.limit, filter.sorting(order));
+    let after = Cursor::read(page, sorting.into())?;
+    let mut values: Vec<Value> = match sorting {
+        Sorting::Tally => {
+            let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
+            vec![tally.into(), id.into()]
+        }
+        Sorting::Id => vec![after.map_or_else(String::new, |after| after.id).into()],
+        Sorting::Login => {
+            let (from, to) = filter.logins();
+            let (login, id) = match after {
+                Some(after) => (after.login()?, after.id),
+                None => (from, String::new()),
+            };
+            vec![login.into(), id.into(), to.into()]
+        }
+    };
+    values.extend(filter.host.as_ref().map(|host| Value::from(host.to_string())));
+    let sql = queries::contributors(sorting, filter.host.is_some());
     sqlite
         .read_page(move |connection| {
-            let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
-            let mut statement = connection.prepare_cached(&queries::contributors(order))?;
-            let items = readable(statement.query(params![tally, id])?, "id", limit, contributor)?;
-            let mark = |c: &Contributor| Cursor::of_contributor(order, c);
+            let mut statement = connection.prepare_cached(&sql)?;
+            let items = readable(statement.query(params_from_iter(values))?, "id", limit, contributor)?;
+            let mark = |c: &Contributor| Cursor::of_contributor(sorting, c);
             Ok(Paged::cut(items, count, mark))
+        })
+        .await
+}
+
+pub(super) async fn totals(sqlite: &Sqlite) -> Result<Totals, StoreError> {
+    sqlite
+        .read_page(|connection| {
+            connection.query_row(queries::TOTALS, [], |row| {
+                Ok(Totals {
+                    contributors: unsigned(row.get("contributors")?),
+                    contributions: unsigned(row.get("contributions")?),
+                    recognitions: unsigned(row.get("recognitions")?),
+                })
+            })
         })
         .await
 }

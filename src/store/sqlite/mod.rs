@@ -21,8 +21,8 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged, PrivateRepository,
+    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError, Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -139,8 +139,17 @@ impl Store for Sqlite {
         .await
     }
 
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
-        lists::contributors(self, order, page).await
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
+        lists::contributors(self, order, filter, page).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        lists::totals(self).await
     }
 
     async fn contributions_of(

@@ -3,27 +3,36 @@
 //! it is asked for, and the reader of a page skips rows that it cannot read.
 
 use super::rows::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITION, RECOGNITIONS};
-use crate::store::{Order, Shown};
+use crate::store::{Shown, Sorting};
 
 /// Every query of a list.
 #[must_use]
 pub fn all() -> Vec<String> {
-    let contributors = [Order::Tally, Order::Id].map(contributors);
+    // The ids of one host are sorted by login.
+    let of_all = [Sorting::Tally, Sorting::Id, Sorting::Login].map(|sorting| contributors(sorting, false));
+    let on_host = [Sorting::Tally, Sorting::Login].map(|sorting| contributors(sorting, true));
+    let contributors = of_all.into_iter().chain(on_host);
     let contributions = [Shown::Public, Shown::Counted, Shown::All].map(contributions_of);
-    contributors.into_iter().chain(contributions).chain([reached(), recognitions()]).collect()
+    contributors.chain(contributions).chain([reached(), recognitions()]).collect()
 }
 
-/// Contributors after the tally `?1` and the id `?2`.
+/// Contributors after the tally `?1` and the id `?2`, after the id `?1`, or after the login `?1` and the id `?2` and
+/// before the login `?3`; the host, if there is one, is the last value.
 #[must_use]
-pub fn contributors(order: Order) -> String {
-    match order {
-        // A row value, so that a page among equal tallies begins at its first row.
-        Order::Tally => {
-            format!("{CONTRIBUTORS} WHERE (tally, id) < (?1, ?2) ORDER BY tally DESC, id DESC")
-        }
-        Order::Id => format!("{CONTRIBUTORS} WHERE ?1 = ?1 AND id > ?2 ORDER BY id"),
-    }
+pub fn contributors(sorting: Sorting, on_host: bool) -> String {
+    // Row values, so that a page among equal tallies or logins begins at its first row.
+    let (range, order, host) = match sorting {
+        Sorting::Tally => ("(tally, id) < (?1, ?2)", "tally DESC, id DESC", "?3"),
+        Sorting::Id => ("id > ?1", "id", "?2"),
+        Sorting::Login => ("(login, id) > (?1, ?2) AND login < ?3", "login, id", "?4"),
+    };
+    let host = if on_host { format!("host = {host} AND ") } else { String::new() };
+    format!("{CONTRIBUTORS} WHERE {host}{range} ORDER BY {order}")
 }
+
+/// How much there is.
+pub(super) const TOTALS: &str = "SELECT count(*) AS contributors, coalesce(sum(tally), 0) AS contributions, \
+    (SELECT count(*) FROM recognitions) AS recognitions FROM contributors";
 
 /// Contributions of `?1` before the sequence number `?2`, newest first.
 #[must_use]

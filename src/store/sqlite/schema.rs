@@ -99,6 +99,16 @@ const STEPS: &[&str] = &[
     DROP INDEX contributions_by_contributor;
     CREATE INDEX contributions_by_contributor ON contributions (contributor, private, retracted);
 ",
+    "
+    -- What is before an id's last ':', and after it. In an index alone: it follows from the id.
+    ALTER TABLE contributors ADD COLUMN host TEXT AS (
+        substr(rtrim(id, replace(id, ':', '')), 1, length(rtrim(id, replace(id, ':', ''))) - 1)) VIRTUAL;
+    ALTER TABLE contributors ADD COLUMN login TEXT AS (
+        substr(id, length(rtrim(id, replace(id, ':', ''))) + 1)) VIRTUAL;
+    CREATE INDEX contributors_by_host_and_tally ON contributors (host, tally, id);
+    CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
+    CREATE INDEX contributors_by_login ON contributors (login, id);
+",
 ];
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.

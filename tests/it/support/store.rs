@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, ContributorFilter, Counted, Due, News, Order, Page, Paged, PrivateRepository,
+    Progress, Recorded, Reviewed, Settled, Shown, Store, StoreError, Totals,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -65,6 +65,8 @@ pub(crate) struct FakeStore {
     /// The sizes of all batches, in their order.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) pings: AtomicUsize,
+    /// How often the totals were counted.
+    pub(crate) looks: AtomicUsize,
     /// How often it was closed.
     pub(crate) closed: AtomicUsize,
     _folder: TempDir,
@@ -82,6 +84,7 @@ impl FakeStore {
             impossible: "the impossible",
             batches: Mutex::default(),
             pings: AtomicUsize::default(),
+            looks: AtomicUsize::default(),
             closed: AtomicUsize::default(),
             _folder: folder,
         })
@@ -207,9 +210,20 @@ impl Store for FakeStore {
         self.inner.contributor(id).await
     }
 
-    async fn contributors(&self, order: Order, page: &Page) -> Result<Paged<Contributor>, StoreError> {
+    async fn contributors(
+        &self,
+        order: Order,
+        filter: &ContributorFilter,
+        page: &Page,
+    ) -> Result<Paged<Contributor>, StoreError> {
         self.page().await?;
-        self.inner.contributors(order, page).await
+        self.inner.contributors(order, filter, page).await
+    }
+
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.page().await?;
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        self.inner.totals().await
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
