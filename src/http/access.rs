@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -130,10 +132,17 @@ impl Access {
         }
     }
 
-    /// Whether the request carries a token that may read, and so what is private too.
+    /// Whether the request carries a bearer token that may read, and so what is private too. A password is none: the
+    /// browser adds it by itself to whatever a page loads, and pages show nothing private.
     #[must_use]
     pub fn reader(&self, headers: &HeaderMap) -> bool {
-        self.presented(headers, Right::Read) == Presented::Sufficient
+        self.presented(bearer(headers), Right::Read) == Presented::Sufficient
+    }
+
+    /// Whether anyone may read, from anywhere: an image proxy too.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.reading == Reading::Anyone
     }
 
     /// May contributions be posted?
@@ -142,10 +151,11 @@ impl Access {
             return Ok(());
         }
         let set = "; or the operator sets PLAUDIT_OPEN_API=true to take posts from anyone";
-        self.require(Right::Post, headers, "posting", set)
+        self.require(Right::Post, bearer(headers), "posting", set)
     }
 
-    /// May the ledger be read?
+    /// May the ledger be read? A browser may send the token as a password. It may do so for reading alone: pages of
+    /// other sites can make a browser send it, which changes nothing where it only reads.
     pub fn read(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let open = match self.reading {
             Reading::Anyone => true,
@@ -156,12 +166,13 @@ impl Access {
             return Ok(());
         }
         let set = "; or the operator sets PLAUDIT_PUBLIC_READ=true to let anyone read";
-        self.require(Right::Read, headers, "reading", set)
+        let password = password(headers);
+        self.require(Right::Read, bearer(headers).or(password.as_deref()), "reading", set)
     }
 
     /// May what is never public be read?
     pub fn read_all(&self, headers: &HeaderMap, what: &str) -> Result<(), Problem> {
-        self.require(Right::Read, headers, what, "")
+        self.require(Right::Read, bearer(headers), what, "")
     }
 
     /// May the outbox be drained, or what is recorded be changed? `set` says what would allow it besides a token.
@@ -169,7 +180,7 @@ impl Access {
         if self.is_neighbour(headers, peer) {
             return Ok(());
         }
-        self.require(Right::Manage, headers, what, set)
+        self.require(Right::Manage, bearer(headers), what, set)
     }
 
     /// Who may post, for the operator.
@@ -203,10 +214,10 @@ impl Access {
         if all.is_empty() { format!("nobody; set {}", variables(right)) } else { all.join(", ") }
     }
 
-    /// Nothing, if the request's token has this right; else what is wrong with it.
-    fn require(&self, right: Right, headers: &HeaderMap, what: &str, set: &str) -> Result<(), Problem> {
+    /// Nothing, if the token given has this right; else what is wrong with it.
+    fn require(&self, right: Right, given: Option<&str>, what: &str, set: &str) -> Result<(), Problem> {
         let tokens = variables(right);
-        let (kind, detail) = match self.presented(headers, right) {
+        let (kind, detail) = match self.presented(given, right) {
             Presented::Sufficient => return Ok(()),
             Presented::Nothing => (
                 ProblemKind::TokenNeeded,
@@ -228,8 +239,8 @@ impl Access {
         Err(Problem::new(kind, detail))
     }
 
-    fn presented(&self, headers: &HeaderMap, right: Right) -> Presented {
-        let Some(given) = bearer(headers) else { return Presented::Nothing };
+    fn presented(&self, given: Option<&str>, right: Right) -> Presented {
+        let Some(given) = given else { return Presented::Nothing };
         let given: [u8; 32] = Sha256::digest(given).into();
         let (mut known, mut sufficient) = (0, 0);
         // All are compared, so that the time shows nothing about how much of a token was right.
@@ -323,9 +334,20 @@ pub fn is_presentable(token: &Secret) -> bool {
 /// The token in `Authorization: Bearer …`.
 #[must_use]
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    authorization(headers, "bearer")
+}
+
+/// The password in `Authorization: Basic …`, whatever the user's name (RFC 7617).
+fn password(headers: &HeaderMap) -> Option<String> {
+    let pair = STANDARD.decode(authorization(headers, "basic")?).ok()?;
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(password.to_owned())
+}
+
+fn authorization<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let (given, credentials) = value.split_once(' ')?;
+    given.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
 }
 
 fn is_loopback_host(host: &str) -> bool {

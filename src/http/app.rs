@@ -41,7 +41,6 @@ pub struct App {
     pub(super) store: Arc<dyn Store>,
     pub(super) feed: Feed,
     pub(super) ready: Ready,
-    #[allow(dead_code, reason = "the pages show it")]
     pub(super) totals: Totals,
     pub(super) oidc: Option<oidc::Verifier>,
     pub(super) metrics: Metrics,

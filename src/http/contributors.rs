@@ -203,7 +203,7 @@ pub(super) async fn contributions(
     Ok(list::list(paged, &path, &query, |counted| CountedView::of(&counted)))
 }
 
-async fn find(app: &App, id: &str) -> Result<Contributor, Problem> {
+pub(super) async fn find(app: &App, id: &str) -> Result<Contributor, Problem> {
     let unknown = || Problem::not_found("contributor");
     let id = ContributorId::parse(id).map_err(|_| unknown())?;
     app.store.contributor(&id).await?.ok_or_else(unknown)

@@ -15,6 +15,7 @@ mod observe;
 pub mod oidc;
 pub mod openapi;
 mod operations;
+mod pages;
 pub mod problem;
 mod reads;
 mod ready;
@@ -137,7 +138,11 @@ fn router(app: Arc<App>) -> Router {
     }
     Router::new()
         .merge(api)
-        .route("/", get(operations::welcome))
+        .route("/", get(pages::home::show))
+        .route("/contributors/{id}", get(pages::contributor::show))
+        .route("/how-it-counts", get(pages::rules::show))
+        .route("/badges/{file}", get(pages::badge::show))
+        .route("/pages/{asset}", get(pages::asset::serve))
         .route("/webhooks/{host}", post(webhooks::receive))
         .merge(Router::new().route("/webhooks/{host}/", post(webhooks::receive)))
         .route("/healthz", get(operations::alive))

@@ -16,7 +16,7 @@ use utoipa::OpenApi as _;
 
 use super::problem::{Problem, ProblemKind};
 use super::{
-    batch, contribution_list, contributions, contributors, docs, operations, recognitions, webhooks,
+    batch, contribution_list, contributions, contributors, docs, operations, pages, recognitions, webhooks,
 };
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
@@ -41,7 +41,11 @@ use super::{
         operations::ready,
         operations::metrics,
         operations::drain,
-        operations::welcome,
+        pages::home::show,
+        pages::contributor::show,
+        pages::rules::show,
+        pages::badge::show,
+        pages::asset::serve,
         serve,
         docs::page,
         docs::asset,

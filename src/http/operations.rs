@@ -15,33 +15,6 @@ use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::outbox::{DRAIN, Drained};
 
-/// What this is, and where its documentation is.
-#[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
-pub struct Welcome {
-    /// `plaudit`.
-    #[schema(example = "plaudit")]
-    service: &'static str,
-    /// Its version.
-    #[schema(example = "0.1.0")]
-    version: &'static str,
-    /// Documentation for people.
-    #[schema(example = "/docs")]
-    docs: &'static str,
-    /// Documentation for programs.
-    #[schema(example = "/openapi.json")]
-    openapi: &'static str,
-}
-
-/// Says what this is, and where its documentation is.
-#[utoipa::path(
-    get, path = "/", operation_id = "welcome", tag = "description",
-    responses((status = 200, description = "What this is.", body = Welcome)),
-)]
-pub(super) async fn welcome() -> Json<Welcome> {
-    let version = env!("CARGO_PKG_VERSION");
-    Json(Welcome { service: "plaudit", version, docs: "/docs", openapi: "/openapi.json" })
-}
-
 /// Whether it works.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
 pub struct Health {

@@ -9,6 +9,12 @@ use crate::hosts::{Malformed, Rejection};
 use crate::record::RecordError;
 use crate::store::StoreError;
 
+/// Makes a browser ask for a name and a password.
+const BASIC: &str = "Basic realm=\"plaudit\", charset=\"UTF-8\"";
+
+/// Draws a problem as a page.
+pub type Draw = fn(&Problem) -> String;
+
 /// A failure as a client sees it. The request's id is filled in on the way out.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(description = "What failed, and what to fix (RFC 9457).")]
@@ -35,6 +41,9 @@ pub struct Problem {
     closing: bool,
     #[serde(skip)]
     cause: Option<String>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    page: Option<Draw>,
 }
 
 /// What failed of one item among those that a request brings.
@@ -249,6 +258,7 @@ impl Problem {
             retry_after: (kind == ProblemKind::Unavailable).then_some(1),
             closing: false,
             cause: None,
+            page: None,
         }
     }
 
@@ -302,14 +312,23 @@ impl Problem {
         Self { cause: Some(cause.to_string()), ..self }
     }
 
+    /// The same, drawn as a page for a person. Where a token is needed, the browser asks for it.
+    #[must_use]
+    pub fn as_page(self, draw: Draw) -> Self {
+        Self { page: Some(draw), ..self }
+    }
+
     /// The answer, with the request's id.
     #[must_use]
     pub fn render(mut self, request_id: &str) -> Response {
         request_id.clone_into(&mut self.request_id);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let (kind, challenge, body) = match self.page {
+            Some(draw) => ("text/html; charset=utf-8", BASIC, draw(&self).into_bytes()),
+            None => ("application/problem+json", "Bearer", serde_json::to_vec(&self).unwrap_or_default()),
+        };
         let mut response = (self.kind.status(), body).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -317,7 +336,7 @@ impl Problem {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.kind.status() == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response.extensions_mut().insert(self);
         response

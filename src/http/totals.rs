@@ -35,7 +35,6 @@ impl Totals {
         Self { store, tasks, last: Mutex::default() }
     }
 
-    #[allow(dead_code, reason = "the pages show it")]
     /// What was found last, at once, however old: where it is older than a minute, the next caller gets the newer
     /// one. Waits only for the first look.
     pub(super) async fn ask(&self) -> Result<store::Totals, StoreError> {
@@ -48,7 +47,6 @@ impl Totals {
         found.ok().and_then(|found| found.as_ref().map(|(_, found)| found.clone())).unwrap_or_else(cancelled)
     }
 
-    #[allow(dead_code, reason = "the pages show it")]
     /// What is known, and the look that is under way or fresh, which is begun here if there is none.
     fn look(&self) -> (Option<store::Totals>, watch::Receiver<Found>) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::docs_page::Browser;
+use crate::support::browser::Browser;
 use crate::support::{Answer, Client, NO_SECRETS, Plaudit, TOKEN, talk};
 
 const APP: &str = "https://app.example.org";
@@ -189,7 +189,7 @@ const APP_SCRIPT: &str = r"
 
 #[tokio::test]
 async fn in_a_browser_a_page_of_a_listed_origin_posts_reads_and_listens_and_another_does_not() {
-    let Some(browser) = Browser::open().await else { return };
+    let Some(browser) = Browser::open("a page of another origin in a browser").await else { return };
     let ((listed, one), (stranger, other)) = (origin().await, origin().await);
     let plaudit = Plaudit::with(&[("PLAUDIT_ALLOW_ORIGINS", &listed), ("PLAUDIT_PUBLIC_READ", "true")]).await;
     let script = format!("const [url, token] = {};{APP_SCRIPT}", json!([plaudit.url, TOKEN]));

@@ -1,15 +1,16 @@
 //! The page at /docs in a real browser: it loads under its policy, shows every route, and sends what is tried.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
 
-use crate::support::machine::{at_hand, left_out, quick_leaves_out};
+use tokio::process::Command;
+
+use crate::support::browser::Browser;
+use crate::support::machine::at_hand;
 use crate::support::{GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Inside, Plaudit, TOKEN, client};
 
+const WHAT: &str = "the page at /docs in a browser";
 const CSS: &str = include_str!("../../src/http/docs/app.css");
 
 #[tokio::test]
@@ -70,7 +71,7 @@ fn every_text_has_contrast_enough_in_both_colour_schemes() {
 
 #[tokio::test]
 async fn the_page_shows_every_route_and_sends_what_is_tried() {
-    let Some(browser) = Browser::open().await else { return };
+    let Some(browser) = Browser::open(WHAT).await else { return };
     let inside = Inside::alone(&[("PLAUDIT_API_TOKENS", TOKEN), ("PLAUDIT_PUBLIC_READ", "false")]).await;
     browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
@@ -109,14 +110,14 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     }
 
     // Reading, first as anyone, then with a token.
-    assert_eq!(browser.try_it("listContributors", "").await["status"], "401");
+    assert_eq!(try_it(&browser, "listContributors", "").await["status"], "401");
     browser.run(&format!("document.getElementById('token').value = '{TOKEN}'")).await;
 
     // Posting what the form offers, and reading the real answer.
-    let posted = browser.try_it("createContribution", "").await;
+    let posted = try_it(&browser, "createContribution", "").await;
     assert_eq!(posted["status"], "201", "{posted}");
     let read =
-        browser.try_it("listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
+        try_it(&browser, "listContributors", "form.querySelector('[data-name=limit]').value = '5';").await;
     let client = client();
     let asked = client.get(format!("{}/v1/contributors?limit=5", inside.url)).bearer_auth(TOKEN);
     let really: Value = asked.send().await.unwrap().json().await.unwrap();
@@ -124,9 +125,9 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
     assert_eq!(serde_json::from_str::<Value>(read["body"].as_str().unwrap()).unwrap(), really);
 
     // An id in a path is encoded.
-    let one = browser
-        .try_it("getContributor", "form.querySelector('[data-name=id]').value = 'github:octocat';")
-        .await;
+    let one =
+        try_it(&browser, "getContributor", "form.querySelector('[data-name=id]').value = 'github:octocat';")
+            .await;
     assert_eq!(one["status"], "200", "{one}");
 
     browser.check_origin_and_policy().await;
@@ -136,7 +137,7 @@ async fn the_page_shows_every_route_and_sends_what_is_tried() {
 
 #[tokio::test]
 async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
-    let Some(browser) = Browser::open().await else { return };
+    let Some(browser) = Browser::open(WHAT).await else { return };
     let inside = Inside::alone(&[]).await;
     browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
@@ -153,14 +154,7 @@ async fn the_page_fits_a_phone_and_obeys_the_keyboard() {
     assert_eq!(browser.run("return document.documentElement.scrollWidth").await, 360);
 
     for scheme in ["light", "dark"] {
-        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser
-            .call(
-                "POST",
-                "/goog/cdp/execute",
-                &json!({"cmd": "Emulation.setEmulatedMedia", "params": features}),
-            )
-            .await;
+        browser.prefer(scheme).await;
         let ground = browser.run("return getComputedStyle(document.body).backgroundColor").await;
         let expected = if scheme == "light" { "rgb(255, 255, 255)" } else { "rgb(17, 23, 21)" };
         assert_eq!(ground, expected);
@@ -187,7 +181,7 @@ async fn the_samples_run_as_the_page_prints_them() {
     if !at_hand("the samples of the page at /docs", &["bash", "curl", "openssl", "python3"]) {
         return;
     }
-    let Some(browser) = Browser::open().await else { return };
+    let Some(browser) = Browser::open(WHAT).await else { return };
     for (language, program) in [("curl", "bash"), ("Python", "python3")] {
         let inside = Inside::alone(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
         browser.go(&format!("{}/docs", inside.url)).await;
@@ -224,7 +218,7 @@ async fn the_samples_run_as_the_page_prints_them() {
 
 #[tokio::test]
 async fn the_page_signs_a_delivery_and_keeps_the_secret() {
-    let Some(browser) = Browser::open().await else { return };
+    let Some(browser) = Browser::open(WHAT).await else { return };
     let only_signed = ("PLAUDIT_GITLAB_SIGNING_TOKEN", GITLAB_SIGNING);
     for (settings, operation, scheme, secret) in [
         (&[][..], "receiveGithub", "githubSignature", GITHUB_SECRET),
@@ -239,9 +233,9 @@ async fn the_page_signs_a_delivery_and_keeps_the_secret() {
             let secret = json!(secret);
             format!("form.querySelector('[data-proof={scheme}]').value = {secret};")
         };
-        let forged = browser.try_it(operation, &fill("whsec_bm90IHRoZSBzZWNyZXQ=")).await;
+        let forged = try_it(&browser, operation, &fill("whsec_bm90IHRoZSBzZWNyZXQ=")).await;
         assert_eq!(forged["status"], "401", "{scheme}: {forged}");
-        let signed = browser.try_it(operation, &fill(secret)).await;
+        let signed = try_it(&browser, operation, &fill(secret)).await;
         assert_eq!(signed["status"], "200", "{scheme}: {signed}");
         let answer: Value = serde_json::from_str(signed["body"].as_str().unwrap()).unwrap();
         assert_eq!(answer["verdict"], "recorded", "{scheme}: {answer}");
@@ -255,7 +249,7 @@ async fn the_page_signs_a_delivery_and_keeps_the_secret() {
 
 #[tokio::test]
 async fn the_search_leaves_only_what_has_every_word() {
-    let Some(browser) = Browser::open().await else { return };
+    let Some(browser) = Browser::open(WHAT).await else { return };
     let inside = Inside::alone(&[]).await;
     browser.go(&format!("{}/docs", inside.url)).await;
     browser.until("document.querySelector('details.operation')").await;
@@ -274,154 +268,14 @@ async fn the_search_leaves_only_what_has_every_word() {
     inside.stop().await;
 }
 
-/// A headless Chromium, controlled through <https://www.w3.org/TR/webdriver2/>.
-pub(crate) struct Browser {
-    driver: Child,
-    client: reqwest::Client,
-    session: String,
-    _profile: tempfile::TempDir,
-}
-
-impl Browser {
-    /// Opens one. Where it is not installed, prints that and returns `None`, or fails if everything is required.
-    pub(crate) async fn open() -> Option<Self> {
-        const WHAT: &str = "pages in a browser";
-        if quick_leaves_out(WHAT) {
-            return None;
-        }
-        let started = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=SEVERE"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let mut driver = match started {
-            Ok(driver) => driver,
-            Err(error) => {
-                let why =
-                    format!("chromedriver cannot be started ({error}); install chromium and chromium-driver");
-                left_out(WHAT, &why);
-                return None;
-            }
-        };
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port: u16 = loop {
-            let line = lines.next_line().await.unwrap().expect("chromedriver ended without a port");
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').parse().unwrap();
-            }
-        };
-        let profile = tempfile::tempdir().unwrap();
-        let arguments = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-sync",
-            "--disable-background-networking",
-            "--disable-component-update",
-            &format!("--user-data-dir={}", profile.path().display()),
-        ];
-        let wanted = json!({"capabilities": {"alwaysMatch": {
-            "timeouts": {"script": 30_000},
-            "goog:loggingPrefs": {"browser": "ALL"},
-            "goog:chromeOptions": {
-                "args": arguments,
-                "mobileEmulation": {"deviceMetrics": {"width": 360, "height": 800, "pixelRatio": 1.0}},
-            },
-        }}});
-        let client = client();
-        let base = format!("http://127.0.0.1:{port}/session");
-        let made: Value = client.post(&base).json(&wanted).send().await.unwrap().json().await.unwrap();
-        let id = made["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
-        Some(Self { session: format!("{base}/{id}"), driver, client, _profile: profile })
-    }
-
-    async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let asked = self.client.request(method.parse().unwrap(), format!("{}{path}", self.session));
-        let asked = if method == "POST" { asked.json(body) } else { asked };
-        let answer: Value = asked.send().await.unwrap().json().await.unwrap();
-        assert!(answer["value"]["error"].is_null(), "{path}: {answer}");
-        answer["value"].clone()
-    }
-
-    pub(crate) async fn go(&self, url: &str) {
-        self.call("POST", "/url", &json!({"url": url})).await;
-    }
-
-    /// What a script returns.
-    async fn run(&self, script: &str) -> Value {
-        self.call("POST", "/execute/sync", &json!({"script": script, "args": []})).await
-    }
-
-    /// Waits until a condition is true; it is evaluated whenever the page changes.
-    async fn until(&self, holds: &str) {
-        let script = format!(
-            "const done = arguments[0]; const look = () => {{ if ({holds}) {{ watch.disconnect(); done(true); }} }};
-             const watch = new MutationObserver(look);
-             watch.observe(document, {{subtree: true, childList: true, attributes: true, characterData: true}}); look();"
-        );
-        self.call("POST", "/execute/async", &json!({"script": script, "args": []})).await;
-    }
-
-    /// What a script returns that may wait.
-    pub(crate) async fn run_async(&self, script: &str) -> Value {
-        let script = format!(
-            "const done = arguments[0];
-             (async () => {{ {script} }})().then(done, (error) => done({{failed: String(error)}}));"
-        );
-        self.call("POST", "/execute/async", &json!({"script": script, "args": []})).await
-    }
-
-    async fn find(&self, selector: &str) -> String {
-        let found = self.call("POST", "/element", &json!({"using": "css selector", "value": selector})).await;
-        found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned()
-    }
-
-    async fn keys(&self, element: &str, keys: &str) {
-        self.call("POST", &format!("/element/{element}/value"), &json!({"text": keys})).await;
-    }
-
-    /// Fills in an operation's form, sends it, and returns what the page then shows.
-    async fn try_it(&self, operation: &str, fill: &str) -> Value {
-        self.run(&format!("document.getElementById('{operation}').open = true")).await;
-        self.until(&format!("document.querySelector('#{operation} form')")).await;
-        self.run(&format!("const form = document.querySelector('#{operation} form'); form.querySelector('output').replaceChildren(); {fill}")).await;
-        let button = self.find(&format!("#{operation} form button[type=submit]")).await;
-        self.call("POST", &format!("/element/{button}/click"), &json!({})).await;
-        let out = format!("document.querySelector('#{operation} output')");
-        self.until(&format!("{out}.querySelector('pre')?.textContent.endsWith('}}') && document.querySelector('#{operation} button.second').hidden")).await;
-        self.run(&format!("return {{status: {out}.querySelector('.status').textContent, body: {out}.querySelector('pre').textContent}}")).await
-    }
-
-    /// Fails if anything was loaded from another origin, or if the console has other lines than the 401 that a test
-    /// asks for. Then it breaks the policy, which must be refused and appear in the console.
-    async fn check_origin_and_policy(&self) {
-        let elsewhere = self.run("return performance.getEntriesByType('resource').map(r => r.name).filter(name => !name.startsWith(location.origin) && !name.startsWith('data:'))").await;
-        assert_eq!(elsewhere, json!([]));
-        let console = self.console().await;
-        // The browser writes an answer of 401 to the console too.
-        let others: Vec<_> = console.iter().filter(|line| !line.contains("status of 401")).collect();
-        assert!(others.is_empty(), "{others:?}");
-        self.run("const script = document.createElement('script'); script.textContent = 'window.broken = true'; document.body.append(script)").await;
-        assert_eq!(self.run("return window.broken === undefined").await, true);
-        let console = self.console().await;
-        assert!(console.iter().any(|line| line.contains("Content Security Policy")), "{console:?}");
-    }
-
-    async fn console(&self) -> Vec<String> {
-        let log = self.call("POST", "/se/log", &json!({"type": "browser"})).await;
-        let worse = log
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
-        worse.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
-    }
-
-    pub(crate) async fn close(mut self) {
-        self.call("DELETE", "", &Value::Null).await;
-        self.driver.kill().await.unwrap();
-    }
+/// Fills in an operation's form, sends it, and returns what the page then shows.
+async fn try_it(browser: &Browser, operation: &str, fill: &str) -> Value {
+    browser.run(&format!("document.getElementById('{operation}').open = true")).await;
+    browser.until(&format!("document.querySelector('#{operation} form')")).await;
+    browser.run(&format!("const form = document.querySelector('#{operation} form'); form.querySelector('output').replaceChildren(); {fill}")).await;
+    let button = browser.find(&format!("#{operation} form button[type=submit]")).await;
+    browser.call("POST", &format!("/element/{button}/click"), &json!({})).await;
+    let out = format!("document.querySelector('#{operation} output')");
+    browser.until(&format!("{out}.querySelector('pre')?.textContent.endsWith('}}') && document.querySelector('#{operation} button.second').hidden")).await;
+    browser.run(&format!("return {{status: {out}.querySelector('.status').textContent, body: {out}.querySelector('pre').textContent}}")).await
 }

@@ -49,6 +49,7 @@ mod openapi;
 mod operations;
 mod other_hosts;
 mod outbox;
+mod pages;
 mod privacy;
 mod private;
 mod pubsub;

@@ -21,8 +21,9 @@ use crate::support::{
 /// A token that may only read.
 const READ_TOKEN: &str = "a-token-for-reading";
 
-/// Operations without examples: the document itself, and the page's files.
-const WITHOUT_EXAMPLE: [&str; 3] = ["readDescription", "readDocs", "readDocsAsset"];
+/// Operations without examples: the document itself, images, and the files of pages.
+const WITHOUT_EXAMPLE: [&str; 5] =
+    ["readDescription", "readDocs", "readDocsAsset", "readPageAsset", "readBadge"];
 
 #[test]
 fn every_route_is_described_and_nothing_else() {
@@ -140,6 +141,9 @@ async fn a_path_that_is_not_utf8_is_a_problem_like_any_other() {
         "/v1/contributors/%FF/contributions",
         "/v1/recognitions/%C3",
         "/docs/%FF",
+        "/contributors/%FF",
+        "/badges/%FF",
+        "/pages/%FF",
         "/webhooks/%FF",
     ] {
         let url = format!("{}{path}", inside.url);
@@ -396,6 +400,8 @@ impl Guide<'_> {
         .await;
         self.get("getContributor", "contributor", "An account on GitHub.", "/v1/contributors/github:octocat")
             .await;
+        self.get("showContributor", "contributor", "An account on GitHub.", "/contributors/github:octocat")
+            .await;
         self.get("getContributor", "malformed", "The path is no text.", "/v1/contributors/%FF").await;
         self.get(
             "listContributionsOf",
@@ -467,6 +473,7 @@ impl Guide<'_> {
         self.get("isAlive", "ok", "It lives.", "/healthz").await;
         self.get("isReady", "ok", "All is well.", "/readyz").await;
         self.get("welcome", "welcome", "This version.", "/").await;
+        self.get("howItCounts", "rules", "The defaults, with GitHub alone.", "/how-it-counts").await;
         let drain = self.ask(Method::POST, "/internal/drain");
         self.record("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
         let metrics = self.ask(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();

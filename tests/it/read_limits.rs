@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use http::Method;
 use plaudit::http::Overrides;
 use plaudit::http::body::Limits;
 use plaudit::store::Store;
@@ -40,8 +41,17 @@ async fn crowd(inside: &Inside, paths: &[&str], bound: usize, open: impl AsyncFn
     inside.post(&talk("lisa", "a")).await.expect(200);
     inside.get("/readyz").await.expect(200);
     inside.get("/metrics").await.expect(200);
-    for path in ["/v1/contributors/lisa", "/v1/contributions/api:api:a", "/v1/recognitions/lisa:3"] {
+    for path in [
+        "/v1/contributors/lisa",
+        "/v1/contributions/api:api:a",
+        "/v1/recognitions/lisa:3",
+        "/contributors/lisa",
+        "/badges/lisa.svg",
+    ] {
         inside.get(path).await.problem(503, "unavailable");
+    }
+    for page in ["/", "/contributors/lisa"] {
+        inside.send(inside.request(Method::GET, page).header("accept", "text/html")).await.expect(503);
     }
     inside.get("/v1/recognitions/stream").await.problem(503, "unavailable");
     open().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub(crate) mod browser;
 mod client;
 pub(crate) mod emulators;
 pub(crate) mod fake_github;
