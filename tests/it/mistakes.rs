@@ -158,10 +158,9 @@ fn a_firestore_that_cannot_be_opened_is_one_line_with_what_to_do() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let missing = "/nowhere/key.json";
     let advice = "gcloud auth application-default login makes some, or set GOOGLE_APPLICATION_CREDENTIALS to the file of a key";
-    let none = format!(
-        "there are no Google credentials that work (could not find or open the credentials file {missing}); {advice}"
-    );
-    let table: [(&[(&str, &str)], String); 2] = [
+    let none = |why: &str| format!("there are no Google credentials that work ({why}); {advice}");
+    let no_file = format!("could not find or open the credentials file {missing}");
+    let table: [(&[(&str, &str)], String); 3] = [
         (
             &[("FIRESTORE_EMULATOR_HOST", &nobody)],
             format!(
@@ -169,7 +168,8 @@ fn a_firestore_that_cannot_be_opened_is_one_line_with_what_to_do() {
                  FIRESTORE_EMULATOR_HOST names, or unset the variable"
             ),
         ),
-        (&[("GOOGLE_APPLICATION_CREDENTIALS", missing)], none),
+        (&[("GOOGLE_APPLICATION_CREDENTIALS", missing)], none(&no_file)),
+        (&[("GCE_METADATA_HOST", &nobody)], none("connection refused")),
     ];
     for (settings, words) in table {
         let settings = [settings, &[("PLAUDIT_STORE", "firestore:my-project")]].concat();

@@ -159,6 +159,15 @@ async fn scrapes_that_are_cancelled_take_one_reader_of_the_store_together() {
     })
     .await;
     store.set_mode(Mode::HangsIn("backlog"));
+    let begun = async {
+        while counted() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = inside.get("/metrics") => panic!("it was answered first"),
+        () = in_the_end("the first scrape", begun) => {}
+    }
     for _ in 0..10 {
         let scrape = tokio::time::timeout(Duration::from_millis(20), inside.get("/metrics"));
         scrape.await.unwrap_err();

@@ -13,6 +13,9 @@ pub(super) const UNREACHABLE: &str = "Firestore cannot be reached";
 /// How long the server that issues credentials may take.
 const TOKEN: Duration = Duration::from_secs(3);
 
+/// What the library says where there is no metadata server either.
+const NOT_ON_GOOGLE: &str = "have not configured local credentials";
+
 /// Why there is no connection, in a few words. The client library keeps the cause as debug text only.
 pub(super) fn no_connection(error: &FirestoreError) -> String {
     let FirestoreError::SystemError(error) = error else { return error.to_string() };
@@ -46,6 +49,10 @@ async fn no_credentials() -> Option<String> {
         Err(error) => error.to_string().split(". ").next().unwrap_or_default().to_owned(),
         Ok(credentials) => match timeout(TOKEN, credentials.headers(http::Extensions::new())).await {
             Ok(Ok(_)) => return None,
+            // Without a file of credentials the library asks the metadata server of Google's machines.
+            Ok(Err(error)) if error.to_string().contains(NOT_ON_GOOGLE) => {
+                "none are set up on this machine".to_owned()
+            }
             Ok(Err(error)) => cause(&error),
             Err(_) => "the server that issues them does not answer".to_owned(),
         },
