@@ -173,10 +173,11 @@ impl Answer {
         let Ok(json) = serde_json::from_slice::<Value>(&self.body) else {
             return String::from_utf8_lossy(&self.body).into_owned();
         };
-        let parts =
-            ["message", "error", "error_description", "errors"].iter().filter_map(|name| json.get(name));
         let text = |part: &Value| part.as_str().map_or_else(|| part.to_string(), str::to_owned);
-        parts.map(text).collect::<Vec<_>>().join("; ")
+        let own = ["message", "error", "error_description"].iter().filter_map(|name| json.get(name));
+        let errors = json.get("errors").and_then(Value::as_array).into_iter().flatten();
+        let errors = errors.map(|error| error.get("message").unwrap_or(error));
+        own.chain(errors).map(text).collect::<Vec<_>>().join("; ")
     }
 
     /// When a request is taken again, where this answer is a rate limit.
