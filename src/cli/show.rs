@@ -146,16 +146,18 @@ fn print_contributor(who: &Contributor, recognition: Option<&Value>) -> Result<(
     Ok(())
 }
 
+/// The title is last, because it alone may be long.
 fn line(contribution: &Contribution) -> String {
     let Contribution { id, kind, repository, title, recorded_at, private, retracted, .. } = contribution;
-    let state = match (retracted, private) {
-        (true, _) => styled(BAD, "taken back"),
-        (false, true) => styled(GOOD, "counts, private"),
-        (false, false) => styled(GOOD, "counts"),
+    let (style, state) = match (retracted, private) {
+        (true, _) => (BAD, "taken back"),
+        (false, true) => (GOOD, "counts, private"),
+        (false, false) => (GOOD, "counts"),
     };
-    let repository = column(&escaped(repository.as_deref().unwrap_or_default()), 17);
-    let (kind, what) = (column(&escaped(kind), 12), column(&escaped(title.as_ref().unwrap_or(id)), 18));
-    format!("{}  {kind}  {repository}  {what}  {state}", day(recorded_at))
+    let (day, state) = (day(recorded_at), styled(style, &column(state, 15)));
+    let repository = column(&escaped(repository.as_deref().unwrap_or_default()), 24);
+    let (kind, what) = (column(&escaped(kind), 12), escaped(title.as_ref().unwrap_or(id)));
+    format!("{day}  {state}  {kind}  {repository}  {what}")
 }
 
 async fn contribution(instance: &Instance, id: &str, as_json: bool) -> Result<bool, Failure> {

@@ -49,11 +49,11 @@ pub async fn run(top: Top, env: &Environment) -> Result<(), Failure> {
         return Ok(());
     }
     let heads = format!(
-        "{:>4}  {}  {:>7}    {}  last",
+        "{:>4}  {:>7}    {}  {:<10}  contributor",
         "#",
-        column("contributor", 30),
         "tally",
-        column("next milestone", 18)
+        column("next milestone", 16),
+        "last"
     );
     print(styled(FAINT, &heads));
     for (place, contributor) in contributors.iter().enumerate() {
@@ -62,11 +62,12 @@ pub async fn run(top: Top, env: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The name is last, because it alone may be long.
 fn line(place: usize, row: &Row) -> String {
     let Row { id, tally, recognized, next_milestone, last_at } = row;
     let star = if *recognized > 0 { styled(GOLD, "★") } else { " ".to_owned() };
     let way =
         next_milestone.map_or("all reached".to_owned(), |next| format!("{} {next}", dots(*tally, next)));
-    let (who, way) = (column(&escaped(id), 30), column(&way, 18));
-    format!("{place:>4}  {who}  {tally:>7}  {star} {way}  {}", last_at.format("%Y-%m-%d"))
+    let (way, last, who) = (column(&way, 16), last_at.format("%Y-%m-%d"), escaped(id));
+    format!("{place:>4}  {tally:>7}  {star} {way}  {last}  {who}")
 }

@@ -193,7 +193,7 @@ fn the_systemd_unit_is_sound_and_closed() {
         (Some(0), "", ""),
         "{verified:?}"
     );
-    // The threshold is ten times the exposure that docs/install.md names; more than that is a failure.
+    // The threshold is in tenths; docs/install.md names 1.2.
     let exposure = analyze(&["security", "--offline=true", "--no-pager", "--threshold=15"]);
     assert_eq!(exposure.code, Some(0), "{exposure:?}");
     // Restarted after a crash, and not after a configuration that cannot become right by itself.
