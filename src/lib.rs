@@ -7,7 +7,7 @@
 //!                                                                   └▶ owed recognitions ─▶ outbox ─▶ publish
 //! ```
 
-/// The commands: serve, demo, send, watch, check.
+/// The commands: serve, demo, send, watch, import, check.
 pub mod cli;
 /// Reads the whole configuration and reports all faults at once.
 pub mod config;

@@ -35,6 +35,8 @@ enum Command {
     Send(cli::send::Send),
     /// Prints recognitions, one JSON line each, from a running instance or a Pub/Sub subscription.
     Watch(cli::watch::Watch),
+    /// Posts contributions from a file of JSON lines into a running instance, as history unless --recognize.
+    Import(cli::import::Import),
     /// Checks the configuration and each back end, and prints what is right or wrong.
     Check(Flags),
 }
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
             Some(Command::Demo(demo)) => cli::demo::run(demo).await,
             Some(Command::Send(send)) => cli::send::run(send, &environment).await,
             Some(Command::Watch(watch)) => cli::watch::command(watch, &environment).await,
+            Some(Command::Import(import)) => cli::import::run(import, &environment).await,
             Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,
         }
     };

@@ -33,6 +33,7 @@ mod faults;
 mod firestore;
 mod fuzz;
 mod histories;
+mod import;
 mod indexes;
 mod ledger_file;
 mod judgement;
