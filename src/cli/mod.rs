@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod import;
 pub mod init;
 pub mod instance;
 pub mod send;

@@ -1,5 +1,6 @@
 //! Contributions that clients post together, live or as history.
 
+use futures::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -107,12 +108,16 @@ async fn of_several_with_one_id_in_a_batch_the_first_is_counted_whoever_the_othe
         let others = ids.iter().zip(["lisa", "ann", "ben", "cleo", "mona"].iter().cycle());
         let others = others.map(|(id, who)| talk(who, id));
         let batch: Vec<_> = first.chain(others).collect();
-        let statuses = statuses(&post(&plaudit, &batch).await);
+        // What Mona does waits behind a commit of hers, what the others do does not.
+        let before = talks("mona", 100..120).into_iter().map(|talk| plaudit.post(&talk)).collect::<Vec<_>>();
+        let (before, answer) = tokio::join!(join_all(before), post(&plaudit, &batch));
+        assert!(before.iter().all(|answer| answer.status == 201), "{before:?}");
+        let statuses = statuses(&answer);
         assert_eq!(statuses[..30], [201; 30]);
         for (status, other) in statuses[30..].iter().zip(&batch[30..]) {
             assert_eq!(*status, if other["contributor"] == "mona" { 200 } else { 422 }, "{other}");
         }
-        assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 30)].into());
+        assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 50)].into());
         plaudit.stop().await;
     }
 }

@@ -266,7 +266,7 @@ fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag()
     }
     // A command's own flags still refuse wrong values.
     assert_eq!(run(command(&NOTHING).args(["watch", "--count", "0"])).code, Some(2));
-    for (command_name, flags) in [("demo", 0), ("send", 3), ("watch", 4)] {
+    for (command_name, flags) in [("demo", 0), ("send", 3), ("watch", 4), ("import", 1)] {
         let Output { code, out, .. } = run(command(&NOTHING).args([command_name, "--help"]));
         assert_eq!(code, Some(0), "{command_name}");
         assert!(out.contains("Usage: plaudit"), "{out}");

@@ -34,6 +34,7 @@ mod faults;
 mod firestore;
 mod fuzz;
 mod histories;
+mod import;
 mod indexes;
 mod init;
 mod install;
