@@ -41,9 +41,10 @@ function show(recognition) {
   who.textContent = contributor.login;
   who.href = `contributors/${encodeURIComponent(contributor.id)}`;
   item.querySelector(".milestone").textContent = milestone.toLocaleString("en-US");
-  if (contribution) {
+  if (!contribution) item.querySelector(".work").remove();
+  else {
     const title = contribution.title?.trim() ? contribution.title : contribution.kind.replaceAll("_", " ");
-    item.querySelector(".work").append(linked(title, contribution.url), " · ");
+    item.querySelector(".work").append(linked(title, contribution.url));
   }
   const time = item.querySelector("time");
   time.dateTime = at;

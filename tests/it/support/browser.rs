@@ -108,7 +108,7 @@ impl Browser {
         self.call("POST", "/execute/async", &json!({"script": script, "args": []})).await
     }
 
-    /// A command of the Chrome DevTools Protocol: <https://chromedevtools.github.io/devtools-protocol/>.
+    /// A command of the Chrome `DevTools` Protocol: <https://chromedevtools.github.io/devtools-protocol/>.
     pub(crate) async fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.call("POST", "/goog/cdp/execute", &json!({"cmd": command, "params": parameters})).await
     }
