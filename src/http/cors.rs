@@ -65,8 +65,10 @@ impl Origins {
                 header::CONTENT_TYPE,
                 HeaderName::from_static("idempotency-key"),
                 HeaderName::from_static("last-event-id"),
+                header::IF_NONE_MATCH,
             ])
             .expose_headers([
+                header::ETAG,
                 header::LINK,
                 header::LOCATION,
                 header::RETRY_AFTER,

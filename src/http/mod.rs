@@ -5,6 +5,7 @@ mod app;
 mod batch;
 pub mod body;
 mod budget;
+mod cache;
 mod contribution_list;
 mod contributions;
 mod contributors;
@@ -119,28 +120,34 @@ fn router(app: Arc<App>) -> Router {
     let method = |request| {
         webhooks::astray(ProblemKind::MethodNotAllowed, "see the header Allow, or GET /docs", request)
     };
-    // The method's fallback comes before the layer, which answers preflights in its place.
-    let mut api = Router::new()
-        .route("/v1/contributions", post(contributions::create))
-        .route("/v1/contributions/batch", post(batch::create))
+    let reads = Router::new()
         .route("/v1/contributions", get(contribution_list::list))
         .route("/v1/contributions/{id}", get(contributions::show))
-        .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/contributors", get(contributors::list))
         .route("/v1/contributors/{id}", get(contributors::show))
         .route("/v1/contributors/{id}/contributions", get(contributors::contributions))
         .route("/v1/recognitions", get(recognitions::list))
+        .route("/v1/recognitions/{id}", get(recognitions::show));
+    let documents = Router::new()
+        .route("/", get(pages::home::show))
+        .route("/contributors/{id}", get(pages::contributor::show))
+        .route("/how-it-counts", get(pages::rules::show))
+        .route("/openapi.json", get(openapi::serve))
+        .route("/docs", get(docs::page))
+        .route("/docs/{asset}", get(docs::asset));
+    // The method's fallback comes before the layer, which answers preflights in its place.
+    let mut api = Router::new()
+        .route("/v1/contributions", post(contributions::create))
+        .route("/v1/contributions/batch", post(batch::create))
+        .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/recognitions/stream", get(recognitions::stream))
-        .route("/v1/recognitions/{id}", get(recognitions::show))
+        .merge(cache::revalidated(reads))
         .method_not_allowed_fallback(method);
     if let Some(layer) = app.origins.layer() {
         api = api.layer(layer);
     }
     Router::new()
         .merge(api)
-        .route("/", get(pages::home::show))
-        .route("/contributors/{id}", get(pages::contributor::show))
-        .route("/how-it-counts", get(pages::rules::show))
         .route("/badges/{file}", get(pages::badge::show))
         .route("/pages/{asset}", get(pages::asset::serve))
         .route("/webhooks/{host}", post(webhooks::receive))
@@ -149,9 +156,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))
         .route("/internal/drain", post(operations::drain))
-        .route("/openapi.json", get(openapi::serve))
-        .route("/docs", get(docs::page))
-        .route("/docs/{asset}", get(docs::asset))
+        .merge(cache::revalidated(documents))
         .fallback(nothing)
         .method_not_allowed_fallback(method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe::observe))

@@ -97,9 +97,15 @@ pub fn document(examples: &[Example]) -> String {
         components.insert("responses".into(), of_no_operation(examples));
     }
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
-    let items = paths.into_iter().flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut);
-    for operation in items.flat_map(|item| item.values_mut()).filter_map(Value::as_object_mut) {
-        finish(operation, examples);
+    let items = paths.into_iter().flat_map(|paths| paths.iter_mut());
+    for (path, item) in items {
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let Some(operation) = operation.as_object_mut() else { continue };
+            if method == "get" && is_revalidated(path) {
+                revalidated(operation);
+            }
+            finish(operation, examples);
+        }
     }
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
@@ -124,6 +130,28 @@ fn refer(schemas: &mut Map<String, Value>) {
         {
             *items = json!({"$ref": format!("#/components/schemas/{of}")});
         }
+    }
+}
+
+/// Whether the answers of this path pass [`super::cache`].
+fn is_revalidated(path: &str) -> bool {
+    let is_read = path.starts_with("/v1/") && path != "/v1/recognitions/stream";
+    is_read || path == "/openapi.json" || path.starts_with("/docs")
+}
+
+/// Adds what a client needs to ask whether an answer that it has is still the same.
+fn revalidated(operation: &mut Map<String, Value>) {
+    let known = json!({
+        "name": "If-None-Match", "in": "header", "required": false, "schema": {"type": "string"},
+        "description": "The `ETag` of an answer that you have: 304 if it would be the same.",
+    });
+    let parameters = operation.entry("parameters").or_insert_with(|| json!([]));
+    parameters.as_array_mut().into_iter().for_each(|parameters| parameters.push(known.clone()));
+    let tag = json!({"ETag": {"$ref": "#/components/headers/ETag"}});
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    responses.insert("304".into(), json!({"description": "The answer that you have is still the same."}));
+    for status in ["200", "304"] {
+        responses.get_mut(status).into_iter().for_each(|response| merge(response, "headers", tag.clone()));
     }
 }
 
@@ -211,6 +239,10 @@ fn headers() -> Value {
             "schema": {"type": "string", "format": "uuid"},
         },
         "WWW-Authenticate": {"description": "How to authenticate.", "required": true, "schema": {"type": "string"}},
+        "ETag": {
+            "description": "Which answer this is, for `If-None-Match`; the same with and without compression.",
+            "required": true, "schema": {"type": "string"},
+        },
         "Allow": {"description": "The methods of this path.", "required": true, "schema": {"type": "string"}},
         "Retry-After": {
             "description": "In how many seconds to send it again.", "required": true,

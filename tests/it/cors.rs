@@ -42,7 +42,7 @@ async fn a_page_of_a_listed_origin_posts_reads_and_listens() {
         let answer = preflight(&plaudit, APP, method, path).await.expect(200);
         assert_eq!(answer.header("access-control-allow-origin"), APP, "{path}");
         assert!(list(&answer, "access-control-allow-methods").contains(&method.to_lowercase()), "{answer:?}");
-        for header in ["authorization", "content-type", "idempotency-key", "last-event-id"] {
+        for header in ["authorization", "content-type", "idempotency-key", "last-event-id", "if-none-match"] {
             assert!(list(&answer, "access-control-allow-headers").contains(&header.to_owned()), "{answer:?}");
         }
         assert!(list(&answer, "vary").contains(&"origin".to_owned()), "{answer:?}");
@@ -54,7 +54,7 @@ async fn a_page_of_a_listed_origin_posts_reads_and_listens() {
     let listed = plaudit.send(list_of).await.expect(200);
     for answer in [posted, listed] {
         assert_eq!(answer.header("access-control-allow-origin"), APP);
-        for header in ["link", "location", "retry-after", "x-request-id"] {
+        for header in ["etag", "link", "location", "retry-after", "x-request-id"] {
             assert!(
                 list(&answer, "access-control-expose-headers").contains(&header.to_owned()),
                 "{answer:?}"

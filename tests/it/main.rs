@@ -59,6 +59,7 @@ mod reading_api;
 mod readings;
 mod readme;
 mod retract;
+mod revalidation;
 mod reviews;
 mod signals;
 mod signatures;

@@ -410,6 +410,15 @@ impl Guide<'_> {
             "/v1/contributors/github:octocat/contributions?limit=1",
         )
         .await;
+        self.get(
+            "listContributions",
+            "of_a_kind",
+            "A contributor's talks.",
+            "/v1/contributions?contributor=github:octocat&kind=talk&limit=1",
+        )
+        .await;
+        let of_none = "/v1/contributions?kind=talk";
+        self.get("listContributions", "invalid_fields", "Neither whose nor where.", of_none).await;
         self.get("listRecognitions", "whole", "All there are.", "/v1/recognitions").await;
         self.get(
             "getRecognition",
