@@ -31,7 +31,7 @@ use plaudit::domain::{
 use plaudit::settings::Flags;
 use plaudit::store::{
     Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, PrivateRepository, Progress,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Recognised, Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -299,10 +299,13 @@ impl Store for Null {
         1
     }
     async fn record(&self, batch: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
-        Ok(vec![Recorded { novelty: Novelty::New, tally: 1, recognized: 0, counted_for: None }; batch.len()])
+        Ok(vec![
+            Recorded { novelty: Novelty::New, tally: 1, recognized: 0, counted_for: None, private: false };
+            batch.len()
+        ])
     }
-    async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
-        Ok(vec![true; made.len()])
+    async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Recognised, StoreError> {
+        Ok(Recognised { new: made.to_vec(), failure: None })
     }
     async fn owing(
         &self,

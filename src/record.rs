@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
-use crate::store::{Novelty, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
+use crate::store::{Novelty, Recognised, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
 use crate::telemetry::Metrics;
 use privacy::Privacy;
 
@@ -189,14 +189,19 @@ impl Recorder {
     /// Makes everything of a repository private, in what waits to be published too. A repository for which this
     /// process did so within the last hour is left as it is, unless it became private `anew`.
     pub async fn conceal(&self, repository: &RepositoryId, anew: bool) -> Result<(), RecordError> {
-        let all = tokio::time::timeout(PATIENCE, self.privacy.conceal(repository, anew));
-        Ok(all.await.map_err(|_| RecordError::TooSlow)??)
+        let all = tokio::time::timeout(PATIENCE, self.privacy.conceal(repository, anew)).await;
+        // Where not all of it is done, a part may be.
+        self.outbox.concealed();
+        Ok(all.map_err(|_| RecordError::TooSlow)??)
     }
 
     /// Takes contributions back, or counts them again, and recognises what is then owed.
     pub async fn review(&self, review: &Review) -> Result<ReviewOutcome, RecordError> {
-        let all = tokio::time::timeout(PATIENCE, self.store.review(review));
-        let reviewed = all.await.map_err(|_| RecordError::TooSlow)??;
+        let all = tokio::time::timeout(PATIENCE, self.store.review(review)).await;
+        if review.private {
+            self.outbox.concealed();
+        }
+        let reviewed = all.map_err(|_| RecordError::TooSlow)??;
         let mut owed = Vec::new();
         for one in reviewed.iter().filter(|one| one.counts_again()) {
             owed.extend(self.owed_after(one).await?);
@@ -312,10 +317,12 @@ async fn recognise_at_once(outbox: &Arc<Outbox>, tasks: &Tasks, owed: Vec<Recogn
     let ids = ids.join(" ");
     let (outbox, named) = (Arc::clone(outbox), ids.clone());
     let recognising = tasks.spawn(async move {
-        outbox.recognise(owed).await.unwrap_or_else(|error| {
+        let made = outbox.recognise(owed).await;
+        let made = made.unwrap_or_else(|error| Recognised { failure: Some(error), ..Recognised::default() });
+        if let Some(error) = made.failure {
             tracing::warn!(%error, recognitions = named, "recognitions stay owed until the next drain");
-            Vec::new()
-        })
+        }
+        made.new
     });
     let Ok(made) = tokio::time::timeout(AT_ONCE, recognising).await else {
         tracing::info!(recognitions = ids, "recognising goes on after the request");
@@ -350,7 +357,8 @@ fn owed_to_each(
         if recorded.novelty == Novelty::New
             && let Some((_, counted)) = standings.get_mut(&contribution.contributor)
         {
-            counted.push(contribution.clone());
+            let private = contribution.private || recorded.private;
+            counted.push(Contribution { private, ..contribution.clone() });
         }
     }
     standings

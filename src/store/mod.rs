@@ -136,13 +136,13 @@ pub trait Store: Send + Sync + 'static {
     -> Result<Vec<PrivateRepository>, StoreError>;
 
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
-    /// Those of one contributor must be in ascending order. Answers for each whether it is new; one that
-    /// was made before is left as it is.
+    /// Those of one contributor must be in ascending order. One that was made before is left as it is. Where only
+    /// some can be made, they are answered with the failure beside them; an error means that none was made.
     async fn recognise(
         &self,
         made: &[Recognition],
         destinations: &[Destination],
-    ) -> Result<Vec<bool>, StoreError>;
+    ) -> Result<Recognised, StoreError>;
 
     /// Contributors to whom a recognition is owed, at most about `limit` of them. `after` is the last that the same
     /// sweep has found: a store that looks at all contributors goes on after that one.
@@ -228,6 +228,15 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self) {}
 }
 
+/// What a call of [`recognise`](Store::recognise) made.
+#[derive(Clone, Debug, Default)]
+pub struct Recognised {
+    /// What is new, in the order in which it was given, and private where its contribution is so by now.
+    pub new: Vec<Recognition>,
+    /// Why others were not made. They stay owed.
+    pub failure: Option<StoreError>,
+}
+
 /// A repository that is private, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateRepository {
@@ -247,6 +256,8 @@ pub struct Recorded {
     pub recognized: u64,
     /// Of a repeat that was counted for another contributor than it names now: that contributor, whose tally this is.
     pub counted_for: Option<ContributorId>,
+    /// Whether a review that came first made it private, though it does not say so itself.
+    pub private: bool,
 }
 
 /// Whether a contribution is new.

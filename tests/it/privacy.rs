@@ -156,6 +156,20 @@ async fn a_confidential_issue_is_private_in_either_order(store: &dyn Store) {
     assert_eq!(store.contributor(&who("github:ann")).await.unwrap().unwrap().standing.tally, 3);
 }
 
+async fn a_recognition_made_of_an_old_copy_names_as_private_what_has_become_so(store: &dyn Store) {
+    let (first, second, other) = (issue(1, 7), issue(3, 8), issue(2, 9));
+    store.record(&[first.clone(), second.clone(), other.clone()], at(0)).await.unwrap();
+    let copies = [naming(&first, 1), naming(&second, 2), naming(&other, 3)];
+    store.conceal(&repository(1), at(1), false).await.unwrap();
+    store.review(&confidential(&second, 1)).await.unwrap();
+    let made = store.recognise(&copies, &[Destination::Topic]).await.unwrap().new;
+    let private: Vec<_> = made.iter().map(|made| made.contribution.as_ref().unwrap().private).collect();
+    assert_eq!(private, [true, true, false]);
+    for (milestone, private) in [(1, true), (2, true), (3, false)] {
+        assert_eq!(named_as_private(store, milestone).await, [private; 3], "{milestone}");
+    }
+}
+
 macro_rules! suite {
     ($($promise:ident),* $(,)?) => {
         suite!(@on sqlite: $($promise),*);
@@ -181,6 +195,7 @@ suite!(
     a_repository_of_any_size_becomes_private_whole,
     what_arrives_beside_the_change_is_found_by_a_second_look,
     a_confidential_issue_is_private_in_either_order,
+    a_recognition_made_of_an_old_copy_names_as_private_what_has_become_so,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

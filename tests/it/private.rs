@@ -1,12 +1,21 @@
 //! Private contributions count, and are shown only with a token.
 
-use plaudit::domain::Moment;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use plaudit::domain::{Destination, Moment, Recognition};
+use plaudit::http::Overrides;
+use plaudit::publish::{PublishError, Publisher};
+use plaudit::store::Store;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::gate::Gate;
 use crate::support::pubsub_emulator::pubsub;
 use crate::support::stage::{stage, unmade_topic};
-use crate::support::{FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, now, pull_request};
+use crate::support::{
+    FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, in_the_end, ledger, now, pull_request,
+};
 
 /// Makes two public contributions and a private one, which is the third.
 async fn third_is_private() -> (Plaudit, String) {
@@ -268,6 +277,88 @@ async fn an_issue_and_then_its_project_become_private_on_gitlab(plaudit: &Plaudi
     shows(plaudit, who, &all, &[]).await;
 }
 
+async fn an_issue_is_confidential_before_its_opening_arrives(plaudit: &Plaudit) {
+    let of_author = |file: &str, iid: u64| {
+        let mut payload: Value = serde_json::from_str(&fixture(file)).unwrap();
+        payload["object_attributes"]["iid"] = iid.into();
+        payload["object_attributes"]["author_id"] = payload["user"]["id"].clone();
+        payload["user"]["username"] = "tomasz-wrenfield".into();
+        payload.to_string()
+    };
+    plaudit.gitlab("Issue Hook", &of_author("gitlab/issue.update.confidential.json", 73)).await.expect(200);
+    for iid in [71, 72, 73] {
+        plaudit.gitlab("Issue Hook", &of_author("gitlab/issue.open.json", iid)).await.expect(200);
+    }
+    let published = "recognition gitlab:tomasz-wrenfield:3 published";
+    plaudit.logged(published).await;
+    let line = plaudit.log.lines().into_iter().find(|line| line.contains(published)).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let said: Value = serde_json::from_str(line["said"].as_str().unwrap()).unwrap();
+    assert_eq!((&said["milestone"], &said["contribution"]), (&json!(3), &json!(null)));
+}
+
+/// Takes one recognition after the other, each once the test lets it.
+struct Topic {
+    begun: Semaphore,
+    gate: Semaphore,
+    taken: Mutex<Vec<Recognition>>,
+}
+
+#[async_trait]
+impl Publisher for Topic {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
+        self.begun.add_permits(1);
+        self.gate.acquire().await.unwrap().forget();
+        self.taken.lock().unwrap().push(recognition.clone());
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
+/// What an instance has just made is still in its memory when the repository becomes private.
+async fn made_and_not_yet_published(store: Arc<dyn Store>) {
+    let topic =
+        Arc::new(Topic { begun: Semaphore::new(0), gate: Semaphore::new(0), taken: Mutex::default() });
+    let publishers = vec![Arc::clone(&topic) as Arc<dyn Publisher>];
+    let inside = Inside::publishing(&config(&[]), store, publishers, Overrides::default()).await;
+    // The topic is busy with another one.
+    for id in ["a", "b", "c"] {
+        inside.post(&crate::support::talk("ann", id)).await.expect(201);
+    }
+    topic.begun.acquire().await.unwrap().forget();
+    for number in [1, 2, 3] {
+        inside.github("pull_request", &pull_request(number, "mona")).await.expect(200);
+    }
+    inside.github("repository", &privatized()).await.expect(200);
+    topic.gate.add_permits(2);
+    in_the_end("the second one", topic.begun.acquire()).await.unwrap().forget();
+    inside.drain().await;
+    let taken = topic.taken.lock().unwrap().clone();
+    let private = |taken: &Recognition| taken.contribution.as_ref().map(|named| named.private);
+    let taken: Vec<_> = taken.iter().map(|one| (one.id.as_str(), private(one))).collect();
+    assert_eq!(taken, [("ann:3", Some(false)), ("github:mona:3", Some(true))]);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_made_and_not_yet_published_is_published_without_what_became_private() {
+    let (_folder, store) = ledger();
+    made_and_not_yet_published(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_what_is_made_and_not_yet_published_is_published_without_what_became_private() {
+    let Some(opened) = crate::store::firestore().await else { return };
+    made_and_not_yet_published(opened.store).await;
+}
+
 /// Lets a story happen on each store.
 macro_rules! on_each_store {
     ($($name:ident: $story:ident;)*) => {
@@ -293,6 +384,7 @@ macro_rules! on_each_store {
 on_each_store! {
     what_a_repository_had_is_private_once_it_is: a_repository_is_made_private;
     a_new_delivery_of_github_says_that_the_repository_is_private: a_delivery_states_that_the_repository_is_private;
+    what_is_confidential_before_it_is_recorded_is_named_by_no_message: an_issue_is_confidential_before_its_opening_arrives;
     an_issue_that_becomes_confidential_is_private_and_so_is_all_of_a_private_project: an_issue_and_then_its_project_become_private_on_gitlab;
 }
 

@@ -317,6 +317,10 @@ impl PartFields {
         })
     }
 
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
     pub(super) fn is_recorded(&self) -> bool {
         self.contributor.is_some()
     }

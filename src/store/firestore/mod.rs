@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recognised,
+    Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -122,7 +122,7 @@ impl Store for Firestore {
         &self,
         made: &[Recognition],
         destinations: &[Destination],
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Recognised, StoreError> {
         outbox::recognise(&self.client, made, destinations).await
     }
 

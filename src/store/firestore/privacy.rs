@@ -2,7 +2,7 @@
 //! that name them, which hold a copy. Each page asks for what is still public, so that any number of calls may
 //! work on one repository, and the next one goes on where one was cut off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use firestore::{
     FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps,
@@ -10,12 +10,12 @@ use firestore::{
 };
 use futures::stream::{self, StreamExt as _};
 
-use super::codec::{self, PrivateFields, document_id, timestamp};
+use super::codec::{self, PartFields, PrivateFields, document_id, timestamp};
 use super::outbox::unchanged;
 use super::queries::{self, CONTRIBUTIONS, PRIVATE, RECOGNITIONS, Shape};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{Moment, RepositoryId};
+use crate::domain::{Moment, Recognition, RepositoryId};
 use crate::store::{PrivateRepository, StoreError, look_again};
 
 /// How many documents are read at once.
@@ -111,6 +111,37 @@ pub(super) async fn conceal_in_recognitions(
     Ok(())
 }
 
+/// Makes those of the contributions that recognitions just made name private that have become so: what makes
+/// contributions private finds only recognitions that are there.
+pub(super) async fn conceal_in_new(client: &Client, made: &mut [Recognition]) -> Result<(), StoreError> {
+    // What a client posted stays as it is.
+    let may_be = |one: &Recognition| {
+        let public = one.contribution.as_ref().filter(|named| !named.private)?;
+        public.repository_id().map(|_| document_id(public.id.as_str()))
+    };
+    let ids: Vec<_> = made.iter().filter_map(may_be).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut retry = client.retry();
+    let mut private = HashSet::new();
+    for document in client.get(CONTRIBUTIONS, &ids, None, &mut retry).await? {
+        if codec::read::<PartFields>(&document)?.is_private() {
+            private.insert(codec::id_of(&document).to_owned());
+        }
+    }
+    let mut recognitions = Vec::new();
+    for one in made.iter_mut().filter(|one| may_be(one).is_some_and(|id| private.contains(&id))) {
+        recognitions.push(document_id(one.id.as_str()));
+        one.contribution.iter_mut().for_each(|named| named.private = true);
+    }
+    for together in recognitions.chunks(TOGETHER) {
+        let ids = together.iter().map(String::as_str);
+        conceal_together(client, &NAMED_BY_RECOGNITIONS, ids, retry.clone()).await?;
+    }
+    Ok(())
+}
+
 /// Where contributions are, and how those that are public are found and made private.
 struct Place {
     public: &'static Shape,
@@ -143,7 +174,9 @@ async fn conceal_pages(
         // Collected first: the compiler does not find a stream that maps them to be `Send`.
         let commits: Vec<_> = found
             .chunks(TOGETHER)
-            .map(|documents| conceal_together(client, place, documents, retry.clone()))
+            .map(|documents| {
+                conceal_together(client, place, documents.iter().map(codec::id_of), retry.clone())
+            })
             .collect();
         let done: Vec<_> = stream::iter(commits).buffer_unordered(SIDE_BY_SIDE).collect().await;
         done.into_iter().collect::<Result<(), _>>()?;
@@ -168,12 +201,12 @@ async fn public_of(
 async fn conceal_together(
     client: &Client,
     place: &Place,
-    documents: &[FirestoreDocument],
+    ids: impl Iterator<Item = &str>,
     mut retry: Retry,
 ) -> Result<(), StoreError> {
     let mut writes = client.writes();
-    for document in documents {
-        let (id, exists) = (codec::id_of(document), Some(FirestoreWritePrecondition::Exists(true)));
+    for id in ids {
+        let exists = Some(FirestoreWritePrecondition::Exists(true));
         let (mask, private) = (Some(vec![place.field.to_owned()]), BTreeMap::from([("private", true)]));
         match place.within {
             None => writes.update_object(place.collection, id, &private, mask, exists, Vec::new()),

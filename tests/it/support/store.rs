@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recorded,
-    Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recognised,
+    Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -136,7 +136,7 @@ impl Store for FakeStore {
         self.inner.record(batch, now).await
     }
 
-    async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Vec<bool>, StoreError> {
+    async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Recognised, StoreError> {
         self.usable()?;
         match self.mode() {
             Mode::RecordsOnly => return Err(unavailable()),
