@@ -30,8 +30,8 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, PrivateRepository, Progress,
-    Recognised, Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Concealment, Contributor, Counted, Due, News, Novelty, Order, Page, Paged, PrivateRepository,
+    Progress, Recognised, Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -340,13 +340,23 @@ impl Store for Null {
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
         Ok(Vec::new())
     }
-    async fn conceal(&self, _: &RepositoryId, _: Moment, _: bool) -> Result<(), StoreError> {
+    async fn conceal(&self, _: &RepositoryId, _: Concealment) -> Result<(), StoreError> {
         Ok(())
     }
     async fn conceal_due(&self, _: Moment) -> Result<(), StoreError> {
         Ok(())
     }
-    async fn private_repositories(&self, _: Option<Moment>) -> Result<Vec<PrivateRepository>, StoreError> {
+    async fn publicized(&self, _: &RepositoryId, _: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn private_repository(&self, _: &RepositoryId) -> Result<Option<PrivateRepository>, StoreError> {
+        Ok(None)
+    }
+    async fn private_repositories(
+        &self,
+        _: Option<Moment>,
+        _: usize,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
         Ok(Vec::new())
     }
     async fn contributions_of(

@@ -14,8 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, RepositoryId, Review,
-    Standing, owed,
+    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Review, Standing,
+    Visibility, owed,
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
@@ -186,13 +186,17 @@ impl Recorder {
         Ok(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// Makes everything of a repository private, in what waits to be published too. A repository for which this
-    /// process did so within the last hour is left as it is, unless it became private `anew`.
-    pub async fn conceal(&self, repository: &RepositoryId, anew: bool) -> Result<(), RecordError> {
-        let all = tokio::time::timeout(PATIENCE, self.privacy.conceal(repository, anew)).await;
+    /// Takes what a payload says about who may see its repository: makes what became private so, in what waits to be
+    /// published too. A repository for which this process did so within the last hour is left as it is, unless it
+    /// became private anew.
+    pub async fn see(&self, visibility: &Visibility) -> Result<(), RecordError> {
+        let seen = tokio::time::timeout(PATIENCE, self.privacy.see(visibility)).await;
         // Where not all of it is done, a part may be.
-        self.outbox.concealed();
-        Ok(all.map_err(|_| RecordError::TooSlow)??)
+        if !matches!(seen, Ok(Ok(false))) {
+            self.outbox.concealed();
+        }
+        seen.map_err(|_| RecordError::TooSlow)??;
+        Ok(())
     }
 
     /// Takes contributions back, or counts them again, and recognises what is then owed.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recognised,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Concealment, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress,
+    Recognised, Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -103,8 +103,12 @@ impl Store for Firestore {
         work::review(&self.client, review).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
-        privacy::conceal(&self.client, repository, at, anew).await
+    async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError> {
+        privacy::conceal(&self.client, repository, concealment).await
+    }
+
+    async fn publicized(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        privacy::publicized(&self.client, repository, at).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
@@ -114,8 +118,16 @@ impl Store for Firestore {
     async fn private_repositories(
         &self,
         since: Option<Moment>,
+        limit: usize,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
-        privacy::private_repositories(&self.client, since).await
+        privacy::private_repositories(&self.client, since, limit).await
+    }
+
+    async fn private_repository(
+        &self,
+        repository: &RepositoryId,
+    ) -> Result<Option<PrivateRepository>, StoreError> {
+        privacy::private_repository(&self.client, repository).await
     }
 
     async fn recognise(

@@ -79,7 +79,9 @@ const STEPS: &[&str] = &[
 
     CREATE TABLE private_repositories (
         id TEXT PRIMARY KEY,        -- what the ids of its contributions begin with, without the ':'
-        since INTEGER NOT NULL,
+        since INTEGER,              -- what its host states up to this time is private
+        private_at INTEGER,         -- the newest payloads, by their own time, that say that it is private, or became
+        public_at INTEGER,          -- public; if the second is newer, only what is up to `since` is made private
         look_again INTEGER          -- when public contributions of it may be left; NULL once that is certain
     ) WITHOUT ROWID;
 

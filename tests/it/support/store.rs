@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress, Recognised,
-    Recorded, Reviewed, Settled, Shown, Store, StoreError,
+    Backlog, Concealment, Contributor, Counted, Due, News, Order, Page, Paged, PrivateRepository, Progress,
+    Recognised, Recorded, Reviewed, Settled, Shown, Store, StoreError,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -217,9 +217,14 @@ impl Store for FakeStore {
         self.inner.review(review).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+    async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError> {
         self.usable()?;
-        self.inner.conceal(repository, at, anew).await
+        self.inner.conceal(repository, concealment).await
+    }
+
+    async fn publicized(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.publicized(repository, at).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
@@ -230,9 +235,18 @@ impl Store for FakeStore {
     async fn private_repositories(
         &self,
         since: Option<Moment>,
+        limit: usize,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
         self.usable()?;
-        self.inner.private_repositories(since).await
+        self.inner.private_repositories(since, limit).await
+    }
+
+    async fn private_repository(
+        &self,
+        repository: &RepositoryId,
+    ) -> Result<Option<PrivateRepository>, StoreError> {
+        self.usable()?;
+        self.inner.private_repository(repository).await
     }
 
     async fn contributions_of(
