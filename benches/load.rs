@@ -30,9 +30,9 @@ use plaudit::domain::{
 };
 use plaudit::settings::Flags;
 use plaudit::store::{
-    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Novelty, Order,
-    Page, Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store,
-    StoreError, Totals,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
+    Novelty, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded,
+    Reviewed, Settled, Store, StoreError, Totals,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -300,7 +300,10 @@ impl Store for Null {
         1
     }
     async fn record(&self, batch: &[Contribution], _: Moment) -> Result<Vec<Recorded>, StoreError> {
-        Ok(vec![Recorded { novelty: Novelty::New, tally: 1, recognized: 0, counted_for: None }; batch.len()])
+        Ok(vec![
+            Recorded { novelty: Novelty::New, tally: 1, recognized: 0, counted_for: None, private: false };
+            batch.len()
+        ])
     }
     async fn record_history(
         &self,
@@ -310,8 +313,8 @@ impl Store for Null {
     ) -> Result<History, StoreError> {
         self.record(batch, now).await.map(History::Recorded)
     }
-    async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Vec<bool>, StoreError> {
-        Ok(vec![true; made.len()])
+    async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Recognised, StoreError> {
+        Ok(Recognised { new: made.to_vec(), failure: None })
     }
     async fn owing(
         &self,
@@ -354,13 +357,23 @@ impl Store for Null {
     async fn review(&self, _: &Review) -> Result<Vec<Reviewed>, StoreError> {
         Ok(Vec::new())
     }
-    async fn conceal(&self, _: &RepositoryId, _: Moment, _: bool) -> Result<(), StoreError> {
+    async fn conceal(&self, _: &RepositoryId, _: Concealment) -> Result<(), StoreError> {
         Ok(())
     }
     async fn conceal_due(&self, _: Moment) -> Result<(), StoreError> {
         Ok(())
     }
-    async fn private_repositories(&self, _: Option<Moment>) -> Result<Vec<PrivateRepository>, StoreError> {
+    async fn publicized(&self, _: &RepositoryId, _: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn private_repository(&self, _: &RepositoryId) -> Result<Option<PrivateRepository>, StoreError> {
+        Ok(None)
+    }
+    async fn private_repositories(
+        &self,
+        _: Option<Moment>,
+        _: usize,
+    ) -> Result<Vec<PrivateRepository>, StoreError> {
         Ok(Vec::new())
     }
     async fn contributions(&self, _: &ContributionFilter, _: &Page) -> Result<Paged<Counted>, StoreError> {

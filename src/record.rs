@@ -16,12 +16,12 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, RepositoryId, Review,
-    Standing, owed,
+    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Review, Standing,
+    Visibility, owed,
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
-use crate::store::{Novelty, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
+use crate::store::{Novelty, Recognised, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
 use crate::telemetry::Metrics;
 use privacy::Privacy;
 
@@ -220,16 +220,16 @@ impl Recorder {
         Ok(answers)
     }
 
-    /// Makes everything of a repository private, in what waits to be published too. A repository for which this
-    /// process did so within the last hour is left as it is, unless it became private `anew`.
-    /// Fails where that is not done `by` then.
-    pub async fn conceal(
-        &self,
-        repository: &RepositoryId,
-        anew: bool,
-        by: Instant,
-    ) -> Result<(), RecordError> {
-        in_time(by, async { Ok(self.privacy.conceal(repository, anew).await?) }).await
+    /// Takes what a payload says about who may see its repository: makes what became private so, in what waits to be
+    /// published too. A repository for which this process did so within the last hour is left as it is, unless it
+    /// became private anew. Fails where that is not done `by` then.
+    pub async fn see(&self, visibility: &Visibility, by: Instant) -> Result<(), RecordError> {
+        let seen = in_time(by, async { Ok(self.privacy.see(visibility).await?) }).await;
+        // Where not all of it is done, a part may be.
+        if !matches!(seen, Ok(false)) {
+            self.outbox.concealed();
+        }
+        seen.map(|_| ())
     }
 
     /// Takes contributions back, or counts them again, and recognises what is then owed; fails where the store has
@@ -243,7 +243,11 @@ impl Recorder {
             }
             Ok((reviewed, owed))
         };
-        let (reviewed, owed) = in_time(by, all).await?;
+        let all = in_time(by, all).await;
+        if review.private {
+            self.outbox.concealed();
+        }
+        let (reviewed, owed) = all?;
         let at_once = by.min(Instant::now() + AT_ONCE);
         let recognitions = recognise_at_once(&self.outbox, &self.tasks, owed, at_once).await;
         if !recognitions.is_empty() {
@@ -377,10 +381,12 @@ async fn recognise_at_once(
     let ids = ids.join(" ");
     let (outbox, named) = (Arc::clone(outbox), ids.clone());
     let recognising = tasks.spawn(async move {
-        outbox.recognise(owed).await.unwrap_or_else(|error| {
+        let made = outbox.recognise(owed).await;
+        let made = made.unwrap_or_else(|error| Recognised { failure: Some(error), ..Recognised::default() });
+        if let Some(error) = made.failure {
             tracing::warn!(%error, recognitions = named, "recognitions stay owed until the next drain");
-            Vec::new()
-        })
+        }
+        made.new
     });
     let Ok(made) = timeout_at(by, recognising).await else {
         tracing::info!(recognitions = ids, "recognising goes on after the request");
@@ -415,7 +421,8 @@ fn owed_to_each(
         if recorded.novelty == Novelty::New
             && let Some((_, counted)) = standings.get_mut(&contribution.contributor)
         {
-            counted.push(contribution.clone());
+            let private = contribution.private || recorded.private;
+            counted.push(Contribution { private, ..contribution.clone() });
         }
     }
     standings

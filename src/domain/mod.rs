@@ -17,7 +17,7 @@ pub use give_up::GiveUp;
 pub use host::{HostName, InvalidHost, Site};
 pub use milestones::{InvalidMilestones, Milestones};
 pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
-pub use repository::RepositoryId;
+pub use repository::{RepositoryId, Visibility, VisibilitySaid};
 pub use review::{Labels, Part, Review, Ruling, Work, WorkId};
 
 /// A moment, in UTC, to the microsecond: what every store keeps without loss.

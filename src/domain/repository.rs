@@ -40,6 +40,25 @@ impl fmt::Display for RepositoryId {
     }
 }
 
+/// What a payload says about who may see its repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visibility {
+    pub repository: RepositoryId,
+    pub said: VisibilitySaid,
+    /// The payload's own time, by the host's clock; the present time where it has none.
+    pub at: Moment,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VisibilitySaid {
+    /// It is private, since when the payload does not say.
+    IsPrivate,
+    /// It became private just then.
+    BecamePrivate,
+    /// It became public just then.
+    BecamePublic,
+}
+
 /// A map of repositories is asked by a part of a contribution's id.
 impl Borrow<str> for RepositoryId {
     fn borrow(&self) -> &str {

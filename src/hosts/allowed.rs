@@ -35,6 +35,14 @@ impl AllowedHosts {
         }
     }
 
+    /// The host for which alone the secret of that kind may speak, where it is one.
+    pub(super) fn only(&self, kind: &str) -> Option<&HostName> {
+        match self.listed(kind)? {
+            [host] => Some(host),
+            _ => None,
+        }
+    }
+
     /// Advice to set the lists that are missing, where secrets of several kinds are configured: without its list, a
     /// secret can claim the identities of another's self-managed hosts.
     #[must_use]

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::domain::{Contribution, ContributorId, Moment, RepositoryId, Review};
+use crate::domain::{Contribution, ContributorId, Moment, Review, Visibility};
 use crate::settings::{Setting, Settings};
 
 /// Every host plaudit knows.
@@ -239,15 +239,15 @@ pub struct Malformed(pub String);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Payload {
     pub reading: Reading,
-    /// The repository that it is about, if the payload states that it is not public. Where it states nothing, its
+    /// What the payload states about who may see its repository, if it is news. Where it states nothing, its
     /// contributions are private, but what was recorded before stays as it is.
-    pub private: Option<RepositoryId>,
+    pub visibility: Option<Visibility>,
 }
 
 impl Payload {
     /// Nothing that counts, in a repository of which nothing is known.
     fn ignored(reason: Reason) -> Self {
-        Self { reading: Reading::Ignored(reason), private: None }
+        Self { reading: Reading::Ignored(reason), visibility: None }
     }
 }
 

@@ -250,12 +250,12 @@ async fn deliver(
     // Only from here on is it known that the headers come from the host.
     genuine.id().clone_into(&mut log.delivery);
     genuine.event().clone_into(&mut log.event);
-    let Payload { reading, private } = host.read(&genuine, &app.rules, app.clock.now())?;
+    let Payload { reading, visibility } = host.read(&genuine, &app.rules, app.clock.now())?;
     drop((genuine, charge));
     // One deadline for all that follows, so that the host gets its answer in time whatever the store does.
     let by = record::deadline();
-    if let Some(repository) = &private {
-        app.recorder.conceal(repository, reading == Reading::Ignored(Reason::MadePrivate), by).await?;
+    if let Some(visibility) = &visibility {
+        app.recorder.see(visibility, by).await?;
     }
     let (verdict, reason, contributions) = match reading {
         Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::offer::Offered;
+use super::snapshot::{AsOf, Snapshot};
 use super::turns::Turns;
 use super::{Outbox, ROUND, store_panicked};
 use crate::domain::{Moment, Recognition, RecognitionId};
@@ -32,7 +33,7 @@ pub(super) struct DestinationLane {
     /// Whether the last offer found the destination down.
     pub(super) down: AtomicBool,
     /// Made by this instance and not yet offered.
-    fresh: std::sync::Mutex<Vec<Recognition>>,
+    fresh: std::sync::Mutex<Vec<Snapshot>>,
     /// Offers of what is fresh.
     offers: Turns,
 }
@@ -54,13 +55,13 @@ impl DestinationLane {
     }
 
     /// Has these offered soon, except those that can never be published here.
-    pub(super) fn expect(&self, made: &[Recognition]) {
+    pub(super) fn expect(&self, made: &[Recognition], as_of: AsOf) {
         let mut possible = made.iter().filter(|r| self.publisher.check(r).is_ok()).cloned().peekable();
         if possible.peek().is_none() {
             return;
         }
         if let Ok(mut fresh) = self.fresh.lock() {
-            fresh.extend(possible);
+            fresh.extend(possible.map(|recognition| Snapshot { due: Due { recognition, tries: 0 }, as_of }));
             // While the destination is down, the store alone keeps the rest.
             let surplus = fresh.len().saturating_sub(MOST_FRESH);
             fresh.drain(..surplus);
@@ -80,14 +81,14 @@ impl DestinationLane {
         matches!(self.publisher.hold(), Hold::Always(_))
     }
 
-    fn fresh(&self) -> Vec<Recognition> {
+    fn fresh(&self) -> Vec<Snapshot> {
         self.fresh.lock().map(|mut fresh| std::mem::take(&mut *fresh)).unwrap_or_default()
     }
 
     /// Forgets what was made here and claimed from the store before it was offered as fresh.
     fn forget(&self, claimed: &HashSet<RecognitionId>) {
         if let Ok(mut fresh) = self.fresh.lock() {
-            fresh.retain(|recognition| !claimed.contains(&recognition.id));
+            fresh.retain(|one| !claimed.contains(&one.due.recognition.id));
         }
     }
 
@@ -210,8 +211,8 @@ impl Outbox {
             let limit = lane.limit();
             let (due, held_until) = self.claim(lane, limit).await?;
             let last = (held_until.is_none() && due.len() < limit)
-                || due.iter().all(|due| due.recognition.recognized_at > began);
-            let claimed = due.iter().map(|due| due.recognition.id.clone()).collect();
+                || due.iter().all(|one| one.due.recognition.recognized_at > began);
+            let claimed = due.iter().map(|one| one.due.recognition.id.clone()).collect();
             all.add(&self.offer_all(lane, due, held_until).await?);
             lane.forget(&claimed);
             if last || all.down {
@@ -223,22 +224,21 @@ impl Outbox {
     /// Offers what this instance has just made: known without a query, and not held. Another instance offers it
     /// too only if it looks at this very moment, where a repeat does no harm.
     async fn offer_fresh(&self, lane: &DestinationLane) -> Result<Offered, StoreError> {
-        let due = lane.fresh().into_iter().map(|recognition| Due { recognition, tries: 0 }).collect();
-        self.offer_all(lane, due, None).await
+        self.offer_all(lane, lane.fresh(), None).await
     }
 
     async fn claim(
         &self,
         lane: &DestinationLane,
         limit: usize,
-    ) -> Result<(Vec<Due>, Option<Moment>), StoreError> {
-        let now = self.clock.now();
+    ) -> Result<(Vec<Snapshot>, Option<Moment>), StoreError> {
+        let (now, as_of) = (self.clock.now(), self.concealments.now());
         let held_until = match lane.publisher.hold() {
             Hold::Never => None,
             Hold::Backlog(hold) | Hold::Always(hold) => Some(now + hold),
         };
         let destination = lane.publisher.destination();
         let due = self.store.claim(destination, now, held_until.unwrap_or(now), limit).await?;
-        Ok((due, held_until))
+        Ok((due.into_iter().map(|due| Snapshot { due, as_of }).collect(), held_until))
     }
 }

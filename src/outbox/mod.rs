@@ -7,6 +7,7 @@
 mod drain;
 mod lane;
 mod offer;
+mod snapshot;
 mod sweep;
 mod turns;
 
@@ -22,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::{Destination, Milestones, Moment, Recognition};
 use crate::publish::Publisher;
 use crate::runtime::{Backoff, Clock, stop_point};
-use crate::store::{Backlog, Store, StoreError};
+use crate::store::{Backlog, Recognised, Store, StoreError};
 use crate::telemetry::Metrics;
 pub use drain::{DRAIN, Drained};
 
 use lane::DestinationLane;
+use snapshot::Concealments;
 use turns::Turns;
 
 /// How often the outbox drains without being asked.
@@ -55,6 +57,7 @@ pub struct Outbox {
     /// Whether it was logged that recognitions are due at a destination that is turned off.
     said_turned_off: AtomicBool,
     made: watch::Sender<u64>,
+    concealments: Concealments,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -83,6 +86,7 @@ impl Outbox {
             swept: AtomicU64::default(),
             said_turned_off: AtomicBool::default(),
             made: watch::channel(0).0,
+            concealments: Concealments::default(),
         }
     }
 
@@ -113,21 +117,21 @@ impl Outbox {
         join_all(self.lanes.iter().map(ping)).await.iter().all(Result::is_ok)
     }
 
-    /// Makes what is owed, and has it published soon. Returns what is new.
-    pub async fn recognise(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+    /// Makes what is owed, and has it published soon. Returns what is new, with the failure that left others owed.
+    pub async fn recognise(&self, owed: Vec<Recognition>) -> Result<Recognised, StoreError> {
+        let as_of = self.concealments.now();
         let made = self.make(owed).await?;
-        self.lanes.iter().for_each(|lane| lane.expect(&made));
+        self.lanes.iter().for_each(|lane| lane.expect(&made.new, as_of));
         Ok(made)
     }
 
-    async fn make(&self, owed: Vec<Recognition>) -> Result<Vec<Recognition>, StoreError> {
+    async fn make(&self, owed: Vec<Recognition>) -> Result<Recognised, StoreError> {
         let owed = self.complete(owed).await?;
         if owed.is_empty() {
-            return Ok(owed);
+            return Ok(Recognised::default());
         }
-        let news = self.store.recognise(&owed, &self.destinations()).await?;
-        let made: Vec<_> = owed.into_iter().zip(news).filter_map(|(r, new)| new.then_some(r)).collect();
-        for recognition in &made {
+        let made = self.store.recognise(&owed, &self.destinations()).await?;
+        for recognition in &made.new {
             self.metrics.recognitions.inc();
             tracing::info!(
                 recognition = %recognition.id,
@@ -140,8 +144,8 @@ impl Outbox {
             );
         }
         stop_point("recognised").await;
-        if !made.is_empty() {
-            self.give_up_impossible(&made).await;
+        if !made.new.is_empty() {
+            self.give_up_impossible(&made.new).await;
             self.made.send_modify(|n| *n += 1);
         }
         Ok(made)

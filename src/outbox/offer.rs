@@ -7,10 +7,11 @@ use futures::StreamExt as _;
 
 use super::Outbox;
 use super::lane::DestinationLane;
+use super::snapshot::Snapshot;
 use crate::domain::{Destination, Moment, Recognition, RecognitionId};
 use crate::publish::{Message, PublishError, Publisher};
 use crate::runtime::{Backoff, catch_panic, stop_point};
-use crate::store::{Due, LONGEST_DELAY, Settled, StoreError};
+use crate::store::{LONGEST_DELAY, Settled, StoreError};
 
 /// How long one recognition is put off that a destination did not take.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_hours(1));
@@ -20,18 +21,27 @@ impl Outbox {
     pub(super) async fn offer_all(
         &self,
         lane: &DestinationLane,
-        due: Vec<Due>,
+        due: Vec<Snapshot>,
         held_until: Option<Moment>,
     ) -> Result<Offered, StoreError> {
         if due.is_empty() {
             return Ok(Offered::default());
         }
         let publisher = lane.publisher.as_ref();
-        let outcomes: Vec<_> = futures::stream::iter(due)
-            .map(|due| async move { (offer(publisher, &due.recognition, held_until).await, due) })
-            .buffer_unordered(publisher.at_once().max(1))
-            .collect()
-            .await;
+        let offers = futures::stream::iter(due).map(|snapshot| async move {
+            let Some(due) = self.refreshed(snapshot).await? else { return Ok(None) };
+            Ok(Some((offer(publisher, &due.recognition, held_until).await, due)))
+        });
+        let offers: Vec<Result<_, StoreError>> =
+            offers.buffer_unordered(publisher.at_once().max(1)).collect().await;
+        let mut outcomes = Vec::with_capacity(offers.len());
+        let mut unread = None;
+        for offer in offers {
+            match offer {
+                Ok(outcome) => outcomes.extend(outcome),
+                Err(error) => unread = Some(error),
+            }
+        }
         stop_point("published").await;
         let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
         let was_down = lane.down.swap(down, Ordering::Relaxed);
@@ -48,7 +58,8 @@ impl Outbox {
         }
         let taken = settled.iter().filter(|(_, _, became)| *became == Settled::Done).count();
         lane.taken.fetch_add(taken as u64, Ordering::SeqCst);
-        Ok(offered)
+        // What could not be looked at again stays due.
+        unread.map_or(Ok(offered), Err)
     }
 
     /// What to store of an outcome, if anything.

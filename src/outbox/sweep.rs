@@ -81,12 +81,12 @@ impl Outbox {
     async fn recognise_together(&self, part: &[Standing]) -> Result<(), StoreError> {
         let now = self.clock.now();
         let all = part.iter().flat_map(|standing| owed(standing, &[], &self.milestones, now)).collect();
-        let made = self.make(all).await?.len() as u64;
-        if made > 0 {
-            self.swept.fetch_add(made, Ordering::SeqCst);
+        let made = self.make(all).await?;
+        if !made.new.is_empty() {
+            self.swept.fetch_add(made.new.len() as u64, Ordering::SeqCst);
             self.lanes.iter().for_each(|lane| _ = lane.passes.request());
         }
-        Ok(())
+        made.failure.map_or(Ok(()), Err)
     }
 }
 

@@ -140,28 +140,41 @@ pub trait Store: Send + Sync + 'static {
     /// mark only there.
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError>;
 
-    /// Notes that a repository is private since `at`, and makes its contributions private, in what waits to be
-    /// published too. Where none is public, this is noted only if it became private `anew`. May be repeated. Fails
-    /// as unavailable where there are too many for one call: then a part is done, and the next call or
+    /// Notes that a repository is private, and makes its contributions private, in what waits to be published too:
+    /// all of them, or if it is [public again](PrivateRepository::is_public_again), those that were stated before
+    /// [that](PrivateRepository::since). May be repeated, and in any order. Fails as
+    /// unavailable where there are too many for one call: then a part is done, and the next call or
     /// [`conceal_due`](Store::conceal_due) goes on.
-    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError>;
+    async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError>;
+
+    /// Notes that a repository became public, by a payload of that time. What is private stays so.
+    async fn publicized(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError>;
 
     /// Goes on with what [`conceal`](Store::conceal) left, and looks once more through repositories that became
     /// private [`LOOK_AGAIN`] ago.
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError>;
 
-    /// The repositories that are noted as private: all, or those noted since a time.
-    async fn private_repositories(&self, since: Option<Moment>)
-    -> Result<Vec<PrivateRepository>, StoreError>;
+    /// The repositories that are noted as private: all, or those noted since a time; at most `limit` of them.
+    async fn private_repositories(
+        &self,
+        since: Option<Moment>,
+        limit: usize,
+    ) -> Result<Vec<PrivateRepository>, StoreError>;
+
+    /// What is noted of one repository.
+    async fn private_repository(
+        &self,
+        repository: &RepositoryId,
+    ) -> Result<Option<PrivateRepository>, StoreError>;
 
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
-    /// Those of one contributor must be in ascending order. Answers for each whether it is new; one that
-    /// was made before is left as it is.
+    /// Those of one contributor must be in ascending order. One that was made before is left as it is. Where only
+    /// some can be made, they are answered with the failure beside them; an error means that none was made.
     async fn recognise(
         &self,
         made: &[Recognition],
         destinations: &[Destination],
-    ) -> Result<Vec<bool>, StoreError>;
+    ) -> Result<Recognised, StoreError>;
 
     /// Contributors to whom a recognition is owed, at most about `limit` of them. `after` is the last that the same
     /// sweep has found: a store that looks at all contributors goes on after that one.
@@ -268,12 +281,58 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self) {}
 }
 
-/// A repository that is private, or was.
+/// What a call of [`recognise`](Store::recognise) made.
+#[derive(Clone, Debug, Default)]
+pub struct Recognised {
+    /// What is new, in the order in which it was given, and private where its contribution is so by now.
+    pub new: Vec<Recognition>,
+    /// Why others were not made. They stay owed.
+    pub failure: Option<StoreError>,
+}
+
+/// A repository that is private, or was. Every time is a maximum over all that was said, so that its order does not
+/// matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateRepository {
     pub id: RepositoryId,
-    /// The newest time at which it was noted as private.
+    /// What its host states up to this time is private, whenever it arrives.
+    pub since: Option<Moment>,
+    /// The newest payload, by its own time, that says that it is private.
+    pub private_at: Option<Moment>,
+    /// The newest payload, by its own time, that says that it became public.
+    pub public_at: Option<Moment>,
+}
+
+/// That a repository is private, and from when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concealment {
+    /// See [`PrivateRepository::since`].
     pub since: Moment,
+    /// The time of the payload that says so.
+    pub private_at: Moment,
+    /// The present time.
+    pub now: Moment,
+    /// Whether it is noted even if none of the repository's contributions is public.
+    pub noted_anyway: bool,
+}
+
+impl PrivateRepository {
+    /// Whether a payload of `at` that says that it is private is older than one that says that it became public.
+    #[must_use]
+    pub fn was_public_after(&self, at: Moment) -> bool {
+        self.public_at.is_some_and(|public| public > at)
+    }
+
+    /// Whether it is public again, by the newest payload.
+    #[must_use]
+    pub fn is_public_again(&self) -> bool {
+        self.public_at > self.private_at
+    }
+
+    /// Up to which time of its payload a contribution is to be made private: all, while the repository is private.
+    fn until(&self) -> Option<Moment> {
+        self.since.filter(|_| self.is_public_again())
+    }
 }
 
 /// What became of one contribution of a batch.
@@ -287,6 +346,8 @@ pub struct Recorded {
     pub recognized: u64,
     /// Of a repeat that was counted for another contributor than it names now: that contributor, whose tally this is.
     pub counted_for: Option<ContributorId>,
+    /// Whether a review that came first made it private, though it does not say so itself.
+    pub private: bool,
 }
 
 /// What became of a batch of history.

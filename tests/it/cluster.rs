@@ -377,6 +377,29 @@ async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_that_cannot_be_written_holds_back_none_that_is_made_beside_it() {
+    let Some(stage) = stage().await else { return };
+    let before = stage.environment.with("PLAUDIT_MILESTONES", "1000").start().await;
+    let (proxy, process) = stage.proxied(&stage.environment.with("PLAUDIT_MILESTONES", "1,1000")).await;
+    process.drain().await;
+    let of_ben = |call: &Call| is_recognising(call) && call.mentions("/documents/recognitions/ben:1");
+    proxy.fault_where(of_ben, Fault::Status(7, "Missing or insufficient permissions."));
+    for who in ["ann", "ben", "cleo"] {
+        process_post(&before, who, 0).await;
+    }
+    // The next drain finds all three.
+    let drained = process.drain().await;
+    proxy.assert_all_faults_met();
+    assert_eq!((&drained["recognized"], &drained["unfinished"]), (&json!(2), &json!(true)), "{drained}");
+    for who in ["ann", "cleo"] {
+        process.logged(&format!("recognition {who}:1 made")).await;
+    }
+    stage.receives(&["ann:1", "cleo:1"]).await;
+    assert_eq!(process.drain().await["recognized"], 1);
+    stage.receives(&["ben:1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recognition_that_takes_longer_than_its_request_waits_keeps_its_contribution_and_is_logged() {
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;

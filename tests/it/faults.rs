@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit::domain::{Contribution, Labels, Milestones, Moment, RepositoryId, Review, Ruling};
+use plaudit::domain::{
+    Contribution, Labels, Milestones, Moment, RepositoryId, Review, Ruling, Visibility, VisibilitySaid,
+};
 use plaudit::outbox::Outbox;
 use plaudit::record::{RecordError, Recorder, deadline};
 use plaudit::runtime::{Clock, Tasks};
@@ -390,13 +392,17 @@ async fn each_step_of_a_delivery_ends_at_the_deadline_that_it_is_given() {
         ruling: Ruling::Labels(labels(2, false)),
         private: false,
     };
-    let repository = RepositoryId::from_text("github:1");
+    let private = Visibility {
+        repository: RepositoryId::from_text("github:1"),
+        said: VisibilitySaid::BecamePrivate,
+        at: clock.now(),
+    };
     let passed = || tokio::time::Instant::now();
     for method in ["conceal", "record", "review", "contribution"] {
         store.set_mode(Mode::HangsIn(method));
         let late = async {
             match method {
-                "conceal" => recorder.conceal(&repository, true, passed()).await.unwrap_err(),
+                "conceal" => recorder.see(&private, passed()).await.unwrap_err(),
                 "record" => recorder.record(vec![contribution("lisa", "b")], passed()).await.unwrap_err(),
                 _ => recorder.review(&review, passed()).await.unwrap_err(),
             }

@@ -12,7 +12,7 @@ use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::sqlite::queries::Key;
 use plaudit::store::sqlite::{self, Sqlite};
-use plaudit::store::{Settled, Shown, Sorting, Store};
+use plaudit::store::{Concealment, Settled, Shown, Sorting, Store};
 use rusqlite::{Connection, Params, Statement, StatementStatus, params, params_from_iter};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -185,7 +185,10 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     ];
     store.settle(&settled).await.unwrap();
 
-    store.conceal(&RepositoryId::from_text("github:1"), at(1), true).await.unwrap();
+    let repository = RepositoryId::from_text("github:1");
+    let concealment = Concealment { since: at(1), private_at: at(1), now: at(1), noted_anyway: true };
+    store.conceal(&repository, concealment).await.unwrap();
+    store.publicized(&repository, at(2)).await.unwrap();
 
     let mut options = FirestoreDbOptions::new(project);
     options.firebase_api_url = Some(format!("http://{host}"));

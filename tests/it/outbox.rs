@@ -665,7 +665,7 @@ impl Busy {
         };
         let recognition = crate::pubsub::recognition(&who, contributions(&who, 1).pop());
         let recognition = Recognition { recognized_at: Clock::system().now(), ..recognition };
-        assert_eq!(maker.upgrade().unwrap().recognise(vec![recognition]).await.unwrap().len(), 1);
+        assert_eq!(maker.upgrade().unwrap().recognise(vec![recognition]).await.unwrap().new.len(), 1);
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use plaudit::domain::{
     Contribution, Destination, Fingerprint, Kind, Labels, Milestones, Moment, Recognition, RepositoryId,
-    Review, Ruling,
+    Review, Ruling, Visibility, VisibilitySaid,
 };
 use plaudit::outbox::Outbox;
 use plaudit::record::{Recorder, deadline};
 use plaudit::runtime::Tasks;
-use plaudit::store::{LOOK_AGAIN, Page, RecognitionFilter, Shown, Store, StoreError};
+use plaudit::store::{Concealment, LOOK_AGAIN, Page, RecognitionFilter, Shown, Store, StoreError};
 use plaudit::telemetry::Metrics;
 
 use crate::outbox::movable;
@@ -32,9 +32,13 @@ fn pull_request(repository: u64, number: u64) -> Contribution {
     done(&format!("github:{repository}:pull_request:{number}:ann"), "github:ann")
 }
 
+fn concealment(second: i64, noted_anyway: bool) -> Concealment {
+    Concealment { since: at(second), private_at: at(second), now: at(second), noted_anyway }
+}
+
 async fn private_repositories(store: &dyn Store, since: Option<Moment>) -> Vec<(RepositoryId, Moment)> {
-    let all = store.private_repositories(since).await.unwrap();
-    all.into_iter().map(|private| (private.id, private.since)).collect()
+    let all = store.private_repositories(since, 100).await.unwrap();
+    all.into_iter().map(|private| (private.id, private.since.unwrap())).collect()
 }
 
 async fn is_private(store: &dyn Store, one: &Contribution) -> bool {
@@ -81,11 +85,11 @@ async fn all_of_a_repository_becomes_private_and_nothing_of_another(store: &dyn 
     store.recognise(&made, &[Destination::Topic]).await.unwrap();
     assert_eq!(private_repositories(store, None).await, []);
     // Without a public contribution there is nothing to be noted, unless it became private anew.
-    store.conceal(&repository(3), at(4), false).await.unwrap();
+    store.conceal(&repository(3), concealment(4, false)).await.unwrap();
     assert_eq!(private_repositories(store, None).await, []);
 
     for second in [5, 6] {
-        store.conceal(&repository(1), at(second), second > 5).await.unwrap();
+        store.conceal(&repository(1), concealment(second, second > 5)).await.unwrap();
         assert_eq!(private_repositories(store, None).await, [(repository(1), at(second))]);
         for one in &hidden {
             assert!(is_private(store, one).await, "{}", one.id);
@@ -97,7 +101,7 @@ async fn all_of_a_repository_becomes_private_and_nothing_of_another(store: &dyn 
         assert_eq!(named_as_private(store, 3).await, [false; 3]);
     }
     // An earlier time comes late, and a repeat of what was recorded as public.
-    store.conceal(&repository(1), at(2), true).await.unwrap();
+    store.conceal(&repository(1), concealment(2, true)).await.unwrap();
     assert_eq!(private_repositories(store, Some(at(6))).await, [(repository(1), at(6))]);
     assert_eq!(private_repositories(store, Some(at(7))).await, []);
     store.record(&hidden, at(7)).await.unwrap();
@@ -111,13 +115,13 @@ async fn a_repository_of_any_size_becomes_private_whole(store: &dyn Store) {
         store.record(part, at(0)).await.unwrap();
     }
     assert_eq!(public(store).await.len(), 100);
-    store.conceal(&repository(1), at(1), false).await.unwrap();
+    store.conceal(&repository(1), concealment(1, false)).await.unwrap();
     assert_eq!(public(store).await, Vec::<String>::new());
 }
 
 async fn what_arrives_beside_the_change_is_found_by_a_second_look(store: &dyn Store) {
     let last = at(0) + LOOK_AGAIN;
-    store.conceal(&repository(1), at(0), true).await.unwrap();
+    store.conceal(&repository(1), concealment(0, true)).await.unwrap();
     let late = |number| Contribution { occurred_at: at(-1), ..issue(1, number) };
     store.record(&[late(1)], at(1)).await.unwrap();
     store.recognise(&[naming(&late(1), 1)], &[Destination::Topic]).await.unwrap();
@@ -130,6 +134,30 @@ async fn what_arrives_beside_the_change_is_found_by_a_second_look(store: &dyn St
     store.record(&[late(2)], last).await.unwrap();
     store.conceal_due(last + LOOK_AGAIN).await.unwrap();
     assert!(!is_private(store, &late(2)).await);
+}
+
+async fn what_is_stated_after_a_repository_is_public_again_is_left_as_it_is(store: &dyn Store) {
+    let stated = |number, second| Contribution { occurred_at: at(second), ..issue(1, number) };
+    let labelled = Contribution { labels: Some(Labels { at: at(9), rejected: false }), ..stated(3, 1) };
+    let (old, new) = (stated(1, 1), stated(2, 9));
+    store.record(&[old.clone(), new.clone(), labelled.clone()], at(10)).await.unwrap();
+    let made = [naming(&old, 1), naming(&new, 2)];
+    store.recognise(&made, &[Destination::Topic]).await.unwrap();
+    store.publicized(&repository(1), at(8)).await.unwrap();
+    store.publicized(&repository(1), at(7)).await.unwrap();
+    assert_eq!(private_repositories(store, None).await, []);
+    for noted_anyway in [true, false] {
+        store.conceal(&repository(1), concealment(5, noted_anyway)).await.unwrap();
+        let noted = store.private_repository(&repository(1)).await.unwrap().unwrap();
+        assert_eq!((noted.since, noted.private_at, noted.public_at), (Some(at(5)), Some(at(5)), Some(at(8))));
+        assert_eq!(public(store).await, [new.id.to_string(), labelled.id.to_string()]);
+        assert_eq!(named_as_private(store, 1).await, [true; 3]);
+        assert_eq!(named_as_private(store, 2).await, [false; 3]);
+    }
+    // It is private once more: then all of it is.
+    store.conceal(&repository(1), concealment(8, true)).await.unwrap();
+    assert_eq!(public(store).await, Vec::<String>::new());
+    assert_eq!(named_as_private(store, 2).await, [true; 3]);
 }
 
 fn confidential(one: &Contribution, second: i64) -> Review {
@@ -160,6 +188,20 @@ async fn a_confidential_issue_is_private_in_either_order(store: &dyn Store) {
     assert_eq!(store.contributor(&who("github:ann")).await.unwrap().unwrap().standing.tally, 3);
 }
 
+async fn a_recognition_made_of_an_old_copy_names_as_private_what_has_become_so(store: &dyn Store) {
+    let (first, second, other) = (issue(1, 7), issue(3, 8), issue(2, 9));
+    store.record(&[first.clone(), second.clone(), other.clone()], at(0)).await.unwrap();
+    let copies = [naming(&first, 1), naming(&second, 2), naming(&other, 3)];
+    store.conceal(&repository(1), concealment(1, false)).await.unwrap();
+    store.review(&confidential(&second, 1)).await.unwrap();
+    let made = store.recognise(&copies, &[Destination::Topic]).await.unwrap().new;
+    let private: Vec<_> = made.iter().map(|made| made.contribution.as_ref().unwrap().private).collect();
+    assert_eq!(private, [true, true, false]);
+    for (milestone, private) in [(1, true), (2, true), (3, false)] {
+        assert_eq!(named_as_private(store, milestone).await, [private; 3], "{milestone}");
+    }
+}
+
 macro_rules! suite {
     ($($promise:ident),* $(,)?) => {
         suite!(@on sqlite: $($promise),*);
@@ -184,7 +226,9 @@ suite!(
     all_of_a_repository_becomes_private_and_nothing_of_another,
     a_repository_of_any_size_becomes_private_whole,
     what_arrives_beside_the_change_is_found_by_a_second_look,
+    what_is_stated_after_a_repository_is_public_again_is_left_as_it_is,
     a_confidential_issue_is_private_in_either_order,
+    a_recognition_made_of_an_old_copy_names_as_private_what_has_become_so,
 );
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,7 +246,7 @@ async fn what_a_failed_call_left_public_the_next_drain_makes_private() {
     };
     // 7 is PERMISSION_DENIED, which is not tried again.
     proxy.fault_where(is_concealing, Fault::Status(7, "no"));
-    let failed = store.conceal(&repository(1), at(1), false).await;
+    let failed = store.conceal(&repository(1), concealment(1, false)).await;
     assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
     assert!(!is_private(&store, &one).await);
     proxy.assert_all_faults_met();
@@ -224,13 +268,17 @@ async fn what_another_instance_recorded_while_a_repository_was_public_is_private
         Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &tasks)
     };
     let (one, other) = (start(), start());
-    one.conceal(&repository(1), false, deadline()).await.unwrap();
+    let stated = |at| {
+        let said = VisibilitySaid::IsPrivate;
+        Visibility { repository: repository(1), said, at }
+    };
+    one.see(&stated(clock.now()), deadline()).await.unwrap();
     *now.lock().unwrap() += TimeDelta::minutes(20);
     let public = Contribution { occurred_at: clock.now(), ..issue(1, 1) };
     other.record(vec![public.clone()], deadline()).await.unwrap();
     assert!(!is_private(store.as_ref(), &public).await);
     *now.lock().unwrap() += TimeDelta::minutes(41);
-    one.conceal(&repository(1), false, deadline()).await.unwrap();
+    one.see(&stated(clock.now()), deadline()).await.unwrap();
     assert!(is_private(store.as_ref(), &public).await);
     tasks.end().await;
 }

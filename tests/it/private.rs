@@ -1,12 +1,22 @@
 //! Private contributions count, and are shown only with a token.
 
-use plaudit::domain::Moment;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use plaudit::domain::{Destination, Moment, Recognition};
+use plaudit::http::Overrides;
+use plaudit::publish::{PublishError, Publisher};
+use plaudit::store::Store;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::support::gate::Gate;
 use crate::support::pubsub_emulator::pubsub;
 use crate::support::stage::{stage, unmade_topic};
-use crate::support::{FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, now, pull_request};
+use crate::support::{
+    FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, in_the_end, ledger, now, pull_request,
+};
 
 /// Makes two public contributions and a private one, which is the third.
 async fn third_is_private() -> (Plaudit, String) {
@@ -124,7 +134,7 @@ fn pull_request_at(at: Moment, number: u64, private: bool) -> String {
 
 /// The time of a payload that is made now, which hosts cut to the second: never before anything of this test.
 fn soon() -> Moment {
-    chrono::Utc::now() + chrono::TimeDelta::seconds(1)
+    chrono::Utc::now() + TimeDelta::seconds(1)
 }
 
 /// Sends a delivery of one contribution, and answers its verdict and its id.
@@ -194,38 +204,178 @@ async fn a_repository_is_made_private(plaudit: &Plaudit) {
     shows(plaudit, "github:mona", &all, &[]).await;
 }
 
+/// Counts a public pull request in a repository of its own, and answers for whom, and the id.
+async fn counted_in(plaudit: &Plaudit, repository: u64, at: Moment, number: u64) -> (String, String) {
+    let login = format!("mona-{repository}");
+    let mut public: Value = serde_json::from_str(&pull_request_at(at, number, false)).unwrap();
+    public["repository"]["id"] = repository.into();
+    public["pull_request"]["user"]["login"] = login.as_str().into();
+    (format!("github:{login}"), counted(plaudit, &public.to_string()).await.1)
+}
+
+/// A delivery that counts nothing and states whether the repository is private.
+fn stating(event: &str, repository: u64, private: &Value, at: Moment) -> String {
+    let file = match event {
+        "pull_request" => "github/pull_request.synchronize.json",
+        "issues" => "github/issues.closed.json",
+        _ => "github/push.new_branch.json",
+    };
+    let mut stating: Value = serde_json::from_str(&fixture(file)).unwrap();
+    stating["repository"]["id"] = repository.into();
+    stating["repository"]["private"] = private.clone();
+    stating["repository"]["visibility"] = json!(null);
+    match event {
+        "push" => stating["repository"]["pushed_at"] = at.timestamp().into(),
+        "issues" => stating["issue"]["updated_at"] = at.to_rfc3339().into(),
+        _ => stating["pull_request"]["updated_at"] = at.to_rfc3339().into(),
+    }
+    stating.to_string()
+}
+
 async fn a_delivery_states_that_the_repository_is_private(plaudit: &Plaudit) {
-    for (number, event) in [(1, "pull_request"), (2, "issues"), (3, "push")] {
-        let who = format!("github:mona-{number}");
-        let mut public: Value = serde_json::from_str(&pull_request(7, &format!("mona-{number}"))).unwrap();
-        public["repository"]["id"] = (9_000 + number).into();
-        let all = [counted(plaudit, &public.to_string()).await.1];
-        let file = match event {
-            "pull_request" => "github/pull_request.synchronize.json",
-            "issues" => "github/issues.closed.json",
-            _ => "github/push.new_branch.json",
-        };
-        let mut later: Value = serde_json::from_str(&fixture(file)).unwrap();
-        later["repository"]["id"] = (9_000 + number).into();
+    for (repository, event) in [(9_001, "pull_request"), (9_002, "issues"), (9_003, "push")] {
+        let (who, id) = counted_in(plaudit, repository, now(), 7).await;
+        let all = [id];
         // An old payload says nothing of now, nor one that states nothing.
         for (private, at, hides) in [
-            (json!(true), soon() - chrono::TimeDelta::hours(2), false),
+            (json!(true), soon() - TimeDelta::hours(2), false),
             (json!(null), soon(), false),
             (json!(true), soon(), true),
         ] {
-            later["repository"]["private"] = private;
-            later["repository"]["visibility"] = json!(null);
-            match event {
-                "push" => later["repository"]["pushed_at"] = at.timestamp().into(),
-                "issues" => later["issue"]["updated_at"] = at.to_rfc3339().into(),
-                _ => later["pull_request"]["updated_at"] = at.to_rfc3339().into(),
-            }
-            let answer = plaudit.github(event, &later.to_string()).await.expect(200).json();
+            let body = stating(event, repository, &private, at);
+            let answer = plaudit.github(event, &body).await.expect(200).json();
             assert_eq!(answer["verdict"], "ignored", "{answer}");
             let public: &[&String] = if hides { &[] } else { &[&all[0]] };
             shows(plaudit, &who, &all, public).await;
         }
     }
+}
+
+#[tokio::test]
+async fn what_no_longer_counts_still_makes_private_what_it_says_is_private() {
+    let mut plaudit = Plaudit::start().await;
+    let events = [(9_011, "pull_request", "push"), (9_012, "issues", "push"), (9_013, "push", "issue")];
+    let mut counted = Vec::new();
+    for (repository, ..) in events {
+        counted.push(counted_in(&plaudit, repository, now(), 7).await);
+    }
+    let mut issue: Value = serde_json::from_str(&fixture("gitlab/issue.update.confidential.json")).unwrap();
+    issue["object_attributes"]["author_id"] = issue["user"]["id"].clone();
+    let confidential = issue.to_string();
+    issue["object_attributes"]["action"] = "open".into();
+    issue["object_attributes"]["confidential"] = false.into();
+    issue["event_type"] = "issue".into();
+    let opened = plaudit.gitlab("Issue Hook", &issue.to_string()).await.expect(200).json();
+    let opened = &opened["contributions"][0];
+    let (who, all) = (opened["contributor"].as_str().unwrap(), [opened["id"].as_str().unwrap().to_owned()]);
+    shows(&plaudit, who, &all, &[&all[0]]).await;
+
+    for ((repository, event, counts), (who, id)) in events.into_iter().zip(counted) {
+        plaudit.end().await;
+        plaudit.set("PLAUDIT_COUNT", counts);
+        plaudit.restart().await;
+        let body = stating(event, repository, &json!(true), soon());
+        let answer = plaudit.github(event, &body).await.expect(200).json();
+        assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("ignored"), &json!("kind_not_counted")));
+        shows(&plaudit, &who, &[id], &[]).await;
+    }
+    plaudit.end().await;
+    plaudit.set("PLAUDIT_COUNT", "push");
+    plaudit.restart().await;
+    let answer = plaudit.gitlab("Issue Hook", &confidential).await.expect(200).json();
+    assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("ignored"), &json!("made_private")));
+    shows(&plaudit, who, &all, &[]).await;
+    plaudit.stop().await;
+}
+
+async fn what_said_that_a_repository_was_private_is_sent_again(plaudit: &Plaudit) {
+    let ago = |minutes| chrono::Utc::now() - TimeDelta::minutes(minutes);
+    for (repository, in_order) in [(8_001, true), (8_002, false)] {
+        let became = |action: &str, at: Moment| {
+            let mut payload: Value = serde_json::from_str(&privatized()).unwrap();
+            payload["action"] = action.into();
+            payload["repository"]["id"] = repository.into();
+            payload["repository"]["updated_at"] = at.to_rfc3339().into();
+            payload.to_string()
+        };
+        let (who, before) = counted_in(plaudit, repository, ago(30), 1).await;
+        let (private, public) = (became("privatized", ago(20)), became("publicized", ago(10)));
+        for said in if in_order { [&private, &public] } else { [&public, &private] } {
+            plaudit.github("repository", said).await.expect(200);
+        }
+        let all = vec![before, counted_in(plaudit, repository, soon(), 2).await.1];
+        shows(plaudit, &who, &all, &[&all[1]]).await;
+        // Of before it became public, and sent again: also as what states it beside something else.
+        plaudit.github("repository", &private).await.expect(200);
+        let stated = stating("issues", repository, &json!(true), ago(15));
+        plaudit.github("issues", &stated).await.expect(200);
+        shows(plaudit, &who, &all, &[&all[1]]).await;
+        // It is private once more.
+        plaudit.github("repository", &became("privatized", soon())).await.expect(200);
+        shows(plaudit, &who, &all, &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_hook_of_a_whole_gitlab_says_at_once_that_a_project_is_private() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_GITLAB_HOSTS", "gitlab.com")]).await;
+    let opened = |iid: u64, at: Moment| {
+        let mut payload: Value = serde_json::from_str(&fixture("gitlab/issue.open.json")).unwrap();
+        payload["object_attributes"]["iid"] = iid.into();
+        payload["object_attributes"]["author_id"] = payload["user"]["id"].clone();
+        for time in ["created_at", "updated_at"] {
+            payload["object_attributes"][time] = at.to_rfc3339().into();
+        }
+        payload
+    };
+    let project = opened(1, now())["project"]["id"].clone();
+    let changed = |event: &str, visibility: &str, at: Moment| {
+        let created = fixture("gitlab/system.project_create.json");
+        let mut payload: Value = serde_json::from_str(&created).unwrap();
+        payload["event_name"] = event.into();
+        payload["project_id"] = project.clone();
+        payload["project_visibility"] = visibility.into();
+        payload["updated_at"] = at.to_rfc3339().into();
+        payload.to_string()
+    };
+    let open = async |iid, at| {
+        let answer = plaudit.gitlab("Issue Hook", &opened(iid, at).to_string()).await.expect(200).json();
+        let issue = &answer["contributions"][0];
+        (issue["contributor"].as_str().unwrap().to_owned(), issue["id"].as_str().unwrap().to_owned())
+    };
+    let (who, first) = open(71, now()).await;
+    let mut all = vec![first];
+    let events = [("project_update", "visibilitylevel|internal"), ("project_rename", "private")];
+    for (round, (event, visibility)) in (1..).zip(events) {
+        shows(&plaudit, &who, &all, &[all.last().unwrap()]).await;
+        let begun = soon() + TimeDelta::seconds(10 * round);
+        let after = |seconds| begun + TimeDelta::seconds(seconds);
+        let private = changed(event, visibility, after(0));
+        let answer = plaudit.gitlab("System Hook", &private).await.expect(200).json();
+        assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("ignored"), &json!("made_private")));
+        shows(&plaudit, &who, &all, &[]).await;
+        let public = changed("project_update", "public", after(1));
+        let answer = plaudit.gitlab("System Hook", &public).await.expect(200).json();
+        assert_eq!(answer["reason"], "event_not_counted");
+        all.push(open(80 + all.len() as u64, after(2)).await.1);
+        plaudit.gitlab("System Hook", &private).await.expect(200);
+        shows(&plaudit, &who, &all, &[all.last().unwrap()]).await;
+    }
+    plaudit.stop().await;
+
+    // Without the list, the host is not known: the payload has no URL.
+    let plaudit = Plaudit::start().await;
+    let (who, id) = {
+        let answer = plaudit.gitlab("Issue Hook", &opened(1, now()).to_string()).await.expect(200).json();
+        let issue = &answer["contributions"][0];
+        (issue["contributor"].as_str().unwrap().to_owned(), issue["id"].as_str().unwrap().to_owned())
+    };
+    let private = changed("project_update", "private", soon());
+    let answer = plaudit.gitlab("System Hook", &private).await.expect(200).json();
+    assert_eq!(answer["reason"], "event_not_counted");
+    let all = [id];
+    shows(&plaudit, &who, &all, &[&all[0]]).await;
+    plaudit.stop().await;
 }
 
 async fn an_issue_and_then_its_project_become_private_on_gitlab(plaudit: &Plaudit) {
@@ -268,6 +418,88 @@ async fn an_issue_and_then_its_project_become_private_on_gitlab(plaudit: &Plaudi
     shows(plaudit, who, &all, &[]).await;
 }
 
+async fn an_issue_is_confidential_before_its_opening_arrives(plaudit: &Plaudit) {
+    let of_author = |file: &str, iid: u64| {
+        let mut payload: Value = serde_json::from_str(&fixture(file)).unwrap();
+        payload["object_attributes"]["iid"] = iid.into();
+        payload["object_attributes"]["author_id"] = payload["user"]["id"].clone();
+        payload["user"]["username"] = "tomasz-wrenfield".into();
+        payload.to_string()
+    };
+    plaudit.gitlab("Issue Hook", &of_author("gitlab/issue.update.confidential.json", 73)).await.expect(200);
+    for iid in [71, 72, 73] {
+        plaudit.gitlab("Issue Hook", &of_author("gitlab/issue.open.json", iid)).await.expect(200);
+    }
+    let published = "recognition gitlab:tomasz-wrenfield:3 published";
+    plaudit.logged(published).await;
+    let line = plaudit.log.lines().into_iter().find(|line| line.contains(published)).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let said: Value = serde_json::from_str(line["said"].as_str().unwrap()).unwrap();
+    assert_eq!((&said["milestone"], &said["contribution"]), (&json!(3), &json!(null)));
+}
+
+/// Takes one recognition after the other, each once the test lets it.
+struct Topic {
+    begun: Semaphore,
+    gate: Semaphore,
+    taken: Mutex<Vec<Recognition>>,
+}
+
+#[async_trait]
+impl Publisher for Topic {
+    fn destination(&self) -> Destination {
+        Destination::Topic
+    }
+
+    async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
+        self.begun.add_permits(1);
+        self.gate.acquire().await.unwrap().forget();
+        self.taken.lock().unwrap().push(recognition.clone());
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
+}
+
+/// What an instance has just made is still in its memory when the repository becomes private.
+async fn made_and_not_yet_published(store: Arc<dyn Store>) {
+    let topic =
+        Arc::new(Topic { begun: Semaphore::new(0), gate: Semaphore::new(0), taken: Mutex::default() });
+    let publishers = vec![Arc::clone(&topic) as Arc<dyn Publisher>];
+    let inside = Inside::publishing(&config(&[]), store, publishers, Overrides::default()).await;
+    // The topic is busy with another one.
+    for id in ["a", "b", "c"] {
+        inside.post(&crate::support::talk("ann", id)).await.expect(201);
+    }
+    topic.begun.acquire().await.unwrap().forget();
+    for number in [1, 2, 3] {
+        inside.github("pull_request", &pull_request(number, "mona")).await.expect(200);
+    }
+    inside.github("repository", &privatized()).await.expect(200);
+    topic.gate.add_permits(2);
+    in_the_end("the second one", topic.begun.acquire()).await.unwrap().forget();
+    inside.drain().await;
+    let taken = topic.taken.lock().unwrap().clone();
+    let private = |taken: &Recognition| taken.contribution.as_ref().map(|named| named.private);
+    let taken: Vec<_> = taken.iter().map(|one| (one.id.as_str(), private(one))).collect();
+    assert_eq!(taken, [("ann:3", Some(false)), ("github:mona:3", Some(true))]);
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_made_and_not_yet_published_is_published_without_what_became_private() {
+    let (_folder, store) = ledger();
+    made_and_not_yet_published(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_what_is_made_and_not_yet_published_is_published_without_what_became_private() {
+    let Some(opened) = crate::store::firestore().await else { return };
+    made_and_not_yet_published(opened.store).await;
+}
+
 /// Lets a story happen on each store.
 macro_rules! on_each_store {
     ($($name:ident: $story:ident;)*) => {
@@ -292,7 +524,9 @@ macro_rules! on_each_store {
 
 on_each_store! {
     what_a_repository_had_is_private_once_it_is: a_repository_is_made_private;
+    what_is_contributed_after_a_repository_is_public_again_stays_public_whatever_the_order: what_said_that_a_repository_was_private_is_sent_again;
     a_new_delivery_of_github_says_that_the_repository_is_private: a_delivery_states_that_the_repository_is_private;
+    what_is_confidential_before_it_is_recorded_is_named_by_no_message: an_issue_is_confidential_before_its_opening_arrives;
     an_issue_that_becomes_confidential_is_private_and_so_is_all_of_a_private_project: an_issue_and_then_its_project_become_private_on_gitlab;
 }
 
@@ -321,6 +555,25 @@ async fn a_delivery_from_before_is_private_on_an_instance_that_was_not_asked() {
     let (one, other) = (environment.start().await, environment.start().await);
     one.github("repository", &privatized()).await.expect(200);
     let all = [counted(&other, &pull_request(1, "mona")).await.1];
+    shows(&one, "github:mona", &all, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_of_which_nothing_public_is_known_is_private_on_another_instance_and_after_a_restart() {
+    let private = || pull_request_at(soon(), 1, true);
+    let mut one = Plaudit::start().await;
+    let mut all = vec![counted(&one, &private()).await.1];
+    one.end().await;
+    one.restart().await;
+    all.push(counted(&one, &pull_request(2, "mona")).await.1);
+    shows(&one, "github:mona", &all, &[]).await;
+    one.stop().await;
+
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local");
+    let (one, other) = (environment.start().await, environment.start().await);
+    let mut all = vec![counted(&one, &private()).await.1];
+    all.push(counted(&other, &pull_request(2, "mona")).await.1);
     shows(&one, "github:mona", &all, &[]).await;
 }
 

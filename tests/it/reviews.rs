@@ -11,7 +11,7 @@ use plaudit::store::{Novelty, Page, Reviewed, Shown, Store};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 
-use crate::store::{at, done, firestore, recognition, sqlite, who};
+use crate::store::{at, done, firestore, recognised, recognition, sqlite, who};
 
 /// One thing that is said of a piece of work; `name` keeps works and people of different histories apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -343,7 +343,7 @@ async fn what_is_recognised_stays_so_and_is_never_again(store: &dyn Store) {
     store.record(&[done("1", &by), done("2", &by)], at(0)).await.unwrap();
     history.say(Fact::Part('a', Some(accepted(1)), None)).await;
     let made = recognition(&by, 3, at(1));
-    assert_eq!(store.recognise(std::slice::from_ref(&made), &[Destination::Local]).await.unwrap(), [true]);
+    assert_eq!(recognised(store, std::slice::from_ref(&made), &[Destination::Local]).await, [true]);
     let standing = async || {
         let standing = store.contributor(&one.contributor).await.unwrap().unwrap().standing;
         (standing.tally, standing.recognized)
@@ -354,10 +354,7 @@ async fn what_is_recognised_stays_so_and_is_never_again(store: &dyn Store) {
         history.say(Fact::Labels(accepted(second + 1))).await;
         assert_eq!(standing().await, (3, 3));
         assert_eq!(store.owing(&Milestones::default(), None, 10).await.unwrap(), []);
-        assert_eq!(
-            store.recognise(std::slice::from_ref(&made), &[Destination::Local]).await.unwrap(),
-            [false]
-        );
+        assert_eq!(recognised(store, std::slice::from_ref(&made), &[Destination::Local]).await, [false]);
     }
     assert_eq!(store.recognition(&made.id).await.unwrap().unwrap().0, made);
 }

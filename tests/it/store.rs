@@ -12,7 +12,7 @@ use plaudit::domain::{
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
     Backlog, ContributionFilter, ContributorFilter, History, LONGEST_DELAY, Novelty, Of, Order, Page, Paged,
-    Progress, RecognitionFilter, Recorded, Settled, Shown, State, Store, StoreError, Totals,
+    Progress, Recognised, RecognitionFilter, Recorded, Settled, Shown, State, Store, StoreError, Totals,
 };
 
 use crate::support::emulators::{self, PATIENT};
@@ -78,6 +78,13 @@ pub async fn count(store: &dyn Store, by: &str, count: usize) {
     }
 }
 
+/// Has these recognised, and answers of each whether it is new.
+pub async fn recognised(store: &dyn Store, made: &[Recognition], to: &[Destination]) -> Vec<bool> {
+    let Recognised { new, failure } = store.recognise(made, to).await.unwrap();
+    assert!(failure.is_none(), "{failure:?}");
+    made.iter().map(|one| new.iter().any(|new| new.id == one.id)).collect()
+}
+
 pub fn recognition(by: &str, milestone: u64, made: Moment) -> Recognition {
     Recognition {
         id: RecognitionId::of(&who(by), milestone),
@@ -101,7 +108,7 @@ async fn recognise_all(
         count(store, by, 3).await;
         made.push(recognition(by, 3, at(second)));
     }
-    assert_eq!(store.recognise(&made, destinations).await.unwrap(), vec![true; people.len()]);
+    assert_eq!(recognised(store, &made, destinations).await, vec![true; people.len()]);
     made
 }
 
@@ -132,7 +139,13 @@ async fn a_repeat_is_answered_for_whom_it_was_counted(store: &dyn Store) {
     let first = [done("github:42:issue:1", "github:mona"), done("github:42:issue:2", "github:mona")];
     store.record(&first, at(0)).await.unwrap();
     let again = [done("github:42:issue:1", "github:mona-renamed")];
-    let expected = Recorded { novelty: Same, tally: 2, recognized: 0, counted_for: Some(who("github:mona")) };
+    let expected = Recorded {
+        novelty: Same,
+        tally: 2,
+        recognized: 0,
+        counted_for: Some(who("github:mona")),
+        private: false,
+    };
     assert_eq!(store.record(&again, at(1)).await.unwrap(), [expected]);
     assert_eq!(store.contributor(&who("github:mona-renamed")).await.unwrap(), None);
 }
@@ -147,7 +160,7 @@ async fn a_new_contribution_counts_and_comes_back_whole(store: &dyn Store) {
         ..done("github:42:pull_request:7", "github:octocat")
     };
     let recorded = store.record(std::slice::from_ref(&private), at(0)).await.unwrap();
-    let expected = Recorded { novelty: New, tally: 1, recognized: 0, counted_for: None };
+    let expected = Recorded { novelty: New, tally: 1, recognized: 0, counted_for: None, private: false };
     assert_eq!(recorded, [expected]);
     let counted = store.contribution(&private.id).await.unwrap().unwrap();
     assert_eq!((counted.contribution, counted.recorded_at), (private, at(0)));
@@ -176,7 +189,7 @@ async fn what_is_not_there_is_none(store: &dyn Store) {
     assert_eq!(store.recognition(&RecognitionId::from_text("nobody:3")).await.unwrap(), None);
     assert_eq!(store.position_of(&RecognitionId::from_text("nobody:3")).await.unwrap(), None);
     assert_eq!(store.record(&[], at(0)).await.unwrap(), []);
-    assert_eq!(store.recognise(&[], &[Local]).await.unwrap(), Vec::<bool>::new());
+    assert_eq!(recognised(store, &[], &[Local]).await, Vec::<bool>::new());
     assert_eq!(store.backlog(&Destination::ALL).await.unwrap(), Backlog::default());
     assert_eq!(store.owing(&Milestones::default(), None, 10).await.unwrap(), []);
     store.settle(&[(RecognitionId::from_text("nobody:3"), Local, Settled::Done)]).await.unwrap();
@@ -300,7 +313,7 @@ async fn odd_ids_are_kept_and_told_apart(store: &dyn Store) {
         assert_eq!(contributor.standing.tally, expected as u64);
         assert_eq!(contributor.standing.contributor, who(name));
         let made = recognition(name, 1, at(1));
-        assert_eq!(store.recognise(std::slice::from_ref(&made), &[Local]).await.unwrap(), [true]);
+        assert_eq!(recognised(store, std::slice::from_ref(&made), &[Local]).await, [true]);
         assert_eq!(store.recognition(&made.id).await.unwrap().unwrap().0, made);
     }
     let all = read_all(3, async |page| {
@@ -320,9 +333,9 @@ async fn a_recognition_is_made_once(store: &dyn Store) {
     };
     store.record(&[done("a", "ann"), done("b", "ann"), third.clone()], at(0)).await.unwrap();
     let first = Recognition { contribution: Some(third), ..recognition("ann", 3, at(1)) };
-    assert_eq!(store.recognise(std::slice::from_ref(&first), &[Local, Topic]).await.unwrap(), [true]);
+    assert_eq!(recognised(store, std::slice::from_ref(&first), &[Local, Topic]).await, [true]);
     let later = Recognition { tally: 7, contribution: None, recognized_at: at(5), ..first.clone() };
-    assert_eq!(store.recognise(&[later], &[Comment]).await.unwrap(), [false]);
+    assert_eq!(recognised(store, &[later], &[Comment]).await, [false]);
     let waiting = |destination| Progress { destination, state: State::Waiting, reason: None };
     let mut kept = store.recognition(&first.id).await.unwrap().unwrap();
     kept.1.sort_by_key(|one| one.destination);
@@ -336,8 +349,8 @@ async fn several_milestones_are_recognised_at_once(store: &dyn Store) {
     count(store, "ann", 10).await;
     count(store, "ben", 3).await;
     let made = [recognition("ann", 3, at(1)), recognition("ben", 3, at(1)), recognition("ann", 10, at(1))];
-    assert_eq!(store.recognise(&made[..1], &[Local]).await.unwrap(), [true]);
-    assert_eq!(store.recognise(&made, &[Local]).await.unwrap(), [false, true, true]);
+    assert_eq!(recognised(store, &made[..1], &[Local]).await, [true]);
+    assert_eq!(recognised(store, &made, &[Local]).await, [false, true, true]);
     assert_eq!(store.contributor(&who("ann")).await.unwrap().unwrap().standing.recognized, 10);
     assert_eq!(store.contributor(&who("ben")).await.unwrap().unwrap().standing.recognized, 3);
     // The highest milestone never falls.
@@ -348,8 +361,7 @@ async fn several_milestones_are_recognised_at_once(store: &dyn Store) {
 async fn a_recognition_made_at_once_by_many_is_made_by_one(store: &dyn Store) {
     count(store, "ann", 10).await;
     let made = [recognition("ann", 3, at(1)), recognition("ann", 10, at(1))];
-    let answers = join_all((0..10).map(|_| store.recognise(&made, &[Local]))).await;
-    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let answers = join_all((0..10).map(|_| recognised(store, &made, &[Local]))).await;
     for place in 0..2 {
         assert_eq!(answers.iter().filter(|new| new[place]).count(), 1);
     }
@@ -493,7 +505,7 @@ async fn what_was_taken_is_never_due_again(store: &dyn Store) {
     assert_eq!(store.claim(Topic, at(100), at(100), 10).await.unwrap(), []);
     assert_eq!(store.claim(Comment, at(100), at(100), 10).await.unwrap(), []);
     assert_eq!(store.backlog(&Destination::ALL).await.unwrap(), Backlog::default());
-    assert_eq!(store.recognise(&made, &[Topic]).await.unwrap(), [false]);
+    assert_eq!(recognised(store, &made, &[Topic]).await, [false]);
     assert_eq!(store.claim(Topic, at(100), at(100), 10).await.unwrap(), []);
 }
 
@@ -933,7 +945,7 @@ async fn what_is_owed_is_made_before_history_passes_over_it(store: &dyn Store) {
     let standing = Standing { contributor: who("ann"), tally: 3, recognized: 0 };
     assert_eq!(owed, History::Owed(vec![standing]));
     assert_eq!(store.contribution(&history[0].id).await.unwrap(), None, "nothing is recorded");
-    assert_eq!(store.recognise(&[recognition("ann", 3, at(2))], &[Local]).await.unwrap(), [true]);
+    assert_eq!(recognised(store, &[recognition("ann", 3, at(2))], &[Local]).await, [true]);
     let recorded = record_history(store, &history, &milestones).await;
     assert_eq!((recorded[3].tally, recorded[3].recognized), (7, 5));
     assert_eq!(store.owing(&milestones, None, 10).await.unwrap(), []);

@@ -6,7 +6,8 @@ use plaudit::domain::{ContributionId, Destination, Milestones, RecognitionId, Re
 use plaudit::store::firestore::Firestore;
 use plaudit::store::sqlite::Sqlite;
 use plaudit::store::{
-    ContributorFilter, LOOK_AGAIN, Order, Page, Paged, RecognitionFilter, Shown, Store, StoreError,
+    Concealment, ContributorFilter, LOOK_AGAIN, Order, Page, Paged, RecognitionFilter, Shown, Store,
+    StoreError,
 };
 use rusqlite::Connection;
 use serde_json::json;
@@ -109,7 +110,8 @@ async fn one_unreadable_item_stops_nothing_beside_itself(store: &dyn Store, kept
 async fn what_cannot_be_hidden_keeps_back_nothing_else(store: &dyn Store, spoil: impl AsyncFnOnce()) {
     let repositories = [1, 2, 3].map(|id| RepositoryId::from_text(format!("github:{id}")));
     for repository in &repositories {
-        store.conceal(repository, at(0), true).await.unwrap();
+        let concealment = Concealment { since: at(0), private_at: at(0), now: at(0), noted_anyway: true };
+        store.conceal(repository, concealment).await.unwrap();
     }
     let late = [1, 2, 3].map(|id| done(&format!("github:{id}:issue:7"), "github:ann"));
     store.record(&late, at(1)).await.unwrap();

@@ -5,10 +5,12 @@ use serde::Deserialize;
 
 use super::NAME;
 use super::items::{issue, pull_request};
-use crate::domain::{Kind, Moment};
+use crate::domain::{Kind, Moment, Visibility, VisibilitySaid, keepable};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Anything, Lax, Text, list, of_objects, parse};
-use crate::hosts::origin::{Account, HostConventions, Origin, Unread, Who, is_commit, is_no_commit, number};
+use crate::hosts::origin::{
+    Account, HostConventions, Origin, Unread, Who, is_commit, is_no_commit, moment, number,
+};
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
 
@@ -38,8 +40,14 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
         "push" if pushes || pull_requests => push(&parse(json)?, rules, now),
         "pull_request" if pull_requests => pull_request(&parse(json)?, rules, now),
         "issues" if rules.counts(&Kind::ISSUE) => issue(&parse(json)?, rules, now),
-        "push" | "pull_request" | "issues" => ignored(Reason::KindNotCounted),
-        "repository" => repository(json, rules),
+        "push" | "pull_request" | "issues" => {
+            let nothing = ignored(Reason::KindNotCounted)?;
+            // What it says about its repository holds whether or not it counts.
+            let visibility =
+                parse::<NotCounted<'_>>(json).ok().and_then(|event| event.visibility(rules, now));
+            Ok(Payload { visibility, ..nothing })
+        }
+        "repository" => repository(json, rules, now),
         "ping" => ignored(Reason::Ping),
         _ => ignored(Reason::EventNotCounted),
     }
@@ -124,13 +132,56 @@ impl Repository<'_> {
         made_at: Option<Moment>,
         now: Moment,
     ) -> Payload {
-        let private = self.is_public() == Some(false) && made_at.is_some_and(|at| at + NEWS >= now);
-        Payload { reading, private: private.then(|| origin.repository()) }
+        Payload { reading, visibility: self.visibility(origin, made_at, now) }
+    }
+
+    fn visibility(&self, origin: &Origin<'_>, made_at: Option<Moment>, now: Moment) -> Option<Visibility> {
+        let at = made_at.filter(|at| self.is_public() == Some(false) && *at + NEWS >= now)?;
+        Some(Visibility { repository: origin.repository(), said: VisibilitySaid::IsPrivate, at })
+    }
+
+    /// When it was pushed to, in a push.
+    fn pushed_at(&self) -> Option<Moment> {
+        let at = self.pushed_at.value().and_then(|at| i64::try_from(at).ok())?;
+        Moment::from_timestamp(at, 0).and_then(keepable)
     }
 }
 
+/// A delivery whose kind does not count.
+#[derive(Deserialize)]
+struct NotCounted<'a> {
+    #[serde(borrow)]
+    repository: Repository<'a>,
+    #[serde(borrow)]
+    pull_request: Lax<Updated<'a>>,
+    #[serde(borrow)]
+    issue: Lax<Updated<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Updated<'a> {
+    #[serde(borrow)]
+    updated_at: Lax<Text<'a>>,
+}
+
+impl Updated<'_> {
+    fn at(&self) -> Option<Moment> {
+        self.updated_at.text().and_then(moment)
+    }
+}
+
+impl NotCounted<'_> {
+    fn visibility(&self, rules: &Rules, now: Moment) -> Option<Visibility> {
+        let origin = self.repository.origin(rules).ok()?;
+        let of_item = self.pull_request.get().or(self.issue.get()).and_then(Updated::at);
+        self.repository.visibility(&origin, of_item.or_else(|| self.repository.pushed_at()), now)
+    }
+}
+
+/// A repository became private, or public. Its own time, `updated_at`, says which of two such deliveries is newer;
+/// without it, the second kind says nothing.
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#repository>
-fn repository(json: &[u8], rules: &Rules) -> Result<Payload, Unread> {
+fn repository(json: &[u8], rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     #[derive(Deserialize)]
     struct Action<'a> {
         #[serde(borrow)]
@@ -143,13 +194,23 @@ fn repository(json: &[u8], rules: &Rules) -> Result<Payload, Unread> {
         /// Of a `repository_dispatch`, whose action is a word that its sender chose.
         client_payload: Lax<Anything>,
     }
-    if parse::<Action<'_>>(json)?.action.text() != Some("privatized") {
-        return Ok(Payload::ignored(Reason::EventNotCounted));
+    #[derive(Deserialize)]
+    struct Times<'a> {
+        #[serde(borrow)]
+        repository: Updated<'a>,
     }
+    let (said, reason) = match parse::<Action<'_>>(json)?.action.text() {
+        Some("privatized") => (VisibilitySaid::BecamePrivate, Reason::MadePrivate),
+        Some("publicized") => (VisibilitySaid::BecamePublic, Reason::EventNotCounted),
+        _ => return Ok(Payload::ignored(Reason::EventNotCounted)),
+    };
     let event = parse::<RepositoryEvent<'_>>(json)?;
     refuse_another_event(&[&event.client_payload])?;
     let repository = event.repository.origin(rules)?.repository();
-    Ok(Payload { reading: Reading::Ignored(Reason::MadePrivate), private: Some(repository) })
+    let stated_at = parse::<Times<'_>>(json)?.repository.at();
+    let at = stated_at.or_else(|| (said == VisibilitySaid::BecamePrivate).then_some(now));
+    let visibility = at.map(|at| Visibility { repository, said, at });
+    Ok(Payload { reading: Reading::Ignored(reason), visibility })
 }
 
 #[derive(Deserialize)]
@@ -161,7 +222,7 @@ pub(super) struct User<'a> {
     kind: Lax<Text<'a>>,
 }
 
-of_objects!(User, PushedBy);
+of_objects!(User, PushedBy, Updated);
 
 impl User<'_> {
     fn account(&self) -> Option<Account<'_>> {
@@ -241,9 +302,7 @@ impl PushEvent<'_> {
 fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let origin = event.repository.origin(rules)?;
     let reading = pushed(event, &origin, now)?;
-    let pushed_at = event.repository.pushed_at.value().and_then(|at| i64::try_from(at).ok());
-    let pushed_at = pushed_at.and_then(|at| Moment::from_timestamp(at, 0));
-    Ok(event.repository.payload(&origin, reading, pushed_at, now))
+    Ok(event.repository.payload(&origin, reading, event.repository.pushed_at(), now))
 }
 
 fn pushed(event: &PushEvent<'_>, origin: &Origin<'_>, now: Moment) -> Result<Reading, Malformed> {

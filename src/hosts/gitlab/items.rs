@@ -210,5 +210,14 @@ pub(super) fn item(
         _ if confidential => item.relabel(&origin, now),
         _ => Reading::Ignored(Reason::ActionNotCounted),
     };
-    Ok(project.payload(&origin, reading))
+    let made_at = event.object_attributes.updated_at.text().and_then(moment);
+    Ok(project.payload(&origin, reading, made_at.unwrap_or(now)))
+}
+
+/// What makes a confidential issue private, where issues do not count.
+pub(super) fn made_confidential(event: &ItemEvent<'_>, rules: &Rules, now: Moment) -> Option<Payload> {
+    let project = event.project.get().filter(|project| !project.is_empty())?;
+    let origin = project.origin(event.project_id(), rules).ok()?;
+    let item = event.item(Kind::ISSUE, event.is_confidential(), &origin);
+    item.confidential.then(|| project.payload(&origin, item.relabel(&origin, now), now))
 }

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use super::NAME;
-use super::items::{ItemEvent, item};
-use crate::domain::{Kind, Moment};
+use super::items::{ItemEvent, item, made_confidential};
+use crate::domain::{Kind, Moment, RepositoryId, Visibility, VisibilitySaid};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Lax, Text, list, of_objects, parse};
 use crate::hosts::origin::{
-    Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, number,
+    Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, moment, number,
 };
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
@@ -45,11 +45,11 @@ struct OtherEvent<'a> {
 }
 
 impl OtherEvent<'_> {
-    fn ignored(&self, reason: Reason, rules: &Rules) -> Payload {
+    fn ignored(&self, reason: Reason, rules: &Rules, now: Moment) -> Payload {
         let project = self.project.get();
         let origin = project.and_then(|project| project.origin(self.project_id.value(), rules).ok());
         match (project, origin) {
-            (Some(project), Some(origin)) => project.payload(&origin, Reading::Ignored(reason)),
+            (Some(project), Some(origin)) => project.payload(&origin, Reading::Ignored(reason), now),
             _ => Payload::ignored(reason),
         }
     }
@@ -59,7 +59,7 @@ impl OtherEvent<'_> {
 pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let json = &delivery.json;
     let named = parse::<Named<'_>>(json)?;
-    let ignored = |reason| Ok(parse::<OtherEvent<'_>>(json)?.ignored(reason, rules));
+    let ignored = |reason| Ok(parse::<OtherEvent<'_>>(json)?.ignored(reason, rules, now));
     let object = named.object_kind.text().or(named.event_name.text());
     // The header is not signed: it says what the body says, or the body is refused.
     let expected: &[&str] = match delivery.event() {
@@ -78,19 +78,54 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
         Some("merge_request") => Kind::PULL_REQUEST,
         Some("issue" | "work_item") => Kind::ISSUE,
         Some("tag_push") => return ignored(Reason::Tag),
+        Some("project_update" | "project_rename" | "project_transfer")
+            if delivery.event() == "System Hook" =>
+        {
+            return project_change(json, rules, now);
+        }
         _ if delivery.event() == "System Hook" => return ignored(Reason::EventNotCounted),
         _ => return Err(Malformed("`object_kind` is not that of the event".into()).into()),
     };
     // A push can land merge requests.
     let lands = kind == Kind::PUSH && rules.counts(&Kind::PULL_REQUEST);
     if !rules.counts(&kind) && !lands {
-        ignored(Reason::KindNotCounted)
+        let confidential = || made_confidential(&parse::<ItemEvent<'_>>(json).ok()?, rules, now);
+        let made_private = if kind == Kind::ISSUE { confidential() } else { None };
+        made_private.map_or_else(|| ignored(Reason::KindNotCounted), Ok)
     } else if kind == Kind::PUSH {
         push(&parse(json)?, rules, now)
     } else {
         let confidential = delivery.event().starts_with("Confidential ");
         item(kind, &parse::<ItemEvent<'_>>(json)?, confidential, rules, now)
     }
+}
+
+/// A project was changed: only hooks of a whole instance say that. The payload has no URL, so its host is known only
+/// where the list of hosts has one alone.
+/// <https://docs.gitlab.com/administration/system_hooks/>
+fn project_change(json: &[u8], rules: &Rules, now: Moment) -> Result<Payload, Unread> {
+    #[derive(Deserialize)]
+    struct Changed<'a> {
+        project_id: Lax<u64>,
+        #[serde(borrow)]
+        project_visibility: Lax<Text<'a>>,
+        #[serde(borrow)]
+        updated_at: Lax<Text<'a>>,
+    }
+    let changed = parse::<Changed<'_>>(json)?;
+    let (Some(host), Some(id), Some(visibility)) =
+        (rules.hosts.only(NAME), changed.project_id.value(), changed.project_visibility.text())
+    else {
+        return Ok(Payload::ignored(Reason::EventNotCounted));
+    };
+    // Some versions write `visibilitylevel|private`: <https://gitlab.com/gitlab-org/gitlab/-/issues/217221>
+    let (said, reason) = match visibility.rsplit('|').next() {
+        Some("public") => (VisibilitySaid::BecamePublic, Reason::EventNotCounted),
+        _ => (VisibilitySaid::BecamePrivate, Reason::MadePrivate),
+    };
+    let at = changed.updated_at.text().and_then(moment).unwrap_or(now);
+    let visibility = Visibility { repository: RepositoryId::on_host(host, id), said, at };
+    Ok(Payload { reading: Reading::Ignored(reason), visibility: Some(visibility) })
 }
 
 /// `ID-login@users.noreply.gitlab.com`; never without the number.
@@ -153,11 +188,13 @@ impl Project<'_> {
         Ok(Origin { private: self.visibility_level.value() != Some(PUBLIC), ..origin })
     }
 
-    /// What a delivery about this project says. GitLab has no event for a change of the visibility, so every delivery
-    /// says it.
-    pub(super) fn payload(&self, origin: &Origin<'_>, reading: Reading) -> Payload {
+    /// What a delivery about this project says, whose payload was made at `at`. A project's own hooks have no event for
+    /// a change of the visibility, so every delivery says it.
+    pub(super) fn payload(&self, origin: &Origin<'_>, reading: Reading, at: Moment) -> Payload {
         let private = self.visibility_level.value().is_some_and(|level| level != PUBLIC);
-        Payload { reading, private: private.then(|| origin.repository()) }
+        let said = VisibilitySaid::IsPrivate;
+        let visibility = private.then(|| Visibility { repository: origin.repository(), said, at });
+        Payload { reading, visibility }
     }
 }
 
@@ -189,7 +226,7 @@ struct PushEvent<'a> {
 fn push(event: &PushEvent<'_>, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let origin = event.project.origin(event.project_id.value(), rules)?;
     let reading = pushed(event, &origin, now)?;
-    Ok(event.project.payload(&origin, reading))
+    Ok(event.project.payload(&origin, reading, now))
 }
 
 fn pushed(event: &PushEvent<'_>, origin: &Origin<'_>, now: Moment) -> Result<Reading, Malformed> {

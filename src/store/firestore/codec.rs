@@ -12,7 +12,7 @@ use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Labels, Moment,
     Part, Recognition, RecognitionId, RepositoryId, Standing, Work, WorkId,
 };
-use crate::store::{Contributor, Counted, Progress, State, StoreError};
+use crate::store::{Contributor, Counted, PrivateRepository, Progress, State, StoreError};
 
 /// The longest document id that Firestore takes, in bytes.
 const LONGEST_DOCUMENT_ID: usize = 1_500;
@@ -317,6 +317,10 @@ impl PartFields {
         })
     }
 
+    pub(super) fn is_private(&self) -> bool {
+        self.private
+    }
+
     pub(super) fn is_recorded(&self) -> bool {
         self.contributor.is_some()
     }
@@ -407,29 +411,42 @@ impl MarkFields {
 #[derive(Serialize, Deserialize)]
 pub(super) struct PrivateFields {
     repository: String,
-    /// Microseconds since 1970, because Firestore's `maximum` knows numbers only.
+    /// Microseconds since 1970, as the next two, because Firestore's `maximum` knows numbers only.
     #[serde(default, skip_serializing)]
-    since: i64,
+    since: Option<i64>,
+    #[serde(default, skip_serializing)]
+    private_at: Option<i64>,
+    #[serde(default, skip_serializing)]
+    public_at: Option<i64>,
     /// When public contributions of it may be left; absent once that is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     look_again: Option<FirestoreTimestamp>,
 }
 
 impl PrivateFields {
     pub(super) const REPOSITORY: &'static str = "repository";
     pub(super) const SINCE: &'static str = "since";
+    pub(super) const PRIVATE_AT: &'static str = "private_at";
+    pub(super) const PUBLIC_AT: &'static str = "public_at";
     pub(super) const LOOK_AGAIN: &'static str = "look_again";
 
-    pub(super) fn new(repository: &RepositoryId, look_again: Moment) -> Result<Self, StoreError> {
-        let look_again = Some(timestamp(look_again)?);
-        Ok(Self { repository: repository.as_str().to_owned(), since: 0, look_again })
+    pub(super) fn new(repository: &RepositoryId, look_again: Option<Moment>) -> Result<Self, StoreError> {
+        let look_again = look_again.map(timestamp).transpose()?;
+        let repository = repository.as_str().to_owned();
+        Ok(Self { repository, since: None, private_at: None, public_at: None, look_again })
     }
 
     pub(super) fn repository(&self) -> RepositoryId {
         RepositoryId::from_text(self.repository.as_str())
     }
 
-    pub(super) fn since(&self) -> Result<Moment, StoreError> {
-        moment_of(self.since)
+    pub(super) fn noted(&self) -> Result<PrivateRepository, StoreError> {
+        Ok(PrivateRepository {
+            id: self.repository(),
+            since: self.since.map(moment_of).transpose()?,
+            private_at: self.private_at.map(moment_of).transpose()?,
+            public_at: self.public_at.map(moment_of).transpose()?,
+        })
     }
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Order, Page,
-    Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError,
-    Totals,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
+    Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
+    Settled, Store, StoreError, Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -121,8 +121,12 @@ impl Store for Firestore {
         work::review(&self.client, review).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
-        privacy::conceal(&self.client, repository, at, anew).await
+    async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError> {
+        privacy::conceal(&self.client, repository, concealment).await
+    }
+
+    async fn publicized(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        privacy::publicized(&self.client, repository, at).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
@@ -132,15 +136,23 @@ impl Store for Firestore {
     async fn private_repositories(
         &self,
         since: Option<Moment>,
+        limit: usize,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
-        privacy::private_repositories(&self.client, since).await
+        privacy::private_repositories(&self.client, since, limit).await
+    }
+
+    async fn private_repository(
+        &self,
+        repository: &RepositoryId,
+    ) -> Result<Option<PrivateRepository>, StoreError> {
+        privacy::private_repository(&self.client, repository).await
     }
 
     async fn recognise(
         &self,
         made: &[Recognition],
         destinations: &[Destination],
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Recognised, StoreError> {
         outbox::recognise(&self.client, made, destinations).await
     }
 

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
+use super::privacy;
 use super::queries::{self, CONTRIBUTORS, RECOGNITIONS};
 use super::readable::{Query, readable, readable_one};
 use super::record::refused;
@@ -17,7 +18,7 @@ use super::rpc::{Client, Fault, Retry};
 use crate::domain::{
     ContributorId, Destination, GiveUp, Milestones, Moment, Recognition, RecognitionId, Standing,
 };
-use crate::store::{Backlog, Due, LONGEST_DELAY, Settled, StoreError, is_due};
+use crate::store::{Backlog, Due, LONGEST_DELAY, Recognised, Settled, StoreError, is_due};
 
 /// How many small commits are under way at once.
 const SIDE_BY_SIDE: usize = 16;
@@ -28,11 +29,14 @@ const ROUNDS: usize = 8;
 
 /// Makes recognitions: those of one contributor in ascending order, up to the first that fails, because a
 /// contributor's highest milestone must never be above one that was not made. Each commit has its own patience.
+///
+/// Their documents hold a copy of the contribution. `privacy` makes contributions private before it looks for the
+/// copies in recognitions, and this reads the contributions after it made the copies, so one of the two finds each.
 pub(super) async fn recognise(
     client: &Client,
     made: &[Recognition],
     destinations: &[Destination],
-) -> Result<Vec<bool>, StoreError> {
+) -> Result<Recognised, StoreError> {
     let making = Making { client, destinations, commit: uuid::Uuid::new_v4().simple().to_string() };
     let making = &making;
     let mut chains: HashMap<&ContributorId, Vec<(usize, &Recognition)>> = HashMap::new();
@@ -42,20 +46,34 @@ pub(super) async fn recognise(
     let chain = async |mut chain: Vec<(usize, &Recognition)>| {
         chain.sort_by_key(|(_, recognition)| recognition.milestone);
         let (places, recognitions): (Vec<_>, Vec<_>) = chain.into_iter().unzip();
-        let mut news = Vec::with_capacity(places.len());
-        for together in recognitions.chunks(TOGETHER) {
-            news.extend(making.together(together).await?);
-        }
-        Ok::<_, StoreError>(places.into_iter().zip(news))
+        let chain = making.chain(&recognitions).await;
+        let new: Vec<_> = places.into_iter().zip(chain.news).filter(|(_, new)| *new).collect();
+        (new, chain.failure)
     };
-    let outcomes: Vec<_> =
+    let chains: Vec<_> =
         stream::iter(chains.into_values().map(chain)).buffer_unordered(SIDE_BY_SIDE).collect().await;
-    let mut places = Vec::with_capacity(made.len());
-    for outcome in outcomes {
-        places.extend(outcome?);
+    let mut new = Vec::with_capacity(made.len());
+    let mut failure = None;
+    for (made, failed) in chains {
+        new.extend(made.into_iter().map(|(place, _)| place));
+        failure = failure.or(failed);
     }
-    places.sort_unstable();
-    Ok(places.into_iter().map(|(_, new)| new).collect())
+    new.sort_unstable();
+    let mut new: Vec<_> = new.into_iter().filter_map(|place| made.get(place).cloned()).collect();
+    let concealed = privacy::conceal_in_new(client, &mut new).await;
+    match failure.or(concealed.err()) {
+        Some(error) if new.is_empty() => Err(error),
+        failure => Ok(Recognised { new, failure }),
+    }
+}
+
+/// What became of the recognitions of one contributor, as far as they were tried.
+#[derive(Default)]
+struct Chain {
+    /// Whether each is new.
+    news: Vec<bool>,
+    /// Why the next one was not made.
+    failure: Option<StoreError>,
 }
 
 /// One call of [`recognise`].
@@ -67,17 +85,29 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
+    async fn chain(&self, recognitions: &[&Recognition]) -> Chain {
+        let mut chain = Chain::default();
+        for together in recognitions.chunks(TOGETHER) {
+            self.together(together, &mut chain).await;
+            if chain.failure.is_some() {
+                break;
+            }
+        }
+        chain
+    }
+
     /// Makes all of these in one commit; one by one, if that fails: some are made already, or one is impossible.
-    async fn together(&self, recognitions: &[&Recognition]) -> Result<Vec<bool>, StoreError> {
+    async fn together(&self, recognitions: &[&Recognition], chain: &mut Chain) {
         let mut retry = self.client.retry();
         if recognitions.len() > 1 && self.create(recognitions, &mut retry).await.is_ok() {
-            return Ok(vec![true; recognitions.len()]);
+            return chain.news.extend(recognitions.iter().map(|_| true));
         }
-        let mut news = Vec::with_capacity(recognitions.len());
         for recognition in recognitions {
-            news.push(self.one(recognition, retry.has_tried()).await?);
+            match self.one(recognition, retry.has_tried()).await {
+                Ok(new) => chain.news.push(new),
+                Err(error) => return chain.failure = Some(error),
+            }
         }
-        Ok(news)
     }
 
     /// `perhaps_ours`: an earlier try of this call may have been applied and its answer lost.

@@ -457,7 +457,7 @@ pub(super) fn changing(counted: i64, raise: Option<&Raise>) -> Vec<FirestoreFiel
 }
 
 pub(super) fn recorded(novelty: Novelty, tally: Tally, counted_for: Option<ContributorId>) -> Recorded {
-    Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for }
+    Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for, private: false }
 }
 
 pub(super) fn read_tally(document: &firestore::FirestoreDocument) -> Result<Tally, StoreError> {

@@ -343,7 +343,7 @@ impl Changed {
             Some(known) => Novelty::of_repeat(known.content, one.content),
         };
         let other = (*contributor != one.contributor).then(|| contributor.clone());
-        Ok(recorded(novelty, self.tally(contributor), other))
+        Ok(Recorded { private: part.private, ..recorded(novelty, self.tally(contributor), other) })
     }
 
     fn reviewed(&self, part: &Part) -> Option<Reviewed> {

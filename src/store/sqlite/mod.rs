@@ -21,9 +21,9 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
 use super::{
-    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Order, Page,
-    Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError,
-    Totals,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
+    Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
+    Settled, Store, StoreError, Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -70,8 +70,12 @@ impl Store for Sqlite {
         self.write(move |transaction| work::review(transaction, &review)).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
-        privacy::conceal(self, repository, at, anew).await
+    async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError> {
+        privacy::conceal(self, repository, concealment).await
+    }
+
+    async fn publicized(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        privacy::publicized(self, repository, at).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
@@ -81,15 +85,23 @@ impl Store for Sqlite {
     async fn private_repositories(
         &self,
         since: Option<Moment>,
+        limit: usize,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
-        privacy::private_repositories(self, since).await
+        privacy::private_repositories(self, since, limit).await
+    }
+
+    async fn private_repository(
+        &self,
+        repository: &RepositoryId,
+    ) -> Result<Option<PrivateRepository>, StoreError> {
+        privacy::private_repository(self, repository).await
     }
 
     async fn recognise(
         &self,
         made: &[Recognition],
         destinations: &[Destination],
-    ) -> Result<Vec<bool>, StoreError> {
+    ) -> Result<Recognised, StoreError> {
         outbox::recognise(self, made, destinations).await
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::connection::Sqlite;
 use super::queries;
@@ -14,17 +14,38 @@ use super::rows::{
 use crate::domain::{
     Contribution, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing,
 };
-use crate::store::{Backlog, Contributor, Due, LONGEST_DELAY, Settled, StoreError};
+use crate::store::{Backlog, Contributor, Due, LONGEST_DELAY, Recognised, Settled, StoreError};
 
 pub(super) async fn recognise(
     sqlite: &Sqlite,
     made: &[Recognition],
     destinations: &[Destination],
-) -> Result<Vec<bool>, StoreError> {
+) -> Result<Recognised, StoreError> {
     let (made, destinations) = (made.to_vec(), destinations.to_vec());
-    sqlite
-        .write(move |transaction| made.iter().map(|r| recognise_one(transaction, r, &destinations)).collect())
-        .await
+    let new = sqlite
+        .write(move |transaction| {
+            let mut new = Vec::with_capacity(made.len());
+            for recognition in &made {
+                if recognise_one(transaction, recognition, &destinations)? {
+                    new.push(as_stored(transaction, recognition.clone())?);
+                }
+            }
+            Ok(new)
+        })
+        .await?;
+    Ok(Recognised { new, failure: None })
+}
+
+/// With its contribution as private as it is by now.
+fn as_stored(transaction: &Transaction<'_>, mut recognition: Recognition) -> rusqlite::Result<Recognition> {
+    if let Some(named) = recognition.contribution.as_mut().filter(|named| !named.private) {
+        let mut statement = transaction.prepare_cached("SELECT private FROM contributions WHERE id = ?1")?;
+        named.private = statement
+            .query_row([named.id.as_str()], |row| row.get("private"))
+            .optional()?
+            .unwrap_or_default();
+    }
+    Ok(recognition)
 }
 
 fn recognise_one(

@@ -80,7 +80,8 @@ fn record_in_work(
     let Some((was, counted_for)) = known else {
         insert(transaction, c, now, judged)?;
         let tally = join(transaction, c, now, judged.counted)?;
-        return Ok(recorded(Novelty::of_new(judged.counted), &tally, None));
+        let recorded = recorded(Novelty::of_new(judged.counted), &tally, None);
+        return Ok(Recorded { private: judged.private, ..recorded });
     };
     let novelty = if judged.counted && !was.counted {
         Novelty::New
@@ -90,7 +91,8 @@ fn record_in_work(
         Novelty::of_repeat(content_of(transaction, c)?, c.content)
     };
     let other = (*counted_for != c.contributor).then(|| counted_for.clone());
-    Ok(recorded(novelty, &tally_of(transaction, counted_for)?, other))
+    let recorded = recorded(novelty, &tally_of(transaction, counted_for)?, other);
+    Ok(Recorded { private: judged.private, ..recorded })
 }
 
 /// What decides how a contribution is stored.
@@ -177,5 +179,5 @@ fn content_of(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite::Resu
 }
 
 fn recorded(novelty: Novelty, tally: &Tally, counted_for: Option<ContributorId>) -> Recorded {
-    Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for }
+    Recorded { novelty, tally: tally.tally, recognized: tally.recognized, counted_for, private: false }
 }

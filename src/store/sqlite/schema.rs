@@ -117,6 +117,19 @@ const STEPS: &[&str] = &[
         ON contributions (repository, private, retracted, recorded_at, seq, kind) WHERE repository IS NOT NULL;
     CREATE INDEX recognitions_by_time ON recognitions (recognized_at);
     CREATE INDEX recognitions_by_contributor ON recognitions (contributor, recognized_at);
+
+    -- A repository may be private, public and private again.
+    ALTER TABLE private_repositories RENAME TO private_before;
+    CREATE TABLE private_repositories (
+        id TEXT PRIMARY KEY,        -- what the ids of its contributions begin with, without the ':'
+        since INTEGER,              -- what its host states up to this time is private
+        private_at INTEGER,         -- the newest payloads, by their own time, that say that it is private, or became
+        public_at INTEGER,          -- public; if the second is newer, only what is up to `since` is made private
+        look_again INTEGER          -- when public contributions of it may be left; NULL once that is certain
+    ) WITHOUT ROWID;
+    INSERT INTO private_repositories (id, since, private_at, look_again)
+        SELECT id, since, since, look_again FROM private_before;
+    DROP TABLE private_before;
 ",
 ];
 

@@ -9,9 +9,9 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News, Order, Page,
-    Paged, PrivateRepository, Progress, RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError,
-    Totals,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
+    Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
+    Settled, Store, StoreError, Totals,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -168,8 +168,7 @@ impl Store for FakeStore {
         self.usable()?;
         self.inner.record_history(batch, milestones, now).await
     }
-
-    async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Vec<bool>, StoreError> {
+    async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Recognised, StoreError> {
         self.usable()?;
         match self.mode() {
             Mode::RecordsOnly => return Err(unavailable()),
@@ -262,9 +261,14 @@ impl Store for FakeStore {
         self.inner.review(review).await
     }
 
-    async fn conceal(&self, repository: &RepositoryId, at: Moment, anew: bool) -> Result<(), StoreError> {
+    async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError> {
         self.enter("conceal").await?;
-        self.inner.conceal(repository, at, anew).await
+        self.inner.conceal(repository, concealment).await
+    }
+
+    async fn publicized(&self, repository: &RepositoryId, at: Moment) -> Result<(), StoreError> {
+        self.enter("publicized").await?;
+        self.inner.publicized(repository, at).await
     }
 
     async fn conceal_due(&self, now: Moment) -> Result<(), StoreError> {
@@ -275,9 +279,18 @@ impl Store for FakeStore {
     async fn private_repositories(
         &self,
         since: Option<Moment>,
+        limit: usize,
     ) -> Result<Vec<PrivateRepository>, StoreError> {
         self.enter("private_repositories").await?;
-        self.inner.private_repositories(since).await
+        self.inner.private_repositories(since, limit).await
+    }
+
+    async fn private_repository(
+        &self,
+        repository: &RepositoryId,
+    ) -> Result<Option<PrivateRepository>, StoreError> {
+        self.enter("private_repository").await?;
+        self.inner.private_repository(repository).await
     }
 
     async fn contributions(
