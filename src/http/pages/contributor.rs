@@ -13,12 +13,12 @@ use super::accept::prefers_html;
 use super::calendar::{Calendar, Counts};
 use super::frame::{Frame, Place, data, draw, may_read, page};
 use super::view::{self, Thanks, Way, When, Who, Work, thousands};
-use crate::domain::{ContributorId, RecognitionId};
+use crate::domain::ContributorId;
 use crate::http::app::App;
 use crate::http::contributors::{self, ContributorView};
 use crate::http::list::{Id, QueryNames};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::store::{ContributionFilter, Contributor, Of, Page, Shown};
+use crate::store::{ContributionFilter, Contributor, Of, Page, RecognitionFilter, Shown};
 
 /// How many contributions are on a page.
 const ROWS: usize = 20;
@@ -144,15 +144,11 @@ fn milestones(app: &App, contributor: &Contributor) -> Vec<Milestone> {
     shown.map(milestone).collect()
 }
 
-/// The recognitions at the configured milestones, newest first.
+/// The last recognitions, newest first.
 async fn thanks(app: &App, who: &ContributorId) -> Result<Vec<Thanks>, Problem> {
-    let mut thanks = Vec::new();
-    for milestone in view::all(&app.milestones).into_iter().rev() {
-        if let Some((found, _)) = app.store.recognition(&RecognitionId::of(who, milestone)).await? {
-            thanks.push(Thanks::of(&found));
-        }
-    }
-    Ok(thanks)
+    let filter = RecognitionFilter { contributor: Some(who.clone()), since: None };
+    let made = app.store.recognitions(&filter, &Page { limit: ROWS, after: None }).await?;
+    Ok(made.items.iter().map(Thanks::of).collect())
 }
 
 fn badge(app: &App, headers: &HeaderMap, who: &Who) -> Badge {
