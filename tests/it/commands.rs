@@ -322,7 +322,7 @@ async fn the_import_and_the_list_of_the_clients_page_run_as_printed() {
     let sandbox = Sandbox::new();
     let mut lines: Vec<_> = ["a", "b", "c", "d"].map(|id| talk("grace", id)).into();
     lines[2].as_object_mut().unwrap().remove("kind");
-    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let lines = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     std::fs::write(sandbox.path().join("talks.jsonl"), lines).unwrap();
     let page =
         blocks().into_iter().find(|block| block.begins("docs/clients.md", "$ plaudit import")).unwrap();
