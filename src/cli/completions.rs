@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{Failure, say};
+use super::{Failure, print_out};
 
 /// The arguments of `plaudit completions`.
 #[derive(Args, Clone, Copy, Debug)]
@@ -20,8 +20,7 @@ pub struct Completions {
 pub fn run(completions: Completions, mut program: clap::Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut program, "plaudit", &mut script);
-    say(String::from_utf8(script)?.trim_end());
-    Ok(())
+    print_out(String::from_utf8(script)?.trim_end())
 }
 
 /// Prints the manual page of `program`: its own part first, then one for each command.
@@ -45,8 +44,7 @@ pub fn man(mut program: clap::Command) -> Result<(), Failure> {
         }
     }
     writeln!(page, ".SH \"EXIT STATUS\"\n0: done. 1: failed. 2: wrong usage or configuration.")?;
-    say(String::from_utf8(page)?.trim_end());
-    Ok(())
+    print_out(String::from_utf8(page)?.trim_end())
 }
 
 fn sections(man: &Man, with_options: bool, page: &mut Vec<u8>) -> io::Result<()> {

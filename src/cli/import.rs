@@ -1,8 +1,8 @@
 //! `plaudit import`: posts contributions from a file of JSON lines into a running instance.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -11,7 +11,8 @@ use http::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Failure, INSTANCE, base_url, no_answer, say, token, without_slips};
+use super::terminal::escaped;
+use super::{Failure, INSTANCE, base_url, cause, no_answer, plain_url, say, token, without_slips};
 use crate::runtime::client_for;
 use crate::settings::{Environment, Flags, Secret, Settings};
 
@@ -48,14 +49,16 @@ pub async fn run(import: Import, env: &Environment) -> Result<(), Failure> {
     let mut settings = Settings::new(&flags, &get);
     let token = token(&mut settings);
     let token = without_slips(settings.finish(token), env).map_err(Failure::wrong)?;
-    let read = |file: File| -> Box<dyn BufRead> { Box::new(BufReader::new(file)) };
-    let lines = if import.file.as_os_str() == "-" {
-        Box::new(BufReader::new(std::io::stdin()))
+    let lines: Box<dyn BufRead> = if import.file.as_os_str() == "-" {
+        Box::new(BufReader::new(io::stdin()))
     } else {
-        let cannot = || format!("{} cannot be read", import.file.display());
-        File::open(&import.file).map(read).with_context(cannot).map_err(Failure::wrong)?
+        let name = import.file.display();
+        let cannot = |error: io::Error| {
+            Failure::wrong(anyhow!("{name} cannot be read: {}; name a file of JSON lines", cause(&error)))
+        };
+        Box::new(BufReader::new(open(&import.file).map_err(cannot)?))
     };
-    let client = client_for(&import.to.parse()?)
+    let client = client_for(&plain_url(&import.to)?)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(PATIENCE)
         .build()?;
@@ -72,6 +75,12 @@ pub async fn run(import: Import, env: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Opens a file. A folder can be opened too, and fails only when it is read.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
+}
+
 /// What became of the lines so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
@@ -84,7 +93,7 @@ struct Sums {
 impl Sums {
     /// Shows on a terminal how far the import is.
     fn progress(self, end: &str) {
-        let mut out = std::io::stderr().lock();
+        let mut out = io::stderr().lock();
         if out.is_terminal() {
             let Self { read, counted, known, wrong } = self;
             let _ = write!(
@@ -96,13 +105,13 @@ impl Sums {
 
     fn wrong(&mut self, number: usize, detail: &str) {
         self.wrong += 1;
-        warn(format_args!("line {number}: {detail}"));
+        warn(format_args!("line {number}: {}", escaped(detail)));
     }
 }
 
 /// Prints a line on standard error, over a line of progress.
 fn warn(line: impl std::fmt::Display) {
-    let mut out = std::io::stderr().lock();
+    let mut out = io::stderr().lock();
     let start = if out.is_terminal() { "\r\x1b[K" } else { "" };
     let _ = writeln!(out, "{start}{line}");
 }
@@ -145,15 +154,18 @@ struct Importer {
 }
 
 impl Importer {
-    async fn all(&mut self, lines: Box<dyn BufRead>) -> Result<(), Failure> {
+    async fn all(&mut self, mut lines: Box<dyn BufRead>) -> Result<(), Failure> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
-        for (line, number) in lines.split(b'\n').zip(1..) {
-            let line = line.with_context(|| format!("after line {}", number - 1))?;
+        for number in 1.. {
+            let line = next_line(&mut lines).with_context(|| format!("after line {}", number - 1))?;
+            let Some(line) = line else { break };
+            // A byte order mark, as some editors write it, belongs to no line.
+            let line = line.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&line);
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             self.sums.read += 1;
-            let json = match object(&line) {
+            let json = match object(line) {
                 Ok(json) => json,
                 Err(detail) => {
                     self.sums.wrong(number, &detail);
@@ -243,7 +255,7 @@ impl Importer {
             (StatusCode::UNAUTHORIZED, _) if self.token.is_none() => anyhow!("{to} asks for a token; {set}"),
             (StatusCode::UNAUTHORIZED, _) => anyhow!("{to} does not know the token in PLAUDIT_TOKEN; {set}"),
             (StatusCode::FORBIDDEN, _) => anyhow!("the token in PLAUDIT_TOKEN may not post to {to}; {set}"),
-            (status, Ok(detail)) => anyhow!("{to} answers {status}: {detail}"),
+            (status, Ok(detail)) => anyhow!("{to} answers {status}: {}", escaped(&detail)),
             (status, Err(_)) => {
                 anyhow!("{to} answers {status}, and not as plaudit does; is it a running plaudit?")
             }
@@ -251,11 +263,28 @@ impl Importer {
     }
 }
 
+/// The next line without its end. Of a line that is too long, only as much as shows that.
+fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    if lines.take(MOST_BYTES as u64 + 1).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > MOST_BYTES {
+        lines.skip_until(b'\n')?;
+    }
+    Ok(Some(line))
+}
+
 /// The JSON object of a line, which must have an id: without one it would count again with every import.
 fn object(line: &[u8]) -> Result<Box<RawValue>, String> {
     #[derive(Deserialize)]
     struct Identified {
         id: Option<serde_json::Value>,
+    }
+    if line.len() > MOST_BYTES {
+        return Err(format!("longer than {MOST_BYTES} bytes"));
     }
     let json: Box<RawValue> = serde_json::from_slice(line).map_err(|error| format!("no JSON: {error}"))?;
     if !json.get().starts_with('{') {

@@ -111,8 +111,7 @@ pub async fn run(init: Init, env: &Environment) -> Result<(), Failure> {
     let plan = Plan::new(known, name, &api, &file, &to.url, env)?;
     let found = patiently(async || plan.find().await).await?;
     plan.file.keep()?;
-    let how = if plan.file.exists { "read from" } else { "written to" };
-    say(format_args!("secret   {how} {}", plan.file.path.display()));
+    say(format_args!("secret   {}", plan.file.place()));
     let set = patiently(async || plan.set().await).await?;
     plan.report(&set, found.as_ref());
     plan.test(set).await
@@ -213,6 +212,10 @@ fn token(known: &Known, env: &Environment) -> Result<Secret, Failure> {
     let file = format!("{}_FILE", setting.variable);
     if token.is_none() && env.get(setting.variable).or_else(|| env.get(&file)).is_none() {
         settings.wrong(setting, &format!("missing; it takes {}", known.setup.permission));
+    }
+    let sound = |token: &Secret| token.expose().trim().bytes().all(|b| b.is_ascii_graphic());
+    if !token.as_ref().is_none_or(sound) {
+        settings.wrong(setting, "a token is of visible ASCII characters, without white space");
     }
     let token = without_slips(settings.finish(token), env).map_err(Failure::wrong)?;
     token.ok_or_else(|| Failure::wrong(anyhow!("{} is missing", setting.variable)))

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::terminal::escaped;
-use super::{Failure, INSTANCE, base_url, no_answer, token, without_slips};
+use super::{Failure, INSTANCE, base_url, no_answer, plain_url, token, without_slips};
 use crate::runtime::client_for;
 use crate::settings::{Environment, Flags, Secret, Settings};
 
@@ -42,7 +42,7 @@ impl Instance {
         let token = token(&mut settings);
         let token = without_slips(settings.finish(token), env).map_err(Failure::wrong)?;
         let url = address.from.clone();
-        let client = client_for(&url.parse()?)
+        let client = client_for(&plain_url(&url)?)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
             .timeout(PATIENCE)
@@ -84,12 +84,13 @@ impl Instance {
         let mut items = Vec::new();
         while let Some(path) = next.take().filter(|_| items.len() < most) {
             let Some(mut page) = self.get(&path).await? else { return Ok(None) };
-            if let Some(Value::Array(page)) = page.get_mut("items").map(Value::take) {
-                items.extend(page);
-            }
-            // Anything but a path of the API could lead the token to another host.
-            let next_page = page.get("next").and_then(Value::as_str).filter(|next| next.starts_with("/v1/"));
-            next = next_page.map(str::to_owned);
+            let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) else {
+                return Err(Failure::failed(self.refusal(StatusCode::OK, None)));
+            };
+            items.extend(found);
+            // Anything but a path of the API could lead the token to another host; the same page again has no end.
+            let next_page = page.get("next").and_then(Value::as_str);
+            next = next_page.filter(|next| next.starts_with("/v1/") && *next != path).map(str::to_owned);
         }
         items.truncate(most);
         Ok(Some(items))

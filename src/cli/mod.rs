@@ -80,6 +80,17 @@ pub(crate) fn base_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// The URL of an instance, which messages show: so it may hold no password.
+pub(crate) fn plain_url(base: &str) -> Result<url::Url, Failure> {
+    let url = url::Url::parse(base).map_err(Failure::wrong)?;
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(url);
+    }
+    Err(Failure::wrong(anyhow::anyhow!(
+        "the instance's URL has a user name or password in it; set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to the token instead"
+    )))
+}
+
 /// The variables that only clients read.
 const OF_CLIENTS: [&str; 12] = [
     URL.variable,
@@ -211,6 +222,17 @@ pub(crate) fn token(settings: &mut Settings<'_>) -> Option<Secret> {
 /// Why an instance gave no answer, for a person.
 pub(crate) fn no_answer(url: &str, error: &reqwest::Error) -> anyhow::Error {
     anyhow::anyhow!("{url} does not answer: {}; is `plaudit serve` running there?", cause(error))
+}
+
+/// Prints what a command is run for on standard output. A closed pipe is no error: its reader wants no more.
+pub(crate) fn print_out(text: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(anyhow::anyhow!("standard output cannot be written: {}", cause(&error))))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints a line on standard output. A closed pipe is no error: its reader wants no more.

@@ -1,15 +1,22 @@
 //! `plaudit send`: signs payload files as a host does, and posts them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
 use http::HeaderMap;
 
-use super::{Failure, base_url, cause, no_answer, say, without_slips};
+use super::terminal::escaped;
+use super::{Failure, base_url, cause, no_answer, plain_url, say, without_slips};
 use crate::hosts::{self, Opened};
 use crate::runtime::{Clock, client_for};
 use crate::settings::{Environment, Flags, Settings};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long one answer may take: more than the 30 s that plaudit gives to a body.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The arguments of `plaudit send`.
 #[derive(Args, Debug)]
@@ -38,15 +45,20 @@ pub async fn run(send: Send, env: &Environment) -> Result<(), Failure> {
     for file in &send.files {
         deliveries.push(read(file, &send, &hosts).map_err(Failure::wrong)?);
     }
-    let client = client_for(&send.to.parse()?).build()?;
+    // A redirect would take the secret of GitLab's plain tokens to another host.
+    let client = client_for(&plain_url(&send.to)?)
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(PATIENCE)
+        .build()?;
     let mut refused = 0;
     for (file, (host, headers, body)) in send.files.iter().zip(deliveries) {
         let url = format!("{}/webhooks/{host}", send.to.trim_end_matches('/'));
         let answer = client.post(&url).headers(headers).body(body).send().await;
         let answer = answer.map_err(|error| no_answer(&url, &error))?;
         let status = answer.status();
-        let text = answer.text().await?;
-        say(format_args!("{} {} {text}", file.display(), status.as_u16()));
+        let text = answer.text().await.map_err(|error| no_answer(&url, &error))?;
+        say(format_args!("{} {} {}", file.display(), status.as_u16(), escaped(text.trim_end())));
         refused += usize::from(!status.is_success());
     }
     if refused > 0 {

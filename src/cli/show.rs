@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::instance::{Address, Instance, fields, segment};
 use super::terminal::{BAD, FAINT, GOLD, GOOD, column, dots, escaped, is_terminal, json_line, print, styled};
-use super::{Failure, say};
+use super::{Failure, print_out};
 use crate::domain::Moment;
 use crate::settings::Environment;
 
@@ -96,7 +96,7 @@ async fn contributor(instance: &Instance, id: &str, as_json: bool) -> Result<boo
     let recognitions = instance.list(&recognitions, usize::MAX).await?.unwrap_or_default();
     if as_json {
         let all = json!({"contributor": who, "recognitions": recognitions, "contributions": contributions});
-        say(json_line(&all));
+        print_out(json_line(&all))?;
         return Ok(true);
     }
     print_contributor(&contributor, &recognitions)?;
@@ -154,7 +154,7 @@ async fn contribution(instance: &Instance, id: &str, as_json: bool) -> Result<bo
     let path = format!("/v1/contributions/{}", segment(id));
     let Some(found) = instance.get(&path).await? else { return Ok(false) };
     if as_json {
-        say(json_line(&json!({"contribution": found})));
+        print_out(json_line(&json!({"contribution": found})))?;
         return Ok(true);
     }
     let contribution: Contribution = fields(&found)?;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::instance::{Address, Instance, fields};
 use super::terminal::{FAINT, GOLD, column, dots, escaped, is_terminal, json_line, print, styled};
-use super::{Failure, say};
+use super::{Failure, print_out};
 use crate::domain::Moment;
 use crate::settings::Environment;
 
@@ -40,7 +40,7 @@ pub async fn run(top: Top, env: &Environment) -> Result<(), Failure> {
     let contributors = instance.list("/v1/contributors", top.limit.get()).await?.unwrap_or_default();
     if top.json || !is_terminal() {
         for contributor in &contributors {
-            say(json_line(contributor));
+            print_out(json_line(contributor))?;
         }
         return Ok(());
     }

@@ -21,7 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, INSTANCE, base_url, token, url, without_slips};
+use super::{Failure, INSTANCE, base_url, plain_url, token, url, without_slips};
 use crate::publish::pubsub;
 use crate::runtime::{Backoff, Clock};
 use crate::settings::{Environment, Flags, Secret, Settings};
@@ -65,7 +65,7 @@ pub async fn command(mut args: Watch, env: &Environment) -> Result<(), Failure> 
     let from = url(&mut settings);
     let (token, log, from) =
         without_slips(settings.finish((token, log, from)), env).map_err(Failure::wrong)?;
-    args.from.get_or_insert(from);
+    plain_url(args.from.get_or_insert(from))?;
     if let Some(missing) = args.exec.as_deref().and_then(missing_command) {
         return Err(Failure::wrong(anyhow!("--exec: there is no command {missing}; write its path")));
     }

@@ -109,7 +109,9 @@ impl Api {
         let (name, status) = (self.name, answer.status);
         if status.is_redirection() {
             return Some(ApiError::Lasting(format!(
-                "{name} redirects to another address, which is not followed: it was renamed or moved; give its new name"
+                "{name} redirects to another address, which is not followed: it was renamed or moved; give its new name, or \
+                 the URL of the API that {} redirects to",
+                self.base
             )));
         }
         if let Some(limit) = answer.limit() {
@@ -141,7 +143,10 @@ impl Api {
 
     pub(super) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, ApiError> {
         serde_json::from_slice(&answer.body).map_err(|error| {
-            ApiError::Lasting(format!("{}'s answer is not as documented: {error}", self.name))
+            ApiError::Lasting(format!(
+                "{}'s answer is not as documented ({error}): check that {} is the URL of its API",
+                self.name, self.base
+            ))
         })
     }
 }

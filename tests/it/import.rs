@@ -92,6 +92,32 @@ async fn a_line_that_is_wrong_is_named_with_its_number_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_and_lines_that_are_too_long_cost_the_others_nothing() {
+    let plaudit = Plaudit::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let long = |bytes| json!({"contributor": "mona", "kind": "talk", "id": "l", "title": "x".repeat(bytes)});
+    let obeyed = "{\"contributor\": \"mona\", \"kind\": \"talk\", \"id\": \"o\", \"\\u001b[2J\": 1}";
+    let lines = [
+        format!("\u{feff}{}", talk("mona", "a")),
+        long(3 << 20).to_string(),
+        talk("mona", "b").to_string(),
+        long(100 << 10).to_string(),
+        obeyed.to_owned(),
+        talk("mona", "c").to_string(),
+    ];
+    let path = file(&folder, &lines);
+    let (out, err, code) = import(&plaudit.url, TOKEN, &[path.to_str().unwrap()]).await;
+    assert_eq!((out.trim(), code), ("6 lines: 3 counted, 0 counted before, 3 wrong", Some(1)), "{err}");
+    assert!(err.contains("line 2: longer than 921600 bytes") && err.contains("line 4: "), "{err}");
+    assert!(!err.contains(|c: char| c.is_control() && c != '\n'), "{err:?}");
+    assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 3)].into());
+    let (out, err, code) = import(&plaudit.url, TOKEN, &[folder.path().to_str().unwrap()]).await;
+    assert_eq!((out.as_str(), code), ("", Some(2)), "{err}");
+    assert!(err.contains("cannot be read: is a directory; name a file"), "{err}");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn an_import_without_the_right_token_or_instance_ends_with_one_line() {
     let plaudit = Plaudit::with(&[("PLAUDIT_READ_TOKENS", "a-token-for-reading")]).await;
     let folder = tempfile::tempdir().unwrap();

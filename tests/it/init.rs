@@ -536,6 +536,12 @@ async fn a_file_with_secrets_is_used_as_plaudit_reads_it_and_never_replaced() {
     desk.connect(&plaudit.url).await;
     assert_eq!(desk.host.hooks(REPOSITORY)[0].secret.as_deref(), Some(GITHUB_SECRET), "the first signs");
     assert_eq!(std::fs::read_to_string(desk.file("github")).unwrap(), text);
+    let mode = |mode| std::fs::set_permissions(desk.file("github"), std::fs::Permissions::from_mode(mode));
+    for (bits, is_open) in [(0o644, true), (0o600, false)] {
+        mode(bits).unwrap();
+        let out = desk.connect(&plaudit.url).await;
+        assert_eq!(out.contains("which other accounts can read: chmod 600 "), is_open, "{out}");
+    }
     plaudit.stop().await;
 
     let changes = desk.host.changes();
@@ -578,6 +584,11 @@ async fn wrong_usage_of_init_is_one_line_and_exit_code_2() {
             assert!(output.err.contains(word), "{word}: {output:?}");
         }
     }
+    let mut init = desk.command(&at("o/r"));
+    init.env("PLAUDIT_GITHUB_TOKEN", "hush-hush\nhush-hush");
+    let output = desk.run(init).await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.err.contains("PLAUDIT_GITHUB_TOKEN: a token is of visible ASCII"), "{output:?}");
     let output = desk.init(&["github", "o/r", "--gitlab-token", "hush-hush"]).await;
     assert!(output.err.contains("is no flag") && !output.err.contains("hush"), "{output:?}");
     let help = desk.init(&["gitlab", "--help"]).await.out;

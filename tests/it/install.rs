@@ -45,6 +45,21 @@ fn the_version_names_the_commit_that_was_built() {
 }
 
 #[test]
+fn on_a_full_disk_what_is_not_written_is_an_error() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    for arguments in [&["man"][..], &["completions", "bash"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut program = command(&NOTHING);
+        let output = program.args(arguments).stdout(full).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("standard output cannot be written: no space left on device"), "{err}");
+    }
+}
+
+#[test]
 fn bash_completes_commands_and_flags() {
     if !at_hand("completions in bash", &["bash"]) {
         return;

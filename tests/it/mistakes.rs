@@ -115,6 +115,46 @@ fn a_client_without_a_server_says_so_in_one_line() {
 }
 
 #[test]
+fn a_password_in_the_url_of_an_instance_is_refused_and_not_shown() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/github/issues.opened.json");
+    let settings =
+        [("PLAUDIT_URL", "http://me:hush@127.0.0.1:1"), ("PLAUDIT_GITHUB_SECRET", "a-long-secret")];
+    for arguments in [&["top"][..], &["show", "ada"], &["watch"], &["import", "/dev/null"], &["send", file]] {
+        let (line, code) = mistake(arguments, &settings);
+        assert_eq!(code, Some(2), "{arguments:?}: {line}");
+        assert!(line.contains("user name or password") && line.contains("PLAUDIT_TOKEN"), "{line}");
+        assert!(!line.contains("hush"), "{line}");
+    }
+}
+
+/// Answers with a redirect to the other address.
+async fn elsewhere(
+    axum::extract::State(to): axum::extract::State<String>,
+) -> (http::StatusCode, [(http::HeaderName, String); 1]) {
+    (http::StatusCode::TEMPORARY_REDIRECT, [(http::header::LOCATION, to)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_follows_no_redirect_which_would_take_the_secret_along() {
+    let bind = || tokio::net::TcpListener::bind("127.0.0.1:0");
+    let (listener, other) = (bind().await.unwrap(), bind().await.unwrap());
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let to = format!("http://{}/webhooks/gitlab", other.local_addr().unwrap());
+    let tasks = plaudit::runtime::Tasks::default();
+    tasks.spawn(axum::serve(listener, axum::Router::new().fallback(elsewhere).with_state(to)).into_future());
+    let followed = tasks.spawn(async move { other.accept().await.is_ok() });
+    let mut send: tokio::process::Command = command(&[("PLAUDIT_GITLAB_SECRET", "hush-hush-hush")]).into();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/gitlab/issue.open.json");
+    let output = send.args(["send", file, "--to", &url]).kill_on_drop(true).output();
+    let output = tokio::select! {
+        output = crate::support::in_the_end("the end of send", output) => output.unwrap(),
+        _ = followed => panic!("it connects to the other address"),
+    };
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("issue.open.json 307"), "{output:?}");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_one_line_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();

@@ -194,6 +194,31 @@ async fn a_token_that_is_missing_wrong_or_for_something_else_is_a_sentence() {
     plaudit.stop().await;
 }
 
+/// Answers every request with the same page, which has items or not.
+async fn endless(State(page): State<Value>) -> Json<Value> {
+    Json(page)
+}
+
+#[tokio::test]
+async fn a_list_that_has_no_end_or_no_items_ends_too() {
+    let next = "/v1/contributors?limit=10";
+    for (page, code) in [(json!({"items": [], "next": next}), 0), (json!({"page": "of a proxy"}), 1)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let tasks = plaudit::runtime::Tasks::default();
+        tasks.spawn(
+            axum::serve(listener, axum::Router::new().fallback(endless).with_state(page)).into_future(),
+        );
+        let settings = [("PLAUDIT_URL", url.as_str())];
+        let mut top: tokio::process::Command = command(&settings).into();
+        let output = top.arg("top").kill_on_drop(true).output();
+        let output = crate::support::in_the_end("the end of top", output).await.unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(code), &b""[..]), "{output:?}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(err.contains("not as plaudit does"), code == 1, "{err}");
+    }
+}
+
 /// Answers every request with one page, whose `next` leads to another host or to no path of the API.
 async fn hostile(State(next): State<String>, request: Request) -> Json<Value> {
     let moment = "2026-11-24T10:00:00Z";

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -21,7 +22,7 @@ pub(super) struct SecretFile {
     /// From the root, so that it can be set as it is.
     pub(super) path: PathBuf,
     /// Whether the file exists already. Its first secret is used, so that a second run changes nothing.
-    pub(super) exists: bool,
+    exists: bool,
 }
 
 impl SecretFile {
@@ -41,6 +42,18 @@ impl SecretFile {
         Ok(Self { secret, path, exists: true })
     }
 
+    /// Where the secret is, for a person.
+    pub(super) fn place(&self) -> String {
+        let path = self.path.display();
+        match self.exists {
+            false => format!("written to {path}"),
+            true if is_open(&self.path) => {
+                format!("read from {path}, which other accounts can read: chmod 600 {path}")
+            }
+            true => format!("read from {path}"),
+        }
+    }
+
     /// Makes it durable, as a whole or not at all, and replaces no file that came in between.
     pub(super) fn keep(&self) -> Result<(), Failure> {
         if self.exists {
@@ -57,6 +70,11 @@ impl SecretFile {
         };
         wrote().map_err(|error| cannot("write", &self.path, &error))
     }
+}
+
+/// Whether other accounts of the machine may read the file.
+fn is_open(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.permissions().mode() & 0o077 != 0)
 }
 
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Failure {
