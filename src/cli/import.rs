@@ -35,7 +35,7 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The instance, which is sent the token in PLAUDIT_TOKEN where that is set
-    #[arg(long, env = "PLAUDIT_URL", default_value = INSTANCE, value_name = "URL", value_parser = base_url)]
+    #[arg(long, env = "PLAUDIT_URL", hide_env_values = true, default_value = INSTANCE, value_name = "URL", value_parser = base_url)]
     to: String,
     /// Recognize the milestones that are reached, as for live contributions. Without it, they are history, which
     /// counts and announces nothing.

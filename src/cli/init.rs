@@ -86,7 +86,7 @@ pub enum Init {
 #[allow(clippy::doc_markdown, rustdoc::bare_urls, reason = "these are the words of --help")]
 pub struct To {
     /// The address at which the host reaches plaudit, such as https://plaudit.example.org
-    #[arg(long, env = "PLAUDIT_URL", value_name = "URL", value_parser = base_url)]
+    #[arg(long, env = "PLAUDIT_URL", hide_env_values = true, value_name = "URL", value_parser = base_url)]
     url: String,
 }
 

@@ -24,7 +24,7 @@ const PAGE: usize = 100;
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 pub struct Address {
     /// The running instance, which is sent the token in PLAUDIT_TOKEN where that is set
-    #[arg(long, env = "PLAUDIT_URL", default_value = INSTANCE, value_name = "URL", value_parser = base_url)]
+    #[arg(long, env = "PLAUDIT_URL", hide_env_values = true, default_value = INSTANCE, value_name = "URL", value_parser = base_url)]
     from: String,
 }
 

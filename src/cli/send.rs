@@ -25,7 +25,7 @@ pub struct Send {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The instance to send to
-    #[arg(long, env = "PLAUDIT_URL", default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = base_url)]
+    #[arg(long, env = "PLAUDIT_URL", hide_env_values = true, default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = base_url)]
     to: String,
     /// github or gitlab [default: by the file's folder]
     #[arg(long, env = "PLAUDIT_SEND_HOST", value_name = "HOST")]

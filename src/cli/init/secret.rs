@@ -37,7 +37,8 @@ impl SecretFile {
         let file = |variable: &str| (variable == "PLAUDIT_INIT_SECRET_FILE").then(|| name.clone());
         let mut settings = Settings::new(&flags, &file);
         let secrets = settings.secret_list(&SETTING);
-        let first = settings.finish(secrets.into_iter().next()).map_err(Failure::wrong)?;
+        let wrong = |error| Failure::wrong(anyhow!("the secret file {name}: {error}"));
+        let first = settings.finish(secrets.into_iter().next()).map_err(wrong)?;
         let secret = first.ok_or_else(|| Failure::wrong(anyhow!("{name} holds no secret")))?;
         Ok(Self { secret, path, exists: true })
     }
