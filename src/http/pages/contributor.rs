@@ -13,7 +13,7 @@ use super::accept::prefers_html;
 use super::calendar::{Calendar, Counts};
 use super::frame::{Frame, Place, data, draw, may_read, page};
 use super::view::{self, Thanks, Way, When, Who, Work, thousands};
-use crate::domain::{ContributorId, RecognitionId};
+use crate::domain::{RecognitionId, Standing};
 use crate::http::app::App;
 use crate::http::contributors::{self, ContributorView};
 use crate::http::list::{Id, QueryNames};
@@ -123,7 +123,7 @@ async fn drawn(
         works: listed.items.iter().map(|counted| Work::of(&counted.contribution)).collect(),
         next: listed.next.as_deref().map(view::encoded),
         newest,
-        thanks: thanks(app, id).await?,
+        thanks: thanks(app, &contributor.standing).await?,
         badge: badge(app, headers, &who),
         who,
     })
@@ -145,14 +145,16 @@ fn milestones(app: &App, contributor: &Contributor) -> Vec<Milestone> {
 }
 
 /// The recognitions at the configured milestones, newest first.
-async fn thanks(app: &App, who: &ContributorId) -> Result<Vec<Thanks>, Problem> {
-    let mut thanks = Vec::new();
-    for milestone in view::all(&app.milestones).into_iter().rev() {
-        if let Some((found, _)) = app.store.recognition(&RecognitionId::of(who, milestone)).await? {
-            thanks.push(Thanks::of(&found));
+async fn thanks(app: &App, standing: &Standing) -> Result<Vec<Thanks>, Problem> {
+    let mut recognitions = Vec::new();
+    let reached = view::all(&app.milestones).into_iter().rev().filter(|one| *one <= standing.recognized);
+    for milestone in reached {
+        let id = RecognitionId::of(&standing.contributor, milestone);
+        if let Some((found, _)) = app.store.recognition(&id).await? {
+            recognitions.push(found);
         }
     }
-    Ok(thanks)
+    Ok(Thanks::all(&*app.store, &recognitions).await?)
 }
 
 fn badge(app: &App, headers: &HeaderMap, who: &Who) -> Badge {
