@@ -29,7 +29,6 @@ struct Contributor {
     id: String,
     url: Option<String>,
     tally: u64,
-    recognized: u64,
     next_milestone: Option<u64>,
 }
 
@@ -93,14 +92,14 @@ async fn contributor(instance: &Instance, id: &str, as_json: bool) -> Result<boo
     let taken_back = if instance.has_token() { "?retracted=true" } else { "" };
     let contributions = instance.list(&format!("{path}/contributions{taken_back}"), usize::MAX).await?;
     let contributions = contributions.unwrap_or_default();
-    let recognition = recognition(instance, &contributor).await?;
+    let recognitions = format!("/v1/recognitions?contributor={}", segment(&contributor.id));
+    let recognitions = instance.list(&recognitions, usize::MAX).await?.unwrap_or_default();
     if as_json {
-        let recognitions: Vec<Value> = recognition.into_iter().collect();
         let all = json!({"contributor": who, "recognitions": recognitions, "contributions": contributions});
         say(json_line(&all));
         return Ok(true);
     }
-    print_contributor(&contributor, recognition.as_ref())?;
+    print_contributor(&contributor, &recognitions)?;
     let rows: Vec<Contribution> = contributions.iter().map(fields).collect::<Result<_, _>>()?;
     for row in &rows {
         print(line(row));
@@ -113,16 +112,7 @@ async fn contributor(instance: &Instance, id: &str, as_json: bool) -> Result<boo
     Ok(true)
 }
 
-/// The highest recognition of a contributor.
-async fn recognition(instance: &Instance, of: &Contributor) -> Result<Option<Value>, Failure> {
-    if of.recognized == 0 {
-        return Ok(None);
-    }
-    let id = format!("{}:{}", of.id, of.recognized);
-    instance.get(&format!("/v1/recognitions/{}", segment(&id))).await
-}
-
-fn print_contributor(who: &Contributor, recognition: Option<&Value>) -> Result<(), Failure> {
+fn print_contributor(who: &Contributor, recognitions: &[Value]) -> Result<(), Failure> {
     let Contributor { id, url, tally, next_milestone, .. } = who;
     let url = url.as_deref().map(escaped).unwrap_or_default();
     print(format_args!("{}  {}", escaped(id), styled(FAINT, &url)));
@@ -137,7 +127,7 @@ fn print_contributor(who: &Contributor, recognition: Option<&Value>) -> Result<(
         None => format!("{tally} counted; every milestone is reached"),
     };
     print(way);
-    if let Some(recognition) = recognition {
+    for recognition in recognitions {
         let Recognition { milestone, recognized_at } = fields(recognition)?;
         let star = styled(GOLD, "★");
         print(format_args!("{star} recognized at {milestone}, on {}", day(&recognized_at)));

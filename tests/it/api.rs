@@ -264,7 +264,7 @@ async fn every_failure_is_a_problem_with_the_requests_id() {
     plaudit.get("/v1/contributors/none/contributions").await.problem(404, "not_found");
     plaudit.get("/v1/recognitions/none").await.problem(404, "not_found");
     plaudit.send(plaudit.request(Method::POST, "/webhooks/sourcehut")).await.problem(404, "not_found");
-    let wrong = plaudit.get("/v1/contributions").await;
+    let wrong = plaudit.get("/v1/contributions/batch").await;
     assert_eq!(wrong.header("allow"), "POST");
     wrong.problem(405, "method_not_allowed");
     plaudit

@@ -22,6 +22,18 @@ const RUN: &[(&str, &str, &str)] = &[
     ("README.md", "curl -sS http", "the_readme_runs_as_printed_from_the_first_start_to_a_post"),
     ("docs/clients.md", "url=${PLAUDIT_URL", "curl_posts_three_contributions_and_reads_the_recognition"),
     ("docs/clients.md", "$ curl --no-buffer", "the_commands_that_listen_run_as_printed"),
+    ("docs/clients.md", "$ plaudit import", "the_import_and_the_list_of_the_clients_page_run_as_printed"),
+    ("docs/clients.md", "$ curl 'http", "the_import_and_the_list_of_the_clients_page_run_as_printed"),
+    (
+        "docs/configuration.md",
+        "export PLAUDIT_GITHUB_TOKEN=",
+        "init_as_printed_connects_github_and_the_third_contribution_is_recognised",
+    ),
+    (
+        "docs/configuration.md",
+        "export PLAUDIT_GITLAB_TOKEN=",
+        "init_as_printed_connects_gitlab_with_a_signing_token",
+    ),
     ("docs/bots.md", "$ plaudit watch --from", "the_commands_that_listen_run_as_printed"),
     ("docs/operations.md", "curl -X DELETE", "the_operators_commands_run_as_printed"),
     ("docs/operations.md", "sqlite3 plaudit.db", "the_operators_commands_run_as_printed"),
@@ -302,6 +314,32 @@ async fn the_commands_that_listen_run_as_printed() {
 }
 
 #[tokio::test]
+async fn the_import_and_the_list_of_the_clients_page_run_as_printed() {
+    if !at_hand("the commands of the clients' page", &["curl"]) {
+        return;
+    }
+    let plaudit = Plaudit::with(&NO_SECRETS).await;
+    let sandbox = Sandbox::new();
+    let mut lines: Vec<_> = ["a", "b", "c", "d"].map(|id| talk("grace", id)).into();
+    lines[2].as_object_mut().unwrap().remove("kind");
+    let lines = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    std::fs::write(sandbox.path().join("talks.jsonl"), lines).unwrap();
+    let page =
+        blocks().into_iter().find(|block| block.begins("docs/clients.md", "$ plaudit import")).unwrap();
+    let Output { code, out, err } = run(&mut sandbox.shell(&at(&plaudit.url, &page.commands()), &[]));
+    assert_eq!(code, Some(1), "one line is wrong");
+    for line in page.text.lines().skip(1) {
+        assert!(out.lines().chain(err.lines()).any(|shown| shown == line), "{line}\n{out}\n{err}");
+    }
+
+    let list = at(&plaudit.url, &printed("docs/clients.md", "$ curl 'http"));
+    let list: Value = serde_json::from_str(&sandbox.prints(&list, &[])).unwrap();
+    let ids: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| &item["id"]).collect();
+    assert_eq!(ids.len(), 3, "{list}");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn the_operators_commands_run_as_printed() {
     if !at_hand("the operator's commands", &["curl", "sqlite3"]) {
         return;
@@ -310,7 +348,7 @@ async fn the_operators_commands_run_as_printed() {
     let sandbox = Sandbox::new();
     plaudit.post(&talk("ada", "talk-16")).await.expect(201);
     plaudit.post(&talk("ada", "talk-17")).await.expect(201);
-    let settings = [("URL", plaudit.url.as_str()), ("TOKEN", TOKEN)];
+    let settings = [("PLAUDIT_URL", plaudit.url.as_str()), ("PLAUDIT_TOKEN", TOKEN)];
     let answer = sandbox.prints(&printed("docs/operations.md", "curl -X DELETE"), &settings);
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((&answer["retracted"], &answer["tally"]), (&true.into(), &1.into()));

@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::browser::Browser;
 use crate::support::fake_hooks::{FakeHooks, HOST_TOKEN, Reaction};
 use crate::support::gate::Gate;
 use crate::support::{
@@ -162,11 +163,21 @@ async fn init_as_printed_connects_github_and_the_third_contribution_is_recognise
     assert!(second.out.contains("was right already") && second.out.contains("are connected"), "{second:?}");
     assert_eq!(desk.secret("github"), secret, "a second run rotates nothing");
 
+    // The page is open before, and shows the recognition as it happens.
+    let browser = Browser::open("the first page after init").await;
+    if let Some(browser) = &browser {
+        browser.go(&plaudit.url).await;
+        browser.until("!document.getElementById('live').hidden").await;
+    }
     for number in 1..=3 {
         let body = pull_request(number, "mona");
         assert_eq!(desk.host.deliver(REPOSITORY, "pull_request", &body).await, [200]);
     }
     assert_eq!(plaudit.recognitions().await, ["github:mona:3"]);
+    if let Some(browser) = browser {
+        browser.until("document.getElementById('news').textContent.includes('mona')").await;
+        browser.close().await;
+    }
     plaudit.stop().await;
 }
 

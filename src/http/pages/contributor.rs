@@ -13,12 +13,12 @@ use super::accept::prefers_html;
 use super::calendar::{Calendar, Counts};
 use super::frame::{Frame, Place, data, draw, may_read, page};
 use super::view::{self, Thanks, Way, When, Who, Work, thousands};
-use crate::domain::{RecognitionId, Standing};
+use crate::domain::ContributorId;
 use crate::http::app::App;
 use crate::http::contributors::{self, ContributorView};
 use crate::http::list::{Id, QueryNames};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::store::{ContributionFilter, Contributor, Of, Page, Shown};
+use crate::store::{ContributionFilter, Contributor, Of, Page, RecognitionFilter, Shown};
 
 /// How many contributions are on a page.
 const ROWS: usize = 20;
@@ -123,7 +123,7 @@ async fn drawn(
         works: listed.items.iter().map(|counted| Work::of(&counted.contribution)).collect(),
         next: listed.next.as_deref().map(view::encoded),
         newest,
-        thanks: thanks(app, &contributor.standing).await?,
+        thanks: thanks(app, id).await?,
         badge: badge(app, headers, &who),
         who,
     })
@@ -144,17 +144,11 @@ fn milestones(app: &App, contributor: &Contributor) -> Vec<Milestone> {
     shown.map(milestone).collect()
 }
 
-/// The recognitions at the configured milestones, newest first.
-async fn thanks(app: &App, standing: &Standing) -> Result<Vec<Thanks>, Problem> {
-    let mut recognitions = Vec::new();
-    let reached = view::all(&app.milestones).into_iter().rev().filter(|one| *one <= standing.recognized);
-    for milestone in reached {
-        let id = RecognitionId::of(&standing.contributor, milestone);
-        if let Some((found, _)) = app.store.recognition(&id).await? {
-            recognitions.push(found);
-        }
-    }
-    Ok(Thanks::all(&*app.store, &recognitions).await?)
+/// The last recognitions, newest first.
+async fn thanks(app: &App, who: &ContributorId) -> Result<Vec<Thanks>, Problem> {
+    let filter = RecognitionFilter { contributor: Some(who.clone()), since: None };
+    let made = app.store.recognitions(&filter, &Page { limit: ROWS, after: None }).await?;
+    Ok(Thanks::all(&*app.store, &made.items).await?)
 }
 
 fn badge(app: &App, headers: &HeaderMap, who: &Who) -> Badge {
