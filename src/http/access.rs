@@ -337,6 +337,11 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     authorization(headers, "bearer")
 }
 
+/// Whether a browser sent what a person gave it.
+pub(super) fn has_password(headers: &HeaderMap) -> bool {
+    authorization(headers, "basic").is_some()
+}
+
 /// The password in `Authorization: Basic …`, whatever the user's name (RFC 7617).
 fn password(headers: &HeaderMap) -> Option<String> {
     let pair = STANDARD.decode(authorization(headers, "basic")?).ok()?;

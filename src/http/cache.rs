@@ -5,11 +5,12 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate as _, SizeAbove};
 
+use super::access;
 use super::problem::{Problem, ProblemKind};
 
 /// The fewest bytes that are compressed: fewer fit into one packet as they are.
@@ -18,15 +19,26 @@ const LEAST: u16 = 1_024;
 /// The same routes, with answers that can be revalidated, and are compressed where the client takes it. For reads
 /// alone: every answer is held in memory whole.
 pub(super) fn revalidated<S: Clone + Send + Sync + 'static>(reads: Router<S>) -> Router<S> {
-    let worth_it = SizeAbove::new(LEAST).and(NotForContentType::SSE).and(NotForContentType::IMAGES);
+    let safe = |_, _, _: &HeaderMap, extensions: &Extensions| extensions.get::<Uncompressed>().is_none();
+    let worth_it = SizeAbove::new(LEAST).and(NotForContentType::SSE).and(NotForContentType::IMAGES).and(safe);
     reads
         .route_layer(axum::middleware::from_fn(revalidate))
         .route_layer(CompressionLayer::new().gzip(true).compress_when(worth_it))
 }
 
+/// An answer to a browser that sent a password: a page of another site can make it ask for text of its own choice, and
+/// where that text is in the answer too, the compressed length tells an eavesdropper what else is
+/// ([BREACH](https://www.breachattack.com/)).
+#[derive(Clone, Copy)]
+struct Uncompressed;
+
 async fn revalidate(request: Request, next: Next) -> Response {
     let known: Vec<_> = request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect();
-    let response = next.run(request).await;
+    let by_password = access::has_password(request.headers());
+    let mut response = next.run(request).await;
+    if by_password {
+        response.extensions_mut().insert(Uncompressed);
+    }
     let whole = response.size_hint().exact().is_some();
     if response.status() != StatusCode::OK || !whole {
         return response;

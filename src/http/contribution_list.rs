@@ -91,6 +91,9 @@ pub(super) async fn list(
     query.only(&["contributor", "repository", "kind", "since", "until", "retracted", "limit", "cursor"])?;
     let of = match (query.contributor()?, query.get("repository")) {
         (Some(contributor), None) => Of::Contributor(contributor),
+        (None, Some("")) => {
+            return Err(Problem::field("repository", "a repository's name, such as octo-org/hello"));
+        }
         (None, Some(repository)) => Of::Repository(repository.to_owned()),
         _ => {
             return Err(Problem::field("contributor", "exactly one of contributor and repository is needed"));

@@ -70,6 +70,8 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
             headers.remove(http::header::CONTENT_LENGTH);
             response = problem.render(&id);
             headers.extend(std::mem::take(response.headers_mut()));
+            // What is 404 to one reader is there for another, and what failed once may succeed now.
+            headers.entry(http::header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
             *response.headers_mut() = headers;
             log.map(|log| response.extensions_mut().insert(log));
         }
@@ -91,6 +93,9 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     if secret {
         // A shared cache must not keep what is shown only with a token.
         headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // A browser adds a password also to the images that pages of other sites show; their size would say something.
+        let own = HeaderValue::from_static("same-origin");
+        headers.insert(HeaderName::from_static("cross-origin-resource-policy"), own);
     }
     response
 }

@@ -193,6 +193,25 @@ async fn what_is_private_or_taken_back_is_on_no_page() {
     inside.stop().await;
 }
 
+#[tokio::test]
+async fn what_earned_a_recognition_and_was_taken_back_since_is_on_no_page() {
+    let inside = Inside::alone(&[("PLAUDIT_MILESTONES", "1,2")]).await;
+    for (id, title) in [("spam", "Buy my watches"), ("fine", "On tides")] {
+        inside.post(&titled("github:mona", id, title)).await.expect(201);
+    }
+    let spam = inside.request(Method::DELETE, "/v1/contributions/api:api:spam");
+    inside.send(spam).await.expect(200);
+    for path in ["/", "/contributors/github:mona"] {
+        let shown = page(&inside, path).await.expect(200).text;
+        assert!(!shown.contains("watches") && !shown.contains("https://example.org/spam"), "{path}: {shown}");
+        assert!(
+            shown.contains("On tides") && shown.matches("★").count() >= 2,
+            "{path}: both stay recognised"
+        );
+    }
+    inside.stop().await;
+}
+
 const HOSTILE: &str = "<script>window.broken=1</script>\"'><img src=x onerror=window.broken=1>";
 
 #[tokio::test]
@@ -271,6 +290,11 @@ async fn the_rules_are_those_of_the_running_configuration() {
     assert_eq!(data["milestones"], json!([5, 1000]));
     assert_eq!(data["kinds"][2], json!({"kind": "issue", "counts": false}));
     assert_eq!(data["hosts"], json!(["github"]));
+    inside.stop().await;
+
+    let inside = Inside::alone(&[("PLAUDIT_COUNT", "push")]).await;
+    let rules = page(&inside, "/how-it-counts").await.expect(200).text;
+    assert!(rules.contains("It counts when commits arrive on the default branch; not in a fork."), "{rules}");
     inside.stop().await;
 }
 

@@ -72,3 +72,32 @@ async fn a_long_answer_is_compressed_where_the_client_takes_it_and_the_stream_ne
     drop(stream);
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_browser_reads_with_a_password_tells_pages_of_other_sites_nothing_by_its_size() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_PUBLIC_READ", "false")]).await;
+    // The tests' own client decompresses by itself.
+    let http = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
+    let ask = async |path: &str| {
+        let request = http.get(format!("{}{path}", plaudit.url)).basic_auth("any", Some(TOKEN));
+        let request = request.header("accept", "text/html").header("accept-encoding", "gzip");
+        request.send().await.unwrap().error_for_status().unwrap().headers().clone()
+    };
+    for path in ["/?search=guess", "/how-it-counts", "/badges/mona.svg"] {
+        let headers = ask(path).await;
+        assert!(!headers.contains_key("content-encoding"), "{path}");
+        assert_eq!(headers["cross-origin-resource-policy"], "same-origin", "{path}");
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_is_never_kept() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_PUBLIC_READ", "true")]).await;
+    let stranger = plaudit.stranger();
+    for path in ["/v1/contributions/api:api:a", "/v1/contributors?limit=0", "/badges/x", "/nowhere"] {
+        assert_eq!(stranger.get(path).await.header("cache-control"), "no-store", "{path}");
+    }
+    plaudit.stop().await;
+}

@@ -148,7 +148,7 @@ fn milestones(app: &App, contributor: &Contributor) -> Vec<Milestone> {
 async fn thanks(app: &App, who: &ContributorId) -> Result<Vec<Thanks>, Problem> {
     let filter = RecognitionFilter { contributor: Some(who.clone()), since: None };
     let made = app.store.recognitions(&filter, &Page { limit: ROWS, after: None }).await?;
-    Ok(made.items.iter().map(Thanks::of).collect())
+    Ok(Thanks::all(&*app.store, &made.items).await?)
 }
 
 fn badge(app: &App, headers: &HeaderMap, who: &Who) -> Badge {

@@ -141,7 +141,7 @@ async fn drawn(
     draw(&HomePage {
         frame: Frame::new(Place::Top, "home"),
         milestones: view::listed(&milestones, "and"),
-        news: news.items.iter().map(Thanks::of).collect(),
+        news: Thanks::all(&*app.store, &news.items).await?,
         newest: NEWEST,
         totals: [
             ("contributors", totals.contributors),

@@ -148,10 +148,11 @@ fn drawn(app: &App, headers: &HeaderMap) -> Result<String, Problem> {
 
 fn row(kind: &Kind, rules: &Rules) -> KindRow {
     let (when, who) = if *kind == Kind::PUSH {
-        let branches = if rules.all_branches {
-            "when commits that belong to no pull request arrive on any branch"
-        } else {
-            "when commits that belong to no pull request arrive on the default branch"
+        let branches = match (rules.counts(&Kind::PULL_REQUEST), rules.all_branches) {
+            (true, true) => "when commits that belong to no pull request arrive on any branch",
+            (true, false) => "when commits that belong to no pull request arrive on the default branch",
+            (false, true) => "when commits arrive on any branch",
+            (false, false) => "when commits arrive on the default branch",
         };
         let forks = if rules.forks { "in forks too" } else { "not in a fork" };
         (vec![branches, forks], "each author of the commits, once a push")

@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::{Contribution, ContributorId, Kind, Milestones, Moment, Recognition};
 use crate::publish::Message;
-use crate::store::Contributor;
+use crate::store::{Contributor, Store, StoreError};
 
 /// What must be encoded in one segment of a path or in a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -119,17 +119,34 @@ pub(super) struct Thanks {
 }
 
 impl Thanks {
-    /// Without what is private.
-    pub(super) fn of(recognition: &Recognition) -> Self {
+    /// One after the other: a page is one read among those of all clients.
+    pub(super) async fn all(
+        store: &dyn Store,
+        recognitions: &[Recognition],
+    ) -> Result<Vec<Self>, StoreError> {
+        let mut all = Vec::with_capacity(recognitions.len());
+        for recognition in recognitions {
+            all.push(Self::of(store, recognition).await?);
+        }
+        Ok(all)
+    }
+
+    /// Without what is private. A recognition keeps the contribution that earned it, and only the ledger says whether
+    /// it was taken back since: a title that was rejected must not stay on the first page.
+    async fn of(store: &dyn Store, recognition: &Recognition) -> Result<Self, StoreError> {
         let message = Message::public(recognition);
-        let by = recognition.contribution.as_ref().filter(|_| message.contribution.is_some());
-        Self {
+        let by = match recognition.contribution.as_ref().filter(|_| message.contribution.is_some()) {
+            Some(earned) => store.contribution(&earned.id).await?,
+            None => None,
+        };
+        let by = by.filter(|counted| !counted.retracted && !counted.contribution.private);
+        Ok(Self {
             id: message.id,
             who: Who::of(&recognition.contributor),
             milestone: thousands(recognition.milestone),
             at: When::of(recognition.recognized_at),
-            by: by.map(Work::of),
-        }
+            by: by.map(|counted| Work::of(&counted.contribution)),
+        })
     }
 }
 
