@@ -16,8 +16,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    Contribution, ContributorId, Milestones, Moment, Recognition, RecognitionId, Review, Standing,
-    Visibility, owed,
+    Contribution, ContributorId, JustCounted, Milestones, Moment, Recognition, RecognitionId, Review,
+    Standing, Visibility, owed,
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
@@ -262,7 +262,8 @@ impl Recorder {
             return Ok(Vec::new());
         }
         let counted = self.store.contribution(&one.id).await?;
-        let counted: Vec<_> = counted.map(|counted| counted.contribution).into_iter().collect();
+        let counted = counted.map(|found| JustCounted { contribution: found.contribution, tally: one.tally });
+        let counted: Vec<_> = counted.into_iter().collect();
         let standing =
             Standing { contributor: one.contributor.clone(), tally: one.tally, recognized: one.recognized };
         Ok(owed(&standing, &counted, &self.milestones, self.clock.now()))
@@ -403,7 +404,7 @@ fn owed_to_each(
     milestones: &Milestones,
     now: Moment,
 ) -> Vec<Recognition> {
-    let mut standings: HashMap<&ContributorId, (Standing, Vec<Contribution>)> = HashMap::new();
+    let mut standings: HashMap<&ContributorId, (Standing, Vec<JustCounted>)> = HashMap::new();
     for (contribution, recorded) in contributions.iter().zip(recorded) {
         let owing = milestones.between(recorded.recognized, recorded.tally).next().is_some();
         // With another body under a known id, the tally may be another contributor's.
@@ -418,11 +419,14 @@ fn owed_to_each(
         standing.recognized = standing.recognized.max(recorded.recognized);
     }
     for (contribution, recorded) in contributions.iter().zip(recorded) {
+        // The tally is that of the one for whom it counts.
         if recorded.novelty == Novelty::New
+            && recorded.counted_for.is_none()
             && let Some((_, counted)) = standings.get_mut(&contribution.contributor)
         {
             let private = contribution.private || recorded.private;
-            counted.push(Contribution { private, ..contribution.clone() });
+            let contribution = Contribution { private, ..contribution.clone() };
+            counted.push(JustCounted { contribution, tally: recorded.tally });
         }
     }
     standings

@@ -16,7 +16,7 @@ pub use contributor::{ContributorId, InvalidContributor, account_url, fold_case}
 pub use give_up::GiveUp;
 pub use host::{HostName, InvalidHost, Site};
 pub use milestones::{InvalidMilestones, Milestones};
-pub use recognition::{Destination, Recognition, RecognitionId, Standing, owed};
+pub use recognition::{Destination, JustCounted, Recognition, RecognitionId, Standing, owed};
 pub use repository::{RepositoryId, Visibility, VisibilitySaid};
 pub use review::{Labels, Part, Review, Ruling, Work, WorkId};
 

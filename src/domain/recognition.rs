@@ -110,24 +110,26 @@ pub struct Standing {
     pub recognized: u64,
 }
 
-/// What is owed to a contributor: every configured milestone in (recognized, tally], ascending.
-///
-/// `just_counted` are the contributions that were counted last, in order, the last of which has the
-/// standing's tally: of n together the i-th has tally `after − n + i`. A milestone that none of them
-/// reached was reached before, by one no longer known.
+/// A contribution that was counted just now, and the tally to which it brought its contributor.
+#[derive(Clone, Debug)]
+pub struct JustCounted {
+    pub contribution: Contribution,
+    pub tally: u64,
+}
+
+/// What is owed to a contributor: every configured milestone in (recognized, tally], ascending. A milestone that none
+/// of `just_counted` reached was reached by another one.
 #[must_use]
 pub fn owed(
     standing: &Standing,
-    just_counted: &[Contribution],
+    just_counted: &[JustCounted],
     milestones: &Milestones,
     now: Moment,
 ) -> Vec<Recognition> {
-    let before = standing.tally.saturating_sub(just_counted.len() as u64);
     let reached_by = |milestone: u64| {
-        let place = milestone.checked_sub(before + 1)?;
-        just_counted.get(usize::try_from(place).ok()?).cloned()
+        just_counted.iter().find(|one| one.tally == milestone).map(|one| one.contribution.clone())
     };
-    let account_url = just_counted.iter().rev().find_map(|contribution| contribution.account_url.clone());
+    let account_url = just_counted.iter().rev().find_map(|one| one.contribution.account_url.clone());
     let recognise = |milestone| {
         let contribution = reached_by(milestone);
         Recognition {
@@ -148,16 +150,17 @@ mod tests {
     use super::*;
     use crate::domain::{Draft, Kind};
 
-    fn counted(n: usize) -> Vec<Contribution> {
-        (1..=n)
-            .map(|i| {
+    fn counted(tallies: std::ops::RangeInclusive<u64>) -> Vec<JustCounted> {
+        tallies
+            .map(|tally| {
                 let draft = Draft {
                     contributor: "mona".into(),
                     kind: "talk".into(),
-                    id: Some(i.to_string()),
+                    id: Some(tally.to_string()),
                     ..Draft::default()
                 };
-                draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap()
+                let contribution = draft.check(Moment::UNIX_EPOCH, || unreachable!()).unwrap();
+                JustCounted { contribution, tally }
             })
             .collect()
     }
@@ -168,20 +171,20 @@ mod tests {
 
     #[test]
     fn the_contribution_that_reached_the_milestone_is_named() {
-        let four = counted(4);
+        let four = counted(2..=5);
         let milestones = Milestones::parse("3,4").unwrap();
         let owed = owed(&standing(0, 5), &four, &milestones, Moment::UNIX_EPOCH);
         let made: Vec<_> = owed
             .iter()
             .map(|r| (r.id.as_str(), r.tally, r.contribution.as_ref().unwrap().id.as_str()))
             .collect();
-        assert_eq!(made, [("mona:3", 3, "api:api:2"), ("mona:4", 4, "api:api:3")]);
+        assert_eq!(made, [("mona:3", 3, "api:api:3"), ("mona:4", 4, "api:api:4")]);
         assert_eq!(owed[0].contribution.as_ref().unwrap().kind, Kind::parse("talk").unwrap());
     }
 
     #[test]
     fn what_a_crash_left_is_owed_without_its_contribution() {
-        let owed = owed(&standing(0, 7), &counted(1), &Milestones::default(), Moment::UNIX_EPOCH);
+        let owed = owed(&standing(0, 7), &counted(7..=7), &Milestones::default(), Moment::UNIX_EPOCH);
         assert_eq!(owed.len(), 1);
         assert_eq!((owed[0].tally, owed[0].contribution.is_none()), (7, true));
     }

@@ -23,7 +23,7 @@ use super::wire::{Exchange, Wire};
 /// How long a connection without any request stays open once the service stops: a request may be on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// The most bytes of a head.
-const MOST_HEAD: usize = 128 * 1024;
+pub(super) const MOST_HEAD: usize = 128 * 1024;
 
 /// Accepts connections until `stop`, and serves each in a task of its own. Returns what waits for them:
 /// idle ones close at its shutdown, the others after the request in flight.
@@ -56,7 +56,8 @@ pub(super) async fn accept(
             crowded.say(|times| {
                 tracing::warn!(times, "connections were refused: there are as many as there may be");
             });
-            refuse(app, &stream);
+            app.metrics.request_seconds.with_label_values(&["none", "503"]).observe(0.0);
+            refuse(&stream);
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -132,10 +133,9 @@ fn complete(metrics: &crate::telemetry::Metrics, peer: SocketAddr, status: Statu
 }
 
 /// Answers a connection over the limit, if that is possible without waiting.
-fn refuse(app: &App, stream: &TcpStream) {
+pub(super) fn refuse(stream: &TcpStream) {
     let problem = Problem::new(ProblemKind::Unavailable, "too many connections at once; try again");
     let (id, problem) = observe::uncounted(problem);
-    app.metrics.request_seconds.with_label_values(&["none", "503"]).observe(0.0);
     let head = ["HTTP/1.1 503 Service Unavailable", "retry-after: 1", "connection: close"];
     let _ = stream.try_write(&answer(head.into_iter(), &id, &problem));
 }

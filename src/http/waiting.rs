@@ -15,23 +15,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::body;
+use super::body::{self, Limits};
 use super::observe::{REQUEST_ID, uncounted};
 use super::operations;
 use super::problem::{Problem, ProblemKind};
-use crate::runtime::Tasks;
+use super::server::{MOST_HEAD, refuse};
+use crate::runtime::{Tasks, raise_file_limit};
 
 /// How long a connection may last: it has one request.
 const LONGEST: Duration = Duration::from_secs(10);
-/// The most connections at once.
-const MOST: usize = 256;
 /// After how many seconds a client may try again.
 const RETRY_AFTER: u32 = 5;
 
 /// Answers on `listener` until `ready` resolves, and returns what it resolves to. A request that is under way then
-/// gets its answer.
+/// gets its answer. There are as many connections as the service has later, so that slow ones keep no probe away.
 pub async fn answer_until<T>(listener: &TcpListener, ready: impl Future<Output = T>) -> T {
-    let (tasks, places) = (Tasks::default(), Arc::new(Semaphore::new(MOST)));
+    let most = Limits::default().within(raise_file_limit()).connections;
+    let (tasks, places) = (Tasks::default(), Arc::new(Semaphore::new(most)));
     let mut ready = std::pin::pin!(ready);
     loop {
         let accepted = tokio::select! {
@@ -44,19 +44,21 @@ pub async fn answer_until<T>(listener: &TcpListener, ready: impl Future<Output =
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            tasks.spawn(async move {
-                let _ = timeout(LONGEST, serve(stream)).await;
-                drop(place);
-            });
-        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            refuse(&stream);
+            continue;
+        };
+        tasks.spawn(async move {
+            let _ = timeout(LONGEST, serve(stream)).await;
+            drop(place);
+        });
     }
 }
 
 /// One request, after which the connection is closed: the next one is the service's.
 async fn serve(stream: TcpStream) -> hyper::Result<()> {
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).keep_alive(false);
+    http.timer(TokioTimer::new()).keep_alive(false).max_buf_size(MOST_HEAD);
     let answer = hyper::service::service_fn(async |request: Request<Incoming>| {
         Ok::<_, Infallible>(answer(request.map(Body::new)).await)
     });

@@ -47,7 +47,7 @@ fn look_again(since: Moment, now: Moment) -> Option<Moment> {
 /// Opens the configured store, and brings its schema up to date.
 pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match at {
-        At::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path)?),
+        At::Sqlite(path) => Arc::new(sqlite::Sqlite::open_apart(path.clone()).await?),
         At::Firestore { project, database, emulator } => {
             Arc::new(firestore::Firestore::open(project, database, emulator.as_deref()).await?)
         }

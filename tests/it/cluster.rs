@@ -350,6 +350,31 @@ async fn a_commit_whose_answer_is_lost_counts_once_and_is_answered_as_recorded_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_parts_that_one_push_brings_each_recognition_names_the_one_with_its_tally() {
+    let Some(stage) = stage().await else { return };
+    let process = stage.environment.with("PLAUDIT_MILESTONES", "1,2").start().await;
+    // A squashed pull request, and a commit after it.
+    let mut push: Value = serde_json::from_str(PUSH).unwrap();
+    let commit = push["commits"][0].clone();
+    let (mut landing, mut plain) = (commit.clone(), commit);
+    landing["id"] = json!("1".repeat(40));
+    landing["message"] = json!("Trim the wick (#41)");
+    landing["committer"] = json!({"name": "GitHub", "email": "noreply@github.com", "username": "web-flow"});
+    plain["message"] = json!("Oil the hinge");
+    plain["committer"] = plain["author"].clone();
+    push["commits"] = json!([landing, plain]);
+    let answer = process.github("push", &push.to_string()).await.expect(200).json();
+    let parts = answer["contributions"].as_array().unwrap();
+    assert_eq!(parts.len(), 2, "{answer}");
+    for part in parts {
+        let id = format!("{ADA}:{}", part["tally"]);
+        assert_eq!(part["recognitions"], json!([id]), "{answer}");
+        let made = process.get(&format!("/v1/recognitions/{id}")).await.expect(200).json();
+        assert_eq!(made["contribution"]["id"], part["id"], "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recognition_that_cannot_be_written_fails_no_request_and_comes_with_the_next_drain() {
     let Some(stage) = stage().await else { return };
     let (proxy, process) = stage.proxied(&stage.environment).await;

@@ -1,7 +1,7 @@
 //! Broken disks and files: a clear message at the start, 503 later, and nothing lost.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use plaudit::store::Store;
 use plaudit::store::sqlite::Sqlite;
 use plaudit::telemetry::Metrics;
 
+use http::Method;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakeStore, Inside, Mode, Output, Plaudit, command, config, contribution, fixture, frozen, in_the_end,
-    now, pull_request, run, talk,
+    Client, FakeStore, Inside, Mode, Output, Plaudit, command, config, contribution, fixture, frozen,
+    in_the_end, now, pull_request, run, signal, talk,
 };
 use crate::sync::Shimmed;
 
@@ -243,6 +244,38 @@ async fn a_file_that_another_process_locks_is_reported_at_the_start_and_503_late
     plaudit.kill9().await;
     plaudit.restart().await;
     assert_eq!(plaudit.tallies().await, [("mona".to_owned(), 2), ("lisa".to_owned(), 1)].into());
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_its_file_answers_503_and_ends_at_sigterm() {
+    let mut plaudit = Plaudit::start().await;
+    plaudit.post(&talk("mona", "a")).await.expect(201);
+    plaudit.end().await;
+    let other = Connection::open(plaudit.database()).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = [
+        ("PLAUDIT_STORE", format!("sqlite:{}", plaudit.database().display())),
+        ("PLAUDIT_LISTEN", free.to_string()),
+    ];
+    let mut starting = command(&settings).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let client = Client::new(&format!("http://{free}"));
+    let alive = async {
+        while Client::try_send(client.request(Method::GET, "/healthz")).await.is_err() {
+            assert!(starting.try_wait().unwrap().is_none(), "it ended before it answered");
+            tokio::task::yield_now().await;
+        }
+    };
+    in_the_end("alive", alive).await;
+    client.get("/readyz").await.problem(503, "unavailable");
+    signal("TERM", starting.id());
+    let ended = starting.wait_with_output().unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success() && log.contains("the ledger was not reached"), "{log}");
+    other.execute_batch("ROLLBACK").unwrap();
+    plaudit.restart().await;
+    assert_eq!(plaudit.tallies().await["mona"], 1);
     plaudit.stop().await;
 }
 

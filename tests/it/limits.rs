@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{
-    GITHUB_SECRET, Inside, NO_SECRETS, PATIENCE, Plaudit, TOKEN, config, github_signature, ledger,
-    pull_request, talk,
+    Environment, GITHUB_SECRET, Inside, NO_SECRETS, PATIENCE, Plaudit, TOKEN, config, github_signature,
+    ledger, pull_request, talk,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -734,4 +734,20 @@ mod connections {
         }
         plaudit.stop().await;
     }
+}
+
+#[tokio::test]
+async fn slow_connections_keep_no_probe_away_from_a_start_that_waits_for_its_ledger() {
+    // Nothing listens there, so that it waits until the end of the test.
+    let environment = Environment::new("firestore:demo").with("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1");
+    let mut plaudit = environment.start().await;
+    let address = address(&plaudit.url);
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        let mut connection = TcpStream::connect(&address).await.unwrap();
+        connection.write_all(b"GET /readyz HTTP/1.1\r\n").await.unwrap();
+        slow.push(connection);
+    }
+    plaudit.get("/healthz").await.expect(200);
+    plaudit.end().await;
 }

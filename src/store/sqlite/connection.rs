@@ -1,6 +1,6 @@
 //! Connections to the file: one writes, on a thread of its own; some read beside it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -97,6 +97,15 @@ impl Readers {
 }
 
 impl Sqlite {
+    /// The same as [`open`](Self::open), on a thread of its own: another process may hold the file, and bringing a
+    /// large one up to date takes minutes.
+    pub async fn open_apart(path: PathBuf) -> Result<Self, StoreError> {
+        let open = move || Self::open(&path);
+        tokio::task::spawn_blocking(open)
+            .await
+            .unwrap_or_else(|error| Err(StoreError::Broken(error.to_string())))
+    }
+
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let mut connection = prepare(path).map_err(|error| named(path, error))?;
