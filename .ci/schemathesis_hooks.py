@@ -29,9 +29,23 @@ def prove(request):
 
 # The allowed reasons for refusing data that fits its schema: the field, and a word of the reason.
 REASONS = {
-    "listContributors": [("cursor", "")],
-    "listContributionsOf": [("cursor", "")],
-    "listRecognitions": [("cursor", "")],
+    "listContributions": [
+        ("cursor", ""),
+        ("contributor", "exactly one"),
+        ("contributor", "plain name"),
+        ("contributor", "the ':'"),
+        ("repository", "a name"),
+        ("since", "RFC 3339"),
+        ("until", "RFC 3339"),
+    ],
+    "listContributors": [("cursor", ""), ("order", "not together with search"), ("host", "a host"), ("search", "bytes")],
+    "listContributionsOf": [("cursor", ""), ("since", "RFC 3339"), ("until", "RFC 3339")],
+    "listRecognitions": [
+        ("cursor", ""),
+        ("contributor", "plain name"),
+        ("contributor", "the ':'"),
+        ("since", "RFC 3339"),
+    ],
     "createContribution": [
         ("id", "not both"),
         ("id", "bytes"),

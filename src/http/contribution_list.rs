@@ -19,7 +19,7 @@ use crate::store::{ContributionFilter, Of, Shown};
 #[allow(dead_code, reason = "it carries the description alone")]
 pub struct Narrowing {
     /// Only this kind.
-    #[param(example = "pull_request")]
+    #[param(pattern = "^[a-z][a-z0-9_-]{0,39}$", example = "pull_request")]
     kind: Option<String>,
     /// Only those that were counted then or later.
     #[param(format = DateTime, example = "2026-11-24T10:00:00Z")]
