@@ -39,6 +39,9 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     if let Some(advice) = config.service.rules.hosts.advice(&config.service.hosts) {
         off("list of hosts", &advice);
     }
+    if let Some(advice) = config.service.rules.advice() {
+        report("ignored", Ok(advice));
+    }
     report("posting", Ok(config.service.access.who_may_post()));
     report("reading", Ok(config.service.access.who_may_read()));
     report(&format!("store {}", config.store), store::inspect(&config.store, &config.publish.all()).await);

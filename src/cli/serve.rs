@@ -67,11 +67,11 @@ async fn serve(
     let publishers =
         publish::open(publish, &overrides.clock).await.context("a destination cannot be opened")?;
     let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
-    let advice = service.rules.hosts.advice(&service.hosts);
+    let advice = [service.rules.hosts.advice(&service.hosts), service.rules.advice()];
     let app = App::start(service, store, publishers, overrides)?;
     say_listening();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
-    if let Some(advice) = advice {
+    for advice in advice.into_iter().flatten() {
         tracing::info!("{advice}");
     }
     let stopping = async {

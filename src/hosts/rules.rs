@@ -146,6 +146,18 @@ impl Rules {
         }
     }
 
+    /// What to know of an entry of `PLAUDIT_IGNORE` that leaves out a plain name and no account, as it may be a mistake.
+    #[must_use]
+    pub fn advice(&self) -> Option<String> {
+        let is_plain = |pattern: &&String| !pattern.contains(':') && !pattern.starts_with('*');
+        let plain = self.ignore.iter().find(is_plain)?;
+        Some(format!(
+            "{} has {plain}, which names no host: it leaves out that plain name, and no account; for an account write {}",
+            IGNORE.variable,
+            IGNORE.example.replace("*-robot", plain)
+        ))
+    }
+
     /// Whether `kind` counts.
     #[must_use]
     pub fn counts(&self, kind: &Kind) -> bool {

@@ -243,6 +243,18 @@ fn check_says_what_is_off_and_how_to_turn_it_on() {
 }
 
 #[test]
+fn check_says_of_an_ignored_name_without_a_host_that_no_account_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    for (ignored, said) in [("ada", true), ("github:mona,ada", true), ("github:ada,*-robot", false)] {
+        let settings = [("PLAUDIT_IGNORE", ignored)];
+        let Output { code, out, .. } = run(command(&settings).arg("check").current_dir(folder.path()));
+        assert_eq!(code, Some(0), "{out}");
+        let advice = "PLAUDIT_IGNORE has ada, which names no host";
+        assert_eq!(out.contains(advice) && out.contains("write github:ada"), said, "{ignored}: {out}");
+    }
+}
+
+#[test]
 fn a_slip_in_a_variables_name_is_refused_with_the_right_name() {
     for (slip, meant) in [
         ("PLAUDIT_GITHUB_SECERT", "PLAUDIT_GITHUB_SECRET"),
