@@ -38,7 +38,7 @@ pub struct Api {
     client: reqwest::Client,
     base: String,
     token: Secret,
-    /// The secret of the webhook, which no text may show.
+    /// The secret of the webhook: it must never be in a message or in the log.
     hidden: Secret,
 }
 

@@ -114,7 +114,7 @@ async fn with_secrets_of_both_hosts_and_no_list_the_start_and_check_advise_to_se
     let both = Environment::in_folder(&folder);
     for (environment, advice) in [
         (both.with("PLAUDIT_GITLAB_SECRET", ""), None),
-        // With one list, the other secret could still claim what stands in it, unless that is a public site.
+        // With one list, the other secret could still claim the hosts in it, unless that is a public site.
         (both.with("PLAUDIT_GITHUB_HOSTS", "github.com"), None),
         (
             both.with("PLAUDIT_GITHUB_HOSTS", "github.com,git.example.org"),

@@ -39,7 +39,7 @@ struct BadgeImage {
 
 /// Draws a contributor's tally and milestone as an image for a README.
 ///
-/// Whoever is not known yet has 0: a README may show the badge before the first contribution. Image proxies send no
+/// A contributor who is not known yet has 0: a README may show the badge before the first contribution. Image proxies send no
 /// token, so that they can read it only where anyone may read.
 #[utoipa::path(
     get, path = "/badges/{file}", operation_id = "readBadge", tag = "contributors",

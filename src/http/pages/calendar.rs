@@ -7,7 +7,7 @@ use chrono::{Datelike as _, Days, NaiveDate};
 
 use super::view::thousands;
 use crate::domain::{ContributorId, Moment};
-use crate::store::{ContributionFilter, Of, Page, Shown, Store, StoreError};
+use crate::store::{Page, Shown, Store, StoreError};
 
 /// How many weeks end before this one.
 const WEEKS: u64 = 52;
@@ -43,11 +43,10 @@ impl Counts {
     ) -> Result<Self, StoreError> {
         let today = now.date_naive();
         let mut counts = Self { days: BTreeMap::new(), since: first_day(today), today };
-        let filter = ContributionFilter::of(Of::Contributor(who.clone()), Shown::Public);
         let mut after = None;
         for _ in 0..MOST_PAGES {
             let page = Page { limit: PAGE, after };
-            let paged = store.contributions(&filter, &page).await?;
+            let paged = store.contributions_of(who, Shown::Public, &page).await?;
             for counted in &paged.items {
                 *counts.days.entry(counted.recorded_at.date_naive()).or_default() += 1;
             }

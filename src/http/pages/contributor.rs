@@ -18,7 +18,7 @@ use crate::http::app::App;
 use crate::http::contributors::{self, ContributorView};
 use crate::http::list::{Id, QueryNames};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::store::{ContributionFilter, Contributor, Of, Page, RecognitionFilter, Shown};
+use crate::store::{Contributor, Page, RecognitionFilter, Shown};
 
 /// How many contributions are on a page.
 const ROWS: usize = 20;
@@ -107,8 +107,7 @@ async fn drawn(
     let id = &contributor.standing.contributor;
     let newest = asked.after.is_none();
     let page = Page { limit: ROWS, after: asked.after };
-    let filter = ContributionFilter::of(Of::Contributor(id.clone()), Shown::Public);
-    let listed = app.store.contributions(&filter, &page).await?;
+    let listed = app.store.contributions_of(id, Shown::Public, &page).await?;
     let counts = Counts::read(&*app.store, id, app.clock.now()).await?;
     let who = Who::of(id);
     draw(&ContributorPage {

@@ -27,9 +27,9 @@ pub(super) struct Who {
     pub(super) login: String,
     /// The host's name; none for a plain name.
     pub(super) host: Option<String>,
-    /// The host's name as it stands in addresses.
+    /// The host's name, percent-encoded for a URL.
     pub(super) host_encoded: String,
-    /// The id as it stands in addresses.
+    /// The id, percent-encoded for a URL.
     pub(super) encoded: String,
     pub(super) initial: String,
     pub(super) tone: usize,
@@ -83,7 +83,7 @@ impl Way {
         }
     }
 
-    /// Of whoever has contributed nothing.
+    /// Of an account that has contributed nothing.
     pub(super) fn begin(milestones: &Milestones) -> Self {
         Self { tally: 0, recognized: 0, next: milestones.next(0) }
     }
