@@ -189,7 +189,7 @@ mod tests {
         let [port, service] = env;
         let config = read(&[port, service, ("PLAUDIT_STORE", "firestore:demo")]).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
-        let timeout = |env| read(env).unwrap().service.request_timeout;
+        let timeout = |env: &[(&str, &str)]| read(env).unwrap().service.request_timeout;
         assert_eq!(config.service.request_timeout, timeout(&[("PLAUDIT_REQUEST_TIMEOUT", "300")]));
         assert_eq!(timeout(&[]), RequestTimeout::default());
         assert!(config.service.access.read(&http::HeaderMap::new()).is_err());
