@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::domain::Milestones;
 use crate::http::access::{self, Access};
+use crate::http::request_timeout::{self, RequestTimeout};
 use crate::http::{Sections, cors, oidc};
 use crate::publish::{self, Destinations, comment};
 use crate::settings::{Flags, InvalidConfig, Setting, Settings};
@@ -13,7 +14,7 @@ use crate::telemetry::{Logging, logs};
 use crate::{hosts, store};
 
 /// Every setting that is a flag, in the order of `--help`.
-const SETTINGS: [&[Setting]; 11] = [
+const SETTINGS: [&[Setting]; 12] = [
     &[LISTEN],
     store::at::SETTINGS,
     publish::to::SETTINGS,
@@ -24,6 +25,7 @@ const SETTINGS: [&[Setting]; 11] = [
     hosts::allowed::SETTINGS,
     comment::SETTINGS,
     oidc::SETTINGS,
+    request_timeout::SETTINGS,
     logs::SETTINGS,
 ];
 
@@ -73,6 +75,7 @@ impl Config {
                 }),
                 rules: hosts::Rules::read(from),
                 drain: oidc::Identity::read(from),
+                request_timeout: RequestTimeout::read(from),
             },
             log: Logging::read(from),
         };
@@ -186,6 +189,9 @@ mod tests {
         let [port, service] = env;
         let config = read(&[port, service, ("PLAUDIT_STORE", "firestore:demo")]).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
+        let timeout = |env: &[(&str, &str)]| read(env).unwrap().service.request_timeout;
+        assert_eq!(config.service.request_timeout, timeout(&[("PLAUDIT_REQUEST_TIMEOUT", "300")]));
+        assert_eq!(timeout(&[]), RequestTimeout::default());
         assert!(config.service.access.read(&http::HeaderMap::new()).is_err());
     }
 

@@ -21,6 +21,7 @@ locals {
       PLAUDIT_LOG            = var.log
       PLAUDIT_LOG_FORMAT     = "json"
     },
+    { PLAUDIT_REQUEST_TIMEOUT = tostring(var.request_timeout_seconds) },
     var.github_app_id == null ? {} : { PLAUDIT_GITHUB_APP_ID = var.github_app_id },
   )
 }

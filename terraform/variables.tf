@@ -129,7 +129,7 @@ variable "memory" {
 variable "request_timeout_seconds" {
   type        = number
   default     = 300
-  description = "Cloud Run ends a request after this long. Deliveries take milliseconds; event streams are cut here and resume by Last-Event-ID."
+  description = "Cloud Run ends a request after this long. Deliveries take milliseconds; event streams end 10 seconds before and resume by Last-Event-ID (PLAUDIT_REQUEST_TIMEOUT)."
 
   validation {
     condition     = var.request_timeout_seconds >= 30 && var.request_timeout_seconds <= 3600
@@ -194,6 +194,7 @@ variable "settings" {
     condition = length(setintersection(keys(var.settings), [
       "PLAUDIT_STORE", "PLAUDIT_PUBLISH", "PLAUDIT_MILESTONES", "PLAUDIT_PUBLIC_READ", "PLAUDIT_LOG", "PLAUDIT_LOG_FORMAT",
       "PLAUDIT_LISTEN", "PLAUDIT_DRAIN_AUDIENCE", "PLAUDIT_DRAIN_EMAIL", "PLAUDIT_COMMENT", "PLAUDIT_GITHUB_APP_ID", "PLAUDIT_OPEN_API",
+      "PLAUDIT_REQUEST_TIMEOUT",
     ])) == 0
     error_message = "settings may not override what this configuration sets itself, nor open the API to everyone (PLAUDIT_OPEN_API)."
   }

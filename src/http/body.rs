@@ -56,7 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4_096,
-            streams: 512,
+            streams: 1_024,
             reads_waiting: 256,
             read_wait: READ_WAIT,
             most: MOST_WEBHOOK,

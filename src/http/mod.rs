@@ -21,6 +21,7 @@ pub mod problem;
 mod reads;
 mod ready;
 mod recognitions;
+pub mod request_timeout;
 mod schema;
 mod sections;
 mod server;

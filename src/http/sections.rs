@@ -1,6 +1,7 @@
 use super::access::Access;
 use super::cors::Origins;
 use super::oidc::Identity;
+use super::request_timeout::RequestTimeout;
 use crate::domain::Milestones;
 use crate::hosts::{Opened, Rules};
 
@@ -14,4 +15,5 @@ pub struct Sections {
     pub rules: Rules,
     /// The identity that may drain the outbox with an OIDC token.
     pub drain: Option<Identity>,
+    pub request_timeout: RequestTimeout,
 }

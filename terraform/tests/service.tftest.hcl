@@ -96,6 +96,8 @@ run "told_where_everything_is" {
       PLAUDIT_PUBLIC_READ    = "false"
       PLAUDIT_PUBLISH        = "pubsub:acme-thanks/plaudit-recognitions"
       PLAUDIT_STORE          = "firestore:acme-thanks/plaudit"
+
+      PLAUDIT_REQUEST_TIMEOUT = "300"
     }
     error_message = "The program's environment is this, in plain sight, and nothing else."
   }

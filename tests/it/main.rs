@@ -28,6 +28,7 @@ mod config;
 mod cors;
 mod crash;
 mod demo;
+mod diagnoses;
 mod docs_page;
 mod farewell;
 mod faults;
