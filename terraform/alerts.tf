@@ -296,7 +296,7 @@ locals {
     secret_access = {
       title     = "a secret was read by another than the service"
       severity  = "CRITICAL"
-      filter    = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(${join("|", sort(values(local.secret_ids)))})/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"${google_service_account.service.email}\""
+      filter    = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(${local.secret_names})/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"${google_service_account.service.email}\""
       subject   = "${var.name}: someone read a secret"
       what_next = <<-EOT
         An account other than the service's read one of plaudit's secrets. During setup or a rotation that is you (`gcloud secrets versions access`); at any other time find out who.

@@ -11,6 +11,9 @@ locals {
     PLAUDIT_GITHUB_TOKEN         = "${var.name}-github-token"
     PLAUDIT_GITHUB_APP_KEY       = "${var.name}-github-app-key"
   }
+
+  # For filters of the log.
+  secret_names = join("|", sort(values(local.secret_ids)))
 }
 
 resource "google_secret_manager_secret" "secrets" {

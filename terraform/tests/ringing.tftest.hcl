@@ -151,7 +151,7 @@ run "what_rings" {
   }
 
   assert {
-    condition     = alltrue([for p in google_monitoring_alert_policy.lines : p.alert_strategy[0].notification_rate_limit[0].period == "3600s"])
+    condition     = alltrue([for p in google_monitoring_alert_policy.lines : try(p.alert_strategy[0].notification_rate_limit[0].period, "") == "3600s"])
     error_message = "Cloud Monitoring refuses an alert on lines without a rate limit."
   }
 
