@@ -193,7 +193,7 @@ locals {
     }
   }
 
-  # Alerts on single lines of the log. Unlike an absence, a line also tells of what never worked. Cloud Run and Cloud Scheduler
+  # Alerts on single lines of the log. Unlike an absence, a line also shows what never worked. Cloud Run and Cloud Scheduler
   # write these themselves; only `panic` and `fatal` are the program's.
   lines = {
     drain_fails = {
@@ -302,8 +302,8 @@ locals {
         An account other than the service's read one of plaudit's secrets. During setup or a rotation that is you (`gcloud secrets versions access`); at any other time find out who.
 
         1. Who? Logs Explorer: `protoPayload.serviceName="secretmanager.googleapis.com" AND protoPayload.methodName=~"AccessSecretVersion$"`: principalEmail and callerIp.
-        2. Nobody of yours: replace that secret (docs/deploy.md, "Replace a secret without losing a delivery"), and remove the account's role.
-        3. Whoever has a webhook's secret can forge deliveries: look at the contributions since then.
+        2. None of your own people: replace that secret (docs/deploy.md, "Replace a secret without losing a delivery"), and remove the account's role.
+        3. With a webhook's secret, deliveries can be forged: look at the contributions since then.
       EOT
     }
   }
