@@ -42,6 +42,7 @@ mod install;
 mod ledger_file;
 mod judgement;
 mod limits;
+mod log_filters;
 mod log_output;
 mod memory;
 mod mistakes;
