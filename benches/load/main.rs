@@ -1,280 +1,254 @@
-//! Signed deliveries against a running plaudit, beside a bare axum handler that only reads the body.
+//! How fast plaudit takes deliveries, beside what else could take them.
 //!
-//! `cargo bench --bench load` starts each server on the first processor and the load on the second, in turn,
-//! and prints medians and their ratios. Nothing here passes or fails: machines are noisy.
+//! `cargo bench --bench load` starts each server on the first processor and the load on the second, in turn, and
+//! prints medians and their ratios as the tables of docs/performance.md. Nothing here passes or fails: machines are
+//! noisy. `cargo bench --bench load -- --help` lists what can be chosen.
 
 #![allow(
     clippy::pedantic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a measurement, which may fail loudly"
 )]
 #![allow(missing_docs, reason = "a program of its own")]
 
-#[path = "../../tests/it/support/sign.rs"]
-#[allow(dead_code, reason = "a part of the tests, of which only GitHub's signature is used")]
-mod sign;
+mod client;
+mod floor;
+mod ledger;
+mod minimal;
 mod null;
+mod peers;
+mod process;
+mod report;
+mod rows;
+mod servers;
+mod subjects;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
-use plaudit::config::Config;
-use plaudit::settings::Flags;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use clap::{Parser, Subcommand};
+
+use crate::client::Figures;
+use crate::process::{Server, Start};
+use crate::rows::{At, ROWS, Row};
 
 const SECRET: &str = "a secret for measuring";
-const CONNECTIONS: usize = 64;
-const ROUNDS: usize = 5;
-const SECONDS: u64 = 3;
+
+/// Sends signed deliveries of 14 kB, each a new contribution, to each receiver in turn, and prints medians.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// What `cargo bench` adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(clap::Args)]
+struct Options {
+    /// How many times each receiver is measured.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long it is measured each time.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Only these rows and subjects: bare, read, minimal, forgets, durable, node, fastapi, flask; floor, loads, rest,
+    /// calls.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Measures also on a ledger that already holds so many contributions.
+    #[arg(long, value_name = "CONTRIBUTIONS")]
+    ledger: Option<u64>,
+    /// Installs the peers (Node, FastAPI, Flask) into target/ first, from npm and PyPI.
+    #[arg(long)]
+    peers: bool,
+    /// Prints one JSON document instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// The program to measure instead of the one that was built with this benchmark.
+    #[arg(long, value_name = "PROGRAM")]
+    plaudit: Option<PathBuf>,
+}
+
+/// The parts of the measurement that run as processes of their own.
+#[derive(Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    Serve { row: String, ledger: PathBuf },
+    #[command(hide = true)]
+    Load(client::Load),
+    #[command(hide = true)]
+    Slow { address: String, clients: usize },
+    #[command(hide = true)]
+    Floor,
+}
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["bare"] => runtime().block_on(bare()),
-        ["null"] => runtime().block_on(null()),
-        ["load", address, rate, first] => load(address, rate.parse().unwrap(), first.parse().unwrap()),
-        _ => orchestrate(),
+    let arguments = Arguments::parse();
+    match arguments.part {
+        Some(Part::Serve { row, ledger }) => server_runtime().block_on(servers::serve(&row, &ledger)),
+        Some(Part::Load(load)) => client_runtime().block_on(client::run(load)),
+        Some(Part::Slow { address, clients }) => client_runtime().block_on(client::slow(address, clients)),
+        Some(Part::Floor) => floor::run(),
+        // `cargo test --benches` runs every benchmark without arguments: only what was asked for takes minutes.
+        None if !arguments.bench => {}
+        None => measure(arguments.options),
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+fn server_runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-// ---- the three servers -------------------------------------------------------------------------------------
-
-async fn bare() {
-    let handler = |body: axum::body::Bytes| async move { body.len().to_string() };
-    let router = axum::Router::new().route("/webhooks/github", axum::routing::post(handler));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("listens on http://{}", listener.local_addr().unwrap());
-    axum::serve(listener, router).await.unwrap();
+fn client_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// plaudit itself, over a store that forgets everything.
-async fn null() {
-    let secret = |name: &str| (name == "PLAUDIT_GITHUB_SECRET").then(|| SECRET.to_owned());
-    let config = Config::read(&Flags::default(), &secret).unwrap();
-    plaudit::telemetry::install(config.log, plaudit::runtime::Clock::system());
-    let publishers = vec![Arc::new(plaudit::publish::local::Local) as Arc<dyn plaudit::publish::Publisher>];
-    let overrides = plaudit::http::Overrides::default();
-    let app = plaudit::http::App::start(config.service, Arc::new(null::Null), publishers, overrides).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("listens on http://{}", listener.local_addr().unwrap());
-    app.serve(listener, std::future::pending()).await;
+// ---- the whole ---------------------------------------------------------------------------------------------
+
+/// What one run of this program does.
+pub(crate) struct Bench {
+    options: Options,
+    folder: tempfile::TempDir,
 }
 
-struct Server {
-    child: Child,
-    address: String,
-    ready: Duration,
-}
-
-impl Server {
-    fn start(mut command: Command) -> Self {
-        let started = Instant::now();
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready = started.elapsed();
-        let address = line.trim().rsplit("http://").next().unwrap().to_owned();
-        Self { child, address, ready }
+fn measure(options: Options) {
+    check(&options);
+    if options.peers {
+        peers::install();
     }
-
-    fn resident_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    let bench = Bench { options, folder: tempfile::tempdir().unwrap() };
+    let mut report = report::Report::begin(&bench.options);
+    let rows: Vec<Row> = ROWS.into_iter().filter(|row| bench.wants(row.key)).collect();
+    report.receivers = bench.receivers(&rows);
+    let durable = report.median_of(rows::DURABLE).map(|figures| figures.rate);
+    if bench.wants(rows::FLOOR) {
+        report.floor = Some(process::floor());
     }
+    if bench.wants(rows::LOADS) {
+        report.loads = Some(bench.loads(durable));
+    }
+    if bench.wants(rows::REST) {
+        report.rest = Some(bench.rest());
+    }
+    if bench.wants(rows::CALLS) {
+        report.calls = bench.calls();
+    }
+    if let Some(contributions) = bench.options.ledger {
+        report.ledger = Some(bench.large_ledger(contributions));
+    }
+    report.print(bench.options.json);
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+fn check(options: &Options) {
+    let known = ROWS.map(|row| row.key).into_iter().chain(rows::SUBJECTS.map(|subject| subject.key));
+    let known: Vec<_> = known.collect();
+    for asked in &options.only {
+        assert!(known.contains(&asked.as_str()), "--only knows {}, not {asked}", known.join(", "));
+    }
+    if let Err(why) = process::pinning() {
+        eprintln!("server and load share processors, because {why}: compare nothing but ratios");
     }
 }
 
-fn pinned(core: &str, program: &str) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", core, program]);
-    command
-}
+impl Bench {
+    fn wants(&self, key: &str) -> bool {
+        self.options.only.is_empty() || self.options.only.iter().any(|only| only == key)
+    }
 
-fn myself() -> String {
-    std::env::current_exe().unwrap().to_str().unwrap().to_owned()
-}
+    fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
 
-fn server(kind: &str, folder: &std::path::Path, round: usize) -> Server {
-    let log = std::fs::File::create(folder.join(format!("{kind}-{round}.log"))).unwrap();
-    let mut command = match kind {
-        "plaudit" => {
-            let mut command = pinned("0", env!("CARGO_BIN_EXE_plaudit"));
-            command
-                .env("PLAUDIT_LISTEN", "127.0.0.1:0")
-                .env("PLAUDIT_STORE", format!("sqlite:{}", folder.join(format!("{round}.db")).display()))
-                .env("PLAUDIT_GITHUB_SECRET", SECRET);
-            command
+    fn plaudit(&self, ledger: &Path) -> Start {
+        let mut start = Start::plaudit(ledger);
+        if let Some(program) = &self.options.plaudit {
+            start.program = vec![program.into()];
         }
-        other => {
-            let mut command = pinned("0", &myself());
-            command.arg(other);
-            command
+        start
+    }
+
+    /// How a row's server is started; `None` where it is not installed.
+    fn start(&self, row: Row, ledger: &Path) -> Option<Start> {
+        match row.at {
+            At::Here => Some(Start::here(row.key, ledger)),
+            At::Plaudit => Some(self.plaudit(ledger)),
+            At::Peer => peers::start(row.key, ledger),
         }
-    };
-    command.stderr(log);
-    Server::start(command)
-}
+    }
 
-// ---- the load ----------------------------------------------------------------------------------------------
+    fn load(&self) -> Vec<String> {
+        vec![format!("--seconds={}", self.options.seconds)]
+    }
 
-/// A pull request of about 14 kB, whose number and author are of fixed width.
-fn template() -> String {
-    let fixture = include_str!("../../fixtures/github/pull_request.opened.json");
-    let mut payload: serde_json::Value = serde_json::from_str(fixture).unwrap();
-    payload["pull_request"]["number"] = 1_000_000_000_u64.into();
-    payload["pull_request"]["user"]["login"] = "contributor-00000000".into();
-    let short = payload.to_string().len();
-    payload["pull_request"]["body"] = "x".repeat(14_000_usize.saturating_sub(short)).into();
-    payload.to_string()
-}
-
-fn requests(count: usize, first: usize) -> Vec<Vec<u8>> {
-    let host = sign::Signer::Github(SECRET);
-    let template = template();
-    (first..first + count)
-        .map(|n| {
-            let body = template
-                .replace("1000000000", &(1_000_000_000 + n).to_string())
-                .replace("contributor-00000000", &format!("contributor-{:08}", n % 1_000));
-            let headers = host.headers("pull_request", &format!("delivery-{n}"), body.as_bytes(), 0);
-            let mut request = format!(
-                "POST /webhooks/github HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n",
-                body.len()
-            );
-            for (name, value) in &headers {
-                request.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
-            }
-            request.push_str("\r\n");
-            let mut bytes = request.into_bytes();
-            bytes.extend_from_slice(body.as_bytes());
-            bytes
-        })
-        .collect()
-}
-
-/// Prints requests per second and the 99th percentile in milliseconds. `rate` 0 is as fast as it goes; else
-/// latency is counted from when a request was to be sent, not from when it could be.
-fn load(address: &str, rate: u64, first: usize) {
-    let count = if rate == 0 { 80_000 } else { usize::try_from(rate * (SECONDS + 1)).unwrap() };
-    let requests = Arc::new(requests(count, first));
-    let next = Arc::new(AtomicUsize::new(0));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut latencies: Vec<Duration> = runtime.block_on(async {
-        let started = Instant::now() + Duration::from_millis(50);
-        let connections = (0..CONNECTIONS).map(|_| {
-            let (requests, next) = (Arc::clone(&requests), Arc::clone(&next));
-            let address = address.to_owned();
-            async move {
-                let mut stream = TcpStream::connect(&address).await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let (mut taken, mut buffer) = (Vec::new(), vec![0_u8; 8192]);
-                while started.elapsed() < Duration::from_secs(SECONDS) {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    let mut due = Instant::now();
-                    if rate > 0 {
-                        due = started + Duration::from_secs_f64(n as f64 / rate as f64);
-                        tokio::time::sleep_until(due.into()).await;
+    /// Each row in turn, round after round, with a new ledger each time.
+    fn receivers(&self, rows: &[Row]) -> Vec<(Row, Vec<Figures>)> {
+        let mut all: Vec<(Row, Vec<Figures>)> = rows.iter().map(|row| (*row, Vec::new())).collect();
+        for round in 1..=self.options.rounds {
+            for (row, figures) in &mut all {
+                let folder = self.folder(&format!("{}-{round}", row.key));
+                let ledger = folder.join("plaudit.db");
+                let Some(start) = self.start(*row, &ledger) else { continue };
+                let server = Server::start(&start, &folder);
+                match server.under(&self.load()) {
+                    Ok(of_round) => {
+                        self.progress(&format!("round {round} {}", row.key), &of_round);
+                        drop(server);
+                        all_are_kept(*row, &ledger, of_round.sent);
+                        figures.push(of_round);
                     }
-                    stream.write_all(&requests[n % requests.len()]).await.unwrap();
-                    let status = read_answer(&mut stream, &mut buffer).await;
-                    assert_eq!(status, 200, "a request failed");
-                    taken.push(due.elapsed());
+                    Err(why) => eprintln!("round {round} {}: {why}", row.key),
                 }
-                taken
-            }
-        });
-        futures::future::join_all(connections).await.concat()
-    });
-    latencies.sort();
-    let p99 = latencies[latencies.len() * 99 / 100];
-    println!("{} {}", latencies.len() as f64 / SECONDS as f64, p99.as_secs_f64() * 1e3);
-}
-
-async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
-    let mut have = 0;
-    loop {
-        let read = stream.read(&mut buffer[have..]).await.unwrap();
-        assert!(read > 0, "the server hung up");
-        have += read;
-        let text = &buffer[..have];
-        if let Some(head) = text.windows(4).position(|w| w == b"\r\n\r\n") {
-            let head_text = std::str::from_utf8(&text[..head]).unwrap().to_ascii_lowercase();
-            let length =
-                head_text.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse::<usize>().ok());
-            if have >= head + 4 + length.unwrap_or(0) {
-                return head_text.split(' ').nth(1).unwrap().parse().unwrap();
+                std::fs::remove_dir_all(&folder).unwrap();
             }
         }
+        all
+    }
+
+    fn progress(&self, what: &str, figures: &Figures) {
+        eprintln!(
+            "{what}: {:.0} requests/s, p99 {:.2} ms, {:.1} µs processor time each (load {:.1} µs), server busy {:.0} %",
+            figures.rate,
+            figures.p99,
+            figures.cpu,
+            figures.client_cpu,
+            figures.busy * 100.0
+        );
     }
 }
 
-fn measure(address: &str, rate: u64, first: usize) -> (f64, f64) {
-    let output = pinned("1", &myself())
-        .args(["load", address, &rate.to_string(), &first.to_string()])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut numbers = text.split_whitespace().map(|n| n.parse().unwrap());
-    (numbers.next().unwrap(), numbers.next().unwrap())
+/// What was answered is in the file, unless the row keeps nothing.
+fn all_are_kept(row: Row, ledger: &Path, sent: u64) {
+    if [rows::BARE, "read", rows::FORGETS].contains(&row.key) {
+        return;
+    }
+    let file = rusqlite::Connection::open(ledger).unwrap();
+    let kept: i64 = file.query_row("SELECT count(*) FROM contributions", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, sent as i64, "{} answered more than it kept", row.title);
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
+pub(crate) fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.into_iter().collect();
     numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
+    numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn orchestrate() {
-    let folder = tempfile::tempdir().unwrap();
-    let kinds = ["bare", "null", "plaudit"];
-    let mut rates = [const { Vec::new() }; 3];
-    let (mut ready, mut resident) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        for (kind, rates) in kinds.iter().zip(&mut rates) {
-            let server = server(kind, folder.path(), round);
-            if *kind == "plaudit" {
-                ready.push(server.ready.as_secs_f64() * 1e3);
-                std::thread::sleep(Duration::from_millis(500));
-                resident.push(server.resident_mib());
-            }
-            let (rate, p99) = measure(&server.address, 0, 0);
-            println!("round {round} {kind}: {rate:.0} requests/s, p99 {p99:.2} ms");
-            rates.push(rate);
-        }
-    }
-    let [bare, null, durable] = rates.map(median);
-    let half = (durable / 2.0) as u64;
-    let calm: Vec<f64> = (0..ROUNDS)
-        .map(|round| measure(&server("plaudit", folder.path(), 100 + round).address, half, 0).1)
-        .collect();
-    println!(
-        "\nmedians of {ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections, 14 kB signed, one core each:"
-    );
-    println!("bare axum handler        {bare:.0} requests/s");
-    println!("plaudit, no store        {null:.0} requests/s   {:.2} of bare", null / bare);
-    println!(
-        "plaudit, SQLite, durable {durable:.0} requests/s   {:.2} of bare, {:.2} of no store",
-        durable / bare,
-        durable / null
-    );
-    println!("p99 at half that rate ({half}/s): {:.2} ms", median(calm));
-    println!("at rest: {:.1} MiB resident; ready in {:.1} ms", median(resident), median(ready));
+pub(crate) fn medians(figures: &[Figures]) -> Option<Figures> {
+    let of = |field: fn(&Figures) -> f64| median(figures.iter().map(field));
+    (!figures.is_empty()).then(|| Figures {
+        rate: of(|f| f.rate),
+        cpu: of(|f| f.cpu),
+        client_cpu: of(|f| f.client_cpu),
+        busy: of(|f| f.busy),
+        p50: of(|f| f.p50),
+        p99: of(|f| f.p99),
+        ..Figures::default()
+    })
 }
