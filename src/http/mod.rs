@@ -100,6 +100,12 @@ impl App {
                     "stopped; the outbox took too long, the rest is left for the next start"
                 );
             }
+            Ok(Ok(drained)) if drained.waiting > 0 => {
+                tracing::warn!(
+                    outbox_waiting = drained.waiting,
+                    "stopped; what waits in the outbox was not taken, and is left for the next start"
+                );
+            }
             Ok(Ok(drained)) => {
                 tracing::info!(outbox_waiting = drained.waiting, "stopped; the outbox is drained");
             }
