@@ -10,6 +10,7 @@ use super::body::Limits;
 use super::budget::Budget;
 use super::cors::Origins;
 use super::oidc;
+use super::proxies::Proxies;
 use super::reads::Reads;
 use super::ready::{Backlog, Ready};
 use super::sections::Sections;
@@ -28,6 +29,7 @@ use crate::telemetry::Metrics;
 pub struct App {
     pub(super) access: Access,
     pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
     pub(super) hosts: Vec<hosts::Opened>,
     pub(super) rules: hosts::Rules,
     pub(super) milestones: Milestones,
@@ -88,7 +90,7 @@ impl App {
     ) -> anyhow::Result<Arc<Self>> {
         let Overrides { limits, google_keys, key_wait, clock } = overrides;
         let limits = limits.within(raise_file_limit());
-        let Sections { hosts, access, origins, milestones, rules, drain } = sections;
+        let Sections { hosts, access, origins, proxies, milestones, rules, drain } = sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
@@ -106,6 +108,7 @@ impl App {
         Ok(Arc::new(Self {
             access,
             origins,
+            proxies,
             hosts,
             rules,
             milestones,

@@ -18,6 +18,7 @@ pub mod openapi;
 mod operations;
 mod pages;
 pub mod problem;
+pub mod proxies;
 mod reads;
 mod ready;
 mod recognitions;

@@ -1,6 +1,7 @@
 use super::access::Access;
 use super::cors::Origins;
 use super::oidc::Identity;
+use super::proxies::Proxies;
 use crate::domain::Milestones;
 use crate::hosts::{Opened, Rules};
 
@@ -10,6 +11,7 @@ pub struct Sections {
     pub hosts: Vec<Opened>,
     pub access: Access,
     pub origins: Origins,
+    pub proxies: Proxies,
     pub milestones: Milestones,
     pub rules: Rules,
     /// The identity that may drain the outbox with an OIDC token.
