@@ -41,6 +41,7 @@ mod install;
 mod ledger_file;
 mod judgement;
 mod limits;
+mod log_lines;
 mod log_output;
 mod memory;
 mod mistakes;

@@ -350,6 +350,14 @@ async fn a_panic_is_one_critical_line() {
     assert!(lines[0]["@type"].as_str().unwrap().ends_with(".ReportedErrorEvent"));
     assert!(lines[0]["stack_trace"].as_str().unwrap().contains("operations.rs"));
     assert!(lines[0]["serviceContext"]["service"] == "plaudit");
+    // Its own place, and not that of the hook.
+    let place = &lines[0]["context"]["reportLocation"];
+    assert_eq!((&place["filePath"], &place["functionName"]), (&json!(file!()), &json!("panic")), "{place}");
+    assert_eq!(
+        lines[0]["place"].as_str().unwrap().split(':').nth(1),
+        Some(&*place["lineNumber"].to_string())
+    );
+    assert_eq!(lines[0]["logging.googleapis.com/sourceLocation"]["file"], file!());
 }
 
 #[test]
