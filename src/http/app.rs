@@ -10,6 +10,7 @@ use super::body::Limits;
 use super::budget::Budget;
 use super::cors::Origins;
 use super::oidc;
+use super::proxies::Proxies;
 use super::reads::Reads;
 use super::ready::{Backlog, Ready};
 use super::request_timeout::RequestTimeout;
@@ -29,6 +30,7 @@ use crate::telemetry::Metrics;
 pub struct App {
     pub(super) access: Access,
     pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
     pub(super) hosts: Vec<hosts::Opened>,
     pub(super) rules: hosts::Rules,
     pub(super) milestones: Milestones,
@@ -90,7 +92,8 @@ impl App {
     ) -> anyhow::Result<Arc<Self>> {
         let Overrides { limits, google_keys, key_wait, clock } = overrides;
         let limits = limits.within(raise_file_limit());
-        let Sections { hosts, access, origins, milestones, rules, drain, request_timeout } = sections;
+        let Sections { hosts, access, origins, proxies, milestones, rules, drain, request_timeout } =
+            sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
@@ -108,6 +111,7 @@ impl App {
         Ok(Arc::new(Self {
             access,
             origins,
+            proxies,
             hosts,
             rules,
             milestones,

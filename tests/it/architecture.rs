@@ -117,7 +117,7 @@ fn every_room_knows_only_rooms_below_it() {
 }
 
 /// The files of `src/http/`, from the ground: each knows only files before it.
-const HTTP: [&str; 40] = [
+const HTTP: [&str; 41] = [
     "schema",
     "verdict",
     "problem",
@@ -128,6 +128,7 @@ const HTTP: [&str; 40] = [
     "oidc",
     "cors",
     "request_timeout",
+    "proxies",
     "sections",
     "reads",
     "ready",

@@ -21,6 +21,7 @@ const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_OPEN_API", "perhaps"),
     ("PLAUDIT_PUBLIC_READ", "1"),
     ("PLAUDIT_ALLOW_ORIGINS", "app.example.org"),
+    ("PLAUDIT_TRUSTED_PROXIES", "all"),
     ("PLAUDIT_MILESTONES", "10,3"),
     ("PLAUDIT_COUNT", "push,star"),
     ("PLAUDIT_PULL_REQUESTS", "closed"),

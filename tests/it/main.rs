@@ -43,6 +43,7 @@ mod ledger_file;
 mod judgement;
 mod limits;
 mod log_filters;
+mod log_lines;
 mod log_output;
 mod memory;
 mod mistakes;
