@@ -61,7 +61,7 @@ impl Reader {
 
     pub(crate) fn verified(&self, headers: &HeaderMap, body: Bytes) -> Delivery {
         let admitted = self.github.admit(headers, self.clock.now()).unwrap();
-        self.github.verify(admitted, body).unwrap()
+        self.github.verify(admitted, body.to_vec()).unwrap()
     }
 
     pub(crate) fn contribution(&self, delivery: &Delivery) -> Contribution {

@@ -230,6 +230,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
     ("jsonwebtoken", &["http/oidc", "publish/comment"]),
+    ("memchr", &["hosts/json"]),
     ("octocrab", &["publish/comment"]),
     ("prometheus", &["telemetry/metrics"]),
     ("rand", &["runtime"]),
