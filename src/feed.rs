@@ -68,8 +68,8 @@ impl Feed {
     }
 
     /// First what was made after `last`, then what is made from now on; a recognition may come twice. Without a
-    /// `last` that is known it begins now, at the position that is given. Each reading of what was made before waits for its `turn`, which is held as long
-    /// as the reading. The stream ends when the service stops, when the store fails, when there is no turn for it,
+    /// `last` that is known it begins now, at the position that is given. Each reading of what was made before waits
+    /// for its `turn`, which is held as long as the reading. The stream ends when the service stops, when the store fails, when there is no turn for it,
     /// or when the listener is too far behind.
     pub async fn follow<
         Held: Send + 'static,

@@ -232,7 +232,7 @@ locals {
       filter    = "${local.program_logs} AND severity=CRITICAL AND jsonPayload.message=~\"^panic: \""
       subject   = "${var.name} panicked"
       what_next = <<-EOT
-        Part of the program stopped at a fault of its own. The request that met it was answered with 500; the process goes on. What was acknowledged is stored.
+        Part of the program stopped at a fault of its own. The request that met it was answered with 500; the program goes on. What was acknowledged is stored.
 
         1. Where? Error Reporting shows the place and how often; or Logs Explorer: `${local.program_logs} AND severity=CRITICAL`: the fields place and stack_trace.
         2. Since a deployment: go back: `gcloud run services update-traffic ${var.name} --region=${var.region} --to-revisions=REVISION=100`.

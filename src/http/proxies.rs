@@ -15,12 +15,12 @@ const TRUSTED_PROXIES: Setting = Setting {
     flag: "trusted-proxies",
     value: "NUMBER",
     example: "1",
-    help: "How many proxies before plaudit each append an address to X-Forwarded-For [default: 1 on Cloud Run, else 0]",
+    help: "How many entries of X-Forwarded-For the trusted proxies before plaudit append [default: 1 on Cloud Run, else 0]",
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// How many proxies stand before plaudit.
+/// How many entries the proxies before plaudit append.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proxies(usize);
 
@@ -34,11 +34,13 @@ impl Proxies {
     /// The address that the outermost trusted proxy saw, or that of the peer where there is none.
     #[must_use]
     pub fn client(self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let peer = peer.to_canonical();
         let Some(from_the_right) = self.0.checked_sub(1) else { return peer };
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-        // A line that is no text is one wrong entry.
-        let mut entries = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-        entries.nth(from_the_right).and_then(address).unwrap_or(peer)
+        // As bytes: what a client sent before a proxy's entry need not be text.
+        let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let entry = entries.nth(from_the_right).and_then(|entry| std::str::from_utf8(entry).ok());
+        entry.and_then(address).unwrap_or(peer)
     }
 }
 
@@ -78,6 +80,7 @@ mod tests {
         }
         assert_eq!(client(1, &[b"203.0.113.7:50000"]), "203.0.113.7");
         assert_eq!(client(1, &[b"::ffff:203.0.113.7"]), "203.0.113.7");
+        assert_eq!(client(1, &[b"\xff, 203.0.113.7"]), "203.0.113.7", "after what is no text");
     }
 
     #[test]
@@ -91,5 +94,7 @@ mod tests {
         assert_eq!(client(1, &[b"203.0.113.7", b"\xff"]), PEER);
         assert_eq!(client(2, &[b"203.0.113.7"]), PEER, "one entry cannot come through two proxies");
         assert_eq!(client(1, &[]), PEER);
+        let mapped = "::ffff:169.254.1.1".parse().unwrap();
+        assert_eq!(Proxies(0).client(&HeaderMap::new(), mapped).to_string(), PEER);
     }
 }

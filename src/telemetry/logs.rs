@@ -77,7 +77,8 @@ const REPEATING: [&str; 5] = ["gcloud_sdk", "firestore", "google_cloud_gax", "h2
 
 /// A filter that leaves out [`REPEATING`] libraries.
 fn without_repeating(text: &str, filter: EnvFilter) -> EnvFilter {
-    let unnamed = REPEATING.iter().filter(|library| !text.contains(*library));
+    let names = |library: &str| text.split(',').any(|part| part.trim().starts_with(library));
+    let unnamed = REPEATING.iter().filter(|library| !names(library));
     let off = unnamed.filter_map(|library| format!("{library}=off").parse().ok());
     off.fold(filter, EnvFilter::add_directive)
 }

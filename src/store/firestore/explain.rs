@@ -74,7 +74,9 @@ impl Database<'_> {
     /// failed. Google's own words come last, because they may hold the link to the page that corrects it.
     pub(super) fn diagnosis(&self, code: &str, said: &str) -> Option<String> {
         let Self { project, name } = self;
-        let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        // Without the project's name, which may hold any of these words.
+        let nameless = said.replace(*project, "");
+        let has = |words: &[&str]| words.iter().any(|words| nameless.contains(words));
         let advice = match code {
             "PermissionDenied" | "FailedPrecondition" if has(&["billing"]) => format!(
                 "billing is off in the project {project}; \
