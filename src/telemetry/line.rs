@@ -24,6 +24,7 @@ const REPORTED_ERROR: &str = concat!(
 );
 
 /// Where a field of an event or a span goes in the JSON of a line.
+#[derive(Clone, Copy)]
 enum Place {
     Message,
     Trace,
@@ -72,7 +73,7 @@ pub(super) struct Line {
     trace: String,
     span_id: String,
     file: String,
-    line: String,
+    row: String,
     function: String,
     request: String,
     labels: String,
@@ -89,7 +90,7 @@ impl Line {
             trace: String::new(),
             span_id: String::new(),
             file: String::new(),
-            line: String::new(),
+            row: String::new(),
             function: String::new(),
             request: String::new(),
             labels: String::new(),
@@ -102,7 +103,8 @@ impl Line {
     pub(super) fn begin(&mut self, format: LogFormat) {
         self.format = format;
         self.names.clear();
-        let Self { message, trace, span_id, file, line, function, request, labels, own, whole, .. } = self;
+        let Self { message, trace, span_id, file, row: line, function, request, labels, own, whole, .. } =
+            self;
         for buffer in [message, trace, span_id, file, line, function, request, labels, own, whole] {
             buffer.clear();
             buffer.shrink_to(KEPT);
@@ -136,7 +138,7 @@ impl Line {
         match place {
             Place::Message => encode(&mut self.message),
             Place::File => encode(&mut self.file),
-            Place::Line => encode(&mut self.line),
+            Place::Line => encode(&mut self.row),
             Place::Trace => encode(&mut self.trace),
             Place::SpanId => encode(&mut self.span_id),
             Place::Request(member) => {
@@ -173,7 +175,8 @@ impl Line {
 
     fn end_json(&mut self, metadata: &Metadata<'_>, now: Moment, project: Option<&str>) {
         self.locate(metadata);
-        let Self { message, trace, span_id, file, line, function, request, labels, own, whole, .. } = self;
+        let Self { message, trace, span_id, file, row: line, function, request, labels, own, whole, .. } =
+            self;
         whole.extend([r#"{"severity":""#, severity(metadata), r#"","message":"#]);
         whole.push_str(if message.is_empty() { "null" } else { message });
         // chrono writes this form without reading a pattern.
@@ -215,7 +218,7 @@ impl Line {
 
     /// The place of the line in the sources, unless fields say another.
     fn locate(&mut self, metadata: &Metadata<'_>) {
-        let Self { file, line, function, .. } = self;
+        let Self { file, row: line, function, .. } = self;
         if file.is_empty() {
             string(file, metadata.file().unwrap_or_default());
         }
@@ -377,6 +380,7 @@ fn escape_text(out: &mut String, text: &str) {
 /// Copies what needs no escape in one piece up to the next character that does.
 fn escape(out: &mut String, text: &str, needs: impl Fn(char) -> bool, write: impl Fn(&mut String, char)) {
     // Most texts need none, which their bytes show; without a way out of the loop, many are compared at once.
+    #[expect(clippy::needless_bitwise_bool, reason = "without a branch, many are compared at once")]
     let odd = |b: u8| !(0x20..0x7f).contains(&b) | (b == b'"') | (b == b'\\');
     if !text.bytes().fold(false, |any, b| any | odd(b)) {
         return out.push_str(text);

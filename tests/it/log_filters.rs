@@ -18,12 +18,12 @@ use source::Sources;
 const SERVICE: &str = "https://plaudit-abc123-ew.a.run.app";
 const ACCOUNT: &str = "plaudit-service@acme-thanks.iam.gserviceaccount.com";
 
-fn on_cloud_run(log: &str, more: Value) -> Value {
+fn on_cloud_run(log: &str, mut more: Value) -> Value {
     let mut entry = json!({
         "logName": format!("projects/acme-thanks/logs/{log}"),
         "resource": {"type": "cloud_run_revision", "labels": {"service_name": "plaudit"}},
     });
-    entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    entry.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
     entry
 }
 
@@ -296,8 +296,7 @@ async fn every_filter_finds_its_lines_and_no_others() {
 fn renamed(entry: &Value, path: &str) -> Value {
     let mut changed = entry.clone();
     let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));
-    let pointer: String =
-        parent.split('.').filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect();
+    let pointer = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('.', "/")) };
     if let Some(Value::Object(fields)) = changed.pointer_mut(&pointer)
         && let Some(value) = fields.remove(field)
     {

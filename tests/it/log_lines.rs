@@ -205,7 +205,7 @@ async fn an_outage_of_the_ledger_is_one_line_a_failed_request_and_none_from_else
     let before = process.log.lines().len();
     proxy.set_up(false);
     let (post, stranger) = (talk("mona", "meanwhile"), talk("lisa", "meanwhile"));
-    let (a, b, c, d, e) = tokio::join!(
+    let (issue, push, pull_request, posted, strangers) = tokio::join!(
         process.github("issues", ISSUE),
         process.github("push", PUSH),
         process.github("pull_request", PULL_REQUEST),
@@ -213,7 +213,7 @@ async fn an_outage_of_the_ledger_is_one_line_a_failed_request_and_none_from_else
         process.post(&stranger),
     );
     let mut ids = Vec::new();
-    for answer in [a, b, c, d, e] {
+    for answer in [issue, push, pull_request, posted, strangers] {
         let id = answer.header("x-request-id").to_owned();
         answer.problem(503, "unavailable");
         process.logged(&id).await;

@@ -253,7 +253,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for SaidDown {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         let mut line = String::new();
         event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            line += &format!(" {field}={value:?}");
+            let _ = std::fmt::Write::write_fmt(&mut line, format_args!(" {field}={value:?}"));
         });
         if line.contains("topic is down; what is due there waits") {
             self.0.lock().unwrap().push(line);

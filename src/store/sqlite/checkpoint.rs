@@ -79,10 +79,10 @@ impl Checkpoints {
         // After readers held it back, the log's file gets shorter again.
         let longest = i64::from(bounds.step) * 2 * 4_096;
         writer.pragma_update(None, "journal_size_limit", longest).map_err(|error| failure(&error))?;
-        let (begin, begun) = mpsc::sync_channel(1);
+        let (begin, orders) = mpsc::sync_channel(1);
         let (end, ended) = mpsc::sync_channel(1);
         let run = move || {
-            for () in begun {
+            for () in orders {
                 copy(&seen);
                 if end.send(()).is_err() {
                     return;
