@@ -83,7 +83,7 @@ impl Feed {
         let (mut live, now) = self.subscribe().await?;
         let mut position = match last {
             Some(Last::Recognition(last)) => self.store.position_of(&last).await?,
-            Some(Last::Position(position)) => Some(position),
+            Some(Last::Position(position)) => self.is_known(&position).await?.then_some(position),
             None => None,
         };
         let begins = position.is_none().then_some(now);
@@ -92,12 +92,7 @@ impl Feed {
         let recognitions = async_stream::stream! {
             while let Some(at) = position.take() {
                 let Some(held) = turn().await else { return };
-                let news = match store.recognitions_after(Some(&at), BATCH).await {
-                    Ok(news) => news,
-                    // Not a position of this store.
-                    Err(StoreError::BadCursor) => break,
-                    Err(_) => return,
-                };
+                let Ok(news) = store.recognitions_after(Some(&at), BATCH).await else { return };
                 drop(held);
                 position = news.more.then_some(news.position);
                 for recognition in news.items {
@@ -115,6 +110,16 @@ impl Feed {
             }
         };
         Ok(Followed { position: begins, recognitions })
+    }
+
+    /// Whether the store can read on from there: not where another store gave the position, or this one before it was
+    /// restored from an older copy.
+    async fn is_known(&self, position: &str) -> Result<bool, StoreError> {
+        match self.store.recognitions_after(Some(position), 1).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::BadCursor) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Joins the polling task, or starts it. What is made after the position comes through the receiver.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::{join, join_all};
 use futures::{FutureExt as _, StreamExt as _};
 use plaudit::feed::{Feed, Last};
@@ -99,6 +101,21 @@ async fn it_ends_before_the_platform_cuts_it_and_what_is_made_until_the_client_i
     let last = in_the_end("the end", resumed.end()).await;
     reach_three(&plaudit, "bo").await;
     assert_eq!(plaudit.stream(last.as_deref()).await.ids(1).await, ["bo:3"]);
+    plaudit.stop().await;
+}
+
+/// Positions that this ledger did not give: another store's, and one from before it was restored from an older copy.
+#[tokio::test]
+async fn a_position_that_the_ledger_does_not_know_is_replaced_by_the_present_one() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_REQUEST_TIMEOUT", "11")]).await;
+    reach_three(&plaudit, "before").await;
+    let ahead = format!("@{}", URL_SAFE_NO_PAD.encode("1000000"));
+    for (position, who) in [("@e30", "ada"), (&ahead, "bo")] {
+        let last = in_the_end("the end", plaudit.stream(Some(position)).await.end()).await;
+        reach_three(&plaudit, who).await;
+        let mut resumed = plaudit.stream(last.as_deref()).await;
+        assert_eq!(resumed.ids(1).await, [format!("{who}:3")], "{position}");
+    }
     plaudit.stop().await;
 }
 

@@ -131,7 +131,10 @@ async fn read(
             chunk = response.chunk() => chunk,
         };
         let events = match chunk {
-            Ok(Some(chunk)) => parser.push(&chunk),
+            Ok(Some(chunk)) => {
+                place.losses = 0;
+                parser.push(&chunk)
+            }
             Ok(None) => return Ok(Ended::Lost("the stream ended".into())),
             Err(error) => return Ok(Ended::Lost(format!("{:#}", anyhow::Error::new(error)))),
         };
@@ -142,7 +145,6 @@ async fn read(
             if !offer(&event, consumer).await? {
                 return Ok(Ended::Over);
             }
-            place.losses = 0;
             place.keep(event.id);
             if consumer.full() {
                 return Ok(Ended::Over);
