@@ -50,6 +50,7 @@ const MILESTONES: Setting = Setting {
 pub struct Config {
     pub listen: SocketAddr,
     pub store: store::At,
+    pub forget_key: Option<store::ForgetKey>,
     pub publish: Destinations,
     pub service: Sections,
     pub log: Logging,
@@ -66,6 +67,7 @@ impl Config {
         let mut config = Self {
             listen,
             store,
+            forget_key: store::ForgetKey::read(from),
             publish,
             service: Sections {
                 hosts,

@@ -47,6 +47,12 @@ enum Command {
     Top(cli::top::Top),
     /// Shows why a contributor has their tally, contribution by contribution, or one contribution.
     Show(cli::show::Show),
+    /// Takes a contribution of a running instance back: the tally goes down, and it never counts again.
+    Retract(cli::retract::Retract),
+    /// Prints everything that a running instance holds about a contributor, as JSON.
+    Export(cli::export::Export),
+    /// Erases a contributor from a running instance for good, with everything that is held about them.
+    Forget(cli::forget::Forget),
     /// Prints the completions for a shell; how to install them is in docs/install.md.
     Completions(cli::completions::Completions),
     /// Prints the manual page: plaudit man > plaudit.1, then man ./plaudit.1.
@@ -64,8 +70,8 @@ fn main() -> ExitCode {
     let environment = Environment::of_process();
     let run = async {
         match arguments.command {
-            None => cli::serve::run(&arguments.flags, &environment).await,
-            Some(Command::Serve(flags)) => cli::serve::run(&flags, &environment).await,
+            None => Box::pin(cli::serve::run(&arguments.flags, &environment)).await,
+            Some(Command::Serve(flags)) => Box::pin(cli::serve::run(&flags, &environment)).await,
             Some(Command::Demo(demo)) => cli::demo::run(demo).await,
             Some(Command::Init(init)) => cli::init::run(init, &environment).await,
             Some(Command::Send(send)) => cli::send::run(send, &environment).await,
@@ -74,6 +80,9 @@ fn main() -> ExitCode {
             Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,
             Some(Command::Top(top)) => cli::top::run(top, &environment).await,
             Some(Command::Show(show)) => cli::show::run(show, &environment).await,
+            Some(Command::Retract(retract)) => cli::retract::run(retract, &environment).await,
+            Some(Command::Export(export)) => cli::export::run(export, &environment).await,
+            Some(Command::Forget(forget)) => cli::forget::run(forget, &environment).await,
             Some(Command::Completions(shell)) => cli::completions::run(shell, Arguments::command()),
             Some(Command::Man) => cli::completions::man(Arguments::command()),
         }

@@ -8,6 +8,7 @@ locals {
     PLAUDIT_API_TOKENS           = "${var.name}-api-tokens"
     PLAUDIT_POST_TOKENS          = "${var.name}-post-tokens"
     PLAUDIT_READ_TOKENS          = "${var.name}-read-tokens"
+    PLAUDIT_FORGET_KEY           = "${var.name}-forget-key"
     PLAUDIT_GITHUB_TOKEN         = "${var.name}-github-token"
     PLAUDIT_GITHUB_APP_KEY       = "${var.name}-github-app-key"
   }

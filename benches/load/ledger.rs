@@ -19,7 +19,7 @@ pub(crate) fn people(contributions: u64) -> u64 {
 pub(crate) fn fill(ledger: &Path, contributions: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = plaudit::store::open(&At::Sqlite(ledger.to_owned())).await.unwrap();
+        let store = plaudit::store::open(&At::Sqlite(ledger.to_owned()), None).await.unwrap();
         let now = Moment::from_timestamp(1_790_000_000, 0).unwrap();
         for first in (0..contributions).step_by(TOGETHER as usize) {
             let last = (first + TOGETHER).min(contributions);

@@ -54,7 +54,7 @@ pub async fn run(demo: Demo) -> Result<(), Failure> {
     let Config { listen, publish, service, log, .. } = Config::read(&Flags::default(), &env)?;
     telemetry::install(log, Clock::system());
 
-    let ledger = store::open(&store::At::Sqlite(folder.path().join("demo.db"))).await?;
+    let ledger = store::open(&store::At::Sqlite(folder.path().join("demo.db")), None).await?;
     let overrides = Overrides::default();
     let publishers = publish::open(&publish, &overrides.clock).await?;
     let listener = TcpListener::bind(listen).await.context("no free port on the loopback address")?;

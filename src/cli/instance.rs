@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::terminal::escaped;
@@ -16,6 +16,7 @@ use crate::settings::{Environment, Flags, Secret, Settings};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long one answer may take: longer than the instance itself takes for any.
 const PATIENCE: Duration = Duration::from_secs(30);
+const HOUR: Duration = Duration::from_hours(1);
 /// The most items that the API answers at once.
 const PAGE: usize = 100;
 
@@ -28,11 +29,19 @@ pub struct Address {
     from: String,
 }
 
+/// What a token must allow.
+#[derive(Clone, Copy)]
+enum May {
+    Read,
+    Change,
+}
+
 /// A running instance.
 pub(super) struct Instance {
     pub(super) url: String,
     token: Option<Secret>,
     client: reqwest::Client,
+    patience: Duration,
 }
 
 impl Instance {
@@ -45,9 +54,14 @@ impl Instance {
         let client = client_for(&plain_url(&url)?)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
-            .timeout(PATIENCE)
             .build()?;
-        Ok(Self { url, token, client })
+        Ok(Self { url, token, client, patience: PATIENCE })
+    }
+
+    /// With an hour for each answer: for what rewrites a whole ledger.
+    pub(super) fn patient(mut self) -> Self {
+        self.patience = HOUR;
+        self
     }
 
     pub(super) fn has_token(&self) -> bool {
@@ -56,8 +70,18 @@ impl Instance {
 
     /// The JSON at a path; `None` where the instance has nothing there.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
+        self.ask(Method::GET, path).await
+    }
+
+    /// What the instance answers to the deletion of what is at a path; `None` where it has nothing there.
+    pub(super) async fn delete(&self, path: &str) -> Result<Option<Value>, Failure> {
+        self.ask(Method::DELETE, path).await
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> Result<Option<Value>, Failure> {
         let url = &self.url;
-        let mut request = self.client.get(format!("{url}{path}"));
+        let may = if method == Method::GET { May::Read } else { May::Change };
+        let mut request = self.client.request(method, format!("{url}{path}")).timeout(self.patience);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
@@ -74,38 +98,56 @@ impl Instance {
         if status == StatusCode::NOT_FOUND && text("type") == Some("urn:plaudit:problem:not_found") {
             return Ok(None);
         }
-        Err(Failure::failed(self.refusal(status, text("detail"))))
+        Err(Failure::failed(self.refusal(status, text("detail"), may)))
     }
 
     /// The items of a list, page by page, at most so many of them; `None` where there is no such list.
     pub(super) async fn list(&self, path: &str, most: usize) -> Result<Option<Vec<Value>>, Failure> {
-        let joined = if path.contains('?') { '&' } else { '?' };
-        let mut next = Some(format!("{path}{joined}limit={}", most.min(PAGE)));
+        let mut next = Some(with_limit(path, most.min(PAGE)));
         let mut items = Vec::new();
         while let Some(path) = next.take().filter(|_| items.len() < most) {
-            let Some(mut page) = self.get(&path).await? else { return Ok(None) };
-            let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) else {
-                return Err(Failure::failed(self.refusal(StatusCode::OK, None)));
-            };
-            items.extend(found);
-            // Anything but a path of the API could lead the token to another host; the same page again has no end.
-            let next_page = page.get("next").and_then(Value::as_str);
-            next = next_page.filter(|next| next.starts_with("/v1/") && *next != path).map(str::to_owned);
+            let Some(page) = self.get(&path).await? else { return Ok(None) };
+            let page = self.page_of(page, &path)?;
+            items.extend(page.items);
+            next = page.next;
         }
         items.truncate(most);
         Ok(Some(items))
     }
 
+    /// One page of a list, and the path of the next one; empty where there is no such list.
+    pub(super) async fn page(&self, path: &str) -> Result<Page, Failure> {
+        let path = if path.contains("limit=") { path.to_owned() } else { with_limit(path, PAGE) };
+        match self.get(&path).await? {
+            Some(page) => self.page_of(page, &path),
+            None => Ok(Page { items: Vec::new(), next: None }),
+        }
+    }
+
+    fn page_of(&self, mut page: Value, path: &str) -> Result<Page, Failure> {
+        let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) else {
+            return Err(Failure::failed(self.refusal(StatusCode::OK, None, May::Read)));
+        };
+        // Anything but a path of the API could lead the token to another host; the same page again has no end.
+        let next = page.get("next").and_then(Value::as_str);
+        let next = next.filter(|next| next.starts_with("/v1/") && *next != path).map(str::to_owned);
+        Ok(Page { items, next })
+    }
+
     /// Why there is no answer to use, for a person.
-    fn refusal(&self, status: StatusCode, detail: Option<&str>) -> anyhow::Error {
+    fn refusal(&self, status: StatusCode, detail: Option<&str>, may: May) -> anyhow::Error {
         let url = &self.url;
-        let set = "set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to a token that may read";
+        let (what, right) = match may {
+            May::Read => ("read", "read"),
+            May::Change => ("change", "do everything"),
+        };
+        let set = format!("set PLAUDIT_TOKEN or PLAUDIT_TOKEN_FILE to a token that may {right}");
         match (status, self.has_token()) {
             (StatusCode::UNAUTHORIZED, false) => anyhow!("{url} asks for a token; {set}"),
             (StatusCode::UNAUTHORIZED, true) => {
                 anyhow!("{url} does not know the token in PLAUDIT_TOKEN; {set}")
             }
-            (StatusCode::FORBIDDEN, _) => anyhow!("the token in PLAUDIT_TOKEN may not read {url}; {set}"),
+            (StatusCode::FORBIDDEN, _) => anyhow!("the token in PLAUDIT_TOKEN may not {what} {url}; {set}"),
             _ => match detail {
                 Some(detail) => anyhow!("{url} answers {status}: {}", escaped(detail)),
                 None => anyhow!(
@@ -114,6 +156,17 @@ impl Instance {
             },
         }
     }
+}
+
+/// A page of a list.
+pub(super) struct Page {
+    pub(super) items: Vec<Value>,
+    pub(super) next: Option<String>,
+}
+
+fn with_limit(path: &str, limit: usize) -> String {
+    let joined = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{joined}limit={limit}")
 }
 
 /// An id as one segment of a path.

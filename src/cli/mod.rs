@@ -3,9 +3,12 @@
 pub mod check;
 pub mod completions;
 pub mod demo;
+pub mod export;
+pub mod forget;
 pub mod import;
 pub mod init;
 pub mod instance;
+pub mod retract;
 pub mod send;
 pub mod serve;
 pub mod show;

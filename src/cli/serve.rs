@@ -25,14 +25,14 @@ const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_s
 /// Runs the service.
 pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     let Configured { config, unknown } = configured(flags, env).map_err(|error| wrong(flags, env, error))?;
-    let Config { listen, store, publish, service, log } = config;
+    let Config { listen, store, forget_key, publish, service, log } = config;
     let for_a_person = log.format == LogFormat::Text;
     telemetry::install(log, Clock::system());
     telemetry::report_panics();
     for variable in unknown {
         tracing::warn!(variable, "{variable} is no setting of plaudit and changes nothing");
     }
-    serve(listen, &store, &publish, service).await.map_err(|error| {
+    serve(listen, &store, forget_key.as_ref(), &publish, service).await.map_err(|error| {
         if for_a_person {
             return Failure::Failed(error);
         }
@@ -44,6 +44,7 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
 async fn serve(
     listen: SocketAddr,
     store: &store::At,
+    forget_key: Option<&store::ForgetKey>,
     publish: &publish::Destinations,
     service: Sections,
 ) -> anyhow::Result<()> {
@@ -61,7 +62,7 @@ async fn serve(
             tracing::info!("stopped; the ledger was not reached");
             return Ok(());
         }
-        store = answer_until(&listener, reach(store, &mut say_listening)) => store?,
+        store = answer_until(&listener, reach(store, forget_key, &mut say_listening)) => store?,
     };
     let overrides = Overrides::default();
     let publishers =
@@ -83,10 +84,14 @@ async fn serve(
 }
 
 /// Opens the store; where it may open later, tries until it does. Calls `waits` before it waits.
-async fn reach(at: &store::At, mut waits: impl FnMut()) -> anyhow::Result<Arc<dyn Store>> {
+async fn reach(
+    at: &store::At,
+    key: Option<&store::ForgetKey>,
+    mut waits: impl FnMut(),
+) -> anyhow::Result<Arc<dyn Store>> {
     let (mut failures, mut said) = (0, String::new());
     loop {
-        let error = match store::open(at).await {
+        let error = match store::open(at, key).await {
             Ok(store) => {
                 if failures > 0 {
                     tracing::info!(failures, "the ledger {at} is reached; plaudit takes deliveries");

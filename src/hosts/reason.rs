@@ -22,10 +22,11 @@ pub enum Reason {
     IgnoredContributor,
     OtherHost,
     MadePrivate,
+    Forgotten,
 }
 
 impl Reason {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Ping,
         Self::Bot,
         Self::Ghost,
@@ -45,6 +46,7 @@ impl Reason {
         Self::IgnoredContributor,
         Self::OtherHost,
         Self::MadePrivate,
+        Self::Forgotten,
     ];
 
     /// The code in answers, logs, metrics and the documents.
@@ -99,6 +101,7 @@ impl Reason {
                 "made_private",
                 "what it is about became private, and is shown only with a token from now on",
             ),
+            Self::Forgotten => ("forgotten", "everyone whom it would credit was forgotten"),
         }
     }
 }

@@ -23,6 +23,7 @@ use super::problem::{FieldError, ItemProblem, Problem, ProblemKind};
 use super::verdict::Verdict;
 use crate::domain::RecognitionId;
 use crate::record::Outcome;
+use crate::store::Novelty;
 
 /// The most contributions of one batch.
 const MOST: usize = 100;
@@ -170,7 +171,7 @@ impl From<Problem> for BatchResult {
 }
 
 fn log_of(results: &[Result<Outcome, Problem>]) -> RequestLog {
-    let outcomes = || results.iter().flatten();
+    let outcomes = || results.iter().flatten().filter(|outcome| outcome.novelty != Novelty::Forgotten);
     let recognitions = outcomes().flat_map(|outcome| &outcome.recognitions).map(RecognitionId::as_str);
     RequestLog {
         verdict: outcomes().next().map(|_| Verdict::of(outcomes())),

@@ -203,8 +203,9 @@ pub(super) async fn create(
     let limits = Limits { most: MOST_API, ..app.limits };
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
     let contribution = read(&app, "the body", &bytes, &head.headers)?;
-    let contributions = contribution.id.to_string();
     let outcomes = app.recorder.record(vec![contribution], record::deadline()).await?;
+    let kept = outcomes.iter().filter(|outcome| outcome.novelty != Novelty::Forgotten);
+    let contributions = joined(kept.map(|outcome| outcome.contribution.id.as_str()));
     let log = RequestLog {
         verdict: Some(Verdict::of(&outcomes)),
         contributions,
@@ -239,6 +240,9 @@ pub(super) async fn posted(app: &App, outcome: Outcome) -> Result<(StatusCode, P
             // As it was stored: where the client left `occurred_at` out, it is that of the first post.
             let counted = app.store.contribution(&outcome.contribution.id).await?;
             (StatusCode::OK, counted.map_or(outcome.contribution, |counted| counted.contribution))
+        }
+        Novelty::Forgotten => {
+            return Err(Problem::field("contributor", "not counted: this contributor was forgotten"));
         }
         Novelty::Different => {
             let id = &outcome.contribution.id;

@@ -11,6 +11,7 @@ mod contributions;
 mod contributors;
 pub mod cors;
 mod docs;
+mod forget;
 mod list;
 mod observe;
 pub mod oidc;
@@ -148,6 +149,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/contributions", post(contributions::create))
         .route("/v1/contributions/batch", post(batch::create))
         .route("/v1/contributions/{id}", delete(contributions::retract))
+        .route("/v1/contributors/{id}", delete(forget::forget))
         .route("/v1/recognitions/stream", get(recognitions::stream))
         .merge(cache::revalidated(reads))
         .method_not_allowed_fallback(method);

@@ -160,6 +160,16 @@ impl Line {
         self.matched.as_ref().map_or("none", route)
     }
 
+    /// The path, without the query, which may hold secrets. Only the route where the path may name somebody who is
+    /// forgotten: by the request itself, or because it names what is not there; everybody has a badge.
+    fn shown_path(&self, status: u16) -> &str {
+        let forgets = self.method == Method::DELETE && self.route() == "/v1/contributors/{id}";
+        match &self.matched {
+            Some(matched) if forgets || status == 404 || self.route() == "/badges/{file}" => route(matched),
+            _ => self.uri.as_ref().map_or("", Uri::path),
+        }
+    }
+
     fn log(&self, response: &Response, seconds: f64) {
         let nothing = RequestLog::default();
         let log = response.extensions().get::<RequestLog>().unwrap_or(&nothing);
@@ -187,8 +197,7 @@ impl Line {
                     recognition = filled(&log.recognitions),
                     why = cause,
                     http_method = method,
-                    // Without the query, which may hold secrets.
-                    http_url = first(self.uri.as_ref().map_or("", Uri::path), 300),
+                    http_url = first(self.shown_path(status), 300),
                     http_status = status,
                     http_latency = format_args!("{seconds:.6}s"),
                     http_user_agent = filled(first(text(self.agent.as_ref()), 200)),

@@ -16,7 +16,8 @@ use utoipa::OpenApi as _;
 
 use super::problem::{Problem, ProblemKind};
 use super::{
-    batch, contribution_list, contributions, contributors, docs, operations, pages, recognitions, webhooks,
+    batch, contribution_list, contributions, contributors, docs, forget, operations, pages, recognitions,
+    webhooks,
 };
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
@@ -33,6 +34,7 @@ use super::{
         contributions::retract,
         contributors::list,
         contributors::show,
+        forget::forget,
         contributors::contributions,
         recognitions::list,
         recognitions::stream,

@@ -116,6 +116,8 @@ pub enum ProblemKind {
     Unsupported,
     /// An id that was used for another body.
     Conflict,
+    /// Forgetting without a key to remember by.
+    KeyNeeded,
     /// A fault of plaudit or its store; the log has the cause.
     Internal,
     /// The same request may succeed later.
@@ -124,7 +126,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, by status.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Malformed,
         Self::InvalidFields,
         Self::Refused,
@@ -141,6 +143,7 @@ impl ProblemKind {
         Self::TargetTooLong,
         Self::HeadTooLarge,
         Self::Unsupported,
+        Self::KeyNeeded,
         Self::Conflict,
         Self::Internal,
         Self::Unavailable,
@@ -166,6 +169,7 @@ impl ProblemKind {
             Self::TargetTooLong => "target_too_long",
             Self::HeadTooLarge => "head_too_large",
             Self::Unsupported => "unsupported",
+            Self::KeyNeeded => "forget_key_needed",
             Self::Conflict => "conflict",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
@@ -188,6 +192,7 @@ impl ProblemKind {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::KeyNeeded => StatusCode::CONFLICT,
             Self::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -214,6 +219,7 @@ impl ProblemKind {
             Self::TargetTooLong => "The path and query are too long",
             Self::HeadTooLarge => "The headers are too large, or too many",
             Self::Unsupported => "This content type or encoding is not supported",
+            Self::KeyNeeded => "No key is set to remember by whom to forget",
             Self::Conflict => "The same id came with another body",
             Self::Internal => "Internal error",
             Self::Unavailable => "Temporarily unavailable",

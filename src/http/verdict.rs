@@ -55,7 +55,7 @@ impl Verdict {
             match outcome.novelty {
                 Novelty::New => return Self::Recorded,
                 Novelty::Retracted => verdict = Self::Retracted,
-                Novelty::Same | Novelty::Different => {}
+                Novelty::Same | Novelty::Different | Novelty::Forgotten => {}
             }
         }
         verdict

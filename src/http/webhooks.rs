@@ -260,10 +260,16 @@ async fn deliver(
     let (verdict, reason, contributions) = match reading {
         Reading::Ignored(reason) => (Verdict::Ignored, Some(reason.code()), Vec::new()),
         Reading::Counts(contributions) => {
-            log.contributions = joined(contributions.iter().map(|c| c.id.as_str()));
-            let outcomes = app.recorder.record(contributions, by).await?;
+            let mut outcomes = app.recorder.record(contributions, by).await?;
+            // Neither the answer nor the log names those who are forgotten.
+            outcomes.retain(|outcome| outcome.novelty != Novelty::Forgotten);
+            log.contributions = joined(outcomes.iter().map(|outcome| outcome.contribution.id.as_str()));
             let answers = outcomes.iter().map(DeliveredContribution::of).collect();
-            (Verdict::of(&outcomes), None, answers)
+            if outcomes.is_empty() {
+                (Verdict::Ignored, Some(Reason::Forgotten.code()), answers)
+            } else {
+                (Verdict::of(&outcomes), None, answers)
+            }
         }
         Reading::Reviews(review) => {
             let outcome = app.recorder.review(&review, by).await?;

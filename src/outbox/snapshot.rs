@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Outbox;
-use crate::domain::{Contribution, Recognition};
 use crate::store::{Due, StoreError};
 
 /// For how long a snapshot is published without another look. Longer than an offer usually waits, so that looking
@@ -42,7 +41,7 @@ impl Concealments {
 }
 
 impl Outbox {
-    /// Notes that something was made private in the store: no snapshot of before is published without another look.
+    /// Notes that something was made private in the store, or erased: no snapshot of before is published without another look.
     pub fn concealed(&self) {
         self.concealments.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -54,16 +53,10 @@ impl Outbox {
         Snapshot { due, as_of }: Snapshot,
     ) -> Result<Option<Due>, StoreError> {
         let outdated = as_of.at.elapsed() > FRESH || self.concealments.happened_since(as_of);
-        if !outdated || !may_become_private(&due.recognition) {
+        if !outdated {
             return Ok(Some(due));
         }
         let found = self.store.recognition(&due.recognition.id).await?;
         Ok(found.map(|(recognition, _)| Due { recognition, ..due }))
     }
-}
-
-/// What a client posted stays as it is.
-fn may_become_private(recognition: &Recognition) -> bool {
-    let may_become = |named: &Contribution| !named.private && named.repository_id().is_some();
-    recognition.contribution.as_ref().is_some_and(may_become)
 }

@@ -7,6 +7,7 @@
 pub mod at;
 mod cursor;
 pub mod firestore;
+pub mod forgetting;
 pub mod sqlite;
 mod unreadable;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use at::At;
+pub use forgetting::{Erased, ForgetKey, Forgot};
 
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, GiveUp, HostName, Kind, Milestones, Moment,
@@ -44,12 +46,13 @@ fn look_again(since: Moment, now: Moment) -> Option<Moment> {
     (now < last).then_some(last)
 }
 
-/// Opens the configured store, and brings its schema up to date.
-pub async fn open(at: &At) -> Result<Arc<dyn Store>, StoreError> {
+/// Opens the configured store, and brings its schema up to date. `key` is for [`forget`](Store::forget).
+pub async fn open(at: &At, key: Option<&ForgetKey>) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match at {
-        At::Sqlite(path) => Arc::new(sqlite::Sqlite::open_apart(path.clone()).await?),
+        At::Sqlite(path) => Arc::new(sqlite::Sqlite::open_apart(path.clone(), key.cloned()).await?),
         At::Firestore { project, database, emulator } => {
-            Arc::new(firestore::Firestore::open(project, database, emulator.as_deref()).await?)
+            let store = firestore::Firestore::open(project, database, emulator.as_deref()).await?;
+            Arc::new(store.with_forget_key(key.cloned()).await?)
         }
     })
 }
@@ -90,7 +93,7 @@ async fn inspect_opened(
     at: &At,
     off: Vec<Destination>,
 ) -> Result<(String, Vec<(Destination, u64)>), StoreError> {
-    let store = open(at).await?;
+    let store = open(at, None).await?;
     // One contributor shows whether what is stored can be read by this version.
     store.contributors(Order::Id, &ContributorFilter::default(), &Page { limit: 1, after: None }).await?;
     let mut waiting = Vec::new();
@@ -166,6 +169,11 @@ pub trait Store: Send + Sync + 'static {
         &self,
         repository: &RepositoryId,
     ) -> Result<Option<PrivateRepository>, StoreError>;
+
+    /// Erases a contributor with everything that is held about them, for good: what of them is recorded later is
+    /// [`Novelty::Forgotten`], and only keyed hashes of their names remain. May be repeated, and goes on where it was
+    /// interrupted.
+    async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError>;
 
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
     /// Those of one contributor must be in ascending order. One that was made before is left as it is. Where only
@@ -371,6 +379,14 @@ pub enum Novelty {
     /// Stored and not counted, because it is taken back. A repeat of what a client or a host deleted is
     /// [`Same`](Novelty::Same).
     Retracted,
+    /// Neither stored nor counted, because its contributor is forgotten.
+    Forgotten,
+}
+
+impl Recorded {
+    /// Of a contributor who is forgotten.
+    const FORGOTTEN: Self =
+        Self { novelty: Novelty::Forgotten, tally: 0, recognized: 0, counted_for: None, private: false };
 }
 
 impl Novelty {

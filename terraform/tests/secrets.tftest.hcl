@@ -66,7 +66,7 @@ run "never_in_plain_env" {
   variables {
     comment         = true
     github_app_id   = "4711"
-    secret_versions = { PLAUDIT_GITHUB_SECRET = "1", PLAUDIT_GITLAB_SIGNING_TOKEN = "1", PLAUDIT_GITLAB_SECRET = "1", PLAUDIT_API_TOKENS = "1", PLAUDIT_POST_TOKENS = "1", PLAUDIT_READ_TOKENS = "1", PLAUDIT_GITHUB_APP_KEY = "1" }
+    secret_versions = { PLAUDIT_GITHUB_SECRET = "1", PLAUDIT_GITLAB_SIGNING_TOKEN = "1", PLAUDIT_GITLAB_SECRET = "1", PLAUDIT_API_TOKENS = "1", PLAUDIT_POST_TOKENS = "1", PLAUDIT_READ_TOKENS = "1", PLAUDIT_FORGET_KEY = "1", PLAUDIT_GITHUB_APP_KEY = "1" }
   }
 
   assert {

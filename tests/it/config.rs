@@ -18,6 +18,7 @@ const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_API_TOKENS", "hush-hush-4, "),
     ("PLAUDIT_POST_TOKENS", "hush-hush-5 "),
     ("PLAUDIT_READ_TOKENS", "\"hush-hush-6\""),
+    ("PLAUDIT_FORGET_KEY", "hush-hush-7, too short"),
     ("PLAUDIT_OPEN_API", "perhaps"),
     ("PLAUDIT_PUBLIC_READ", "1"),
     ("PLAUDIT_ALLOW_ORIGINS", "app.example.org"),

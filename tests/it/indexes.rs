@@ -7,17 +7,20 @@ use std::collections::BTreeSet;
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
-use plaudit::domain::{Contribution, Destination, Fingerprint, GiveUp, Labels, RepositoryId};
+use plaudit::domain::{
+    Contribution, ContributionId, Destination, Fingerprint, GiveUp, Labels, RepositoryId, Review, Ruling,
+    WorkId,
+};
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
 use plaudit::store::sqlite::queries::Key;
 use plaudit::store::sqlite::{self, Sqlite};
-use plaudit::store::{Concealment, Settled, Shown, Sorting, Store};
+use plaudit::store::{Concealment, ForgetKey, Settled, Shown, Sorting, Store};
 use rusqlite::{Connection, Params, Statement, StatementStatus, params, params_from_iter};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::store::{at, done, recognition};
+use crate::store::{at, done, recognition, who};
 use crate::support::emulators::{self, PATIENT};
 
 /// What one field of an index is sorted by; `CONTAINS` for arrays.
@@ -158,6 +161,7 @@ fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
 async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let project = emulators::fresh_project();
     let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
+    let store = store.with_forget_key(ForgetKey::new(&"a key ".repeat(6))).await.unwrap();
     let whole = Contribution {
         url: Some("https://github.com/o/r/pull/7".into()),
         repository: Some("o/r".into()),
@@ -192,11 +196,21 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     store.conceal(&repository, concealment).await.unwrap();
     store.publicized(&repository, at(2)).await.unwrap();
 
+    let unrecorded = Review {
+        work: WorkId::from_text("github:1:pull_request:8"),
+        part: Some(ContributionId::from_text("github:1:pull_request:8:mona")),
+        ruling: Ruling::Labels(Labels { at: at(1), rejected: true }),
+        private: false,
+    };
+    store.review(&unrecorded).await.unwrap();
+    store.record(&[done("d", "ada")], at(0)).await.unwrap();
+    store.forget(&who("ada")).await.unwrap();
+
     let mut options = FirestoreDbOptions::new(project);
     options.firebase_api_url = Some(format!("http://{host}"));
     let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
     let mut fields = BTreeSet::new();
-    for collection in ["contributions", "contributors", "recognitions", "reviews", "private"] {
+    for collection in ["contributions", "contributors", "forgotten", "recognitions", "reviews", "private"] {
         for document in db.fluent().select().from(collection).query().await.unwrap() {
             fields.extend(document.fields.into_keys().map(|field| (collection, field)));
         }

@@ -33,6 +33,7 @@ mod docs_page;
 mod farewell;
 mod faults;
 mod firestore;
+mod forget;
 mod fuzz;
 mod histories;
 mod import;

@@ -361,6 +361,14 @@ impl Guide<'_> {
         self.post("mistaken", "A slip.", talk(4, "A talk that was not given")).await;
         let retract = self.ask(Method::DELETE, "/v1/contributions/api:api:talk-4");
         self.record("retractContribution", "retracted", "The slip is taken back.", None, retract).await;
+        self.post(
+            "of_another",
+            "Somebody who will ask to be forgotten.",
+            json!({"contributor": "grace", "kind": "talk", "id": "talk-5"}),
+        )
+        .await;
+        let forget = self.ask(Method::DELETE, "/v1/contributors/grace");
+        self.record("forgetContributor", "forgotten", "She is forgotten.", None, forget).await;
     }
 
     async fn batches(&mut self) {

@@ -189,6 +189,7 @@ fn every_reason_is_shown_by_a_fixture_or_needs_a_rule() {
         Reason::IgnoredContributor,
         Reason::NotMerged,
         Reason::OtherHost,
+        Reason::Forgotten,
     ]);
     for reason in Reason::ALL {
         assert!(reasons.contains(&reason), "{}", reason.code());

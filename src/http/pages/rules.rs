@@ -119,7 +119,7 @@ struct RulesPage<'a> {
     hosts: String,
     rules: &'a Rules,
     verdicts: [Verdict; 5],
-    reasons: [Reason; 19],
+    reasons: [Reason; 20],
 }
 
 /// A kind, and when it counts.

@@ -12,6 +12,7 @@ use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Fingerprint, GiveUp, Kind, Labels, Moment,
     Part, Recognition, RecognitionId, RepositoryId, Standing, Work, WorkId,
 };
+use crate::store::forgetting::author_of_part;
 use crate::store::{Contributor, Counted, PrivateRepository, Progress, State, StoreError};
 
 /// The longest document id that Firestore takes, in bytes.
@@ -118,6 +119,20 @@ pub(super) fn as_integer(value: &FirestoreValue) -> Option<i64> {
         Some(ValueType::IntegerValue(number)) => Some(number),
         _ => None,
     }
+}
+
+/// A field's text.
+pub(super) fn text<'d>(document: &'d FirestoreDocument, field: &str) -> Option<&'d str> {
+    match document.fields.get(field)?.value_type.as_ref()? {
+        ValueType::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The number of the account that a contributor's or a contribution's document names.
+pub(super) fn user_id(document: &FirestoreDocument) -> Option<u64> {
+    let value = FirestoreValue::from(document.fields.get("user_id")?.clone());
+    as_integer(&value).map(i64::cast_unsigned)
 }
 
 /// Whether plaudit 0.1 wrote the document: its name of the field `recognized` was another one.
@@ -275,6 +290,9 @@ pub(super) struct PartFields {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     contributor: Option<String>,
+    /// Of a part that is not recorded: by whom it would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,6 +323,7 @@ impl PartFields {
         Ok(Self {
             id: part.id.as_str().to_owned(),
             contributor: None,
+            author: author_of_part(&part.id).filter(|_| part.contributor.is_none()).map(|id| id.to_string()),
             content: None,
             commit: None,
             work: work_field(work, &part.id),

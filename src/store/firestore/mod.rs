@@ -1,9 +1,9 @@
 //! The ledger on Firestore: any number of instances, nothing to run.
 //!
-//! Five collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
+//! Six collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
 //! `reviews/{work}` the reviews of a work, and the lock for changes to it; `private/{repository}` since when a
-//! repository is private.
+//! repository is private; `forgotten/{hash}` whom it has forgotten.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
 //! new tally.
 
@@ -13,9 +13,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
-    Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
-    Settled, Store, StoreError, Totals,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, ForgetKey,
+    Forgot, History, News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter,
+    Recorded, Reviewed, Settled, Store, StoreError, Totals,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -25,6 +25,7 @@ use crate::domain::{
 mod codec;
 mod connection;
 mod explain;
+mod forget;
 mod history;
 mod lists;
 mod outbox;
@@ -87,6 +88,13 @@ impl Firestore {
         client.greet().await?;
         Ok(Self { client })
     }
+
+    /// With the key by which it remembers whom it has forgotten. Fails where that was done with another one.
+    pub async fn with_forget_key(mut self, key: Option<ForgetKey>) -> Result<Self, StoreError> {
+        self.client.set_forget_key(key);
+        forget::check(&self.client).await?;
+        Ok(self)
+    }
 }
 
 #[async_trait]
@@ -146,6 +154,10 @@ impl Store for Firestore {
         repository: &RepositoryId,
     ) -> Result<Option<PrivateRepository>, StoreError> {
         privacy::private_repository(&self.client, repository).await
+    }
+
+    async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
+        forget::forget(&self.client, contributor).await
     }
 
     async fn recognise(

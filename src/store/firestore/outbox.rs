@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::stream;
 
 use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
+use super::forget;
 use super::privacy;
 use super::queries::{self, CONTRIBUTORS, RECOGNITIONS};
 use super::readable::{Query, readable, readable_one};
@@ -115,6 +116,9 @@ impl Making<'_> {
         let mut retry = self.client.retry();
         match self.create(&[recognition], &mut retry).await {
             Ok(()) => Ok(true),
+            Err(_) if forget::is_forgotten(self.client, &recognition.contributor, &mut retry).await? => {
+                Ok(false)
+            }
             Err(Fault::Exists) => {
                 let perhaps_ours = perhaps_ours || retry.has_tried();
                 self.raise_for(recognition, perhaps_ours, &mut retry).await
@@ -140,6 +144,9 @@ impl Making<'_> {
         }
         if let Some(highest) = recognitions.last() {
             raise(&mut writes, highest).map_err(Fault::Final)?;
+            let key = self.client.forget_key();
+            forget::guard(&mut writes, key.map(|key| key.of_name(&highest.contributor)).into_iter())
+                .map_err(Fault::Final)?;
         }
         self.client.commit(&writes, retry).await.map(drop)
     }

@@ -21,6 +21,8 @@ pub(super) const REVIEWS: &str = "reviews";
 pub(super) const RECOGNITIONS: &str = "recognitions";
 /// Repositories that are private, or were.
 pub(super) const PRIVATE: &str = "private";
+/// Keyed hashes of the names and numbers of people who are erased.
+pub(super) const FORGOTTEN: &str = "forgotten";
 /// The field path of a document's own name.
 pub const NAME: &str = "__name__";
 
@@ -94,6 +96,8 @@ shapes! {
     CONTRIBUTIONS_IN_BY_KIND: CONTRIBUTIONS ["repository" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below, "kind" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// The parts of a work, and the marks for parts that are not recorded yet.
     PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
+    /// The marks that reviews left of an author's parts which are not recorded.
+    MARKS_OF: CONTRIBUTIONS ["author" Equal] by [];
     /// A repository's contributions that are public.
     PUBLIC_OF: CONTRIBUTIONS ["private" Equal, "id" AtLeast, "id" Below] by ["id", Ascending];
     /// The recognitions that name a public contribution of a repository.

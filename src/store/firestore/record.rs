@@ -16,6 +16,7 @@ use super::codec::{
     self, ContributionFields, ContributorFields, ContributorNames, MarkFields, PartFields, Stored,
     document_id,
 };
+use super::forget;
 use super::history::{Raise, Standings};
 use super::queries::{CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::rpc::{Client, Fault, Retry};
@@ -41,7 +42,7 @@ pub(super) struct Tally {
 enum Fate {
     Counted(Tally),
     KnownBefore(Known),
-    /// Decided together with its work.
+    /// Decided together with its work, or that it is of somebody who is forgotten.
     Judged(Recorded),
 }
 
@@ -104,6 +105,7 @@ pub(super) async fn record(
         fates: HashMap::new(),
         tallies: HashMap::new(),
     };
+    let reading = recording.leave_out_forgotten(reading, &mut retry).await?;
     recording.look_at_works_of(reading);
     recording.decide(&mut retry).await?;
     recording.decide_works(&retry).await?;
@@ -161,6 +163,7 @@ impl<'a> Recording<'a> {
             let writes = self.writes(&groups, standings.as_ref())?;
             match self.client.commit(&writes, retry).await {
                 Ok(response) => return self.counted(&groups, &response),
+                Err(Fault::Exists | Fault::Changed) if self.is_without_forgotten(retry).await? => {}
                 Err(Fault::Exists) => self.sort_out(retry).await?,
                 // A contributor has changed since: by others, or by this commit, whose answer was lost.
                 Err(Fault::Changed | Fault::Missing(_)) if standings.is_some() => {
@@ -171,6 +174,32 @@ impl<'a> Recording<'a> {
             }
         }
         Err(StoreError::Unavailable("the same contributions are being recorded elsewhere".into()))
+    }
+
+    /// Leaves out what is pending of those who are forgotten; whether that is something.
+    async fn is_without_forgotten(&mut self, retry: &mut Retry) -> Result<bool, StoreError> {
+        let pending = std::mem::take(&mut self.pending);
+        let before = pending.len();
+        self.pending = self.leave_out_forgotten(pending, retry).await?;
+        Ok(self.pending.len() < before)
+    }
+
+    /// Those of `contributions` whose contributors are not forgotten; the others are decided.
+    async fn leave_out_forgotten(
+        &mut self,
+        contributions: Vec<&'a Contribution>,
+        retry: &mut Retry,
+    ) -> Result<Vec<&'a Contribution>, StoreError> {
+        let forgotten = forget::are_forgotten(self.client, &contributions, retry).await?;
+        let mut rest = Vec::with_capacity(contributions.len());
+        for (one, forgotten) in contributions.into_iter().zip(forgotten) {
+            if forgotten {
+                self.fates.insert(one.id.as_str(), Fate::Judged(Recorded::FORGOTTEN));
+            } else {
+                rest.push(one);
+            }
+        }
+        Ok(rest)
     }
 
     /// The contributors of history, as they are now.
@@ -271,6 +300,11 @@ impl<'a> Recording<'a> {
                 .update_object(REVIEWS, document_id(work.as_str()), &fields, None, create, Vec::new())
                 .map_err(refused)?;
         }
+        let key = self.client.forget_key();
+        forget::guard(
+            &mut writes,
+            key.into_iter().flat_map(|key| self.pending.iter().flat_map(|one| key.of(one))),
+        )?;
         Ok(writes)
     }
 

@@ -20,7 +20,7 @@ use super::connection::{Connections, Target};
 use super::explain::{Database, UNREACHABLE, message, no_connection, passing};
 use super::queries::CONTRIBUTORS;
 use crate::runtime::Backoff;
-use crate::store::StoreError;
+use crate::store::{ForgetKey, StoreError};
 
 /// The name of the count in an aggregation's answer.
 const COUNT: &str = "count";
@@ -110,6 +110,7 @@ pub(super) struct Client {
     patience: Patience,
     project: String,
     database: String,
+    forget_key: Option<ForgetKey>,
 }
 
 /// What an aggregation answers.
@@ -152,7 +153,16 @@ impl Client {
             patience,
             project: project.to_owned(),
             database: database.to_owned(),
+            forget_key: None,
         })
+    }
+
+    pub(super) fn forget_key(&self) -> Option<&ForgetKey> {
+        self.forget_key.as_ref()
+    }
+
+    pub(super) fn set_forget_key(&mut self, key: Option<ForgetKey>) {
+        self.forget_key = key;
     }
 
     /// Patience for one method.

@@ -14,6 +14,7 @@ use firestore::{
 };
 
 use super::codec::{self, ContributionFields, ContributorNames, MarkFields, PartFields, Stored, document_id};
+use super::forget;
 use super::history::{Raise, Standings};
 use super::outbox::unchanged;
 use super::privacy;
@@ -23,6 +24,7 @@ use super::rpc::{Client, Fault, Retry};
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Milestones, Moment, Part, Review, Work, WorkId,
 };
+use crate::store::forgetting::author_of_part;
 use crate::store::{Novelty, Recorded, Reviewed, StoreError};
 
 /// What is to be recorded or reviewed of one work, and the nonce by which its commit is known again.
@@ -76,6 +78,13 @@ pub(super) async fn record(
 /// Applies a review, and answers for each recorded part that it concerns.
 pub(super) async fn review(client: &Client, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
     let mut retry = client.retry();
+    let mut review = review.clone();
+    if let Some(author) = review.part.as_ref().and_then(author_of_part)
+        && forget::is_forgotten(client, &author, &mut retry).await?
+    {
+        review.part = None;
+    }
+    let review = &review;
     let id = work_of(client, &review.work, &mut retry).await?;
     let change = Change::new(client, &id, &[], Some(review), Moment::UNIX_EPOCH);
     let changed = change.apply(&mut retry).await?;
@@ -237,6 +246,11 @@ impl<'a> Change<'a> {
                 delta.recorded.extend(recorded.map(|(_, one)| *one));
             }
         }
+        let key = self.client.forget_key();
+        forget::guard(
+            &mut writes,
+            key.into_iter().flat_map(|key| self.recorded.iter().flat_map(|one| key.of(one))),
+        )?;
         deltas.retain(|_, delta| delta.counted != 0 || !delta.recorded.is_empty());
         for (contributor, delta) in &deltas {
             let raise = standings.and_then(|standings| standings.raise(contributor, delta.counted));

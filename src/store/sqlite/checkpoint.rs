@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn the_log_stays_within_its_bound_however_much_is_written() {
         let (_folder, path) = ledger();
-        let sqlite = Sqlite::bounded(&path, SMALL).unwrap();
+        let sqlite = Sqlite::bounded(&path, None, SMALL).unwrap();
         write(&sqlite, 200).await;
         assert!((SMALL.step..SMALL.most + COMMIT).contains(&length(&path)), "{} pages", length(&path));
     }
@@ -218,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_holds_back_the_log_fails_no_commit_and_afterwards_the_log_is_short_again() {
         let (_folder, path) = ledger();
-        let sqlite = Sqlite::bounded(&path, SMALL).unwrap();
+        let sqlite = Sqlite::bounded(&path, None, SMALL).unwrap();
         write(&sqlite, 1).await;
         let reader = Connection::open(&path).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM filler").unwrap();

@@ -12,8 +12,9 @@ use tokio::sync::{Semaphore, oneshot};
 use super::checkpoint::{BOUNDS, Bounds, Checkpoints};
 use super::error::failure;
 use super::file::{Files, create_private};
+use super::forget::Keys;
 use super::schema;
-use crate::store::StoreError;
+use crate::store::{ForgetKey, StoreError};
 
 /// How long a writer waits for another process that is writing to the same file.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub struct Sqlite {
     writer: Mutex<Option<Writer>>,
     readers: Arc<Readers>,
     files: Arc<Files>,
+    pub(super) keys: Arc<Keys>,
     /// Why the ledger was unavailable for the last write, if it was.
     failing: Arc<Mutex<Option<StoreError>>>,
 }
@@ -101,8 +103,8 @@ impl Readers {
 impl Sqlite {
     /// The same as [`open`](Self::open), on a thread of its own: another process may hold the file, and bringing a
     /// large one up to date takes minutes.
-    pub async fn open_apart(path: PathBuf) -> Result<Self, StoreError> {
-        let open = move || Self::open(&path);
+    pub async fn open_apart(path: PathBuf, key: Option<ForgetKey>) -> Result<Self, StoreError> {
+        let open = move || Self::bounded(&path, key, BOUNDS);
         tokio::task::spawn_blocking(open)
             .await
             .unwrap_or_else(|error| Err(StoreError::Broken(error.to_string())))
@@ -110,11 +112,13 @@ impl Sqlite {
 
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::bounded(path, BOUNDS)
+        Self::bounded(path, None, BOUNDS)
     }
 
-    pub(super) fn bounded(path: &Path, bounds: Bounds) -> Result<Self, StoreError> {
+    pub(super) fn bounded(path: &Path, key: Option<ForgetKey>, bounds: Bounds) -> Result<Self, StoreError> {
         let mut connection = prepare(path).map_err(|error| named(path, error))?;
+        let keys = Arc::new(Keys::new(path, key));
+        keys.check(&connection).map_err(|error| named(path, error))?;
         let files = Arc::new(Files::of(path)?);
         let mut checkpoints =
             Checkpoints::start(&mut connection, &files, bounds).map_err(|error| named(path, error))?;
@@ -136,6 +140,7 @@ impl Sqlite {
             writer: Mutex::new(Some(Writer { jobs, thread })),
             readers,
             files,
+            keys,
             failing: Arc::default(),
         })
     }
@@ -166,15 +171,34 @@ impl Sqlite {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (done, answer) = oneshot::channel();
         let (files, failing) = (Arc::clone(&self.files), Arc::clone(&self.failing));
-        let job: Job = Box::new(move |connection| {
+        self.on_writer(move |connection| {
             let outcome = commit(connection, &files, job);
             if let Ok(mut failing) = failing.lock() {
                 *failing =
                     outcome.as_ref().err().filter(|e| matches!(e, StoreError::Unavailable(_))).cloned();
             }
-            let _ = done.send(outcome);
+            outcome
+        })
+        .await
+    }
+
+    /// Runs `job` on the writer's thread, between two transactions.
+    pub(super) async fn maintain(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let path = self.files.path.clone();
+        self.on_writer(move |connection| job(connection).map_err(|error| named(&path, failure(&error)))).await
+    }
+
+    async fn on_writer<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let _ = done.send(job(connection));
         });
         let jobs =
             self.writer.lock().ok().and_then(|writer| writer.as_ref().map(|writer| writer.jobs.clone()));

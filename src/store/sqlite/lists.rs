@@ -162,7 +162,8 @@ pub(super) async fn recognitions_after(
     sqlite
         .read_page(move |connection| {
             let newest = || {
-                let sql = "SELECT coalesce(max(seq), 0) AS newest FROM recognitions";
+                let sql = "SELECT max(coalesce((SELECT max(seq) FROM recognitions), 0),
+                     coalesce((SELECT last FROM sequences WHERE name = 'recognitions'), 0)) AS newest";
                 connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>("newest"))
             };
             let Some(after) = after else {

@@ -7,6 +7,7 @@ mod checkpoint;
 mod connection;
 mod error;
 mod file;
+mod forget;
 mod inspect;
 mod lists;
 mod outbox;
@@ -18,12 +19,15 @@ mod rows;
 mod schema;
 mod work;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 
+use super::forgetting::author_of_part;
 use super::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
-    Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot, History,
+    News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
     Settled, Store, StoreError, Totals,
 };
 use crate::domain::{
@@ -49,11 +53,8 @@ impl Store for Sqlite {
     }
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
-        let batch = batch.to_vec();
-        self.write(move |transaction| {
-            batch.iter().map(|one| record::record_one(transaction, one, now)).collect()
-        })
-        .await
+        let (batch, keys) = (batch.to_vec(), Arc::clone(&self.keys));
+        self.write(move |transaction| record::record(transaction, &keys, &batch, now)).await
     }
 
     async fn record_history(
@@ -62,13 +63,23 @@ impl Store for Sqlite {
         milestones: &Milestones,
         now: Moment,
     ) -> Result<History, StoreError> {
-        let (batch, milestones) = (batch.to_vec(), milestones.clone());
-        self.write(move |transaction| record::record_history(transaction, &batch, &milestones, now)).await
+        let (batch, milestones, keys) = (batch.to_vec(), milestones.clone(), Arc::clone(&self.keys));
+        self.write(move |transaction| record::record_history(transaction, &keys, &batch, &milestones, now))
+            .await
     }
 
     async fn review(&self, review: &Review) -> Result<Vec<Reviewed>, StoreError> {
-        let review = review.clone();
-        self.write(move |transaction| work::review(transaction, &review)).await
+        let (mut review, keys) = (review.clone(), Arc::clone(&self.keys));
+        self.write(move |transaction| {
+            let forgotten = forget::Forgotten::of(transaction, &keys)?;
+            if let Some(author) = review.part.as_ref().and_then(author_of_part)
+                && forgotten.has_name(&author)?
+            {
+                review.part = None;
+            }
+            work::review(transaction, &review)
+        })
+        .await
     }
 
     async fn conceal(&self, repository: &RepositoryId, concealment: Concealment) -> Result<(), StoreError> {
@@ -96,6 +107,10 @@ impl Store for Sqlite {
         repository: &RepositoryId,
     ) -> Result<Option<PrivateRepository>, StoreError> {
         privacy::private_repository(self, repository).await
+    }
+
+    async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
+        forget::forget(self, contributor).await
     }
 
     async fn recognise(

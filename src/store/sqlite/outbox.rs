@@ -1,11 +1,13 @@
 //! Recognitions that are owed, made and due.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::connection::Sqlite;
+use super::forget::Forgotten;
 use super::queries;
 use super::rows::{
     CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, moment, next_readable, read, readable,
@@ -21,11 +23,15 @@ pub(super) async fn recognise(
     made: &[Recognition],
     destinations: &[Destination],
 ) -> Result<Recognised, StoreError> {
-    let (made, destinations) = (made.to_vec(), destinations.to_vec());
+    let (made, destinations, keys) = (made.to_vec(), destinations.to_vec(), Arc::clone(&sqlite.keys));
     let new = sqlite
         .write(move |transaction| {
+            let forgotten = Forgotten::of(transaction, &keys)?;
             let mut new = Vec::with_capacity(made.len());
             for recognition in &made {
+                if forgotten.has_name(&recognition.contributor)? {
+                    continue;
+                }
                 if recognise_one(transaction, recognition, &destinations)? {
                     new.push(as_stored(transaction, recognition.clone())?);
                 }
@@ -56,8 +62,10 @@ fn recognise_one(
     let made_at = recognition.recognized_at.timestamp_micros();
     let inserted = transaction
         .prepare_cached(
-            "INSERT INTO recognitions (id, contributor, milestone, tally, recognized_at, contribution, account_url)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
+            "INSERT INTO recognitions (seq, id, contributor, milestone, tally, recognized_at, contribution, account_url)
+             VALUES (1 + max(coalesce((SELECT max(seq) FROM recognitions), 0),
+                             coalesce((SELECT last FROM sequences WHERE name = 'recognitions'), 0)),
+                 ?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
         )?
         .execute(params![
             recognition.id.as_str(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use super::forget::{Forgotten, Keys};
 use super::rows::{signed, unsigned};
 use super::work::{Tally, is_reviewed, load, save, tally_of};
 use crate::domain::{Contribution, ContributorId, Fingerprint, Milestones, Moment, Standing, Work, WorkId};
@@ -13,6 +14,7 @@ use crate::store::{History, Novelty, Recorded};
 /// something is owed before.
 pub(super) fn record_history(
     transaction: &Transaction<'_>,
+    keys: &Keys,
     batch: &[Contribution],
     milestones: &Milestones,
     now: Moment,
@@ -30,8 +32,7 @@ pub(super) fn record_history(
     if !owed.is_empty() {
         return Ok(History::Owed(owed));
     }
-    let recorded = batch.iter().map(|one| record_one(transaction, one, now));
-    let mut recorded = recorded.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut recorded = record(transaction, keys, batch, now)?;
     for (contributor, reached) in &mut reached {
         let Some(Tally { tally, .. }) = tally_of(transaction, contributor).optional()? else { continue };
         *reached = milestones.reached(tally);
@@ -39,17 +40,27 @@ pub(super) fn record_history(
             .prepare_cached("UPDATE contributors SET recognized = ?2 WHERE id = ?1 AND recognized < ?2")?
             .execute(params![contributor.as_str(), signed(*reached)])?;
     }
-    for (one, recorded) in batch.iter().zip(&mut recorded).filter(|(_, r)| r.counted_for.is_none()) {
+    let own = |recorded: &Recorded| recorded.counted_for.is_none() && recorded.novelty != Novelty::Forgotten;
+    for (one, recorded) in batch.iter().zip(&mut recorded).filter(|(_, recorded)| own(recorded)) {
         recorded.recognized = recorded.recognized.max(reached.get(&one.contributor).copied().unwrap_or(0));
     }
     Ok(History::Recorded(recorded))
 }
 
-pub(super) fn record_one(
+pub(super) fn record(
     transaction: &Transaction<'_>,
-    c: &Contribution,
+    keys: &Keys,
+    batch: &[Contribution],
     now: Moment,
-) -> rusqlite::Result<Recorded> {
+) -> rusqlite::Result<Vec<Recorded>> {
+    let forgotten = Forgotten::of(transaction, keys)?;
+    let record = |one| {
+        if forgotten.has(one)? { Ok(Recorded::FORGOTTEN) } else { record_one(transaction, one, now) }
+    };
+    batch.iter().map(record).collect()
+}
+
+fn record_one(transaction: &Transaction<'_>, c: &Contribution, now: Moment) -> rusqlite::Result<Recorded> {
     let id = c.work();
     // A contribution that is a work of its own and new needs no more than one look into a small table.
     if id.is(&c.id) && !is_reviewed(transaction, &id, &c.id)? {

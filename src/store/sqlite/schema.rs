@@ -131,6 +131,15 @@ const STEPS: &[&str] = &[
         SELECT id, since, since, look_again FROM private_before;
     DROP TABLE private_before;
 ",
+    "
+    CREATE TABLE forgotten (        -- keyed hashes of the names and numbers of people who are erased
+        pseudonym BLOB PRIMARY KEY
+    ) WITHOUT ROWID;
+    CREATE TABLE sequences (        -- the last number that was given, where its row may be erased
+        name TEXT PRIMARY KEY,
+        last INTEGER NOT NULL
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.

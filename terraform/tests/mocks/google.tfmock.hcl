@@ -104,6 +104,13 @@ override_resource {
 }
 
 override_resource {
+  target = google_secret_manager_secret.secrets["PLAUDIT_FORGET_KEY"]
+  values = {
+    id = "projects/acme-thanks/secrets/plaudit-forget-key"
+  }
+}
+
+override_resource {
   target = google_secret_manager_secret.secrets["PLAUDIT_GITHUB_TOKEN"]
   values = {
     id = "projects/acme-thanks/secrets/plaudit-github-token"

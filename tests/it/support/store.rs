@@ -9,8 +9,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
-    Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot, History,
+    News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
     Settled, Store, StoreError, Totals,
 };
 use tempfile::TempDir;
@@ -167,6 +167,10 @@ impl Store for FakeStore {
         self.batches.lock().unwrap().push(batch.len());
         self.usable()?;
         self.inner.record_history(batch, milestones, now).await
+    }
+    async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
+        self.usable()?;
+        self.inner.forget(contributor).await
     }
     async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Recognised, StoreError> {
         self.usable()?;

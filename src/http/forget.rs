@@ -1,0 +1,76 @@
+//! Erasing a person.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use http::HeaderMap;
+use serde::Serialize;
+
+use super::access::Peer;
+use super::app::App;
+use super::list::{Id, QueryNames};
+use super::problem::{Problem, ProblemKind};
+use crate::domain::ContributorId;
+use crate::store::{Erased, Forgot, StoreError};
+
+/// What was erased. It names nobody.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct ForgetAnswer {
+    /// Always true.
+    forgotten: bool,
+    /// How many contributions were erased by this request.
+    #[schema(example = 12)]
+    contributions: u64,
+    /// How many recognitions were erased by this request.
+    #[schema(example = 2)]
+    recognitions: u64,
+}
+
+/// Forgets a contributor.
+///
+/// For good: contributions, recognitions and what still waits to be published are erased, and only a keyed hash of
+/// the name and of the account's number remains, so that a replay of all history brings nothing back. What was
+/// published before is out of reach. The same request again erases nothing more. On SQLite the whole file is
+/// written anew, which takes seconds for each GB; deliveries wait meanwhile.
+#[utoipa::path(
+    delete, path = "/v1/contributors/{id}", operation_id = "forgetContributor", tag = "contributors",
+    params(("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat")),
+    responses((status = 200, description = "They are forgotten, durably.", body = ForgetAnswer)),
+    security((), ("token" = [])),
+    extensions(("x-problems" = json!([
+        ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound,
+        ProblemKind::KeyNeeded, ProblemKind::Internal, ProblemKind::Unavailable
+    ]))),
+)]
+pub(super) async fn forget(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Id(id): Id,
+    names: QueryNames,
+    headers: HeaderMap,
+) -> Result<Json<ForgetAnswer>, Problem> {
+    app.access.manage(&headers, peer, "forgetting people", "")?;
+    names.only(&[])?;
+    let unknown = || Problem::not_found("contributor");
+    let id = ContributorId::parse(&id).map_err(|_| unknown())?;
+    // It goes on to its end where the client does not wait for it.
+    let (store, outbox) = (Arc::clone(&app.store), Arc::clone(&app.outbox));
+    let forgetting = app.tasks.spawn(async move {
+        let forgot = store.forget(&id).await;
+        // What is about to be published is looked at again before.
+        outbox.concealed();
+        forgot
+    });
+    let panicked = |_| Err(StoreError::Broken("forgetting ended without an answer".into()));
+    match forgetting.await.unwrap_or_else(panicked)? {
+        Forgot::Erased(Erased { contributions, recognitions }) => {
+            Ok(Json(ForgetAnswer { forgotten: true, contributions, recognitions }))
+        }
+        Forgot::Unknown => Err(unknown()),
+        Forgot::NoKey => Err(Problem::new(
+            ProblemKind::KeyNeeded,
+            "the operator must set PLAUDIT_FORGET_KEY first, by whose hashes plaudit remembers whom to leave out",
+        )),
+    }
+}

@@ -1,0 +1,200 @@
+//! Erasing a person, and having no commit bring them back.
+//!
+//! `forgotten/{hash}` remembers a forgotten name or number. Each commit that writes something of a contributor has a
+//! guard: it deletes the document of the contributor's hash on the condition that there is none. So it needs no read,
+//! and fails once they are forgotten, whichever instance forgot them and however short ago. The documents are made
+//! before anything is erased: what was committed before them is found and erased, and nothing is committed after them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firestore::{FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition};
+
+use super::codec::{self, document_id, timestamp};
+use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS};
+use super::record::refused;
+use super::rpc::{Client, Retry};
+use crate::domain::{Contribution, ContributorId, Moment};
+use crate::store::StoreError;
+use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym};
+
+/// How many documents one commit erases.
+const TOGETHER: usize = 200;
+
+fn document_of(pseudonym: Pseudonym) -> String {
+    hex::encode(pseudonym.0)
+}
+
+/// Has the commit fail where one of these is forgotten.
+pub(super) fn guard(
+    writes: &mut FirestoreTransactionData,
+    pseudonyms: impl Iterator<Item = Pseudonym>,
+) -> Result<(), StoreError> {
+    for pseudonym in pseudonyms.collect::<BTreeSet<_>>() {
+        let absent = Some(FirestoreWritePrecondition::Exists(false));
+        writes.delete_by_id(FORGOTTEN, document_of(pseudonym), absent).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Which of these contributions are of somebody who is forgotten, in their order.
+pub(super) async fn are_forgotten(
+    client: &Client,
+    contributions: &[&Contribution],
+    retry: &mut Retry,
+) -> Result<Vec<bool>, StoreError> {
+    let Some(key) = client.forget_key() else { return Ok(vec![false; contributions.len()]) };
+    let pseudonyms: BTreeSet<_> = contributions.iter().flat_map(|one| key.of(one)).collect();
+    let known = known(client, &pseudonyms, retry).await?;
+    Ok(contributions
+        .iter()
+        .map(|one| key.of(one).any(|pseudonym| known.contains(&document_of(pseudonym))))
+        .collect())
+}
+
+pub(super) async fn is_forgotten(
+    client: &Client,
+    contributor: &ContributorId,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    let Some(key) = client.forget_key() else { return Ok(false) };
+    let name = BTreeSet::from([key.of_name(contributor)]);
+    Ok(!known(client, &name, retry).await?.is_empty())
+}
+
+/// The documents that there are of these.
+async fn known(
+    client: &Client,
+    pseudonyms: &BTreeSet<Pseudonym>,
+    retry: &mut Retry,
+) -> Result<BTreeSet<String>, StoreError> {
+    if pseudonyms.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let ids: Vec<_> = pseudonyms.iter().copied().map(document_of).collect();
+    let found = client.get(FORGOTTEN, &ids, None, retry).await?;
+    Ok(found.iter().map(|document| codec::id_of(document).to_owned()).collect())
+}
+
+/// The document that says with which key the others are made.
+const KEY: &str = "key";
+
+/// Fails where the ledger has forgotten somebody with another key than this, or with one where there is none.
+pub(super) async fn check(client: &Client) -> Result<(), StoreError> {
+    let Some(document) = client.get_one(FORGOTTEN, KEY.to_owned(), &mut client.retry()).await? else {
+        return Ok(());
+    };
+    let of = client.forget_key().map(|key| document_of(key.of_itself()));
+    if of.is_some() && codec::text(&document, "of") == of.as_deref() {
+        return Ok(());
+    }
+    Err(StoreError::Broken(
+        "the ledger has forgotten people with another key; set PLAUDIT_FORGET_KEY to that one".into(),
+    ))
+}
+
+pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgot, StoreError> {
+    let Some(key) = client.forget_key() else { return Ok(Forgot::NoKey) };
+    let mut retry = client.retry();
+    let id = document_id(who.as_str());
+    let document = client.get_one(CONTRIBUTORS, id.clone(), &mut retry).await?;
+    if document.is_none() && !is_forgotten(client, who, &mut retry).await? {
+        return Ok(Forgot::Unknown);
+    }
+    let number = document.and_then(|found| key.of_number(who, codec::user_id(&found)?));
+    remember(client, key, std::iter::once(key.of_name(who)).chain(number), &mut retry).await?;
+    let mut erased = Erased::default();
+    loop {
+        // Each part has its own patience: there may be many.
+        let mut retry = client.retry();
+        let contributions = erase_contributions(client, key, who, &mut retry).await?;
+        let marks = erase_marks(client, who, &mut retry).await?;
+        let recognitions = erase_recognitions(client, who, &mut retry).await?;
+        erased.contributions += contributions;
+        erased.recognitions += recognitions;
+        if contributions + marks + recognitions == 0 {
+            break;
+        }
+    }
+    delete(client, CONTRIBUTORS, [id], &mut client.retry()).await?;
+    Ok(Forgot::Erased(erased))
+}
+
+async fn remember(
+    client: &Client,
+    key: &ForgetKey,
+    pseudonyms: impl Iterator<Item = Pseudonym>,
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let mut writes = client.writes();
+    let of = BTreeMap::from([("of", document_of(key.of_itself()))]);
+    writes.update_object(FORGOTTEN, KEY, &of, None, None, Vec::new()).map_err(refused)?;
+    for pseudonym in pseudonyms {
+        let nothing = BTreeMap::<String, bool>::new();
+        writes
+            .update_object(FORGOTTEN, document_of(pseudonym), &nothing, None, None, Vec::new())
+            .map_err(refused)?;
+    }
+    client.commit(&writes, retry).await?;
+    Ok(())
+}
+
+async fn erase_contributions(
+    client: &Client,
+    key: &ForgetKey,
+    who: &ContributorId,
+    retry: &mut Retry,
+) -> Result<u64, StoreError> {
+    let either = || codec::value([false, true]);
+    let (first, last) = (Moment::UNIX_EPOCH, Moment::from_timestamp_nanos(i64::MAX));
+    let values = [
+        codec::value(who.as_str()),
+        either(),
+        either(),
+        codec::value(timestamp(first)?),
+        codec::value(timestamp(last)?),
+    ];
+    let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(TOGETHER));
+    let found = client.query(query, retry).await?.documents;
+    let numbers: BTreeSet<_> = found.iter().filter_map(codec::user_id).collect();
+    if !numbers.is_empty() {
+        let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
+        remember(client, key, numbers, retry).await?;
+    }
+    delete(client, CONTRIBUTIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+}
+
+/// What reviews left of parts that were never recorded.
+async fn erase_marks(client: &Client, who: &ContributorId, retry: &mut Retry) -> Result<u64, StoreError> {
+    let query = queries::MARKS_OF.query([codec::value(who.as_str())], None, Some(TOGETHER));
+    let found = client.query(query, retry).await?.documents;
+    delete(client, CONTRIBUTIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+}
+
+async fn erase_recognitions(
+    client: &Client,
+    who: &ContributorId,
+    retry: &mut Retry,
+) -> Result<u64, StoreError> {
+    let values = [codec::value(who.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
+    let query = queries::RECOGNITIONS_OF.query(values, None, Some(TOGETHER));
+    let found = client.query(query, retry).await?.documents;
+    delete(client, RECOGNITIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+}
+
+async fn delete(
+    client: &Client,
+    collection: &str,
+    ids: impl IntoIterator<Item = String>,
+    retry: &mut Retry,
+) -> Result<u64, StoreError> {
+    let mut writes = client.writes();
+    let mut deleted = 0;
+    for id in ids {
+        writes.delete_by_id(collection, id, None).map_err(refused)?;
+        deleted += 1;
+    }
+    if deleted > 0 {
+        client.commit(&writes, retry).await?;
+    }
+    Ok(deleted)
+}
