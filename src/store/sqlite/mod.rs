@@ -49,10 +49,7 @@ impl Store for Sqlite {
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
         let batch = batch.to_vec();
-        self.write(move |transaction| {
-            batch.iter().map(|one| record::record_one(transaction, one, now)).collect()
-        })
-        .await
+        self.write(move |transaction| record::record(transaction, &batch, now)).await
     }
 
     async fn record_history(
