@@ -6,24 +6,27 @@ use std::net::SocketAddr;
 
 use crate::domain::Milestones;
 use crate::http::access::{self, Access};
-use crate::http::{Sections, cors, oidc};
+use crate::http::request_timeout::{self, RequestTimeout};
+use crate::http::{Sections, cors, oidc, proxies};
 use crate::publish::{self, Destinations, comment};
 use crate::settings::{Flags, InvalidConfig, Setting, Settings};
 use crate::telemetry::{Logging, logs};
 use crate::{hosts, store};
 
 /// Every setting that is a flag, in the order of `--help`.
-const SETTINGS: [&[Setting]; 11] = [
+const SETTINGS: [&[Setting]; 13] = [
     &[LISTEN],
     store::at::SETTINGS,
     publish::to::SETTINGS,
     access::SETTINGS,
     cors::SETTINGS,
+    proxies::SETTINGS,
     &[MILESTONES],
     hosts::rules::SETTINGS,
     hosts::allowed::SETTINGS,
     comment::SETTINGS,
     oidc::SETTINGS,
+    request_timeout::SETTINGS,
     logs::SETTINGS,
 ];
 
@@ -68,11 +71,13 @@ impl Config {
                 hosts,
                 access: Access::configured(from, listen.ip().is_loopback(), reached_by_hosts),
                 origins: cors::Origins::read(from),
+                proxies: proxies::Proxies::read(from),
                 milestones: from.value(&MILESTONES, Milestones::default(), |text| {
                     Milestones::parse(text).map_err(|error| error.to_string())
                 }),
                 rules: hosts::Rules::read(from),
                 drain: oidc::Identity::read(from),
+                request_timeout: RequestTimeout::read(from),
             },
             log: Logging::read(from),
         };
@@ -186,7 +191,28 @@ mod tests {
         let [port, service] = env;
         let config = read(&[port, service, ("PLAUDIT_STORE", "firestore:demo")]).unwrap();
         assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
+        let timeout = |env: &[(&str, &str)]| read(env).unwrap().service.request_timeout;
+        assert_eq!(config.service.request_timeout, timeout(&[("PLAUDIT_REQUEST_TIMEOUT", "300")]));
+        assert_eq!(timeout(&[]), RequestTimeout::default());
         assert!(config.service.access.read(&http::HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn on_cloud_run_one_proxy_is_trusted_and_elsewhere_none_unless_set() {
+        let headers =
+            [(http::HeaderName::from_static("x-forwarded-for"), "6.6.6.6, 203.0.113.7".parse().unwrap())];
+        let headers: http::HeaderMap = headers.into_iter().collect();
+        let client = |env: &[(&str, &str)]| {
+            let proxies =
+                read(&[env, &[("PLAUDIT_STORE", "firestore:demo")]].concat()).unwrap().service.proxies;
+            proxies.client(&headers, [127, 0, 0, 1].into()).to_string()
+        };
+        let cloud_run = ("K_SERVICE", "plaudit");
+        assert_eq!(client(&[]), "127.0.0.1");
+        assert_eq!(client(&[cloud_run]), "203.0.113.7");
+        assert_eq!(client(&[("PLAUDIT_TRUSTED_PROXIES", "2")]), "6.6.6.6");
+        assert_eq!(client(&[cloud_run, ("PLAUDIT_TRUSTED_PROXIES", "0")]), "127.0.0.1");
+        assert!(read(&[("PLAUDIT_TRUSTED_PROXIES", "-1")]).is_err());
     }
 
     #[test]

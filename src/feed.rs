@@ -28,8 +28,31 @@ pub struct Feed {
     running: Running,
 }
 
-/// The sender of the polling task, while one runs.
-type Running = Arc<Mutex<Option<broadcast::WeakSender<Arc<Recognition>>>>>;
+/// The polling task, while one runs.
+type Running = Arc<Mutex<Option<Polling>>>;
+
+/// What listeners need of the polling task.
+struct Polling {
+    sender: broadcast::WeakSender<Arc<Recognition>>,
+    /// Everything up to there was sent.
+    position: watch::Receiver<String>,
+}
+
+/// The last that a listener has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Last {
+    Recognition(RecognitionId),
+    /// A position that it was given at the beginning of an earlier stream.
+    Position(String),
+}
+
+/// What a listener gets.
+#[derive(Debug)]
+pub struct Followed<S> {
+    /// The position at which the stream begins, where the listener had none that is known.
+    pub position: Option<String>,
+    pub recognitions: S,
+}
 
 impl std::fmt::Debug for Feed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,27 +67,29 @@ impl Feed {
         Self { store, made, tasks, running: Running::default() }
     }
 
-    /// First what was made after `last`, then what is made from now on; a recognition may come twice. An
-    /// unknown `last` is ignored. Each reading of what was made before waits for its `turn`, which is held as long
-    /// as the reading. The stream ends when the service stops, when the store fails, when there is no turn for it,
+    /// First what was made after `last`, then what is made from now on; a recognition may come twice. Without a
+    /// `last` that is known it begins now, at the position that is given. Each reading of what was made before waits
+    /// for its `turn`, which is held as long as the reading. The stream ends when the service stops, when the store fails, when there is no turn for it,
     /// or when the listener is too far behind.
     pub async fn follow<
         Held: Send + 'static,
         Turn: Fn() -> BoxFuture<'static, Option<Held>> + Send + 'static,
     >(
         &self,
-        last: Option<RecognitionId>,
+        last: Option<Last>,
         turn: Turn,
-    ) -> Result<impl Stream<Item = Arc<Recognition>> + Send + use<Held, Turn>, StoreError> {
+    ) -> Result<Followed<impl Stream<Item = Arc<Recognition>> + Send + use<Held, Turn>>, StoreError> {
         // Subscribed before the store is read: what is made in between comes twice rather than never.
-        let mut live = self.subscribe().await?;
-        let mut position = match &last {
-            Some(last) => self.store.position_of(last).await?,
+        let (mut live, now) = self.subscribe().await?;
+        let mut position = match last {
+            Some(Last::Recognition(last)) => self.store.position_of(&last).await?,
+            Some(Last::Position(position)) => self.is_known(&position).await?.then_some(position),
             None => None,
         };
+        let begins = position.is_none().then_some(now);
         let stopping = self.tasks.streams_stopping();
         let store = Arc::clone(&self.store);
-        Ok(async_stream::stream! {
+        let recognitions = async_stream::stream! {
             while let Some(at) = position.take() {
                 let Some(held) = turn().await else { return };
                 let Ok(news) = store.recognitions_after(Some(&at), BATCH).await else { return };
@@ -83,18 +108,34 @@ impl Feed {
                 let Ok(recognition) = received else { return };
                 yield recognition;
             }
-        })
+        };
+        Ok(Followed { position: begins, recognitions })
     }
 
-    /// Joins the polling task, or starts it.
-    async fn subscribe(&self) -> Result<broadcast::Receiver<Arc<Recognition>>, StoreError> {
+    /// Whether the store can read on from there: not where another store gave the position, or this one before it was
+    /// restored from an older copy.
+    async fn is_known(&self, position: &str) -> Result<bool, StoreError> {
+        match self.store.recognitions_after(Some(position), 1).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::BadCursor) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Joins the polling task, or starts it. What is made after the position comes through the receiver.
+    async fn subscribe(&self) -> Result<(broadcast::Receiver<Arc<Recognition>>, String), StoreError> {
         let mut running = self.running.lock().await;
-        if let Some(sender) = running.as_ref().and_then(broadcast::WeakSender::upgrade) {
-            return Ok(sender.subscribe());
+        if let Some(Polling { sender, position }) = running.as_ref()
+            && let Some(sender) = sender.upgrade()
+        {
+            let receiver = sender.subscribe();
+            return Ok((receiver, position.borrow().clone()));
         }
         let position = self.store.recognitions_after(None, 0).await?.position;
         let (sender, receiver) = broadcast::channel(BEHIND);
-        *running = Some(sender.downgrade());
+        let now = position.clone();
+        let (position, positions) = watch::channel(position);
+        *running = Some(Polling { sender: sender.downgrade(), position: positions });
         let poll = Poll {
             store: Arc::clone(&self.store),
             made: self.made.clone(),
@@ -109,7 +150,7 @@ impl Feed {
                 () = poll.run() => {}
             }
         });
-        Ok(receiver)
+        Ok((receiver, now))
     }
 }
 
@@ -117,7 +158,7 @@ impl Feed {
 struct Poll {
     store: Arc<dyn Store>,
     made: watch::Receiver<u64>,
-    position: String,
+    position: watch::Sender<String>,
     sender: broadcast::Sender<Arc<Recognition>>,
     running: Running,
 }
@@ -145,16 +186,18 @@ impl Poll {
 
     /// Sends one batch; whether there is more.
     async fn read_batch(&mut self) -> bool {
-        let Ok(news) = self.store.recognitions_after(Some(&self.position), BATCH).await else {
+        let position = self.position.borrow().clone();
+        let Ok(news) = self.store.recognitions_after(Some(&position), BATCH).await else {
             // The store's failures are logged where they fail requests.
             tokio::time::sleep(POLL).await;
             return false;
         };
-        self.position = news.position;
         for recognition in news.items {
             // An error means that no listener is left, which `has_listeners` finds.
             let _ = self.sender.send(Arc::new(recognition));
         }
+        // After they were sent: a listener that begins in between gets some twice rather than never.
+        self.position.send_replace(news.position);
         news.more
     }
 }

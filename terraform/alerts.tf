@@ -13,20 +13,23 @@ locals {
   }
 
   slos = {
-    availability = google_monitoring_slo.availability.name
-    latency      = google_monitoring_slo.latency.name
+    availability = one(google_monitoring_slo.availability[*].name)
+    latency      = one(google_monitoring_slo.latency[*].name)
   }
+
+  # A border of a bucket of the metric (metrics.tf).
+  latency_p99_seconds = 2
 
   burn_runbooks = {
     availability = <<-EOT
-      More requests end in 5xx than the goal of ${var.availability_goal * 100} % in 28 days allows.
+      More requests to webhooks and to /v1 fail (5xx, or 429 from Cloud Run) than the goal of ${var.availability_goal * 100} % in 28 days allows.
 
-      A delivery that got a 5xx was **not** stored. GitHub does not send it again by itself: redeliver it once this is over.
+      A delivery that failed was **not** stored. GitHub does not send it again by itself: redeliver it once this is over.
 
       1. What fails? Logs Explorer: `${local.program_logs} AND severity>=WARNING AND httpRequest.status>=500`: the field `why` has the cause.
       2. 503 with Retry-After: the store does not answer or is full. See https://status.cloud.google.com for Firestore, and look for quota or permission errors in the same lines.
       3. 500 or 502 right after a deployment: go back to the last good revision: `gcloud run services update-traffic ${var.name} --region=${var.region} --to-revisions=REVISION=100`.
-      4. 429 or "no available instance" in the request log: raise max_instances.
+      4. 429 in the request log: see the alert "no instance free".
       5. Afterwards: in each GitHub hook, Recent Deliveries, redeliver the failed ones. A delivery that is sent twice counts once.
     EOT
     latency      = <<-EOT
@@ -42,13 +45,13 @@ locals {
   # Alerts with one threshold on one series.
   thresholds = {
     latency_p99 = {
-      title     = "slow: the 99th percentile of latency is above 2 s"
+      title     = "slow: the 99th percentile of latency is above ${local.latency_p99_seconds} s"
       severity  = "WARNING"
       filter    = local.series.request_seconds
       aligner   = "ALIGN_DELTA"
       reducer   = "REDUCE_PERCENTILE_99"
       period    = "300s"
-      above     = 2
+      above     = local.latency_p99_seconds
       duration  = "600s"
       subject   = "${var.name} answers slowly"
       what_next = local.burn_runbooks.latency
@@ -93,9 +96,9 @@ locals {
       EOT
     }
     instances_at_limit = {
-      title     = "at the limit: ${var.max_instances} instances are running"
+      title     = "at the limit: ${var.max_instances} instances are busy"
       severity  = "WARNING"
-      filter    = local.series.instances
+      filter    = local.series.active
       aligner   = "ALIGN_MAX"
       reducer   = "REDUCE_SUM"
       period    = "60s"
@@ -163,7 +166,7 @@ locals {
       duration  = "84600s"
       subject   = "${var.name} has received no delivery for a day"
       what_next = <<-EOT
-        There was no verified delivery for a day, though there were some before. On a quiet weekend that can be normal.
+        There was no verified delivery for a day, though there were some before (this alert never fires for a service that never had one). On a quiet weekend that can be normal.
 
         1. In the host's webhook settings, Recent Deliveries: does it send, and what is the answer?
         2. GitLab disables a hook permanently after 40 failures: enable it again.
@@ -175,12 +178,12 @@ locals {
     no_drain = {
       title     = "the drain does not run"
       severity  = "ERROR"
-      filter    = local.series.outbox_waiting
+      filter    = local.series.drains
       aligner   = "ALIGN_DELTA"
       duration  = "900s"
       subject   = "${var.name} has not been drained for 15 minutes"
       what_next = <<-EOT
-        /internal/drain has not run for 15 minutes. What a crash left owed is recognised only at the contributor's next contribution, and recognitions that wait are not published. The alert on the outbox's age gets no data meanwhile.
+        No call of /internal/drain has succeeded for 15 minutes. What a crash left owed is recognised only at the contributor's next contribution, and recognitions that wait are not published. The alert on the outbox's age gets no data meanwhile.
 
         1. Does it run? `gcloud scheduler jobs describe ${var.name}-drain --location=${var.region} --project=${var.project_id}`: state must be ENABLED; look at its status.
         2. 401: the program refuses the token. PLAUDIT_DRAIN_AUDIENCE and PLAUDIT_DRAIN_EMAIL of the running revision must be those of the job. `terraform apply` sets both.
@@ -189,10 +192,125 @@ locals {
       EOT
     }
   }
+
+  # Alerts on single lines of the log. Unlike an absence, a line also shows what never worked. Cloud Run and Cloud Scheduler
+  # write these themselves; only `panic` and `fatal` are the program's.
+  lines = {
+    drain_fails = {
+      title     = "the drain fails"
+      severity  = "ERROR"
+      filter    = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-drain\" AND severity>=ERROR"
+      subject   = "${var.name} cannot be drained"
+      what_next = <<-EOT
+        Cloud Scheduler called /internal/drain and got an error, or no answer within 55 s. One alone is over with the next call; if they repeat, what a crash left owed is not recognised, and recognitions that wait are not published.
+
+        1. Which error? Logs Explorer: `resource.type="cloud_scheduler_job" AND resource.labels.job_id="${var.name}-drain"`: jsonPayload.status and debugInfo.
+        2. UNAUTHENTICATED (401): the program refuses the token. PLAUDIT_DRAIN_AUDIENCE and PLAUDIT_DRAIN_EMAIL of the running revision must be those of the job. `terraform apply` sets both.
+        3. PERMISSION_DENIED (403): Cloud Run refuses everyone. `terraform apply`, or public_access = "invoker_iam_disabled".
+        4. UNAVAILABLE or INTERNAL (5xx): the store does not answer; the program's lines say why: `${local.program_logs} AND httpRequest.requestUrl=~"/internal/drain" AND severity>=WARNING`. "The query requires an index": `terraform apply` creates it.
+        5. DEADLINE_EXCEEDED: no instance started, or the store is slow. See the alerts on instances and latency.
+      EOT
+    }
+    no_instance = {
+      title     = "no instance free: Cloud Run refuses requests"
+      severity  = "CRITICAL"
+      filter    = "${local.request_logs} AND textPayload:\"no available instance\""
+      subject   = "${var.name}: Cloud Run had no instance for a request"
+      what_next = <<-EOT
+        Cloud Run answered a request itself (429, or 500) because no instance was free. Such a delivery never reached plaudit and was **not** stored; GitHub does not send it again by itself.
+
+        1. How many? Logs Explorer: `${local.request_logs} AND textPayload:"no available instance"`.
+        2. All instances busy: see the alert "at the limit"; raise max_instances or concurrency, and apply.
+        3. A burst after silence: instances could not start fast enough. Set min_instances to 1.
+        4. No instance starts at all: see the alerts on fatal errors and failed revisions.
+        5. Afterwards: in each GitHub hook, Recent Deliveries, redeliver the failed ones. A delivery that is sent twice counts once.
+      EOT
+    }
+    panic = {
+      title     = "a panic: a fault in the program"
+      severity  = "ERROR"
+      filter    = "${local.program_logs} AND severity=CRITICAL AND jsonPayload.message=~\"^panic: \""
+      subject   = "${var.name} panicked"
+      what_next = <<-EOT
+        Part of the program stopped at a fault of its own. The request that met it was answered with 500; the program goes on. What was acknowledged is stored.
+
+        1. Where? Error Reporting shows the place and how often; or Logs Explorer: `${local.program_logs} AND severity=CRITICAL`: the fields place and stack_trace.
+        2. Since a deployment: go back: `gcloud run services update-traffic ${var.name} --region=${var.region} --to-revisions=REVISION=100`.
+        3. Always the same delivery (the same trace has its line with claimed_delivery or delivery): keep its payload from the host's page, and report it with the stack trace.
+      EOT
+    }
+    fatal = {
+      title     = "fatal: the program ends or cannot start"
+      severity  = "CRITICAL"
+      filter    = "${local.program_logs} AND severity=CRITICAL AND NOT jsonPayload.message=~\"^panic: \""
+      subject   = "${var.name} cannot run"
+      what_next = <<-EOT
+        The program wrote a fatal line and ends. Nothing else writes such lines.
+
+        1. The line says what and how to repair it: Logs Explorer: `${local.program_logs} AND severity=CRITICAL`; a wrong configuration lists all its faults in the field faults.
+        2. A setting or secret was changed: correct it in terraform.tfvars and apply. Old revisions run on until then.
+        3. Roll back: `gcloud run services update-traffic ${var.name} --region=${var.region} --to-revisions=REVISION=100`.
+      EOT
+    }
+    out_of_memory = {
+      title     = "out of memory: Cloud Run ended an instance"
+      severity  = "ERROR"
+      filter    = "${local.service_logs} AND (textPayload:\"Consider increasing the memory limit\" OR textPayload:\"Out-of-memory event detected in container\")"
+      subject   = "${var.name} needs more memory"
+      what_next = <<-EOT
+        An instance used more than memory = ${var.memory} and was ended at once. Requests in flight there failed; what was acknowledged is stored.
+
+        1. Raise memory and apply.
+        2. Why? The dashboard's memory chart. A steady rise is a fault in the program: report it. Peaks come with many large deliveries at once; lower concurrency.
+        3. Afterwards: redeliver the failed deliveries in each GitHub hook. A delivery that is sent twice counts once.
+      EOT
+    }
+    exits = {
+      title     = "an instance ended with an error"
+      severity  = "ERROR"
+      filter    = "${local.service_logs} AND ((textPayload:\"Container called exit(\" AND NOT textPayload:\"Container called exit(0)\") OR textPayload=~\"^Container terminated on signal (4|6|7|8|11)[.]\")"
+      subject   = "${var.name}: an instance ended by itself"
+      what_next = <<-EOT
+        The program ended with an exit code other than 0, or by a signal that only a fault sends. Cloud Run starts another instance.
+
+        1. What did it say last? Logs Explorer, the lines of the same instance (labels.instanceId) before this one.
+        2. exit(1) or exit(2) with a fatal line: see the alert "fatal".
+        3. A signal without a line: a fault in native code. Report it with the image's digest; roll back if it came with a deployment.
+      EOT
+    }
+    failed_revision = {
+      title     = "a new revision does not start"
+      severity  = "CRITICAL"
+      filter    = "${local.service_logs} AND severity=ERROR AND protoPayload.response.kind=\"Revision\" AND protoPayload.status.message:\"Ready condition status changed to False\""
+      subject   = "${var.name}: a deployment failed"
+      what_next = <<-EOT
+        A revision did not become ready, so it gets no traffic; the one before it goes on serving.
+
+        1. Why? `gcloud run revisions list --service=${var.name} --region=${var.region}`, then `gcloud run revisions describe REVISION --region=${var.region}`: the condition Ready has the cause.
+        2. "Permission denied on secret": the grant is new; wait some minutes and apply again.
+        3. "Image … not found": push it, then apply again.
+        4. The container failed to start: its fatal line says why: `${local.program_logs} AND severity=CRITICAL`.
+        5. `terraform apply` says "Resource instance is tainted" or wants to replace the service: `terraform untaint google_cloud_run_v2_service.plaudit`, then apply.
+      EOT
+    }
+    secret_access = {
+      title     = "a secret was read by another than the service"
+      severity  = "CRITICAL"
+      filter    = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(${local.secret_names})/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"${google_service_account.service.email}\""
+      subject   = "${var.name}: someone read a secret"
+      what_next = <<-EOT
+        An account other than the service's read one of plaudit's secrets. During setup or a rotation that is you (`gcloud secrets versions access`); at any other time find out who.
+
+        1. Who? Logs Explorer: `protoPayload.serviceName="secretmanager.googleapis.com" AND protoPayload.methodName=~"AccessSecretVersion$"`: principalEmail and callerIp.
+        2. None of your own people: replace that secret (docs/deploy.md, "Replace a secret without losing a delivery"), and remove the account's role.
+        3. With a webhook's secret, deliveries can be forged: look at the contributions since then.
+      EOT
+    }
+  }
 }
 
 resource "google_monitoring_alert_policy" "burns" {
-  for_each = local.burns
+  for_each = local.full ? local.burns : {}
 
   display_name          = "${var.name}: ${each.value.slo} budget burns ${each.value.urgent ? "fast" : "slowly"}"
   combiner              = "AND"
@@ -227,10 +345,12 @@ resource "google_monitoring_alert_policy" "burns" {
   alert_strategy {
     auto_close = "3600s"
   }
+
+  depends_on = [terraform_data.metrics_ready]
 }
 
 resource "google_monitoring_alert_policy" "thresholds" {
-  for_each = local.thresholds
+  for_each = local.full ? local.thresholds : {}
 
   display_name          = "${var.name}: ${each.value.title}"
   combiner              = "OR"
@@ -268,10 +388,12 @@ resource "google_monitoring_alert_policy" "thresholds" {
   alert_strategy {
     auto_close = "3600s"
   }
+
+  depends_on = [terraform_data.metrics_ready]
 }
 
 resource "google_monitoring_alert_policy" "absences" {
-  for_each = local.absences
+  for_each = local.full ? local.absences : {}
 
   display_name          = "${var.name}: ${each.value.title}"
   combiner              = "OR"
@@ -307,4 +429,41 @@ resource "google_monitoring_alert_policy" "absences" {
   alert_strategy {
     auto_close = "86400s"
   }
+
+  depends_on = [terraform_data.metrics_ready]
+}
+
+resource "google_monitoring_alert_policy" "lines" {
+  for_each = local.full ? local.lines : {}
+
+  display_name          = "${var.name}: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = var.notification_channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = each.value.title
+
+    condition_matched_log {
+      filter = each.value.filter
+    }
+  }
+
+  documentation {
+    subject   = each.value.subject
+    mime_type = "text/markdown"
+    content   = each.value.what_next
+  }
+
+  # Cloud Monitoring asks for a rate limit in an alert on lines.
+  alert_strategy {
+    auto_close = "3600s"
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  depends_on = [terraform_data.apis_ready]
 }

@@ -1,3 +1,5 @@
+# What is zero or empty is left out, as Google leaves it out of its answer: otherwise each plan would show a change.
+#
 # One page with availability, latency, deliveries, recognitions and the outbox. Two charts in a row.
 locals {
   charts = [
@@ -18,11 +20,10 @@ locals {
   ]
 
   chart_tiles = [
-    for i, chart in local.charts : {
-      xPos   = i % 2 * 24
-      yPos   = 12 + floor(i / 2) * 16
-      width  = 24
-      height = 16
+    for i, chart in local.charts : merge(i % 2 == 0 ? {} : { xPos = 24 }, {
+      yPos                                                        = 12 + floor(i / 2) * 16
+      width                                                       = 24
+      height                                                      = 16
       widget = {
         title = chart.title
         xyChart = {
@@ -32,27 +33,24 @@ locals {
             timeSeriesQuery = {
               timeSeriesFilter = {
                 filter = chart.filter
-                aggregation = {
+                aggregation = merge({
                   alignmentPeriod    = "60s"
                   perSeriesAligner   = chart.aligner
                   crossSeriesReducer = chart.reducer
-                  groupByFields      = chart.by
-                }
+                }, length(chart.by) == 0 ? {} : { groupByFields = chart.by })
               }
             }
           }]
         }
       }
-    }
+    })
   ]
 
   # What is left of each error budget, as a number that turns red at zero.
   budget_tiles = [
-    for i, slo in [google_monitoring_slo.availability, google_monitoring_slo.latency] : {
-      xPos   = i * 24
-      yPos   = 0
-      width  = 24
-      height = 12
+    for i, slo in concat(google_monitoring_slo.availability, google_monitoring_slo.latency) : merge(i == 0 ? {} : { xPos = 24 }, {
+      width                                                                                                              = 24
+      height                                                                                                             = 12
       widget = {
         title = "Budget left: ${slo.slo_id}"
         scorecard = {
@@ -62,17 +60,22 @@ locals {
               aggregation = { alignmentPeriod = "300s", perSeriesAligner = "ALIGN_MEAN" }
             }
           }
-          thresholds = [{ color = "RED", direction = "BELOW", value = 0 }]
+          # Below 0, which is left out.
+          thresholds = [{ color = "RED", direction = "BELOW" }]
         }
       }
-    }
+    })
   ]
 }
 
 resource "google_monitoring_dashboard" "plaudit" {
+  count = local.full ? 1 : 0
+
   dashboard_json = jsonencode({
     displayName  = var.name
     labels       = { for k, v in local.labels : k => "" }
     mosaicLayout = { columns = 48, tiles = concat(local.budget_tiles, local.chart_tiles) }
   })
+
+  depends_on = [terraform_data.metrics_ready]
 }

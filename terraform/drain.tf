@@ -10,19 +10,24 @@ locals {
 
 # It has no grants: it only identifies the caller.
 resource "google_service_account" "drain" {
+  count = local.full ? 1 : 0
+
   account_id   = "${var.name}-drain"
   display_name = "${var.name}: calls /internal/drain"
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }
 
 resource "google_cloud_scheduler_job" "drain" {
+  count = local.full ? 1 : 0
+
   name             = "${var.name}-drain"
   region           = var.region
   description      = "Recognise what is owed and publish what waits."
   schedule         = var.drain_schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "55s"
+  paused           = false
 
   # No retries: the next call comes within a minute, and two drains at once would not be faster.
   retry_config {
@@ -34,10 +39,11 @@ resource "google_cloud_scheduler_job" "drain" {
     uri         = "${google_cloud_run_v2_service.plaudit.uri}/internal/drain"
 
     oidc_token {
-      service_account_email = google_service_account.drain.email
+      service_account_email = google_service_account.drain[0].email
       audience              = local.drain_audience
     }
   }
 
-  depends_on = [google_project_service.apis]
+  # Its queries fail until Firestore has built their indexes, and each failure is an alert.
+  depends_on = [google_firestore_field.fields, google_firestore_index.indexes, terraform_data.apis_ready]
 }

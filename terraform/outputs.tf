@@ -27,8 +27,8 @@ output "example_subscription" {
 }
 
 output "dead_letter_subscription" {
-  value       = google_pubsub_subscription.dead_letters.id
-  description = "The subscription that keeps dead letters."
+  value       = one(google_pubsub_subscription.dead_letters[*].id)
+  description = "The subscription that keeps dead letters, or null."
 }
 
 output "image_repository" {
@@ -45,6 +45,6 @@ output "secret_commands" {
 }
 
 output "dashboard" {
-  value       = google_monitoring_dashboard.plaudit.id
-  description = "The dashboard's id."
+  value       = one(google_monitoring_dashboard.plaudit[*].id)
+  description = "The dashboard's id, or null."
 }

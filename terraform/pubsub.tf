@@ -15,7 +15,7 @@ resource "google_pubsub_schema" "recognition" {
   type       = "PROTOCOL_BUFFER"
   definition = file("${path.module}/recognition.proto")
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }
 
 resource "google_pubsub_topic" "recognitions" {
@@ -38,7 +38,7 @@ resource "google_pubsub_topic" "recognitions" {
     }
   }
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }
 
 resource "google_pubsub_topic_iam_member" "service_publishes" {
@@ -49,6 +49,8 @@ resource "google_pubsub_topic_iam_member" "service_publishes" {
 
 # Messages that a consumer did not acknowledge after ten attempts. An alert reports them.
 resource "google_pubsub_topic" "dead_letters" {
+  count = local.full ? 1 : 0
+
   # checkov:skip=CKV_GCP_83:Google encrypts at rest; a customer-managed key adds a way to lose messages, and the messages contain public names.
   name                       = "${var.name}-dead-letters"
   message_retention_duration = "604800s"
@@ -57,13 +59,15 @@ resource "google_pubsub_topic" "dead_letters" {
     allowed_persistence_regions = [var.region]
   }
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }
 
 # Without a subscription the topic would drop a dead letter at once.
 resource "google_pubsub_subscription" "dead_letters" {
+  count = local.full ? 1 : 0
+
   name                       = "${var.name}-dead-letters"
-  topic                      = google_pubsub_topic.dead_letters.id
+  topic                      = google_pubsub_topic.dead_letters[0].id
   ack_deadline_seconds       = 60
   message_retention_duration = "604800s"
 
@@ -74,7 +78,7 @@ resource "google_pubsub_subscription" "dead_letters" {
 
 # An example subscription: what a bot would have.
 resource "google_pubsub_subscription" "example" {
-  count = var.example_subscription ? 1 : 0
+  count = local.example ? 1 : 0
 
   name                       = "${var.name}-example"
   topic                      = google_pubsub_topic.recognitions.id
@@ -92,7 +96,7 @@ resource "google_pubsub_subscription" "example" {
   }
 
   dead_letter_policy {
-    dead_letter_topic     = google_pubsub_topic.dead_letters.id
+    dead_letter_topic     = google_pubsub_topic.dead_letters[0].id
     max_delivery_attempts = 10
   }
 }
@@ -100,17 +104,20 @@ resource "google_pubsub_subscription" "example" {
 # Pub/Sub's service agent moves dead letters from the subscription to the topic. Without both grants it moves nothing, and
 # no error shows.
 locals {
+  example      = local.full && var.example_subscription
   pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }
 
 resource "google_pubsub_topic_iam_member" "agent_gives_dead_letters" {
-  topic  = google_pubsub_topic.dead_letters.id
+  count = local.full ? 1 : 0
+
+  topic  = google_pubsub_topic.dead_letters[0].id
   role   = "roles/pubsub.publisher"
   member = local.pubsub_agent
 }
 
 resource "google_pubsub_subscription_iam_member" "agent_takes_dead_letters" {
-  count = var.example_subscription ? 1 : 0
+  count = local.example ? 1 : 0
 
   subscription = google_pubsub_subscription.example[0].id
   role         = "roles/pubsub.subscriber"

@@ -11,6 +11,9 @@ locals {
     PLAUDIT_GITHUB_TOKEN         = "${var.name}-github-token"
     PLAUDIT_GITHUB_APP_KEY       = "${var.name}-github-app-key"
   }
+
+  # For filters of the log.
+  secret_names = join("|", sort(values(local.secret_ids)))
 }
 
 resource "google_secret_manager_secret" "secrets" {
@@ -28,7 +31,22 @@ resource "google_secret_manager_secret" "secrets" {
     }
   }
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
+}
+
+# Google logs who reads a secret only where this asks for it; an alert reads those lines. It holds for all secrets of the
+# project. Another configuration of the same for this service would replace it.
+resource "google_project_iam_audit_config" "secrets" {
+  count = local.full && var.audit_secret_access ? 1 : 0
+
+  project = var.project_id
+  service = "secretmanager.googleapis.com"
+
+  audit_log_config {
+    log_type = "DATA_READ"
+  }
+
+  depends_on = [terraform_data.apis_ready]
 }
 
 # The service may read exactly the secrets that var.secret_versions names.

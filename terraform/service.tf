@@ -4,25 +4,44 @@ resource "google_service_account" "service" {
   account_id   = "${var.name}-service"
   display_name = "${var.name}: the service"
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }
 
 locals {
   environment = merge(
     var.settings,
     {
-      PLAUDIT_STORE          = "firestore:${var.project_id}/${google_firestore_database.ledger.name}"
-      PLAUDIT_PUBLISH        = "pubsub:${var.project_id}/${google_pubsub_topic.recognitions.name}"
-      PLAUDIT_MILESTONES     = join(",", var.milestones)
-      PLAUDIT_PUBLIC_READ    = tostring(var.public_read)
-      PLAUDIT_COMMENT        = tostring(var.comment)
-      PLAUDIT_DRAIN_AUDIENCE = local.drain_audience
-      PLAUDIT_DRAIN_EMAIL    = google_service_account.drain.email
-      PLAUDIT_LOG            = var.log
-      PLAUDIT_LOG_FORMAT     = "json"
+      PLAUDIT_STORE           = "firestore:${var.project_id}/${google_firestore_database.ledger.name}"
+      PLAUDIT_PUBLISH         = "pubsub:${var.project_id}/${google_pubsub_topic.recognitions.name}"
+      PLAUDIT_MILESTONES      = join(",", var.milestones)
+      PLAUDIT_PUBLIC_READ     = tostring(var.public_read)
+      PLAUDIT_COMMENT         = tostring(var.comment)
+      PLAUDIT_LOG             = var.log
+      PLAUDIT_LOG_FORMAT      = "json"
+      PLAUDIT_REQUEST_TIMEOUT = tostring(var.request_timeout_seconds)
     },
+    local.full ? {
+      PLAUDIT_DRAIN_AUDIENCE = local.drain_audience
+      PLAUDIT_DRAIN_EMAIL    = google_service_account.drain[0].email
+    } : {},
     var.github_app_id == null ? {} : { PLAUDIT_GITHUB_APP_ID = var.github_app_id },
   )
+}
+
+# A grant takes effect after up to two minutes, rarely more. Before that Cloud Run refuses to deploy a revision that reads a
+# secret, and a first revision that fails leaves a service behind that Terraform wants to replace and may not.
+resource "terraform_data" "grants_ready" {
+  triggers_replace = sort(keys(var.secret_versions))
+
+  provisioner "local-exec" {
+    command = "sleep 120"
+  }
+
+  depends_on = [
+    google_project_iam_member.service_ledger,
+    google_pubsub_topic_iam_member.service_publishes,
+    google_secret_manager_secret_iam_member.service,
+  ]
 }
 
 resource "google_cloud_run_v2_service" "plaudit" {
@@ -107,14 +126,9 @@ resource "google_cloud_run_v2_service" "plaudit" {
     percent = 100
   }
 
-  # The grants and indexes come first, so that the first revision can already use its secrets, database and topic.
-  depends_on = [
-    google_firestore_field.fields,
-    google_firestore_index.indexes,
-    google_project_iam_member.service_ledger,
-    google_pubsub_topic_iam_member.service_publishes,
-    google_secret_manager_secret_iam_member.service,
-  ]
+  # It does not wait for Firestore's indexes, which take many minutes: recording a contribution needs none. Until a list's
+  # index is built, that list is answered with 503.
+  depends_on = [terraform_data.grants_ready]
 }
 
 # Git hosts have no Google identity, so everyone may call the service; the program verifies each delivery's signature.

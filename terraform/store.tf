@@ -11,10 +11,12 @@ resource "google_firestore_database" "ledger" {
   delete_protection_state = var.deletion_protection ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy         = var.deletion_protection ? "PREVENT" : "DELETE"
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }
 
 resource "google_firestore_backup_schedule" "daily" {
+  count = local.full ? 1 : 0
+
   database  = google_firestore_database.ledger.name
   retention = "${var.backup_retention_days * 86400}s"
 
@@ -40,7 +42,10 @@ locals {
     })
   }
 
-  firestore_fields = { for f in local.firestore.fieldOverrides : "${f.collectionGroup}.${f.fieldPath}" => f }
+  # Firestore indexes every field by default, and each index adds to the price of each write. In each collection `*` turns that
+  # off, for fields to come too; the other entries have the only indexes of one field that a query uses.
+  firestore_collections = toset([for f in local.firestore.fieldOverrides : f.collectionGroup if f.fieldPath == "*"])
+  firestore_fields      = { for f in local.firestore.fieldOverrides : "${f.collectionGroup}.${f.fieldPath}" => f if f.fieldPath != "*" }
 }
 
 resource "google_firestore_index" "indexes" {
@@ -60,8 +65,18 @@ resource "google_firestore_index" "indexes" {
   }
 }
 
-# Firestore indexes every field by default, and each index adds to the price of each write. The fields here have only the
-# indexes that the file lists; an empty list means none.
+resource "google_firestore_field" "exemptions" {
+  for_each = local.firestore_collections
+
+  database   = google_firestore_database.ledger.name
+  collection = each.value
+  field      = "*"
+
+  index_config {}
+}
+
+# Firestore changes one field configuration of a database at a time and answers 409 to others. The provider tries again;
+# fewer at a time mean fewer tries.
 resource "google_firestore_field" "fields" {
   for_each = local.firestore_fields
 
@@ -79,6 +94,8 @@ resource "google_firestore_field" "fields" {
       }
     }
   }
+
+  depends_on = [google_firestore_field.exemptions]
 }
 
 # Google can grant this role only for a whole project; the condition limits it to this database.

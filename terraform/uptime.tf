@@ -4,6 +4,8 @@
 # (https://cloud.google.com/run/docs/known-issues). Cloud Run's own probes come from inside and reach it. /openapi.json needs
 # neither a token nor the database, so its answer shows only whether the program runs.
 resource "google_monitoring_uptime_check_config" "outside" {
+  count = local.full ? 1 : 0
+
   display_name       = "${var.name}: answers from outside"
   timeout            = "10s"
   period             = "60s"
@@ -34,5 +36,5 @@ resource "google_monitoring_uptime_check_config" "outside" {
     }
   }
 
-  depends_on = [google_project_service.apis]
+  depends_on = [terraform_data.apis_ready]
 }

@@ -30,6 +30,24 @@ variable "image" {
     )
     error_message = "image must end in @sha256:<64 hex digits> or in a tag other than latest."
   }
+
+  validation {
+    condition     = can(regex("^([a-z0-9-]+-docker[.]pkg[.]dev|([a-z]+[.])?gcr[.]io|docker[.]io)/", var.image))
+    error_message = "Cloud Run takes images from …-docker.pkg.dev, gcr.io and docker.io only."
+  }
+}
+
+# What to create.
+
+variable "profile" {
+  type        = string
+  default     = "full"
+  description = "\"full\": everything. \"minimal\", to see it run: the service, the database, the topic, the secrets and the registry. No drain, backups, dead letters, alerts, goals or dashboard. Change it to \"full\" and apply to add them."
+
+  validation {
+    condition     = contains(["full", "minimal"], var.profile)
+    error_message = "profile is \"full\" or \"minimal\"."
+  }
 }
 
 # Names and labels.
@@ -49,6 +67,13 @@ variable "labels" {
   type        = map(string)
   default     = {}
   description = "More labels for every resource that can have labels."
+
+  validation {
+    condition = length(var.labels) <= 60 && alltrue([
+      for k, v in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", k)) && can(regex("^[a-z0-9_-]{0,63}$", v))
+    ])
+    error_message = "labels have keys and values of lower-case letters, digits, dashes and underscores, 63 characters at most; a key begins with a letter."
+  }
 }
 
 variable "deletion_protection" {
@@ -99,8 +124,8 @@ variable "concurrency" {
   description = "Concurrent requests of one instance. Contributions that arrive together share a commit, so a high number saves database writes. Open event streams count too."
 
   validation {
-    condition     = var.concurrency >= 1 && var.concurrency <= 1000
-    error_message = "concurrency is 1 to 1000 (Cloud Run's limit)."
+    condition     = var.concurrency >= 1 && var.concurrency <= 1000 && floor(var.concurrency) == var.concurrency
+    error_message = "concurrency is a whole number from 1 to 1000 (Cloud Run's limit)."
   }
 }
 
@@ -124,16 +149,26 @@ variable "memory" {
     condition     = can(regex("^[0-9]+(Mi|Gi)$", var.memory))
     error_message = "memory looks like 512Mi or 1Gi."
   }
+
+  # https://cloud.google.com/run/docs/configuring/services/memory-limits
+  validation {
+    condition = try(
+      tonumber(trimsuffix(trimsuffix(var.memory, "Mi"), "Gi")) * (endswith(var.memory, "Gi") ? 1024 : 1) >=
+      { "1" = 512, "2" = 512, "4" = 2048, "8" = 4096 }[var.cpu],
+      true,
+    )
+    error_message = "memory is at least 512Mi; with 4 CPUs at least 2Gi, with 8 at least 4Gi (Cloud Run's limits)."
+  }
 }
 
 variable "request_timeout_seconds" {
   type        = number
   default     = 300
-  description = "Cloud Run ends a request after this long. Deliveries take milliseconds; event streams are cut here and resume by Last-Event-ID."
+  description = "Cloud Run ends a request after this long. Deliveries take milliseconds; event streams end 10 seconds before and resume by Last-Event-ID (PLAUDIT_REQUEST_TIMEOUT)."
 
   validation {
-    condition     = var.request_timeout_seconds >= 30 && var.request_timeout_seconds <= 3600
-    error_message = "request_timeout_seconds is 30 to 3600."
+    condition     = var.request_timeout_seconds >= 30 && var.request_timeout_seconds <= 3600 && floor(var.request_timeout_seconds) == var.request_timeout_seconds
+    error_message = "request_timeout_seconds is a whole number from 30 to 3600."
   }
 }
 
@@ -172,7 +207,12 @@ variable "public_read" {
 variable "log" {
   type        = string
   default     = "info"
-  description = "PLAUDIT_LOG, for example info or info,plaudit=debug. A filter that hides lines of level info takes the data from the log-based metrics and alerts."
+  description = "PLAUDIT_LOG, for example info or info,plaudit=debug. It must show the program's lines of level info, because the log-based metrics and alerts read them."
+
+  validation {
+    condition     = can(regex("(^|,)(plaudit=)?(info|debug|trace)(,|$)", var.log)) && !can(regex("(^|,)plaudit=(off|error|warn)", var.log))
+    error_message = "log must show plaudit's lines of level info: info, info,plaudit=debug or warn,plaudit=info."
+  }
 }
 
 variable "settings" {
@@ -194,6 +234,7 @@ variable "settings" {
     condition = length(setintersection(keys(var.settings), [
       "PLAUDIT_STORE", "PLAUDIT_PUBLISH", "PLAUDIT_MILESTONES", "PLAUDIT_PUBLIC_READ", "PLAUDIT_LOG", "PLAUDIT_LOG_FORMAT",
       "PLAUDIT_LISTEN", "PLAUDIT_DRAIN_AUDIENCE", "PLAUDIT_DRAIN_EMAIL", "PLAUDIT_COMMENT", "PLAUDIT_GITHUB_APP_ID", "PLAUDIT_OPEN_API",
+      "PLAUDIT_REQUEST_TIMEOUT",
     ])) == 0
     error_message = "settings may not override what this configuration sets itself, nor open the API to everyone (PLAUDIT_OPEN_API)."
   }
@@ -239,6 +280,11 @@ variable "github_app_id" {
   type        = string
   default     = null
   description = "PLAUDIT_GITHUB_APP_ID: the id of the GitHub App that comments. Not a secret; its key is."
+
+  validation {
+    condition     = var.github_app_id == null || can(regex("^[0-9]+$", var.github_app_id))
+    error_message = "github_app_id is the App's number, as its settings page shows it."
+  }
 }
 
 # The store.
@@ -247,6 +293,11 @@ variable "database_location" {
   type        = string
   default     = null
   description = "Firestore's location. Default: the region. A multi-region (eur3, nam5) survives the loss of a region, for about twice the price and slower writes. It can never be changed."
+
+  validation {
+    condition     = var.database_location == null || can(regex("^(eur3|nam5|nam7|[a-z]+-[a-z]+[0-9]+)$", var.database_location))
+    error_message = "database_location is a region like europe-west1, or eur3, nam5 or nam7."
+  }
 }
 
 variable "backup_retention_days" {
@@ -255,8 +306,8 @@ variable "backup_retention_days" {
   description = "How long a daily backup of the database is kept."
 
   validation {
-    condition     = var.backup_retention_days >= 1 && var.backup_retention_days <= 98
-    error_message = "backup_retention_days is 1 to 98 (Firestore's limit is 14 weeks)."
+    condition     = var.backup_retention_days >= 1 && var.backup_retention_days <= 98 && floor(var.backup_retention_days) == var.backup_retention_days
+    error_message = "backup_retention_days is a whole number from 1 to 98 (Firestore's limit is 14 weeks)."
   }
 }
 
@@ -303,7 +354,7 @@ variable "notification_channels" {
 variable "availability_goal" {
   type        = number
   default     = 0.999
-  description = "The share of requests in 28 days that must not be answered with 5xx."
+  description = "The share of requests to webhooks and /v1 in 28 days that must not fail (5xx, or Cloud Run's own 429)."
 
   validation {
     condition     = var.availability_goal > 0.5 && var.availability_goal < 1
@@ -314,7 +365,7 @@ variable "availability_goal" {
 variable "latency_goal" {
   type        = number
   default     = 0.99
-  description = "The share of requests in 28 days that must be answered within latency_seconds."
+  description = "The share of requests to webhooks and /v1 in 28 days that must be answered within latency_seconds."
 
   validation {
     condition     = var.latency_goal > 0.5 && var.latency_goal < 1
@@ -342,4 +393,10 @@ variable "outbox_alert_seconds" {
     condition     = var.outbox_alert_seconds >= 120
     error_message = "outbox_alert_seconds is at least 120: the drain runs once a minute."
   }
+}
+
+variable "audit_secret_access" {
+  type        = bool
+  default     = true
+  description = "Lets Google log who reads a secret of the project (data access audit logs of Secret Manager), for the alert on reads by others. false if another configuration manages these logs; the alert then relies on that one."
 }

@@ -36,7 +36,7 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
         if for_a_person {
             return Failure::Failed(error);
         }
-        tracing::error!(target: telemetry::FATAL, "plaudit cannot run: {error:#}");
+        tracing::error!(target: telemetry::FATAL, fatal = "cannot_run", "plaudit cannot run: {error:#}");
         Failure::Logged
     })
 }
@@ -169,6 +169,6 @@ fn wrong(flags: &Flags, env: &Environment, error: InvalidConfig) -> Failure {
         return Failure::wrong(error);
     }
     telemetry::install(log, Clock::system());
-    tracing::error!(target: telemetry::FATAL, faults = error.0.join("\n"), "{error}");
+    tracing::error!(target: telemetry::FATAL, fatal = "wrong_configuration", faults = error.0.join("\n"), "{error}");
     Failure::WrongLogged
 }

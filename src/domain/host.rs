@@ -138,11 +138,12 @@ fn public(network: &str) -> Option<(&'static str, &'static str)> {
 fn canonical(text: &str) -> String {
     let text = text.to_ascii_lowercase();
     let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
-    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    match port {
-        Some((name, port)) => {
+    match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             format!("{}:{}{path}", name.trim_end_matches('.'), port.trim_start_matches('0'))
         }
+        // No port, or a literal: a dot at its end is no part of a network name.
+        Some(_) => text,
         None => format!("{}{path}", authority.trim_end_matches('.')),
     }
 }
@@ -292,6 +293,11 @@ mod tests {
             "x:0443",
         ] {
             assert_eq!(HostName::parse(text), Err(InvalidHost), "{text}");
+        }
+        // A dot after the port is no end of a network name: without it, the same text would name another host.
+        for text in ["forge.example.:2.", "forge.example:2.", "[fd00::9]."] {
+            assert_eq!(HostName::of_text(text), Err(InvalidHost), "{text}");
+            assert_eq!(HostName::of_client(text), Err(InvalidHost), "{text}");
         }
     }
 

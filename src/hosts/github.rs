@@ -10,7 +10,6 @@ pub(super) use hooks::SETUP;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::headers::{self, Form};
@@ -101,7 +100,7 @@ impl Host for GitHub {
         Ok(Admitted { delivery, event, proof, form: form == Form::Urlencoded })
     }
 
-    fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection> {
+    fn verify(&self, admitted: Admitted, body: Vec<u8>) -> Result<Delivery, Rejection> {
         let holds = match &admitted.proof {
             Proof::Body(code) => self.keys.hold("", &body, std::slice::from_ref(code)),
             Proof::Message { .. } | Proof::Token => false,
@@ -136,10 +135,10 @@ impl Host for GitHub {
 ///
 /// The content type is not signed, so no body may be both a form and JSON: a form begins with its one field, and
 /// JSON with a brace. Else a `&payload=…&` within the text of a signed JSON body would be a payload of its own.
-fn payload_of_form(body: &[u8]) -> Result<Bytes, Rejection> {
+fn payload_of_form(body: &[u8]) -> Result<Vec<u8>, Rejection> {
     let mut fields = form_urlencoded::parse(body);
     match fields.next().filter(|_| body.starts_with(b"payload=") && !body.contains(&b'&')) {
-        Some((_, json)) => Ok(json.into_owned().into()),
+        Some((_, json)) => Ok(json.into_owned().into_bytes()),
         None => Err(Rejection::Malformed("the form must be exactly one field payload")),
     }
 }

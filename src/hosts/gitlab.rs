@@ -10,7 +10,6 @@ pub(super) use read::is_machine;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
@@ -126,7 +125,7 @@ impl Host for GitLab {
         Ok(Admitted { delivery, event, proof, form: false })
     }
 
-    fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection> {
+    fn verify(&self, admitted: Admitted, body: Vec<u8>) -> Result<Delivery, Rejection> {
         let holds = match (&self.trust, &admitted.proof) {
             (Trust::Signed(keys), Proof::Message { prefix, codes }) => keys.hold(prefix, &body, codes),
             (Trust::Token { .. }, Proof::Token) => true,

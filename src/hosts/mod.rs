@@ -28,7 +28,6 @@ pub use webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks};
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::domain::{Contribution, ContributorId, Moment, Review, Visibility};
@@ -165,7 +164,7 @@ pub trait Host: Send + Sync + 'static {
     fn admit(&self, headers: &HeaderMap, now: Moment) -> Result<Admitted, Rejection>;
 
     /// The delivery, if the signature is right for exactly these bytes.
-    fn verify(&self, admitted: Admitted, body: Bytes) -> Result<Delivery, Rejection>;
+    fn verify(&self, admitted: Admitted, body: Vec<u8>) -> Result<Delivery, Rejection>;
 
     /// What a delivery says.
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed>;
@@ -189,7 +188,7 @@ pub struct Admitted {
 pub struct Delivery {
     id: String,
     event: String,
-    json: Bytes,
+    json: String,
 }
 
 impl fmt::Debug for Delivery {

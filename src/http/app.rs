@@ -10,8 +10,10 @@ use super::body::Limits;
 use super::budget::Budget;
 use super::cors::Origins;
 use super::oidc;
+use super::proxies::Proxies;
 use super::reads::Reads;
 use super::ready::{Backlog, Ready};
+use super::request_timeout::RequestTimeout;
 use super::sections::Sections;
 use super::totals::Totals;
 use crate::domain::Milestones;
@@ -28,6 +30,7 @@ use crate::telemetry::Metrics;
 pub struct App {
     pub(super) access: Access,
     pub(super) origins: Origins,
+    pub(super) proxies: Proxies,
     pub(super) hosts: Vec<hosts::Opened>,
     pub(super) rules: hosts::Rules,
     pub(super) milestones: Milestones,
@@ -43,6 +46,7 @@ pub struct App {
     pub(super) ready: Ready,
     pub(super) totals: Totals,
     pub(super) oidc: Option<oidc::Verifier>,
+    pub(super) request_timeout: RequestTimeout,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
     pub(super) tasks: Tasks,
@@ -88,7 +92,8 @@ impl App {
     ) -> anyhow::Result<Arc<Self>> {
         let Overrides { limits, google_keys, key_wait, clock } = overrides;
         let limits = limits.within(raise_file_limit());
-        let Sections { hosts, access, origins, milestones, rules, drain } = sections;
+        let Sections { hosts, access, origins, proxies, milestones, rules, drain, request_timeout } =
+            sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
@@ -106,6 +111,7 @@ impl App {
         Ok(Arc::new(Self {
             access,
             origins,
+            proxies,
             hosts,
             rules,
             milestones,
@@ -121,6 +127,7 @@ impl App {
             oidc: oidc.transpose()?,
             outbox,
             store,
+            request_timeout,
             metrics,
             clock,
             tasks,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4_096,
-            streams: 512,
+            streams: 1_024,
             reads_waiting: 256,
             read_wait: READ_WAIT,
             most: MOST_WEBHOOK,
@@ -92,10 +92,10 @@ pub async fn read(
     headers: &HeaderMap,
     limits: &Limits,
     budget: &Budget,
-) -> Result<(Bytes, Option<Charge>), Problem> {
+) -> Result<(Vec<u8>, Option<Charge>), Problem> {
     let started = Instant::now();
     let mut arrival = budget.arrival(started);
-    let mut bytes = BytesMut::new();
+    let mut bytes = Vec::new();
     let announced = announced(headers);
     let mut too_large = announced.is_some_and(|announced| announced > limits.most);
     let too_much = announced.is_some_and(|announced| announced > limits.most + PASSED_BY);
@@ -110,28 +110,35 @@ pub async fn read(
             // More is read and discarded, up to `PASSED_BY`, so that the client reads the answer.
             too_large = true;
             discarded += frame.len();
-            bytes = BytesMut::new();
+            bytes = Vec::new();
             arrival.discard();
             if discarded > PASSED_BY {
                 return Err(refused().closing());
             }
             continue;
         }
-        let grown = (bytes.len() + frame.len()).saturating_sub(bytes.capacity());
-        if grown > 0 {
-            // Doubles the capacity up to the limit: what is charged is what is allocated.
-            let room = grown.max(bytes.capacity()).min(limits.most - bytes.len());
-            if !arrival.grow(room, Instant::now()).await {
+        let arrived = bytes.len() + frame.len();
+        if arrived > bytes.capacity() {
+            let capacity = capacity(arrived, announced, limits.most);
+            // What is charged is what is allocated.
+            if !arrival.grow(capacity - bytes.capacity(), Instant::now()).await {
                 return Err(crowded_out());
             }
-            bytes.reserve(room);
+            bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&frame);
     }
     if too_large {
         return Err(refused());
     }
-    Ok((bytes.freeze(), arrival.whole()))
+    Ok((bytes, arrival.whole()))
+}
+
+/// How much memory to take for a body of which `arrived` bytes are there: all that it announces, if that is at most
+/// twice as much, so that most bodies are allocated once. No announcement makes it more than twice.
+fn capacity(arrived: usize, announced: Option<usize>, most: usize) -> usize {
+    let expected = announced.filter(|announced| *announced >= arrived).unwrap_or(most);
+    expected.min(arrived.saturating_mul(2)).min(most).max(arrived)
 }
 
 fn crowded_out() -> Problem {
@@ -216,5 +223,23 @@ pub async fn refuse(problem: Problem, mut body: Body, headers: &HeaderMap) -> Pr
     match tokio::time::timeout(DISCARDING, discard).await {
         Ok(Some(())) => problem,
         _ => problem.closing(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_body_announces_is_allocated_at_once_if_half_of_it_is_there() {
+        for (arrived, announced, taken) in [
+            (8_000, Some(14_000), 14_000),
+            (14_000, Some(14_000), 14_000),
+            (1, Some(MOST_WEBHOOK), 2),
+            (1_000, None, 2_000),
+            (MOST_WEBHOOK - 1, None, MOST_WEBHOOK),
+        ] {
+            assert_eq!(capacity(arrived, announced, MOST_WEBHOOK), taken, "{arrived} of {announced:?}");
+        }
     }
 }

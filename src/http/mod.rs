@@ -18,9 +18,11 @@ pub mod openapi;
 mod operations;
 mod pages;
 pub mod problem;
+pub mod proxies;
 mod reads;
 mod ready;
 mod recognitions;
+pub mod request_timeout;
 mod schema;
 mod sections;
 mod server;
@@ -98,6 +100,12 @@ impl App {
                 tracing::warn!(
                     outbox_waiting = drained.waiting,
                     "stopped; the outbox took too long, the rest is left for the next start"
+                );
+            }
+            Ok(Ok(drained)) if drained.waiting > 0 => {
+                tracing::warn!(
+                    outbox_waiting = drained.waiting,
+                    "stopped; what waits in the outbox was not taken, and is left for the next start"
                 );
             }
             Ok(Ok(drained)) => {

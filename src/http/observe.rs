@@ -1,20 +1,22 @@
 //! Middleware around every request: its id, its trace, its line in the log, its duration, and the rendering
 //! of problems.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tracing::Instrument as _;
 
 use super::access::Peer;
 use super::app::App;
 use super::body;
 use super::problem::{Problem, ProblemKind};
+use super::proxies::Proxies;
 use super::verdict::Verdict;
 use crate::hosts::Claim;
 use crate::runtime::catch_panic;
@@ -49,8 +51,10 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
     }
     let secret = request.headers().contains_key(http::header::AUTHORIZATION);
     let started = Instant::now();
+    // Its randomness comes from a generator of this thread that the system seeds (ChaCha; uuid's `fast-rng`): no
+    // system call each. It is no secret: the client gets it, and it opens nothing.
     let id = uuid::Uuid::now_v7().to_string();
-    let line = Line::of(&request);
+    let line = Line::of(&request, app.proxies);
     let span = tracing::info_span!("request", request_id = %id, trace = tracing::field::Empty, span_id = tracing::field::Empty);
     if let Some((trace, span_id)) = trace_of(request.headers()) {
         span.record("trace", trace);
@@ -77,10 +81,7 @@ pub(super) async fn observe(State(app): State<Arc<App>>, mut request: Request, n
         }
         let seconds = started.elapsed().as_secs_f64();
         let status = response.status();
-        app.metrics
-            .request_seconds
-            .with_label_values(&[line.route.as_str(), status.as_str()])
-            .observe(seconds);
+        app.metrics.request_seconds.with_label_values(&[line.route(), status.as_str()]).observe(seconds);
         line.log(&response, seconds);
         response
     };
@@ -123,88 +124,116 @@ pub(super) fn unparsable(metrics: &Metrics, peer: SocketAddr, problem: Problem) 
     let response = problem.render(&id);
     metrics.request_seconds.with_label_values(&["none", response.status().as_str()]).observe(0.0);
     let line = Line {
-        method: "unparsable".into(),
-        path: String::new(),
-        route: "none".into(),
-        agent: String::new(),
-        remote: peer.ip().to_string(),
+        method: Method::from_bytes(b"unparsable").unwrap_or_default(),
+        uri: None,
+        matched: None,
+        agent: None,
+        remote: Some(peer.ip()),
     };
     tracing::info_span!("request", request_id = %id).in_scope(|| line.log(&response, 0.0));
     (id, json)
 }
 
-/// What the log's line needs of the request, which the handler consumes.
+/// What the log's line needs of the request, which the handler consumes. Nothing of it is copied: each part shares
+/// its bytes with the request.
 struct Line {
-    method: String,
-    path: String,
-    route: String,
-    agent: String,
-    remote: String,
+    method: Method,
+    uri: Option<Uri>,
+    matched: Option<MatchedPath>,
+    agent: Option<HeaderValue>,
+    remote: Option<IpAddr>,
 }
 
 impl Line {
-    fn of(request: &Request) -> Self {
-        let text = |name| {
-            request.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or_default()
-        };
-        let forwarded = text(HeaderName::from_static("x-forwarded-for"));
-        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
+    fn of(request: &Request, proxies: Proxies) -> Self {
+        let (headers, peer) = (request.headers(), request.extensions().get::<Peer>());
         Self {
-            method: request.method().to_string(),
-            // Without the query, which may hold secrets.
-            path: request.uri().path().chars().take(300).collect(),
-            route: request.extensions().get::<MatchedPath>().map_or("none", route).to_owned(),
-            agent: text(http::header::USER_AGENT).chars().take(200).collect(),
-            remote: if forwarded.is_empty() { peer } else { forwarded.chars().take(100).collect() },
+            method: request.method().clone(),
+            uri: Some(request.uri().clone()),
+            matched: request.extensions().get::<MatchedPath>().cloned(),
+            agent: headers.get(http::header::USER_AGENT).cloned(),
+            remote: peer.map(|peer| proxies.client(headers, peer.0.ip())),
         }
     }
 
+    fn route(&self) -> &str {
+        self.matched.as_ref().map_or("none", route)
+    }
+
     fn log(&self, response: &Response, seconds: f64) {
-        let log = response.extensions().get::<RequestLog>().cloned().unwrap_or_default();
+        let nothing = RequestLog::default();
+        let log = response.extensions().get::<RequestLog>().unwrap_or(&nothing);
         let problem = response.extensions().get::<Problem>();
         let reason = log.reason.or_else(|| problem.map(|problem| problem.kind.code()));
         let cause = problem.and_then(Problem::cause);
         let status = response.status().as_u16();
         let verdict = log.verdict.map(Verdict::code);
-        let claim = log.claim.unwrap_or_default();
-        let message = if log.host.is_empty() {
-            format!("{} {} {status}", self.method, self.route)
-        } else {
-            let words = [log.host, &log.event, &log.delivery, verdict.unwrap_or_default()];
-            words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-        };
+        let claim = log.claim.as_ref();
+        let (method, route) = (self.method.as_str(), self.route());
+        let message = Message { line: self, log, verdict, status };
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    route = self.route,
+                    route,
                     host = filled(log.host),
                     delivery = filled(&log.delivery),
                     event = filled(&log.event),
-                    claimed_delivery = claim.delivery,
-                    claimed_event = claim.event,
-                    claimed_length = claim.length,
+                    claimed_delivery = claim.and_then(|claim| claim.delivery.as_deref()),
+                    claimed_event = claim.and_then(|claim| claim.event.as_deref()),
+                    claimed_length = claim.and_then(|claim| claim.length),
                     verdict,
                     reason,
                     contribution = filled(&log.contributions),
                     recognition = filled(&log.recognitions),
                     why = cause,
-                    http_method = self.method,
-                    http_url = self.path,
+                    http_method = method,
+                    // Without the query, which may hold secrets.
+                    http_url = first(self.uri.as_ref().map_or("", Uri::path), 300),
                     http_status = status,
-                    http_latency = format!("{seconds:.6}s"),
-                    http_user_agent = filled(&self.agent),
-                    http_remote_ip = self.remote,
+                    http_latency = format_args!("{seconds:.6}s"),
+                    http_user_agent = filled(first(text(self.agent.as_ref()), 200)),
+                    http_remote_ip = self.remote.map(tracing::field::display),
                     "{message}"
                 )
             };
         }
-        match (status, self.route.as_str()) {
+        match (status, route) {
             (503, _) => line!(warn),
             (500.., _) => line!(error),
             (_, "/healthz" | "/readyz" | "/metrics") => line!(debug),
             _ => line!(info),
         }
     }
+}
+
+/// What became of a request, in a few words.
+struct Message<'a> {
+    line: &'a Line,
+    log: &'a RequestLog,
+    verdict: Option<&'static str>,
+    status: u16,
+}
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, log, verdict, status } = self;
+        if log.host.is_empty() {
+            return write!(f, "{} {} {status}", line.method, line.route());
+        }
+        f.write_str(log.host)?;
+        let others = [log.event.as_str(), &log.delivery, verdict.unwrap_or_default()];
+        others.into_iter().filter(|word| !word.is_empty()).try_for_each(|word| write!(f, " {word}"))
+    }
+}
+
+/// A header's text; empty where it is absent or not ASCII.
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The first so many characters.
+fn first(text: &str, most: usize) -> &str {
+    text.char_indices().nth(most).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// The route without a slash at its end: one label for both spellings.

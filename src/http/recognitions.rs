@@ -17,6 +17,7 @@ use super::list::{self, Id, ListOf, ListQuery, Paging, QueryNames};
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::domain::{Destination, GiveUp, Recognition, RecognitionId, fold_case};
+use crate::feed::{Followed, Last};
 use crate::publish::Message;
 use crate::store::{Progress, RecognitionFilter, State as ProgressState};
 
@@ -124,13 +125,15 @@ pub(super) async fn show(
 
 /// Streams recognitions as they happen.
 ///
-/// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html) that never end by
-/// themselves: `event: recognition`, `id:` the recognition's id, `data:` a `Recognition` as JSON, whichever
-/// instance made it. A comment every 15 seconds keeps the connection alive. One recognition may come twice:
-/// drop repeats by id.
+/// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event: recognition`, `id:`
+/// the recognition's id, `data:` a `Recognition` as JSON, whichever instance made it. A comment every 15 seconds keeps
+/// the connection alive. One recognition may come twice: drop repeats by id. The stream ends before the platform would
+/// cut it, when the service stops, and when the client is far behind: connect again with `Last-Event-ID`. A stream
+/// that begins now starts with an `id:` alone, so that a client which connects again before the first event misses
+/// nothing.
 #[utoipa::path(
     get, path = "/v1/recognitions/stream", operation_id = "streamRecognitions", tag = "recognitions",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The last id you have, in upper or lower case: what was made since then comes first. An unknown one starts now.")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The last `id:` you have, a recognition's in upper or lower case: what was made since then comes first. An unknown one starts now.")),
     responses((status = 200, description = "The events.", body = String, content_type = "text/event-stream")),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
@@ -151,24 +154,33 @@ pub(super) async fn stream(
         return Err(full.retry_after(30));
     };
     let last = headers.get("last-event-id").and_then(|id| std::str::from_utf8(id.as_bytes()).ok());
-    let last = last.map(|id| RecognitionId::from_text(fold_case(id)));
+    let last = last.map(|id| match id.strip_prefix(POSITION) {
+        Some(position) => Last::Position(position.to_owned()),
+        None => Last::Recognition(RecognitionId::from_text(fold_case(id))),
+    });
     let reading = app.reads.begin().await?;
     let reads = Arc::clone(&app.reads);
     let turn = move || {
         let reads = Arc::clone(&reads);
         async move { reads.begin().await.ok() }.boxed()
     };
-    let recognitions = app.feed.follow(last, turn).await?;
+    let Followed { position, recognitions } = app.feed.follow(last, turn).await?;
     drop(reading);
+    let begins = position.map(|position| Event::default().id(format!("{POSITION}{position}")));
     let events = recognitions.map(move |recognition| {
         let _held_as_long_as_the_stream = &place;
-        Ok::<_, Infallible>(event(&recognition, token))
+        event(&recognition, token)
     });
+    let events = futures::stream::iter(begins).chain(events).map(Ok::<_, Infallible>);
+    let events = events.take_until(Box::pin(app.request_timeout.soon()));
     let alive = KeepAlive::new().interval(Duration::from_secs(15)).text("still here");
     let mut response = Sse::new(events).keep_alive(alive).into_response();
     response.headers_mut().insert("x-accel-buffering", http::HeaderValue::from_static("no"));
     Ok(response)
 }
+
+/// How the id of a position begins: no recognition's id does, because no contributor's does.
+const POSITION: char = '@';
 
 fn event(recognition: &Recognition, token: bool) -> Event {
     let json = serde_json::to_string(&Message::shown(recognition, token)).unwrap_or_default();

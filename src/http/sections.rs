@@ -1,6 +1,8 @@
 use super::access::Access;
 use super::cors::Origins;
 use super::oidc::Identity;
+use super::proxies::Proxies;
+use super::request_timeout::RequestTimeout;
 use crate::domain::Milestones;
 use crate::hosts::{Opened, Rules};
 
@@ -10,8 +12,10 @@ pub struct Sections {
     pub hosts: Vec<Opened>,
     pub access: Access,
     pub origins: Origins,
+    pub proxies: Proxies,
     pub milestones: Milestones,
     pub rules: Rules,
     /// The identity that may drain the outbox with an OIDC token.
     pub drain: Option<Identity>,
+    pub request_timeout: RequestTimeout,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,8 @@ use crate::store::{Due, StoreError};
 /// How many recognitions that this instance made are kept in memory until they are offered; the store keeps
 /// them all.
 const MOST_FRESH: usize = 10_000;
+/// How long after that line it is logged again that a destination is down.
+const SAY_AGAIN: TimeDelta = TimeDelta::minutes(5);
 /// How many are taken from the store at once where nothing holds them.
 const BATCH: usize = 100;
 
@@ -32,6 +35,8 @@ pub(super) struct DestinationLane {
     pub(super) taken: AtomicU64,
     /// Whether the last offer found the destination down.
     pub(super) down: AtomicBool,
+    /// When it was last logged that the destination is down, in this outage.
+    said_down: std::sync::Mutex<Option<Moment>>,
     /// Made by this instance and not yet offered.
     fresh: std::sync::Mutex<Vec<Snapshot>>,
     /// Offers of what is fresh.
@@ -45,6 +50,7 @@ impl DestinationLane {
             passes: Turns::new(),
             taken: AtomicU64::default(),
             down: AtomicBool::default(),
+            said_down: std::sync::Mutex::default(),
             fresh: std::sync::Mutex::default(),
             offers: Turns::new(),
         }
@@ -52,6 +58,20 @@ impl DestinationLane {
 
     pub(super) fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether an offer found the destination down. Whether to log that: when an outage begins, and every few
+    /// minutes while it lasts.
+    pub(super) fn found(&self, down: bool, now: Moment) -> bool {
+        self.down.store(down, Ordering::Relaxed);
+        let Ok(mut said) = self.said_down.lock() else { return down };
+        let said_now = said.is_some_and(|at| (now - at).abs() < SAY_AGAIN);
+        if !down {
+            *said = None;
+        } else if !said_now {
+            *said = Some(now);
+        }
+        down && !said_now
     }
 
     /// Has these offered soon, except those that can never be published here.

@@ -44,8 +44,8 @@ impl Outbox {
         }
         stop_point("published").await;
         let down = outcomes.iter().any(|(outcome, _)| matches!(outcome, Err(PublishError::Down { .. })));
-        let was_down = lane.down.swap(down, Ordering::Relaxed);
-        let mut logged = was_down; // An outage is logged once, not for every recognition that it delays.
+        // An outage is logged now and then, not for every recognition that it delays.
+        let mut logged = !lane.found(down, self.clock.now());
         let mut offered = Offered { down, after: None };
         let mut settled = Vec::with_capacity(outcomes.len());
         for (outcome, due) in outcomes {

@@ -1,5 +1,6 @@
 //! What an operator sees.
 
+mod line;
 pub mod logs;
 mod metrics;
 mod output;

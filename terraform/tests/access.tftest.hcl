@@ -1,6 +1,7 @@
 # The grants: exactly these.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -27,6 +28,7 @@ run "only_these_roles_are_ever_granted" {
   assert {
     condition = sort(flatten(regexall("resource \"(google_[a-z0-9_]+_iam_[a-z_]+)\"", join("\n", [for f in fileset(path.root, "*.tf") : file("${path.root}/${f}")])))) == tolist([
       "google_cloud_run_v2_service_iam_member",
+      "google_project_iam_audit_config",
       "google_project_iam_member",
       "google_pubsub_subscription_iam_member",
       "google_pubsub_topic_iam_member",
@@ -38,7 +40,7 @@ run "only_these_roles_are_ever_granted" {
 }
 
 run "the_service_reaches_only_its_own_database" {
-  command = apply
+  command = plan
 
   assert {
     condition     = google_project_iam_member.service_ledger.role == "roles/datastore.user"
@@ -57,7 +59,7 @@ run "the_service_reaches_only_its_own_database" {
 }
 
 run "the_service_publishes_to_the_one_topic" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -70,7 +72,7 @@ run "the_service_publishes_to_the_one_topic" {
 }
 
 run "the_service_is_nobody_else" {
-  command = apply
+  command = plan
 
   assert {
     condition     = google_cloud_run_v2_service.plaudit.template[0].service_account == google_service_account.service.email
@@ -78,13 +80,13 @@ run "the_service_is_nobody_else" {
   }
 
   assert {
-    condition     = google_service_account.service.account_id != google_service_account.drain.account_id
+    condition     = google_service_account.service.account_id != google_service_account.drain[0].account_id
     error_message = "The account that calls the drain must not be the service's own."
   }
 }
 
 run "everyone_may_call_by_a_grant" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -98,7 +100,7 @@ run "everyone_may_call_by_a_grant" {
 }
 
 run "or_by_turning_the_check_off" {
-  command = apply
+  command = plan
 
   variables {
     public_access = "invoker_iam_disabled"

@@ -1,6 +1,7 @@
 # The drain runs every minute, and only its own account may call it.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -10,39 +11,39 @@ variables {
 }
 
 run "a_minute_at_most" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
-      google_cloud_scheduler_job.drain.schedule == "* * * * *" &&
-      google_cloud_scheduler_job.drain.time_zone == "Etc/UTC" &&
-      google_cloud_scheduler_job.drain.http_target[0].http_method == "POST" &&
-      google_cloud_scheduler_job.drain.http_target[0].uri == "https://plaudit-abc123-ew.a.run.app/internal/drain"
+      google_cloud_scheduler_job.drain[0].schedule == "* * * * *" &&
+      google_cloud_scheduler_job.drain[0].time_zone == "Etc/UTC" &&
+      google_cloud_scheduler_job.drain[0].http_target[0].http_method == "POST" &&
+      google_cloud_scheduler_job.drain[0].http_target[0].uri == "https://plaudit-abc123-ew.a.run.app/internal/drain"
     )
     error_message = "The drain must be called every minute."
   }
 }
 
 run "with_the_audience_and_account_the_program_expects" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
-      google_cloud_scheduler_job.drain.http_target[0].oidc_token[0].audience ==
+      google_cloud_scheduler_job.drain[0].http_target[0].oidc_token[0].audience ==
       { for e in google_cloud_run_v2_service.plaudit.template[0].containers[0].env : e.name => e.value }["PLAUDIT_DRAIN_AUDIENCE"]
     )
     error_message = "Another audience is a 401 every minute."
   }
 
   assert {
-    condition     = google_cloud_scheduler_job.drain.http_target[0].oidc_token[0].audience != ""
+    condition     = google_cloud_scheduler_job.drain[0].http_target[0].oidc_token[0].audience != ""
     error_message = "An audience must be asked for."
   }
 
   assert {
     condition = (
-      google_cloud_scheduler_job.drain.http_target[0].oidc_token[0].service_account_email == google_service_account.drain.email &&
-      { for e in google_cloud_run_v2_service.plaudit.template[0].containers[0].env : e.name => e.value }["PLAUDIT_DRAIN_EMAIL"] == google_service_account.drain.email
+      google_cloud_scheduler_job.drain[0].http_target[0].oidc_token[0].service_account_email == google_service_account.drain[0].email &&
+      { for e in google_cloud_run_v2_service.plaudit.template[0].containers[0].env : e.name => e.value }["PLAUDIT_DRAIN_EMAIL"] == google_service_account.drain[0].email
     )
     error_message = "The drain's own account calls, and the program expects that one."
   }

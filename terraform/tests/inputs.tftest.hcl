@@ -1,6 +1,7 @@
 # Wrong inputs are refused before any request to Google. Each run has several; every one must be refused.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -78,13 +79,54 @@ run "sizes" {
   variables {
     min_instances           = -1
     concurrency             = 1001
-    cpu                     = "0.5"
     memory                  = "512"
     request_timeout_seconds = 5
     public_access           = "everyone"
   }
 
-  expect_failures = [var.min_instances, var.concurrency, var.cpu, var.memory, var.request_timeout_seconds, var.public_access]
+  expect_failures = [var.min_instances, var.concurrency, var.memory, var.request_timeout_seconds, var.public_access]
+}
+
+run "half_of_anything_and_too_little_memory" {
+  command = plan
+
+  variables {
+    concurrency             = 80.5
+    memory                  = "256Mi"
+    request_timeout_seconds = 60.5
+    backup_retention_days   = 1.5
+    profile                 = "small"
+    log                     = "warn"
+    github_app_id           = "my-app"
+    database_location       = "Europe"
+    labels                  = { Team = "thanks" }
+    image                   = "ghcr.io/acme/plaudit:0.1.0"
+  }
+
+  expect_failures = [var.concurrency, var.memory, var.request_timeout_seconds, var.backup_retention_days, var.profile, var.log, var.github_app_id, var.database_location, var.labels, var.image]
+}
+
+run "no_such_cpu_and_a_log_without_the_program" {
+  command = plan
+
+  variables {
+    cpu    = "0.5"
+    log    = "info,plaudit=warn"
+    labels = { team = "Thanks" }
+  }
+
+  expect_failures = [var.cpu, var.log, var.labels]
+}
+
+run "four_cpus_need_two_gib" {
+  command = plan
+
+  variables {
+    cpu    = "4"
+    memory = "1Gi"
+  }
+
+  expect_failures = [var.memory]
 }
 
 run "a_ceiling_below_the_floor" {

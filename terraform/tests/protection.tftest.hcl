@@ -1,6 +1,7 @@
 # What must not be deleted or leave the region.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -10,7 +11,7 @@ variables {
 }
 
 run "locked_by_default" {
-  command = apply
+  command = plan
 
   assert {
     condition     = google_cloud_run_v2_service.plaudit.deletion_protection == true
@@ -32,7 +33,7 @@ run "locked_by_default" {
 }
 
 run "unlocked_on_purpose" {
-  command = apply
+  command = plan
 
   variables {
     deletion_protection = false
@@ -50,7 +51,7 @@ run "unlocked_on_purpose" {
 }
 
 run "can_be_brought_back" {
-  command = apply
+  command = plan
 
   variables {
     backup_retention_days = 10
@@ -63,16 +64,16 @@ run "can_be_brought_back" {
 
   assert {
     condition = (
-      length(google_firestore_backup_schedule.daily.daily_recurrence) == 1 &&
-      google_firestore_backup_schedule.daily.retention == "864000s" &&
-      google_firestore_backup_schedule.daily.database == google_firestore_database.ledger.name
+      length(google_firestore_backup_schedule.daily[0].daily_recurrence) == 1 &&
+      google_firestore_backup_schedule.daily[0].retention == "864000s" &&
+      google_firestore_backup_schedule.daily[0].database == google_firestore_database.ledger.name
     )
     error_message = "There must be a backup each day."
   }
 }
 
 run "stays_in_the_region" {
-  command = apply
+  command = plan
 
   assert {
     condition     = google_firestore_database.ledger.location_id == "europe-west1"
@@ -81,7 +82,7 @@ run "stays_in_the_region" {
 
   assert {
     condition = alltrue([
-      for t in [google_pubsub_topic.recognitions, google_pubsub_topic.dead_letters] :
+      for t in [google_pubsub_topic.recognitions, google_pubsub_topic.dead_letters[0]] :
       tolist(t.message_storage_policy[0].allowed_persistence_regions) == tolist(["europe-west1"])
     ])
     error_message = "Messages rest in the region only."
@@ -96,7 +97,7 @@ run "stays_in_the_region" {
 }
 
 run "apis_outlive_it" {
-  command = apply
+  command = plan
 
   assert {
     condition     = alltrue([for a in google_project_service.apis : a.disable_on_destroy == false])
@@ -105,7 +106,7 @@ run "apis_outlive_it" {
 }
 
 run "a_tag_names_one_image_for_good" {
-  command = apply
+  command = plan
 
   assert {
     condition     = google_artifact_registry_repository.images.docker_config[0].immutable_tags == true

@@ -1,6 +1,7 @@
 # A recognition that is not acknowledged becomes a dead letter, which an alert reports.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -10,13 +11,13 @@ variables {
 }
 
 run "a_dead_letter_can_be_moved" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
-      google_pubsub_topic_iam_member.agent_gives_dead_letters.topic == google_pubsub_topic.dead_letters.id &&
-      google_pubsub_topic_iam_member.agent_gives_dead_letters.role == "roles/pubsub.publisher" &&
-      google_pubsub_topic_iam_member.agent_gives_dead_letters.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
+      google_pubsub_topic_iam_member.agent_gives_dead_letters[0].topic == google_pubsub_topic.dead_letters[0].id &&
+      google_pubsub_topic_iam_member.agent_gives_dead_letters[0].role == "roles/pubsub.publisher" &&
+      google_pubsub_topic_iam_member.agent_gives_dead_letters[0].member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"
     )
     error_message = "Pub/Sub's agent must be able to publish to the dead-letter topic."
   }
@@ -32,27 +33,31 @@ run "a_dead_letter_can_be_moved" {
 }
 
 run "a_dead_letter_is_kept" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
-      google_pubsub_subscription.dead_letters.topic == google_pubsub_topic.dead_letters.id &&
-      google_pubsub_subscription.dead_letters.message_retention_duration == "604800s" &&
-      google_pubsub_subscription.dead_letters.expiration_policy[0].ttl == ""
+      google_pubsub_subscription.dead_letters[0].topic == google_pubsub_topic.dead_letters[0].id &&
+      google_pubsub_subscription.dead_letters[0].message_retention_duration == "604800s" &&
+      google_pubsub_subscription.dead_letters[0].expiration_policy[0].ttl == ""
     )
     error_message = "Without a lasting subscription a dead letter is dropped on arrival."
   }
 }
 
 run "the_example_tries_again_and_gives_up" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
       google_pubsub_subscription.example[0].topic == google_pubsub_topic.recognitions.id &&
+      google_pubsub_subscription.example[0].expiration_policy[0].ttl == "" &&
+      google_pubsub_subscription.example[0].message_retention_duration == "604800s" &&
+      google_pubsub_subscription.example[0].ack_deadline_seconds == 60 &&
+      google_pubsub_topic.recognitions.message_retention_duration == "604800s" &&
       google_pubsub_subscription.example[0].retry_policy[0].minimum_backoff == "10s" &&
       google_pubsub_subscription.example[0].retry_policy[0].maximum_backoff == "600s" &&
-      google_pubsub_subscription.example[0].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters.id &&
+      google_pubsub_subscription.example[0].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters[0].id &&
       google_pubsub_subscription.example[0].dead_letter_policy[0].max_delivery_attempts == 10
     )
     error_message = "The subscription to copy must show retries and dead letters."
@@ -60,7 +65,7 @@ run "the_example_tries_again_and_gives_up" {
 }
 
 run "the_example_can_be_left_out" {
-  command = apply
+  command = plan
 
   variables {
     example_subscription = false
@@ -73,7 +78,7 @@ run "the_example_can_be_left_out" {
 }
 
 run "no_schema_stands_in_the_way" {
-  command = apply
+  command = plan
 
   assert {
     condition     = length(google_pubsub_schema.recognition) == 0 && length(google_pubsub_topic.recognitions.schema_settings) == 0
@@ -82,7 +87,7 @@ run "no_schema_stands_in_the_way" {
 }
 
 run "unless_asked_for" {
-  command = apply
+  command = plan
 
   variables {
     message_schema = true

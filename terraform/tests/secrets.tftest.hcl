@@ -1,6 +1,7 @@
 # No secret value in a state file, a plan or the description of the service.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -10,7 +11,7 @@ variables {
 }
 
 run "none_wired_at_first" {
-  command = apply
+  command = plan
 
   assert {
     condition     = length(google_secret_manager_secret.secrets) == 8 && length(google_secret_manager_secret_iam_member.service) == 0
@@ -24,7 +25,7 @@ run "none_wired_at_first" {
 }
 
 run "wired_one_by_one_and_pinned" {
-  command = apply
+  command = plan
 
   variables {
     secret_versions = { PLAUDIT_GITHUB_SECRET = "2", PLAUDIT_API_TOKENS = "7" }
@@ -60,7 +61,7 @@ run "wired_one_by_one_and_pinned" {
 }
 
 run "never_in_plain_env" {
-  command = apply
+  command = plan
 
   variables {
     comment         = true
@@ -87,7 +88,7 @@ run "no_value_in_the_state" {
 }
 
 run "how_to_set_them_is_printed" {
-  command = apply
+  command = plan
 
   assert {
     condition     = output.secret_commands["PLAUDIT_GITHUB_SECRET"] == "gcloud secrets versions add plaudit-github-secret --project=acme-thanks --data-file=-"

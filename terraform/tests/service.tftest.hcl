@@ -1,6 +1,7 @@
 # How the service runs.
 mock_provider "google" {
-  source = "./tests/mocks"
+  source          = "./tests/mocks"
+  override_during = plan
 }
 
 variables {
@@ -10,7 +11,7 @@ variables {
 }
 
 run "asked_whether_it_lives" {
-  command = apply
+  command = plan
 
   assert {
     condition     = google_cloud_run_v2_service.plaudit.template[0].containers[0].startup_probe[0].http_get[0].path == "/healthz"
@@ -24,7 +25,7 @@ run "asked_whether_it_lives" {
 }
 
 run "bounded" {
-  command = apply
+  command = plan
 
   variables {
     min_instances = 1
@@ -49,7 +50,7 @@ run "bounded" {
 }
 
 run "cpu_only_while_answering_unless_told" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -62,7 +63,7 @@ run "cpu_only_while_answering_unless_told" {
 }
 
 run "cpu_always" {
-  command = apply
+  command = plan
 
   variables {
     cpu_idle = false
@@ -75,7 +76,7 @@ run "cpu_always" {
 }
 
 run "told_where_everything_is" {
-  command = apply
+  command = plan
 
   variables {
     milestones    = [3, 10, 25]
@@ -96,13 +97,15 @@ run "told_where_everything_is" {
       PLAUDIT_PUBLIC_READ    = "false"
       PLAUDIT_PUBLISH        = "pubsub:acme-thanks/plaudit-recognitions"
       PLAUDIT_STORE          = "firestore:acme-thanks/plaudit"
+
+      PLAUDIT_REQUEST_TIMEOUT = "300"
     }
     error_message = "The program's environment is this, in plain sight, and nothing else."
   }
 }
 
 run "the_urls_are_printed" {
-  command = apply
+  command = plan
 
   assert {
     condition = (

@@ -53,6 +53,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("/run/secrets/", "a secret of GitHub's; they are settings, not commands"),
     ("sudo ", "root"),
     ("cargo install ", "some minutes, for a release build"),
+    ("cargo bench ", "some minutes, for a release build, and a machine that does nothing else"),
     (".ci/run", "nothing: it runs the tests"),
 ];
 

@@ -21,6 +21,7 @@ const ALL_WRONG: &[(&str, &str)] = &[
     ("PLAUDIT_OPEN_API", "perhaps"),
     ("PLAUDIT_PUBLIC_READ", "1"),
     ("PLAUDIT_ALLOW_ORIGINS", "app.example.org"),
+    ("PLAUDIT_TRUSTED_PROXIES", "all"),
     ("PLAUDIT_MILESTONES", "10,3"),
     ("PLAUDIT_COUNT", "push,star"),
     ("PLAUDIT_PULL_REQUESTS", "closed"),
@@ -219,6 +220,14 @@ fn on_cloud_run_a_ledger_on_its_disk_is_refused() {
 }
 
 #[test]
+fn a_request_timeout_that_leaves_an_event_stream_no_time_is_refused() {
+    for wrong in ["10", "0", "300s", "-1", "86401", ""] {
+        let message = refused(&[("PLAUDIT_REQUEST_TIMEOUT", wrong)]);
+        assert!(message.contains("PLAUDIT_REQUEST_TIMEOUT") && message.contains("from 11 to"), "{message}");
+    }
+}
+
+#[test]
 fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag() {
     for arguments in [&["--help"][..], &["serve", "--help"], &["check", "--help"]] {
         let Output { code, out, .. } = run(command(&NOTHING).args(arguments));
@@ -247,6 +256,7 @@ fn help_names_every_flag_with_its_variable_and_default_and_no_secret_is_a_flag()
             "GITHUB_API",
             "DRAIN_AUDIENCE",
             "DRAIN_EMAIL",
+            "REQUEST_TIMEOUT",
             "LOG",
             "LOG_FORMAT",
         ] {

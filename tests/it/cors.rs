@@ -175,7 +175,7 @@ const APP_SCRIPT: &str = r"
         posted.push([answer.status, answer.headers.get('location') !== null]);
     }
     let text = '';
-    while (!text.includes('\n\n')) text += (await reader.read()).value;
+    while (!/^data: .*\n\n/m.test(text)) text += (await reader.read()).value;
     await reader.cancel();
     const read = await fetch(`${url}/v1/contributors/mona`, {headers});
     const refused = await fetch(`${url}/v1/contributions`, {method: 'POST', headers, body: '{}'});

@@ -8,7 +8,9 @@ use tokio::process::Command;
 
 use crate::support::browser::Browser;
 use crate::support::machine::at_hand;
-use crate::support::{GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Inside, Plaudit, TOKEN, client};
+use crate::support::{
+    GITHUB_SECRET, GITLAB_SIGNING, GITLAB_TOKEN, Inside, Plaudit, TOKEN, client, in_the_end,
+};
 
 const WHAT: &str = "the page at /docs in a browser";
 const CSS: &str = include_str!("../../src/http/docs/app.css");
@@ -67,6 +69,17 @@ fn every_text_has_contrast_enough_in_both_colour_schemes() {
         assert!(contrast("on-accent", "accent") >= 4.5);
         assert!(contrast("focus", "ground") >= 3.0);
     }
+}
+
+#[tokio::test]
+async fn a_browser_ends_with_a_test_that_fails() {
+    let Some(browser) = Browser::open("the end of a browser").await else { return };
+    let pid = format!("--pid={}", browser.pid());
+    // It ends with that process.
+    let mut watch = Command::new("tail").args(["-f", "/dev/null", &pid]).kill_on_drop(true).spawn().unwrap();
+    assert!(watch.try_wait().unwrap().is_none(), "the browser does not run");
+    drop(browser); // as a panic does, without `close`
+    in_the_end("the end of the browser", watch.wait()).await.unwrap();
 }
 
 #[tokio::test]

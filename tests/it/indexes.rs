@@ -58,11 +58,13 @@ fn end_with_name(fields: &mut Vec<Indexed>) {
     }
 }
 
-/// The single-field indexes of a field: all kinds, unless the file overrides them.
+/// The single-field indexes of a field: all kinds, unless the file overrides them, by name or with `*`.
 fn single_field(file: &Value, collection: &str, field: &str) -> Vec<&'static str> {
     let overrides = file["fieldOverrides"].as_array().unwrap();
-    let of_field = |it: &&Value| it["collectionGroup"] == collection && it["fieldPath"] == field;
-    match overrides.iter().find(of_field) {
+    let of = |field: &str| {
+        overrides.iter().find(|it| it["collectionGroup"] == collection && it["fieldPath"] == field)
+    };
+    match of(field).or_else(|| of("*")) {
         None => vec!["ASCENDING", "DESCENDING", "CONTAINS"],
         Some(it) => it["indexes"].as_array().unwrap().iter().map(mode).collect(),
     }
@@ -218,9 +220,9 @@ async fn no_field_is_indexed_that_nothing_asks_for() {
         }
     }
     for it in file["fieldOverrides"].as_array().unwrap() {
-        let known = written
-            .iter()
-            .any(|(collection, field)| it["collectionGroup"] == *collection && it["fieldPath"] == *field);
+        let known = written.iter().any(|(collection, field)| {
+            it["collectionGroup"] == *collection && (it["fieldPath"] == *field || it["fieldPath"] == "*")
+        });
         assert!(known, "nothing writes the field of {it}");
     }
 }

@@ -558,13 +558,13 @@ async fn body(answer: Response) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|_| json!(text))
 }
 
-/// The text of the first event.
+/// The text of the first event, after the place at which the stream begins.
 async fn first_event(mut stream: Response) -> Value {
     let mut text = String::new();
-    while !text.contains("\n\n") {
+    while text.matches("\n\n").count() < 2 {
         text.push_str(
             std::str::from_utf8(&stream.chunk().await.unwrap().expect("the stream ended")).unwrap(),
         );
     }
-    json!(text)
+    json!(text.split_once("\n\n").unwrap().1)
 }

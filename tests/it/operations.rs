@@ -167,6 +167,24 @@ async fn a_request_is_one_line_of_the_log_with_its_trace() {
 }
 
 #[tokio::test]
+async fn the_address_in_the_log_is_the_one_that_the_trusted_proxy_saw() {
+    let behind = |proxies| async move {
+        let plaudit = Plaudit::with(&[("PLAUDIT_TRUSTED_PROXIES", proxies)]).await;
+        let mut logged = Vec::new();
+        for forwarded in ["10.6.6.6, 203.0.113.7", "203.0.113.7, \"};--", &"1".repeat(5_000)] {
+            let request = plaudit.request(http::Method::GET, "/").header("x-forwarded-for", forwarded);
+            let answer = plaudit.send(request).await.expect(200);
+            let line = line_of(&plaudit, answer.header("x-request-id")).await;
+            logged.push(line["httpRequest"]["remoteIp"].as_str().unwrap().to_owned());
+        }
+        plaudit.stop().await;
+        logged
+    };
+    assert_eq!(behind("").await, ["127.0.0.1"; 3], "no proxy: the header is anyone's word");
+    assert_eq!(behind("1").await, ["203.0.113.7", "127.0.0.1", "127.0.0.1"]);
+}
+
+#[tokio::test]
 async fn a_rejected_deliverys_line_says_what_it_claims_and_a_verified_ones_does_not() {
     let plaudit = Plaudit::with(&[("PLAUDIT_GITLAB_SECRET", "")]).await;
     let body = fixture("github/pull_request.opened.json");
@@ -332,6 +350,14 @@ async fn a_panic_is_one_critical_line() {
     assert!(lines[0]["@type"].as_str().unwrap().ends_with(".ReportedErrorEvent"));
     assert!(lines[0]["stack_trace"].as_str().unwrap().contains("operations.rs"));
     assert!(lines[0]["serviceContext"]["service"] == "plaudit");
+    // Its own place, and not that of the hook.
+    let place = &lines[0]["context"]["reportLocation"];
+    assert_eq!((&place["filePath"], &place["functionName"]), (&json!(file!()), &json!("panic")), "{place}");
+    assert_eq!(
+        lines[0]["place"].as_str().unwrap().split(':').nth(1),
+        Some(&*place["lineNumber"].to_string())
+    );
+    assert_eq!(lines[0]["logging.googleapis.com/sourceLocation"]["file"], file!());
 }
 
 #[test]

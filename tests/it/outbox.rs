@@ -237,6 +237,58 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     inside.stop().await;
 }
 
+/// What is logged about a destination that is down, with why.
+#[derive(Clone, Default)]
+struct SaidDown(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl SaidDown {
+    fn times(&self) -> usize {
+        let said = self.0.lock().unwrap();
+        assert!(said.iter().all(|line| line.contains("why=\"down\"")), "{said:?}");
+        said.len()
+    }
+}
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for SaidDown {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let mut line = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            let _ = std::fmt::Write::write_fmt(&mut line, format_args!(" {field}={value:?}"));
+        });
+        if line.contains("topic is down; what is due there waits") {
+            self.0.lock().unwrap().push(line);
+        }
+    }
+}
+
+#[tokio::test]
+async fn while_a_destination_stays_down_why_is_logged_again_every_few_minutes() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    let said = SaidDown::default();
+    // With a single subscriber, the thread that logs first at a place decides for all threads whether it is enabled.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(said.clone()));
+    let (_folder, store) = ledger();
+    let (now, clock) = movable();
+    let place = Arc::new(Place::default());
+    place.down.store(true, Ordering::SeqCst);
+    made(store.as_ref(), &["mona".into()], &[Destination::Topic], clock.now()).await;
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let instance = Instance::start(&store, publishers, "3", clock.clone());
+    for (minutes, times) in [(0, 1), (4, 1), (1, 2), (1, 2), (4, 3)] {
+        *now.lock().unwrap() += TimeDelta::minutes(minutes);
+        assert_eq!(instance.drain(in_time()).await.unwrap().waiting, 1);
+        assert_eq!(said.times(), times, "{minutes} minutes later");
+    }
+    // The next outage is another one.
+    place.down.store(false, Ordering::SeqCst);
+    assert_eq!(instance.drain(in_time()).await.unwrap().waiting, 0);
+    place.down.store(true, Ordering::SeqCst);
+    made(store.as_ref(), &["lisa".into()], &[Destination::Topic], clock.now()).await;
+    assert_eq!(instance.drain(in_time()).await.unwrap().waiting, 1);
+    assert_eq!(said.times(), 4);
+}
+
 #[tokio::test]
 async fn a_destination_that_panics_is_tried_again_and_stops_nothing() {
     let (_folder, store) = ledger();

@@ -194,6 +194,21 @@ async fn what_is_private_or_taken_back_is_on_no_page() {
 }
 
 #[tokio::test]
+async fn of_a_day_with_more_contributions_than_are_read_the_page_says_so() {
+    let inside = Inside::alone_with(&[], frozen()).await;
+    for first in (0..1_100).step_by(100) {
+        let hundred =
+            (first..first + 100).map(|n| talk("github:mona", &format!("n-{n}"))).collect::<Vec<_>>();
+        let batch = inside.request(Method::POST, "/v1/contributions/batch");
+        let batch = batch.json(&json!({"contributions": hundred, "history": true}));
+        inside.send(batch).await.expect(200);
+    }
+    let profile = page(&inside, "/contributors/github:mona").await.expect(200).text;
+    assert!(profile.contains("More than 1,000 contributions since"), "{profile}");
+    inside.stop().await;
+}
+
+#[tokio::test]
 async fn what_earned_a_recognition_and_was_taken_back_since_is_on_no_page() {
     let inside = Inside::alone(&[("PLAUDIT_MILESTONES", "1,2")]).await;
     for (id, title) in [("spam", "Buy my watches"), ("fine", "On tides")] {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use plaudit::domain::{Contribution, Kind, Labels, Moment, Ruling};
 use plaudit::hosts::{DEMO, DemoDelivery, Host, Malformed, Reading, Reason, Rules, event_of_fixture};
 use proptest::prelude::*;
@@ -31,7 +30,7 @@ pub(crate) fn try_read(name: &str, event: &str, body: &[u8], rules: &Rules) -> R
     let delivery = "d3b07384-d113-4ec5-a5a5-000000000001";
     let headers = signer.headers(event, delivery, body, now().timestamp());
     let claim = host.admit(&headers, now()).unwrap();
-    let delivery = host.verify(claim, Bytes::copy_from_slice(body)).unwrap();
+    let delivery = host.verify(claim, body.to_vec()).unwrap();
     Ok(host.read(&delivery, rules, now())?.reading)
 }
 

@@ -7,6 +7,10 @@ use plaudit::http::verdict::Verdict;
 use plaudit::settings::Flags;
 use plaudit::store::State;
 
+#[path = "../../benches/load/rows.rs"]
+#[allow(dead_code, reason = "a part of the benchmark, of which only the titles are used")]
+mod measured;
+
 const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const COUNTING: &str = include_str!("../../docs/counting.md");
@@ -121,5 +125,18 @@ fn every_test_that_the_page_on_reliability_names_is_there() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(&file);
         let text = std::fs::read_to_string(path).unwrap_or_default();
         assert!(text.contains(&format!("fn {test}(")), "docs/reliability.md names {test} in {file}");
+    }
+}
+
+#[test]
+fn the_page_on_performance_has_every_receiver_and_every_subject_that_the_benchmark_measures() {
+    const PERFORMANCE: &str = include_str!("../../docs/performance.md");
+    for row in measured::ROWS {
+        let cell = format!("| {} |", row.title);
+        assert!(PERFORMANCE.contains(&cell), "docs/performance.md lacks the row {cell}");
+    }
+    for subject in measured::SUBJECTS {
+        let heading = format!("## {}\n", subject.title);
+        assert!(PERFORMANCE.contains(&heading), "docs/performance.md lacks the heading {heading}");
     }
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::{join, join_all};
 use futures::{FutureExt as _, StreamExt as _};
-use plaudit::feed::Feed;
+use plaudit::feed::{Feed, Last};
 use plaudit::http::Overrides;
 use plaudit::runtime::Tasks;
 use plaudit::store::firestore::Firestore;
@@ -62,9 +64,9 @@ async fn the_last_id_is_compared_like_every_id_whatever_its_letters() {
 async fn an_unknown_last_id_starts_now() {
     let plaudit = Plaudit::start().await;
     reach_three(&plaudit, "ada").await;
-    for id in ["nobody:3", "", "ada", "\u{fc}", "x".repeat(3_000).as_str()] {
+    for id in ["nobody:3", "", "ada", "\u{fc}", "@", "@e30", "x".repeat(3_000).as_str()] {
         let mut events = plaudit.stream(Some(id)).await;
-        let who = format!("after-{}", id.len());
+        let who = format!("after-{}", hex::encode(id.get(..9).unwrap_or(id)));
         reach_three(&plaudit, &who).await;
         assert_eq!(events.ids(1).await, [format!("{who}:3")], "{id:?}");
     }
@@ -86,6 +88,35 @@ async fn a_recognition_that_another_process_made_on_the_same_file_arrives() {
     drop(events);
     first.stop().await;
     second.stop().await;
+}
+
+#[tokio::test]
+async fn it_ends_before_the_platform_cuts_it_and_what_is_made_until_the_client_is_back_comes_then() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_REQUEST_TIMEOUT", "11")]).await;
+    // It has never had a recognition.
+    let last = in_the_end("the end", plaudit.stream(None).await.end()).await;
+    reach_three(&plaudit, "ada").await;
+    let mut resumed = plaudit.stream(last.as_deref()).await;
+    assert_eq!(resumed.ids(1).await, ["ada:3"]);
+    let last = in_the_end("the end", resumed.end()).await;
+    reach_three(&plaudit, "bo").await;
+    assert_eq!(plaudit.stream(last.as_deref()).await.ids(1).await, ["bo:3"]);
+    plaudit.stop().await;
+}
+
+/// Positions that this ledger did not give: another store's, and one from before it was restored from an older copy.
+#[tokio::test]
+async fn a_position_that_the_ledger_does_not_know_is_replaced_by_the_present_one() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_REQUEST_TIMEOUT", "11")]).await;
+    reach_three(&plaudit, "before").await;
+    let ahead = format!("@{}", URL_SAFE_NO_PAD.encode("1000000"));
+    for (position, who) in [("@e30", "ada"), (&ahead, "bo")] {
+        let last = in_the_end("the end", plaudit.stream(Some(position)).await.end()).await;
+        reach_three(&plaudit, who).await;
+        let mut resumed = plaudit.stream(last.as_deref()).await;
+        assert_eq!(resumed.ids(1).await, [format!("{who}:3")], "{position}");
+    }
+    plaudit.stop().await;
 }
 
 #[tokio::test]
@@ -157,8 +188,8 @@ async fn a_listener_that_is_too_far_behind_is_ended_and_resumes_without_a_gap() 
     let feed = Feed::new(Arc::clone(&store), changed, tasks.clone());
     let all: Vec<_> = (0..1_500).map(|i| recognition(&format!("who-{i:04}"), 3, at(i))).collect();
     let at_once = || std::future::ready(Some(())).boxed();
-    let mut slow = Box::pin(feed.follow(None, at_once).await.unwrap());
-    let mut quick = Box::pin(feed.follow(None, at_once).await.unwrap());
+    let mut slow = Box::pin(feed.follow(None, at_once).await.unwrap().recognitions);
+    let mut quick = Box::pin(feed.follow(None, at_once).await.unwrap().recognitions);
     store.recognise(&all[..1], &[]).await.unwrap();
     made.send_replace(1);
     let first = in_the_end("the first", join(slow.next(), quick.next())).await.0.unwrap();
@@ -170,8 +201,9 @@ async fn a_listener_that_is_too_far_behind_is_ended_and_resumes_without_a_gap() 
     })
     .await;
     assert_eq!(in_the_end("the end of the stream", slow.next()).await, None);
-    let resumed = feed.follow(Some(first.id.clone()), at_once).await.unwrap();
-    let rest = in_the_end("the rest", resumed.take(1_499).collect::<Vec<_>>()).await;
+    let last = Last::Recognition(first.id.clone());
+    let resumed = feed.follow(Some(last), at_once).await.unwrap();
+    let rest = in_the_end("the rest", resumed.recognitions.take(1_499).collect::<Vec<_>>()).await;
     assert!(rest.iter().map(|one| &one.id).eq(all[1..].iter().map(|one| &one.id)));
     tasks.stop_streams();
     tasks.end().await;
@@ -221,6 +253,16 @@ async fn on_firestore_a_last_id_that_has_no_place_in_the_order_starts_now() {
     assert_eq!(events.ids(1).await, ["second:1"]);
     drop(events);
     inside.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_too_what_is_made_between_two_streams_comes_in_the_second_one() {
+    let Some(stage) = stage().await else { return };
+    let environment = stage.environment.with("PLAUDIT_PUBLISH", "local").with("PLAUDIT_MILESTONES", "1");
+    let process = environment.with("PLAUDIT_REQUEST_TIMEOUT", "11").start().await;
+    let last = in_the_end("the end", process.stream(None).await.end()).await;
+    reach_one(&process, "ada").await;
+    assert_eq!(process.stream(last.as_deref()).await.ids(1).await, ["ada:1"]);
 }
 
 /// Follows with a connection for every `piece` events, until all of `expected` have come.

@@ -340,6 +340,19 @@ async fn a_stream_is_resumed_where_it_was_lost_and_repeats_are_dropped() {
     assert_eq!(instance.asked("authorization"), vec![Some(b"Bearer hush".to_vec()); 3]);
 }
 
+/// An instance ends its streams before the platform cuts them: at a quiet time, without any event.
+#[tokio::test]
+async fn a_stream_that_only_said_that_it_is_alive_is_no_failure() {
+    let alive = || stream("id: @here\n\n: still here\n\n");
+    let (instance, args) = Instance::start([alive(), alive(), alive(), stream(&event("ada"))]).await;
+    let settings = [("PLAUDIT_URL", args.from.unwrap())];
+    let watching = move || run(command(&settings).args(["watch", "--count", "1"]));
+    let Output { code, err, .. } = tokio::task::spawn_blocking(watching).await.unwrap();
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(err.matches("trying again in 500ms").count(), 3, "{err}");
+    assert_eq!(instance.asked("last-event-id").len(), 4);
+}
+
 #[tokio::test]
 async fn the_instance_and_the_token_come_from_the_environment() {
     let (instance, args) = Instance::start([stream(&event("ada"))]).await;

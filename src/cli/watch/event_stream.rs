@@ -70,6 +70,15 @@ struct Place {
     losses: u32,
 }
 
+impl Place {
+    /// An empty id is none.
+    fn keep(&mut self, id: Vec<u8>) {
+        if !id.is_empty() {
+            self.last = Some(id);
+        }
+    }
+}
+
 /// Requests the stream. After the inner error it can be tried again, after the outer it cannot.
 async fn connect(
     client: &reqwest::Client,
@@ -122,7 +131,10 @@ async fn read(
             chunk = response.chunk() => chunk,
         };
         let events = match chunk {
-            Ok(Some(chunk)) => parser.push(&chunk),
+            Ok(Some(chunk)) => {
+                place.losses = 0;
+                parser.push(&chunk)
+            }
             Ok(None) => return Ok(Ended::Lost("the stream ended".into())),
             Err(error) => return Ok(Ended::Lost(format!("{:#}", anyhow::Error::new(error)))),
         };
@@ -133,14 +145,12 @@ async fn read(
             if !offer(&event, consumer).await? {
                 return Ok(Ended::Over);
             }
-            place.losses = 0;
-            if !event.id.is_empty() {
-                place.last = Some(event.id);
-            }
+            place.keep(event.id);
             if consumer.full() {
                 return Ok(Ended::Over);
             }
         }
+        place.keep(parser.last_id.clone());
     }
 }
 
@@ -183,6 +193,8 @@ struct Parser {
     line: Vec<u8>,
     data: Vec<u8>,
     id: Vec<u8>,
+    /// The id of the last event that is complete, with data or without.
+    last_id: Vec<u8>,
     after_cr: bool,
     begun: bool,
 }
@@ -213,6 +225,7 @@ impl Parser {
         let mark: &[u8] = if std::mem::replace(&mut self.begun, true) { b"" } else { b"\xEF\xBB\xBF" };
         let line = line.strip_prefix(mark).unwrap_or(&line);
         if line.is_empty() {
+            self.last_id.clone_from(&self.id);
             let mut data = std::mem::take(&mut self.data);
             data.pop()?;
             let id = self.id.clone();
@@ -266,6 +279,15 @@ mod tests {
         let text = b"id: a\ndata: 1\n\ndata: 2\n\nid\ndata: 3\n\nid: b\x00\ndata: 4\n\ndata: 5\n";
         let expected = [pair("a", "1"), pair("a", "2"), pair("", "3"), pair("", "4")];
         assert_eq!(events(text), expected);
+    }
+
+    #[test]
+    fn the_place_is_that_of_the_last_event_that_is_complete_also_without_data() {
+        let mut parser = Parser::default();
+        assert_eq!(parser.push(b"id: @1\n\n"), Some(Vec::new()));
+        assert_eq!(parser.last_id, b"@1");
+        parser.push(b"id: ada:3\ndata: {}\n").unwrap();
+        assert_eq!(parser.last_id, b"@1");
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl NotCounted<'_> {
 /// A repository became private, or public. Its own time, `updated_at`, says which of two such deliveries is newer;
 /// without it, the second kind says nothing.
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#repository>
-fn repository(json: &[u8], rules: &Rules, now: Moment) -> Result<Payload, Unread> {
+fn repository(json: &str, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     #[derive(Deserialize)]
     struct Action<'a> {
         #[serde(borrow)]

@@ -103,7 +103,7 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
 /// A project was changed: only hooks of a whole instance say that. The payload has no URL, so its host is known only
 /// where the list of hosts has one alone.
 /// <https://docs.gitlab.com/administration/system_hooks/>
-fn project_change(json: &[u8], rules: &Rules, now: Moment) -> Result<Payload, Unread> {
+fn project_change(json: &str, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     #[derive(Deserialize)]
     struct Changed<'a> {
         project_id: Lax<u64>,

@@ -178,7 +178,7 @@ async function request(form, path, method, kind) {
   return [new URL(filled.slice(1) + search, root), {method: method.toUpperCase(), headers, body, cache: "no-store"}];
 }
 
-/** Sends a form's request, and shows the answer as it comes: the event stream never ends by itself. */
+/** Sends a form's request, and shows the answer as it comes: an event stream lasts minutes. */
 async function send(form, path, method, kind, stop) {
   const out = form.querySelector("output");
   out.replaceChildren(make("p", {}, "Waiting…"));

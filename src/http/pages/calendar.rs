@@ -23,9 +23,11 @@ const SIDE: u64 = 10;
 #[derive(Debug)]
 pub(super) struct Counts {
     days: BTreeMap<NaiveDate, u64>,
-    /// The first day that was read whole.
+    /// The first day that was read whole; today, where not even today was.
     since: NaiveDate,
     today: NaiveDate,
+    /// Whether more was counted today than was read.
+    more: bool,
 }
 
 /// The Monday with which the calendar begins.
@@ -42,7 +44,7 @@ impl Counts {
         now: Moment,
     ) -> Result<Self, StoreError> {
         let today = now.date_naive();
-        let mut counts = Self { days: BTreeMap::new(), since: first_day(today), today };
+        let mut counts = Self { days: BTreeMap::new(), since: first_day(today), today, more: false };
         let mut after = None;
         for _ in 0..MOST_PAGES {
             let page = Page { limit: PAGE, after };
@@ -58,7 +60,9 @@ impl Counts {
         }
         // The last day that was read may have more.
         let cut = counts.days.first_key_value().and_then(|(day, _)| day.succ_opt());
-        counts.since = cut.unwrap_or(counts.since);
+        let cut = cut.unwrap_or(counts.since);
+        counts.more = cut > today;
+        counts.since = cut.min(today);
         Ok(counts)
     }
 }
@@ -139,7 +143,8 @@ impl Counts {
             days => format!("{days} days"),
         };
         format!(
-            "{} {span}, on {days}; most on {}: {}.",
+            "{}{} {span}, on {days}; most on {}: {}.",
+            if self.more { "More than " } else { "" },
             contributions(sum),
             best.format("%-d %b"),
             thousands(**most)
@@ -170,7 +175,7 @@ mod tests {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let today = day("2026-11-29");
         let days = [("2026-11-29", 2), ("2026-05-12", 9), ("2025-11-24", 1)].map(|(at, n)| (day(at), n));
-        let counts = Counts { days: days.into(), since: first_day(today), today };
+        let counts = Counts { days: days.into(), since: first_day(today), today, more: false };
         let calendar = Calendar::of(&counts);
         assert_eq!(first_day(today), day("2025-11-24"), "a Monday");
         assert_eq!(calendar.empty.matches('M').count() + calendar.squares.len(), 53 * 7, "today is a Sunday");

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use futures::TryFutureExt as _;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
@@ -107,8 +108,11 @@ async fn drawn(
     let id = &contributor.standing.contributor;
     let newest = asked.after.is_none();
     let page = Page { limit: ROWS, after: asked.after };
-    let listed = app.store.contributions_of(id, Shown::Public, &page).await?;
-    let counts = Counts::read(&*app.store, id, app.clock.now()).await?;
+    let (listed, counts, thanks) = tokio::try_join!(
+        app.store.contributions_of(id, Shown::Public, &page).map_err(Problem::from),
+        Counts::read(&*app.store, id, app.clock.now()).map_err(Problem::from),
+        thanks(app, id),
+    )?;
     let who = Who::of(id);
     draw(&ContributorPage {
         frame: Frame::new(Place::Below, ""),
@@ -122,7 +126,7 @@ async fn drawn(
         works: listed.items.iter().map(|counted| Work::of(&counted.contribution)).collect(),
         next: listed.next.as_deref().map(view::encoded),
         newest,
-        thanks: thanks(app, id).await?,
+        thanks,
         badge: badge(app, headers, &who),
         who,
     })

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use futures::TryFutureExt as _;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
@@ -133,15 +134,13 @@ async fn drawn(
     let malformed = |_| Problem::new(ProblemKind::Malformed, "each parameter may be given once");
     let Query(asked) = query.map_err(malformed)?;
     let _reading = app.reads.begin().await?;
-    let news =
-        app.store.recognitions(&RecognitionFilter::default(), &Page { limit: NEWEST, after: None }).await?;
-    let totals = app.totals.ask().await?;
-    let board = board(app, asked).await?;
+    let (news, totals, board) =
+        tokio::try_join!(news(app), app.totals.ask().map_err(Problem::from), board(app, asked))?;
     let milestones: Vec<_> = view::all(&app.milestones).into_iter().map(thousands).collect();
     draw(&HomePage {
         frame: Frame::new(Place::Top, "home"),
         milestones: view::listed(&milestones, "and"),
-        news: Thanks::all(&*app.store, &news.items).await?,
+        news,
         newest: NEWEST,
         totals: [
             ("contributors", totals.contributors),
@@ -151,6 +150,12 @@ async fn drawn(
         .map(|(name, count)| Total { name, count: thousands(count) }),
         board,
     })
+}
+
+async fn news(app: &App) -> Result<Vec<Thanks>, Problem> {
+    let page = Page { limit: NEWEST, after: None };
+    let newest = app.store.recognitions(&RecognitionFilter::default(), &page).await?;
+    Ok(Thanks::all(&*app.store, &newest.items).await?)
 }
 
 async fn board(app: &App, asked: Asked) -> Result<Board, Problem> {

@@ -1,5 +1,6 @@
 //! What several pages show: people, milestones, times and links.
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::{Contribution, ContributorId, Kind, Milestones, Moment, Recognition};
@@ -8,6 +9,9 @@ use crate::store::{Contributor, Store, StoreError};
 
 /// What must be encoded in one segment of a path or in a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How many contributions of recognitions are read at once.
+const SIDE_BY_SIDE: usize = 8;
 
 /// How many colours the initials have.
 const TONES: usize = 6;
@@ -124,11 +128,9 @@ impl Thanks {
         store: &dyn Store,
         recognitions: &[Recognition],
     ) -> Result<Vec<Self>, StoreError> {
-        let mut all = Vec::with_capacity(recognitions.len());
-        for recognition in recognitions {
-            all.push(Self::of(store, recognition).await?);
-        }
-        Ok(all)
+        // Collected first: the compiler does not find a stream that maps them to be `Send`.
+        let all: Vec<_> = recognitions.iter().map(|recognition| Self::of(store, recognition)).collect();
+        stream::iter(all).buffered(SIDE_BY_SIDE).try_collect().await
     }
 
     /// Without what is private. A recognition keeps the contribution that earned it, and only the ledger says whether

@@ -63,6 +63,62 @@ async fn no_credentials() -> Option<String> {
     ))
 }
 
+/// The database that a call was for.
+pub(super) struct Database<'a> {
+    pub(super) project: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Database<'_> {
+    /// What is wrong with the project, the database or the credentials, with what to do; `None` where the call itself
+    /// failed. Google's own words come last, because they may hold the link to the page that corrects it.
+    pub(super) fn diagnosis(&self, code: &str, said: &str) -> Option<String> {
+        let Self { project, name } = self;
+        // Without the project's name, which may hold any of these words.
+        let nameless = said.replace(*project, "");
+        let has = |words: &[&str]| words.iter().any(|words| nameless.contains(words));
+        let advice = match code {
+            "PermissionDenied" | "FailedPrecondition" if has(&["billing"]) => format!(
+                "billing is off in the project {project}; \
+                 gcloud billing projects link {project} --billing-account=ACCOUNT turns it on"
+            ),
+            "FailedPrecondition" | "Unimplemented" if has(&["Datastore Mode", "Cloud Datastore"]) => format!(
+                "the Firestore database {name} of the project {project} is in Datastore mode, and plaudit needs native \
+                 mode; gcloud firestore databases create --project={project} --database=plaudit --location=REGION \
+                 --type=firestore-native makes another database, and PLAUDIT_STORE=firestore:{project}/plaudit names it"
+            ),
+            "FailedPrecondition" if has(&["currently building"]) => format!(
+                "an index of the Firestore database {name} of the project {project} is still being built, which takes \
+                 minutes; the page under this link says when it is ready"
+            ),
+            "FailedPrecondition" if has(&["index"]) => format!(
+                "an index is missing in the Firestore database {name} of the project {project}; terraform apply makes \
+                 all of terraform/firestore-indexes.json, and this link the one"
+            ),
+            "PermissionDenied" if has(&["disabled", "has not been used"]) => format!(
+                "the Firestore API is off in the project {project}; \
+                 gcloud services enable firestore.googleapis.com --project={project} turns it on"
+            ),
+            "PermissionDenied" => format!(
+                "these credentials may not use Firestore in the project {project}; \
+                 gcloud projects add-iam-policy-binding {project} --member=serviceAccount:ACCOUNT \
+                 --role=roles/datastore.user allows it"
+            ),
+            "Unauthenticated" => "Firestore does not accept these credentials; \
+                 gcloud auth application-default login makes new ones"
+                .to_owned(),
+            "Unimplemented" => "this database is not Firestore in native mode".to_owned(),
+            "NotFound" if said.contains("database") && said.contains("does not exist") => format!(
+                "the Firestore database {name} of the project {project} does not exist; \
+                 gcloud firestore databases create --project={project} --database='{name}' \
+                 --location=REGION makes it"
+            ),
+            _ => return None,
+        };
+        Some(format!("{advice} ({said})"))
+    }
+}
+
 /// A failure that may pass, in one line.
 pub(super) fn passing(code: &str, detail: &str) -> String {
     let message = message(detail);

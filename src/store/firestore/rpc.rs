@@ -17,7 +17,7 @@ use tracing::Span;
 
 use super::codec;
 use super::connection::{Connections, Target};
-use super::explain::{UNREACHABLE, message, no_connection, passing};
+use super::explain::{Database, UNREACHABLE, message, no_connection, passing};
 use super::queries::CONTRIBUTORS;
 use crate::runtime::Backoff;
 use crate::store::StoreError;
@@ -233,7 +233,7 @@ impl Client {
             }
             Ok(found)
         };
-        self.persist(retry, run).await.map_err(|fault| self.of_query(fault))
+        Ok(self.persist(retry, run).await?)
     }
 
     /// How many documents a query would find.
@@ -246,7 +246,7 @@ impl Client {
         let run = |db: FirestoreDb| async move {
             select(&db, query.clone()).aggregate(|a| a.fields([a.field(COUNT).count()])).query().await
         };
-        let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
+        let answers = self.persist(retry, run).await?;
         number(&answers, COUNT)
     }
 
@@ -262,7 +262,7 @@ impl Client {
             let query = select(&db, query.clone());
             query.aggregate(|a| a.fields([a.field(COUNT).count(), a.field(SUM).sum(field)])).query().await
         };
-        let answers = self.persist(retry, run).await.map_err(|fault| self.of_query(fault))?;
+        let answers = self.persist(retry, run).await?;
         Ok(Sum { count: number(&answers, COUNT)?, sum: number(&answers, SUM)? })
     }
 
@@ -312,48 +312,24 @@ impl Client {
     }
 
     fn fault(&self, error: FirestoreError) -> Fault {
-        let unavailable = |words: String| Fault::Final(StoreError::Unavailable(words));
-        let Self { project, database, .. } = self;
+        let database = Database { project: &self.project, name: &self.database };
+        let wrong = |code: &str, detail: &str| {
+            let diagnosis = database.diagnosis(code, detail)?;
+            Some(Fault::Final(StoreError::Unavailable(diagnosis)))
+        };
         match error {
             FirestoreError::DataConflictError(_) => Fault::Exists,
             FirestoreError::DataNotFoundError(error) => {
                 let detail = message(&error.data_detail_message);
-                if detail.contains("database") && detail.contains("does not exist") {
-                    return unavailable(format!(
-                        "the Firestore database {database} of the project {project} does not exist; \
-                         gcloud firestore databases create --project={project} --database='{database}' \
-                         --location=REGION makes it ({detail})"
-                    ));
-                }
-                Fault::Missing(detail)
+                wrong(&error.public.code, &detail).unwrap_or(Fault::Missing(detail))
             }
             FirestoreError::DatabaseError(error) => {
-                let detail = message(&error.details);
-                match error.public.code.as_str() {
+                let (code, detail) = (error.public.code.as_str(), message(&error.details));
+                wrong(code, &detail).unwrap_or_else(|| match code {
                     "InvalidArgument" | "OutOfRange" => Fault::Final(StoreError::Refused(detail)),
                     "FailedPrecondition" => Fault::Changed,
-                    "PermissionDenied"
-                        if detail.contains("disabled") || detail.contains("has not been used") =>
-                    {
-                        unavailable(format!(
-                            "the Firestore API is off in the project {project}; \
-                             gcloud services enable firestore.googleapis.com --project={project} turns it on ({detail})"
-                        ))
-                    }
-                    "PermissionDenied" => unavailable(format!(
-                        "these credentials may not use Firestore in the project {project}; \
-                         gcloud projects add-iam-policy-binding {project} --member=serviceAccount:ACCOUNT \
-                         --role=roles/datastore.user allows it ({detail})"
-                    )),
-                    "Unauthenticated" => unavailable(format!(
-                        "Firestore does not accept these credentials; \
-                         gcloud auth application-default login makes new ones ({detail})"
-                    )),
-                    "Unimplemented" => {
-                        unavailable(format!("this database is not Firestore in native mode ({detail})"))
-                    }
                     code => Fault::Passing(passing(code, &error.details)),
-                }
+                })
             }
             FirestoreError::InvalidParametersError(error) => {
                 Fault::Final(StoreError::Refused(error.to_string()))
@@ -364,18 +340,6 @@ impl Client {
             | FirestoreError::NetworkError(_)
             | FirestoreError::ErrorInTransaction(_)
             | FirestoreError::CacheError(_) => Fault::Passing(error.to_string()),
-        }
-    }
-
-    /// A query has no precondition; one that Firestore reports means that an index is missing.
-    fn of_query(&self, fault: Fault) -> StoreError {
-        match fault {
-            Fault::Changed => StoreError::Unavailable(format!(
-                "an index is missing in the Firestore database {} of the project {}, or still being built; \
-                 terraform apply makes all of terraform/firestore-indexes.json",
-                self.database, self.project
-            )),
-            other => other.into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Connections to the file: one writes, on a thread of its own; some read beside it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -8,13 +9,14 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::checkpoint::{BOUNDS, Bounds, Checkpoints};
 use super::error::failure;
 use super::file::{Files, create_private};
 use super::schema;
 use crate::store::StoreError;
 
 /// How long a writer waits for another process that is writing to the same file.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// How long the last checkpoint waits for readers, of this process or another. Less than what the end of
 /// the process may take.
 const LAST_CHECKPOINT: Duration = Duration::from_millis(500);
@@ -51,9 +53,9 @@ struct Writer {
 
 #[derive(Debug)]
 struct Readers {
-    files: Arc<Files>,
-    /// `None` once the ledger is closed.
+    /// `None` once the ledger is closed. Before `files`, which are to be closed last.
     idle: Mutex<Option<Vec<Connection>>>,
+    files: Arc<Files>,
     pages: Arc<Semaphore>,
     others: Arc<Semaphore>,
 }
@@ -61,8 +63,8 @@ struct Readers {
 impl Readers {
     fn new(files: Arc<Files>) -> Self {
         Self {
-            files,
             idle: Mutex::new(Some(Vec::new())),
+            files,
             pages: Arc::new(Semaphore::new(PAGES)),
             others: Arc::new(Semaphore::new(OTHERS)),
         }
@@ -108,15 +110,24 @@ impl Sqlite {
 
     /// Opens or makes the file, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::bounded(path, BOUNDS)
+    }
+
+    pub(super) fn bounded(path: &Path, bounds: Bounds) -> Result<Self, StoreError> {
         let mut connection = prepare(path).map_err(|error| named(path, error))?;
         let files = Arc::new(Files::of(path)?);
+        let mut checkpoints =
+            Checkpoints::start(&mut connection, &files, bounds).map_err(|error| named(path, error))?;
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || {
                 for job in queue {
-                    job(&mut connection);
+                    // The panic hook has logged it, the transaction is undone, and its caller gets no answer.
+                    let _ = catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+                    checkpoints.go_on(&connection);
                 }
+                checkpoints.end();
                 empty_log(&connection);
             })
             .map_err(|e| StoreError::Unavailable(format!("the writer's thread cannot be started: {e}")))?;
@@ -171,7 +182,7 @@ impl Sqlite {
             mpsc::TrySendError::Full(_) => StoreError::Unavailable("too much waits for the disk".into()),
             mpsc::TrySendError::Disconnected(_) => StoreError::Unavailable("the writer has ended".into()),
         })?;
-        answer.await.map_err(|_| StoreError::Unavailable("the writer has ended".into()))?
+        answer.await.map_err(|_| StoreError::Unavailable("the write panicked".into()))?
     }
 
     /// Whether the ledger can be read and written: a small write, since a full disk and a lock of another
@@ -268,7 +279,7 @@ fn commit<T>(
 }
 
 /// Opens a file that exists: a reader must never create another ledger in its place.
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| failure(&e))?;
     let set_up = || -> rusqlite::Result<String> {
@@ -340,6 +351,19 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_write_undoes_it_and_leaves_the_writer_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("plaudit.db")).unwrap();
+        let panics = |transaction: &Transaction<'_>| -> rusqlite::Result<()> {
+            transaction.execute_batch("CREATE TABLE half (x)")?;
+            panic!("on purpose")
+        };
+        let panicked = sqlite.write(panics).await;
+        assert!(matches!(panicked, Err(StoreError::Unavailable(_))), "{panicked:?}");
+        sqlite.write(|transaction| transaction.execute_batch("CREATE TABLE half (x)")).await.unwrap();
+    }
 
     #[tokio::test]
     async fn pages_have_four_readers_and_other_reads_wait_for_none_of_them() {

@@ -1,6 +1,6 @@
 //! The files of a ledger: how they come to be, and whether they are still where they were opened.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 pub(super) struct Files {
     pub(super) path: PathBuf,
     opened: Vec<Opened>,
+    /// Kept until the last connection is closed: closing it drops the locks that this process has on the file.
+    ledger: File,
     misplaced: AtomicBool,
 }
 
@@ -49,7 +51,13 @@ impl Files {
             );
             opened.push(Opened::at(with_ending(&followed, ending), remedy)?);
         }
-        Ok(Self { path: path.to_owned(), opened, misplaced: AtomicBool::new(false) })
+        let ledger = File::open(path).map_err(|error| unavailable(path, &error))?;
+        Ok(Self { path: path.to_owned(), opened, ledger, misplaced: AtomicBool::new(false) })
+    }
+
+    /// Has the ledger's pages reach the disk early. Where that fails, SQLite's own sync fails too, and is reported.
+    pub(super) fn sync(&self) {
+        let _ = self.ledger.sync_data();
     }
 
     /// Fails while one of the files is not at its path, which is logged once.

@@ -214,18 +214,26 @@ pub(super) async fn recognitions_after(
     let after: Option<i64> = position.map(cursor::decode).transpose()?;
     sqlite
         .read_page(move |connection| {
-            let Some(after) = after else {
+            let newest = || {
                 let sql = "SELECT coalesce(max(seq), 0) AS newest FROM recognitions";
-                let newest: i64 = connection.query_row(sql, [], |row| row.get("newest"))?;
-                return Ok(News { items: Vec::new(), position: cursor::encode(&newest), more: false });
+                connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>("newest"))
+            };
+            let Some(after) = after else {
+                let position = cursor::encode(&newest()?);
+                return Ok(Some(News { items: Vec::new(), position, more: false }));
             };
             let sql = format!("SELECT {RECOGNITION} FROM {RECOGNITIONS} WHERE r.seq > ?1 ORDER BY r.seq");
             let rows = recognitions_with_seq(connection, &sql, after, limit)?;
+            if rows.is_empty() && after > newest()? {
+                return Ok(None);
+            }
             let position = cursor::encode(&rows.last().map_or(after, |row| row.seq));
             let more = rows.len() == limit;
-            Ok(News { items: rows.into_iter().map(|row| row.item).collect(), position, more })
+            Ok(Some(News { items: rows.into_iter().map(|row| row.item).collect(), position, more }))
         })
-        .await
+        .await?
+        // A file that was restored from an older copy did not give this position.
+        .ok_or(StoreError::BadCursor)
 }
 
 pub(super) async fn position_of(sqlite: &Sqlite, id: &RecognitionId) -> Result<Option<String>, StoreError> {

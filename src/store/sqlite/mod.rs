@@ -3,6 +3,7 @@
 //! One thread writes, so that a commit waits for the disk alone; readers work beside it. The write-ahead
 //! log is synced at every commit (`synchronous=FULL`), before any request is answered.
 
+mod checkpoint;
 mod connection;
 mod error;
 mod file;

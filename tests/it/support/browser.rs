@@ -14,6 +14,8 @@ pub(crate) struct Browser {
     driver: Child,
     client: reqwest::Client,
     session: String,
+    /// The process of the browser itself, which `chromedriver` starts and leaves running when it is killed.
+    pid: Option<u64>,
     _profile: tempfile::TempDir,
 }
 
@@ -69,7 +71,13 @@ impl Browser {
         let base = format!("http://127.0.0.1:{port}/session");
         let made: Value = client.post(&base).json(&wanted).send().await.unwrap().json().await.unwrap();
         let id = made["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {made}"));
-        Some(Self { session: format!("{base}/{id}"), driver, client, _profile: profile })
+        let pid = made["value"]["capabilities"]["goog:processID"].as_u64();
+        assert!(pid.is_some(), "no process: {made}");
+        Some(Self { session: format!("{base}/{id}"), driver, client, pid, _profile: profile })
+    }
+
+    pub(crate) fn pid(&self) -> u64 {
+        self.pid.unwrap()
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Value {
@@ -156,5 +164,16 @@ impl Browser {
     pub(crate) async fn close(mut self) {
         self.call("DELETE", "", &Value::Null).await;
         self.driver.kill().await.unwrap();
+        self.pid = None;
+    }
+}
+
+/// A test that fails never comes to [`Browser::close`]. Without the browser's main process its others end by themselves.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            // It may have ended already.
+            let _ = std::process::Command::new("sh").args(["-c", &format!("kill -KILL {pid}")]).status();
+        }
     }
 }

@@ -219,7 +219,7 @@ impl Client {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        Events { answer, text: String::new() }
+        Events { answer, text: String::new(), last_id: None, whole: false }
     }
 }
 
@@ -228,6 +228,10 @@ impl Client {
 pub(crate) struct Events {
     answer: reqwest::Response,
     text: String,
+    /// What a browser sends as `Last-Event-ID` when it connects again.
+    last_id: Option<String>,
+    /// Whether it was ended, and not cut.
+    whole: bool,
 }
 
 /// One event: its id and its data.
@@ -251,6 +255,7 @@ impl Events {
                         let data = serde_json::from_str(&data).unwrap();
                         StreamEvent { id: field("id: ").unwrap(), data }
                     });
+                    self.last_id = field("id: ").or(self.last_id.take());
                     self.text = String::from(rest);
                     if event.is_some() {
                         return event;
@@ -258,11 +263,22 @@ impl Events {
                 }
                 match self.answer.chunk().await {
                     Ok(Some(chunk)) => self.text.push_str(std::str::from_utf8(&chunk).unwrap()),
-                    Ok(None) | Err(_) => return None,
+                    Ok(None) => {
+                        self.whole = true;
+                        return None;
+                    }
+                    Err(_) => return None,
                 }
             }
         };
         in_the_end("an event, or the stream's end", come).await
+    }
+
+    /// Waits for the end of a stream that is ended, and not cut, with no further event; the last id.
+    pub(crate) async fn end(mut self) -> Option<String> {
+        assert_eq!(self.next().await, None);
+        assert!(self.whole, "the stream was cut");
+        self.last_id
     }
 
     /// The ids of the next `n` events.
