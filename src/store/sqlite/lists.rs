@@ -83,11 +83,10 @@ fn first_of_all_hosts(
     id: &str,
     limit: usize,
 ) -> rusqlite::Result<Vec<Contributor>> {
-    // All hosts as they are at one time.
-    let snapshot = connection.unchecked_transaction()?;
-    let mut hosts = snapshot.prepare_cached(queries::HOSTS)?;
+    // Until this query has ended, each within the loop reads the same snapshot: so no transaction is begun.
+    let mut hosts = connection.prepare_cached(queries::HOSTS)?;
     let mut hosts = hosts.query([])?;
-    let mut of_host = snapshot.prepare_cached(&queries::contributors(Sorting::Tally, true))?;
+    let mut of_host = connection.prepare_cached(&queries::contributors(Sorting::Tally, true))?;
     let mut first: Vec<Contributor> = Vec::new();
     while let Some(host) = hosts.next()? {
         let mut rows = of_host.query(params![tally, id, host.get::<_, String>("host")?])?;

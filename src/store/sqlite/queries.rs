@@ -26,8 +26,8 @@ pub(super) const HOSTS: &str = "WITH RECURSIVE hosts (host) AS (
         SELECT (SELECT min(c.host) FROM contributors c WHERE c.host > hosts.host) FROM hosts WHERE hosts.host IS NOT NULL
     ) SELECT host FROM hosts WHERE host IS NOT NULL";
 
-/// Contributors after the tally `?1` and the id `?2` (of one host: no index has the tallies of all), after the id `?1`, or after the login `?1` and the id `?2` and
-/// before the login `?3`; the host, if there is one, is the last value.
+/// Contributors after the tally `?1` and the id `?2` (of one host: no index has the tallies of all), after the id `?1`,
+/// or after the login `?1` and the id `?2` and before the login `?3`; the host, if there is one, is the last value.
 #[must_use]
 pub fn contributors(sorting: Sorting, on_host: bool) -> String {
     // Row values, so that a page among equal tallies or logins begins at its first row.

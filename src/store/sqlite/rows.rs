@@ -111,8 +111,8 @@ pub(super) fn counted(row: &Row<'_>) -> rusqlite::Result<Counted> {
 pub(super) const RECOGNITION: &str = "r.seq AS r_seq, r.id AS r_id, r.contributor AS r_contributor, r.milestone AS r_milestone, \
     r.tally AS r_tally, r.recognized_at AS r_recognized_at, c.id, \
     (SELECT p.id FROM contributors p WHERE p.number = c.contributor) AS contributor, c.kind, c.occurred_at, \
-    c.title, c.url, (SELECT name FROM repositories WHERE number = c.repository) AS repository, c.private, c.user_id, c.content, c.recorded_at, c.labels_at, c.labels_rejected, \
-    c.landed_at, c.retracted, r.account_url AS r_account_url";
+    c.title, c.url, (SELECT name FROM repositories WHERE number = c.repository) AS repository, c.private, c.user_id, \
+    c.content, c.recorded_at, c.labels_at, c.labels_rejected, c.landed_at, c.retracted, r.account_url AS r_account_url";
 pub(super) const RECOGNITIONS: &str = "recognitions r LEFT JOIN contributions c ON c.id = r.contribution";
 
 pub(super) fn recognition(row: &Row<'_>) -> rusqlite::Result<Recognition> {
