@@ -287,7 +287,7 @@ async fn slow_client(address: String) {
 /// How many acknowledged deliveries are not in the file, and how many tallies are not the number of contributions.
 fn lost_and_doubled(folder: &Path, acknowledged: &[u64]) -> (usize, usize) {
     let file = Connection::open(folder.join("soak.db")).unwrap();
-    let mut rows = file.prepare("SELECT id, contributor FROM contributions").unwrap();
+    let mut rows = file.prepare("SELECT id, contributor FROM readable_contributions").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
     let kept: BTreeMap<String, String> = rows.map(Result::unwrap).collect();
     let id = |n: &u64| format!("github:1:pull_request:{n}:{}", login(*n));

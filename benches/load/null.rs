@@ -5,8 +5,8 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, History, News,
-    Novelty, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded,
+    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot, History,
+    News, Novelty, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded,
     Reviewed, Settled, Store, StoreError, Totals,
 };
 
@@ -34,6 +34,9 @@ impl Store for Null {
         now: Moment,
     ) -> Result<History, StoreError> {
         self.record(batch, now).await.map(History::Recorded)
+    }
+    async fn forget(&self, _: &ContributorId) -> Result<Forgot, StoreError> {
+        Ok(Forgot::Unknown)
     }
     async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Recognised, StoreError> {
         Ok(Recognised { new: made.to_vec(), failure: None })

@@ -24,7 +24,7 @@ fn ledger(path: &Path) -> Ledger {
     let mut statement = connection.prepare("SELECT id, tally FROM contributors").unwrap();
     let tallies = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, u32>(1)?.into()))).unwrap();
     let tallies = tallies.collect::<Result<_, _>>().unwrap();
-    let mut statement = connection.prepare("SELECT contributor, id FROM contributions").unwrap();
+    let mut statement = connection.prepare("SELECT contributor, id FROM readable_contributions").unwrap();
     let rows =
         statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
     let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

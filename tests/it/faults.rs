@@ -153,7 +153,7 @@ async fn invalid_content_of_the_file_is_500_and_only_the_log_says_what() {
     plaudit.post(&talk("mona", "a")).await.expect(201);
     plaudit.post(&talk("lisa", "b")).await.expect(201);
     let other = Connection::open(plaudit.database()).unwrap();
-    other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE contributor = 'mona'", []).unwrap();
+    other.execute("UPDATE contributions SET kind = 'No Kind!' WHERE id = 'api:api:a'", []).unwrap();
     let problem = plaudit.get("/v1/contributions/api:api:a").await.problem(500, "internal");
     assert!(!problem.to_string().contains("kind"), "an internal detail is shown: {problem}");
     let line = plaudit.log.wait(0, |line| line.contains("is none that plaudit writes")).await;

@@ -265,15 +265,13 @@ async fn another_key_than_that_of_the_forgotten_is_refused_at_the_start() {
 async fn is_exact_beside_recordings(store: Arc<dyn Store>) {
     count(store.as_ref(), "mona", 3).await;
     let recording = async {
-        let mut recorded = 0;
-        for i in 0..200 {
+        for i in 0..200_u32 {
             let batch = [done(&format!("more/{i}"), "mona"), done(&format!("other/{i}"), "lin")];
-            let answers = store.record(&batch, at(i)).await.unwrap();
+            let answers = store.record(&batch, at(i64::from(i))).await.unwrap();
             assert_eq!(answers[1].novelty, Novelty::New);
             if answers[0].novelty == Novelty::Forgotten {
-                return recorded;
+                return u64::from(i);
             }
-            recorded += 1;
         }
         panic!("she was never forgotten");
     };

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plaudit::domain::{ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId};
+use plaudit::domain::{
+    Contribution, ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId,
+    RepositoryId,
+};
 use plaudit::store::sqlite::Sqlite;
 use plaudit::store::{
-    Contributor, ContributorFilter, Counted, Novelty, Order, Page, Progress, RecognitionFilter, Shown, State,
-    Store,
+    ContributionFilter, Contributor, ContributorFilter, Counted, Novelty, Of, Order, Page, Progress,
+    RecognitionFilter, Shown, State, Store,
 };
 use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
@@ -18,9 +21,19 @@ use crate::support::{Plaudit, contribution, fixture, in_the_end, now, pull_reque
 /// A copy of the ledger that plaudit 0.1.0 wrote: the fixtures of both hosts and four posts, of which some
 /// recognitions are published, some wait for a topic that was down, and some comments were given up.
 fn written_by_0_1_0() -> (TempDir, PathBuf) {
+    copy_of("0.1.0.db")
+}
+
+/// A copy of the same ledger at version 4 of the schema, with labels, landings, what was taken back, reviews that came
+/// first, and a private repository.
+fn at_version_4() -> (TempDir, PathBuf) {
+    copy_of("schema-4.db")
+}
+
+fn copy_of(file: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plaudit.db");
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/ledgers/0.1.0.db");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/ledgers").join(file);
     std::fs::copy(kept, &path).unwrap();
     (folder, path)
 }
@@ -75,6 +88,56 @@ async fn the_ledger_of_0_1_0_is_read_whole() {
     let posted = store.contribution(&ContributionId::from_text("api:api:talk-17")).await.unwrap().unwrap();
     assert_eq!(posted.contribution.title.as_deref(), Some("Why ledgers are honest"));
     assert_eq!(posted.contribution.url.as_deref(), Some("https://example.org/talks/17"));
+}
+
+#[tokio::test]
+async fn the_start_says_that_it_brings_an_older_ledger_up_to_date_and_all_of_it_is_there() {
+    let (folder, path) = at_version_4();
+    let folder = Arc::new(folder);
+    let mut plaudit = Plaudit::beside(&folder, &[]).await;
+    let line = plaudit.log.wait(0, |line| line.contains("from version 4 to ")).await;
+    assert!(line.contains(r#""bytes":94208"#), "{line}");
+    let tallies = plaudit.tallies().await;
+    let of = |who: &str| tallies[who];
+    assert_eq!([of("github:ines-tidewell"), of("github:mona"), of("gitlab:mona"), of("mona")], [11, 2, 1, 1]);
+    plaudit.end().await;
+    plaudit.done();
+
+    let store = Sqlite::open(&path).unwrap();
+    let of = async |who: &str, shown| {
+        let all = store.contributions_of(&ContributorId::parse(who).unwrap(), shown, &EVERYTHING).await;
+        all.unwrap().items
+    };
+    let ids = |all: &[Counted]| all.iter().map(|one| one.contribution.id.to_string()).collect::<Vec<_>>();
+    let (landed, secret) = ("github:5:pull_request:1:mona", "github:6:push:0f0f:mona");
+    assert_eq!(ids(&of("github:mona", Shown::Public).await), [landed]);
+    assert_eq!(ids(&of("github:mona", Shown::Counted).await), [secret, landed]);
+    assert_eq!(ids(&of("github:mona", Shown::All).await), [secret, "github:5:issue:2", landed]);
+    let in_repository = ContributionFilter {
+        kind: Some(Kind::ISSUE),
+        ..ContributionFilter::of(Of::Repository("o/r".into()), Shown::All)
+    };
+    let found = store.contributions(&in_repository, &EVERYTHING).await.unwrap().items;
+    assert_eq!(ids(&found), ["gitlab:5:issue:2", "github:5:issue:2"]);
+    let posted = &of("mona", Shown::Public).await[0].contribution;
+    assert_eq!(
+        (posted.kind.as_str(), &posted.repository, posted.content.is_some()),
+        ("workshop", &None, true)
+    );
+    let page = store.contributor(&ContributorId::parse("gitlab:mona").unwrap()).await.unwrap().unwrap();
+    assert_eq!(page.account_url.as_deref(), Some("https://git.example.org/mona"));
+    let private = store.private_repository(&RepositoryId::from_text("github:6")).await.unwrap().unwrap();
+    assert!(private.since.is_some() && private.public_at.is_none());
+
+    // What is known counts once, and what was reviewed before it came stays taken back.
+    let lisas = &of("github:lisa", Shown::All).await[0].contribution;
+    let late =
+        Contribution { id: ContributionId::from_text("github:5:issue:9"), labels: None, ..lisas.clone() };
+    let late = Contribution { kind: Kind::ISSUE, ..late };
+    let recorded = store.record(&[lisas.clone(), posted.clone(), late], now()).await.unwrap();
+    let novelties: Vec<_> = recorded.iter().map(|one| one.novelty).collect();
+    assert_eq!(novelties, [Novelty::Retracted, Novelty::Same, Novelty::Retracted]);
+    assert_eq!(store.contributor(&lisas.contributor).await.unwrap().unwrap().standing.tally, 0);
 }
 
 /// Pull requests of 0.1.0 had no login in their ids.

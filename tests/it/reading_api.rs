@@ -286,6 +286,29 @@ async fn contributors_are_found_by_host_and_by_the_beginning_of_the_login() {
 }
 
 #[tokio::test]
+async fn the_leaderboard_of_all_hosts_is_in_one_order_whatever_the_pages() {
+    let plaudit = Plaudit::start().await;
+    let logins = ["ada", "bo", "kim"];
+    let names = ["github:", "gitlab:", "git.example.org:", ""]
+        .map(|host| logins.map(|login| format!("{host}{login}")));
+    let mut expected = Vec::new();
+    for (place, who) in names.as_flattened().iter().enumerate() {
+        let tally = 1 + place % 4 / 2;
+        for i in 0..tally {
+            plaudit.post(&talk(who, &format!("{who}-{i}"))).await.expect(201);
+        }
+        expected.push((tally, who.as_str()));
+    }
+    expected.sort_unstable();
+    let expected: Vec<_> = expected.into_iter().rev().map(|(_, who)| who).collect();
+    for limit in [1, 2, 5, 12, 100] {
+        let found = plaudit.all(&format!("/v1/contributors?limit={limit}")).await;
+        assert_eq!(ids(&found), expected, "{limit}");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn contributions_of_a_contributor_or_a_repository_are_narrowed_by_kind_and_time() {
     let plaudit = Plaudit::with(&[("PLAUDIT_PUBLIC_READ", "true")]).await;
     let done = [

@@ -187,8 +187,20 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
     for part in marks_of(transaction, who)? {
         transaction.execute("DELETE FROM reviews WHERE work = ?1", [part])?;
     }
-    let contributions = transaction.execute("DELETE FROM contributions WHERE contributor = ?1", [who])?;
+    let repositories = repositories(transaction, who)?;
+    let contributions = transaction.execute(
+        "DELETE FROM contributions WHERE contributor = (SELECT number FROM contributors WHERE id = ?1)",
+        [who],
+    )?;
     transaction.execute("DELETE FROM contributors WHERE id = ?1", [who])?;
+    for repository in repositories {
+        // Its name may hold the login, and nobody else has contributed to it.
+        transaction.execute(
+            "DELETE FROM repositories WHERE number = ?1
+                 AND NOT EXISTS (SELECT 1 FROM contributions WHERE repository = ?1)",
+            [repository],
+        )?;
+    }
     Ok(Forgot::Erased(Erased { contributions: contributions as u64, recognitions: recognitions as u64 }))
 }
 
@@ -196,11 +208,21 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
 fn numbers(transaction: &Transaction<'_>, who: &ContributorId) -> rusqlite::Result<Vec<u64>> {
     let mut statement = transaction.prepare_cached(
         "SELECT user_id FROM contributors WHERE id = ?1 AND user_id IS NOT NULL
-         UNION SELECT user_id FROM contributions WHERE contributor = ?1 AND user_id IS NOT NULL",
+         UNION SELECT user_id FROM contributions
+             WHERE contributor = (SELECT number FROM contributors WHERE id = ?1) AND user_id IS NOT NULL",
     )?;
     let numbers =
         statement.query_map([who.as_str()], |row| Ok(super::rows::unsigned(row.get("user_id")?)))?;
     numbers.collect()
+}
+
+/// The numbers of the repositories to which the account has contributed.
+fn repositories(transaction: &Transaction<'_>, who: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT DISTINCT repository FROM contributions
+         WHERE contributor = (SELECT number FROM contributors WHERE id = ?1) AND repository IS NOT NULL",
+    )?;
+    statement.query_map([who], |row| row.get("repository"))?.collect()
 }
 
 /// The event stream's positions are sequence numbers of recognitions, so the number of one that is erased must not be

@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::connection::Sqlite;
 use super::queries::{self, Key};
 use super::rows::{
-    RECOGNITION, RECOGNITIONS, contributor, counted, progress, readable, recognition, unsigned,
+    RECOGNITION, RECOGNITIONS, contributor, counted, kind_value, next_readable, progress, readable,
+    recognition, unsigned,
 };
-use crate::domain::{Moment, Recognition, RecognitionId};
+use crate::domain::{ContributorId, Moment, Recognition, RecognitionId};
 use crate::store::cursor::{self, Cursor, List};
 use crate::store::{
     ContributionFilter, Contributor, ContributorFilter, Counted, News, Of, Order, Page, Paged, Progress,
@@ -26,6 +27,9 @@ pub(super) async fn contributors(
     let mut values: Vec<Value> = match sorting {
         Sorting::Tally => {
             let (tally, id) = after.map_or((i64::MAX, String::new()), |after| (after.at, after.id));
+            if filter.host.is_none() {
+                return leaderboard(sqlite, tally, id, page).await;
+            }
             vec![tally.into(), id.into()]
         }
         Sorting::Id => vec![after.map_or_else(String::new, |after| after.id).into()],
@@ -48,6 +52,54 @@ pub(super) async fn contributors(
             Ok(Paged::cut(items, count, mark))
         })
         .await
+}
+
+/// The contributors of all hosts after this tally and id.
+async fn leaderboard(
+    sqlite: &Sqlite,
+    tally: i64,
+    id: String,
+    page: &Page,
+) -> Result<Paged<Contributor>, StoreError> {
+    let (limit, count) = (limit(page), page.limit);
+    sqlite
+        .read_page(move |connection| {
+            let items = first_of_all_hosts(connection, tally, &id, limit)?;
+            Ok(Paged::cut(items, count, |c| Cursor::of_contributor(Sorting::Tally, c)))
+        })
+        .await
+}
+
+/// The greater one is the first of two.
+fn rank(c: &Contributor) -> (u64, &ContributorId) {
+    (c.standing.tally, &c.standing.contributor)
+}
+
+/// Each host's contributors are in the order of an index, and are read as long as they belong among the first: so a
+/// tally moves one index and not two, and a page costs a seek for each host.
+fn first_of_all_hosts(
+    connection: &Connection,
+    tally: i64,
+    id: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<Contributor>> {
+    // Until this query has ended, each within the loop reads the same snapshot: so no transaction is begun.
+    let mut hosts = connection.prepare_cached(queries::HOSTS)?;
+    let mut hosts = hosts.query([])?;
+    let mut of_host = connection.prepare_cached(&queries::contributors(Sorting::Tally, true))?;
+    let mut first: Vec<Contributor> = Vec::new();
+    while let Some(host) = hosts.next()? {
+        let mut rows = of_host.query(params![tally, id, host.get::<_, String>("host")?])?;
+        while let Some(next) = next_readable(&mut rows, "id", contributor)? {
+            let place = first.partition_point(|before| rank(before) > rank(&next));
+            if place == limit {
+                break;
+            }
+            first.insert(place, next);
+            first.truncate(limit);
+        }
+    }
+    Ok(first)
 }
 
 pub(super) async fn totals(sqlite: &Sqlite) -> Result<Totals, StoreError> {
@@ -76,15 +128,15 @@ pub(super) async fn contributions(
         Of::Repository(repository) => (Key::Repository, repository.clone()),
     };
     let (since, until) = (micros(filter.since, i64::MIN), micros(filter.until, i64::MAX));
-    let kind = filter.kind.as_ref().map(|kind| kind.as_str().to_owned());
+    let kind = filter.kind.as_ref().map(kind_value);
     let sql = queries::contributions(key, kind.is_some(), filter.shown);
     let found = sqlite
         .read_page(move |connection| {
             // The time is compared as well: who has not seen the item does not find out that it exists.
             let Some(after) = place(after.as_ref(), |last| {
-                let column = key.column();
+                let same_list = key.condition("?3");
                 let sql = format!(
-                    "SELECT seq FROM contributions WHERE id = ?1 AND recorded_at = ?2 AND {column} = ?3"
+                    "SELECT c.seq FROM contributions c WHERE c.id = ?1 AND c.recorded_at = ?2 AND {same_list}"
                 );
                 connection
                     .prepare_cached(&sql)?
@@ -95,7 +147,7 @@ pub(super) async fn contributions(
             };
             let Place { at, seq } = after.min(Place { at: until, seq: i64::MIN });
             let mut values: Vec<Value> = vec![of.into(), at.into(), seq.into(), since.into()];
-            values.extend(kind.map(Value::from));
+            values.extend(kind);
             let mut statement = connection.prepare_cached(&sql)?;
             let items = readable(statement.query(params_from_iter(values))?, "id", limit, counted)?;
             Ok(Some(Paged::cut(items, count, Cursor::of_contribution)))

@@ -90,8 +90,8 @@ fn recognise_one(
     Ok(inserted > 0)
 }
 
-/// Reads contributors in the order of their ids, from `after` on: a sweep reads each once. An index of who is owed
-/// would cost every commit more than this costs a drain.
+/// Reads contributors in the order of their numbers, which is that of the table, from `after` on: a sweep reads each
+/// once. An index of who is owed would cost every commit more than this costs a drain.
 pub(super) async fn owing(
     sqlite: &Sqlite,
     milestones: &Milestones,
@@ -122,7 +122,8 @@ fn find_owing(
 }
 
 fn owing_query() -> String {
-    format!("{CONTRIBUTORS} WHERE id > ?1 AND tally > recognized ORDER BY id")
+    let after = "coalesce((SELECT number FROM contributors WHERE id = ?1), 0)";
+    format!("{CONTRIBUTORS} WHERE number > {after} AND tally > recognized ORDER BY number")
 }
 
 /// Of the contributions that count now, the one with which the contributor's tally became `tally`; `None` too where

@@ -8,8 +8,8 @@ use crate::store::{Shown, Sorting};
 /// Every query of a list.
 #[must_use]
 pub fn all() -> Vec<String> {
-    // The ids of one host are sorted by login.
-    let of_all = [Sorting::Tally, Sorting::Id, Sorting::Login].map(|sorting| contributors(sorting, false));
+    // The ids of one host are sorted by login, and all hosts by tally are merged from each.
+    let of_all = [Sorting::Id, Sorting::Login].map(|sorting| contributors(sorting, false));
     let on_host = [Sorting::Tally, Sorting::Login].map(|sorting| contributors(sorting, true));
     let contributors = of_all.into_iter().chain(on_host);
     let classes = [Shown::Public, Shown::Counted, Shown::All];
@@ -19,8 +19,15 @@ pub fn all() -> Vec<String> {
     contributors.chain(contributions).chain([false, true].map(recognitions)).collect()
 }
 
-/// Contributors after the tally `?1` and the id `?2`, after the id `?1`, or after the login `?1` and the id `?2` and
-/// before the login `?3`; the host, if there is one, is the last value.
+/// The hosts that contributors are on, and `''` if there are plain names: one seek for each.
+pub(super) const HOSTS: &str = "WITH RECURSIVE hosts (host) AS (
+        SELECT min(host) FROM contributors
+        UNION ALL
+        SELECT (SELECT min(c.host) FROM contributors c WHERE c.host > hosts.host) FROM hosts WHERE hosts.host IS NOT NULL
+    ) SELECT host FROM hosts WHERE host IS NOT NULL";
+
+/// Contributors after the tally `?1` and the id `?2` (of one host: no index has the tallies of all), after the id `?1`,
+/// or after the login `?1` and the id `?2` and before the login `?3`; the host, if there is one, is the last value.
 #[must_use]
 pub fn contributors(sorting: Sorting, on_host: bool) -> String {
     // Row values, so that a page among equal tallies or logins begins at its first row.
@@ -79,10 +86,15 @@ pub enum Key {
 }
 
 impl Key {
-    pub(super) fn column(self) -> &'static str {
+    /// That a contribution `c` is of the contributor, or in the repository, that `value` names.
+    pub(super) fn condition(self, value: &str) -> String {
         match self {
-            Self::Contributor => "contributor",
-            Self::Repository => "repository",
+            Self::Contributor => {
+                format!("c.contributor = (SELECT number FROM contributors WHERE id = {value})")
+            }
+            Self::Repository => {
+                format!("c.repository = (SELECT number FROM repositories WHERE name = {value})")
+            }
         }
     }
 }
@@ -110,8 +122,8 @@ impl Class {
     fn condition(self, key: Key) -> String {
         let Self { private, retracted } = self;
         format!(
-            "WHERE c.{} = ?1 AND c.private = {} AND c.retracted = {}",
-            key.column(),
+            "WHERE {} AND c.private = {} AND c.retracted = {}",
+            key.condition("?1"),
             u8::from(private),
             u8::from(retracted)
         )

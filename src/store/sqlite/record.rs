@@ -1,12 +1,12 @@
 //! Recording: contributions and their contributors' tallies, in one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::forget::{Forgotten, Keys};
-use super::rows::{signed, unsigned};
-use super::work::{Tally, is_reviewed, load, save, tally_of};
+use super::rows::{kind_value, signed, unsigned};
+use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of};
 use crate::domain::{Contribution, ContributorId, Fingerprint, Milestones, Moment, Standing, Work, WorkId};
 use crate::store::{History, Novelty, Recorded};
 
@@ -47,6 +47,7 @@ pub(super) fn record_history(
     Ok(History::Recorded(recorded))
 }
 
+/// Records a batch.
 pub(super) fn record(
     transaction: &Transaction<'_>,
     keys: &Keys,
@@ -54,56 +55,116 @@ pub(super) fn record(
     now: Moment,
 ) -> rusqlite::Result<Vec<Recorded>> {
     let forgotten = Forgotten::of(transaction, keys)?;
-    let record = |one| {
-        if forgotten.has(one)? { Ok(Recorded::FORGOTTEN) } else { record_one(transaction, one, now) }
-    };
+    let reviewed = are_any_reviewed(transaction)?;
+    let mut recording = Recording { transaction, now, reviewed, repositories: HashMap::new() };
+    let record = |one| if forgotten.has(one)? { Ok(Recorded::FORGOTTEN) } else { recording.record(one) };
     batch.iter().map(record).collect()
 }
 
-fn record_one(transaction: &Transaction<'_>, c: &Contribution, now: Moment) -> rusqlite::Result<Recorded> {
-    let id = c.work();
-    // A contribution that is a work of its own and new needs no more than one look into a small table.
-    if id.is(&c.id) && !is_reviewed(transaction, &id, &c.id)? {
-        let mut work = Work::default();
-        work.record(c);
-        let judged = judge(&mut work, c);
-        if insert(transaction, c, now, judged)? {
-            let tally = join(transaction, c, now, judged.counted)?;
-            return Ok(recorded(Novelty::of_new(judged.counted), &tally, None));
-        }
-    }
-    record_in_work(transaction, c, &id, now)
+/// A batch that is being recorded.
+struct Recording<'a> {
+    transaction: &'a Transaction<'a>,
+    now: Moment,
+    /// Whether there is any review: without one, no contribution needs a look at them.
+    reviewed: bool,
+    /// The numbers of the batch's repositories.
+    repositories: HashMap<&'a str, i64>,
 }
 
-/// Records what may be a repeat, be taken back, or have other parts beside it.
-fn record_in_work(
-    transaction: &Transaction<'_>,
-    c: &Contribution,
-    id: &WorkId,
-    now: Moment,
-) -> rusqlite::Result<Recorded> {
-    let mut work = load(transaction, id)?;
-    let before = work.clone();
-    work.record(c);
-    let judged = judge(&mut work, c);
-    save(transaction, &before, &work)?;
-    let known = before.part(&c.id).and_then(|part| Some((part, part.contributor.as_ref()?)));
-    let Some((was, counted_for)) = known else {
-        insert(transaction, c, now, judged)?;
-        let tally = join(transaction, c, now, judged.counted)?;
-        let recorded = recorded(Novelty::of_new(judged.counted), &tally, None);
-        return Ok(Recorded { private: judged.private, ..recorded });
-    };
-    let novelty = if judged.counted && !was.counted {
-        Novelty::New
-    } else if !judged.counted && !work.is_deleted(&c.id) {
-        Novelty::Retracted
-    } else {
-        Novelty::of_repeat(content_of(transaction, c)?, c.content)
-    };
-    let other = (*counted_for != c.contributor).then(|| counted_for.clone());
-    let recorded = recorded(novelty, &tally_of(transaction, counted_for)?, other);
-    Ok(Recorded { private: judged.private, ..recorded })
+impl<'a> Recording<'a> {
+    fn record(&mut self, c: &'a Contribution) -> rusqlite::Result<Recorded> {
+        let id = c.work();
+        // A contribution that is a work of its own and new needs no more than one look into a small table.
+        if id.is(&c.id) && !(self.reviewed && is_reviewed(self.transaction, &id, &c.id)?) {
+            let mut work = Work::default();
+            work.record(c);
+            let judged = judge(&mut work, c);
+            if self.insert(c, judged)? {
+                let tally = join(self.transaction, c, self.now, judged.counted)?;
+                return Ok(recorded(Novelty::of_new(judged.counted), &tally, None));
+            }
+        }
+        self.record_in_work(c, &id)
+    }
+
+    /// Records what may be a repeat, be taken back, or have other parts beside it.
+    fn record_in_work(&mut self, c: &'a Contribution, id: &WorkId) -> rusqlite::Result<Recorded> {
+        let mut work = load(self.transaction, id, self.reviewed)?;
+        let before = work.clone();
+        work.record(c);
+        let judged = judge(&mut work, c);
+        save(self.transaction, &before, &work)?;
+        let known = before.part(&c.id).and_then(|part| Some((part, part.contributor.as_ref()?)));
+        let Some((was, counted_for)) = known else {
+            self.insert(c, judged)?;
+            let tally = join(self.transaction, c, self.now, judged.counted)?;
+            let recorded = recorded(Novelty::of_new(judged.counted), &tally, None);
+            return Ok(Recorded { private: judged.private, ..recorded });
+        };
+        let novelty = if judged.counted && !was.counted {
+            Novelty::New
+        } else if !judged.counted && !work.is_deleted(&c.id) {
+            Novelty::Retracted
+        } else {
+            Novelty::of_repeat(content_of(self.transaction, c)?, c.content)
+        };
+        let other = (*counted_for != c.contributor).then(|| counted_for.clone());
+        let recorded = recorded(novelty, &tally_of(self.transaction, counted_for)?, other);
+        Ok(Recorded { private: judged.private, ..recorded })
+    }
+
+    /// Stores the contribution; false where its id is known. Its contributor, if new, [`join`]s next.
+    fn insert(&mut self, c: &'a Contribution, judged: Judged) -> rusqlite::Result<bool> {
+        let repository = c.repository.as_deref().map(|name| self.repository(name)).transpose()?;
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "INSERT INTO contributions (id, contributor, kind, occurred_at, recorded_at, title, url, repository,
+                     private, user_id, content, labels_at, labels_rejected, landed_at, retracted)
+                 VALUES (?1, coalesce((SELECT number FROM contributors WHERE id = ?2),
+                             (SELECT coalesce(max(number), 0) + 1 FROM contributors)),
+                     ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (id) DO NOTHING",
+            )?
+            .execute(params![
+                c.id.as_str(),
+                c.contributor.as_str(),
+                kind_value(&c.kind),
+                c.occurred_at.timestamp_micros(),
+                self.now.timestamp_micros(),
+                c.title,
+                c.url,
+                repository,
+                judged.private,
+                c.user_id.map(signed),
+                c.content.map(|content| content.0),
+                c.labels.map(|labels| labels.at.timestamp_micros()),
+                c.labels.map(|labels| labels.rejected),
+                c.landed_at.map(|at| at.timestamp_micros()),
+                !judged.counted,
+            ])?;
+        Ok(inserted > 0)
+    }
+
+    /// The number of a repository, which may be new.
+    fn repository(&mut self, name: &'a str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.repositories.get(name) {
+            return Ok(*number);
+        }
+        let known = self
+            .transaction
+            .prepare_cached("SELECT number FROM repositories WHERE name = ?1")?
+            .query_row([name], |row| row.get("number"))
+            .optional()?;
+        let number = match known {
+            Some(number) => number,
+            None => self
+                .transaction
+                .prepare_cached("INSERT INTO repositories (name) VALUES (?1) RETURNING number")?
+                .query_row([name], |row| row.get("number"))?,
+        };
+        self.repositories.insert(name, number);
+        Ok(number)
+    }
 }
 
 /// What decides how a contribution is stored.
@@ -122,40 +183,8 @@ fn judge(work: &mut Work, c: &Contribution) -> Judged {
     }
 }
 
-/// Stores the contribution; false where its id is known.
-fn insert(
-    transaction: &Transaction<'_>,
-    c: &Contribution,
-    now: Moment,
-    judged: Judged,
-) -> rusqlite::Result<bool> {
-    let inserted = transaction
-        .prepare_cached(
-            "INSERT INTO contributions (id, contributor, kind, occurred_at, recorded_at, title, url, repository, private,
-                 user_id, content, labels_at, labels_rejected, landed_at, retracted)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (id) DO NOTHING",
-        )?
-        .execute(params![
-            c.id.as_str(),
-            c.contributor.as_str(),
-            c.kind.as_str(),
-            c.occurred_at.timestamp_micros(),
-            now.timestamp_micros(),
-            c.title,
-            c.url,
-            c.repository,
-            judged.private,
-            c.user_id.map(signed),
-            c.content.map(|content| content.0),
-            c.labels.map(|labels| labels.at.timestamp_micros()),
-            c.labels.map(|labels| labels.rejected),
-            c.landed_at.map(|at| at.timestamp_micros()),
-            !judged.counted,
-        ])?;
-    Ok(inserted > 0)
-}
-
-/// Adds a new contribution to its contributor, who may be new too; to the tally only if it counts.
+/// Adds a new contribution to its contributor, who may be new too and gets the next number; to the tally only if it
+/// counts.
 fn join(
     transaction: &Transaction<'_>,
     c: &Contribution,

@@ -1,5 +1,6 @@
 //! Rows as values of the domain. Every column is read by its name.
 
+use rusqlite::types::Value;
 use rusqlite::{Row, Rows};
 
 use super::error::strange;
@@ -59,15 +60,37 @@ pub(super) fn readable<T>(
     Ok(items)
 }
 
+/// A host's kind is a small number in the table, and a client's is its word.
+pub(super) fn kind_value(kind: &Kind) -> Value {
+    let place = Kind::OF_HOSTS.iter().position(|of_hosts| of_hosts == kind);
+    let number = place.and_then(|place| i64::try_from(place + 1).ok());
+    number.map_or_else(|| kind.as_str().to_owned().into(), Value::from)
+}
+
+/// Reads the column `kind`.
+pub(super) fn kind(row: &Row<'_>) -> rusqlite::Result<Kind> {
+    let found = match row.get("kind")? {
+        Value::Integer(number) => {
+            let place = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+            place.and_then(|place| Kind::OF_HOSTS.get(place).cloned())
+        }
+        Value::Text(word) => Kind::parse(&word),
+        _ => None,
+    };
+    found.ok_or_else(|| strange("kind"))
+}
+
 /// What [`counted`] reads.
-pub(super) const CONTRIBUTIONS: &str = "SELECT c.seq, c.id, c.contributor, c.kind, c.occurred_at, c.title, c.url, c.repository, \
-    c.private, c.user_id, c.content, c.recorded_at, c.labels_at, c.labels_rejected, c.landed_at, c.retracted FROM contributions c";
+pub(super) const CONTRIBUTIONS: &str = "SELECT c.seq, c.id, \
+    (SELECT p.id FROM contributors p WHERE p.number = c.contributor) AS contributor, c.kind, c.occurred_at, c.title, c.url, \
+    (SELECT name FROM repositories WHERE number = c.repository) AS repository, c.private, c.user_id, c.content, \
+    c.recorded_at, c.labels_at, c.labels_rejected, c.landed_at, c.retracted FROM contributions c";
 
 pub(super) fn counted(row: &Row<'_>) -> rusqlite::Result<Counted> {
     let contribution = Contribution {
         id: ContributionId::from_text(row.get::<_, String>("id")?),
         contributor: contributor_id(row, "contributor")?,
-        kind: Kind::parse(&row.get::<_, String>("kind")?).ok_or_else(|| strange("kind"))?,
+        kind: kind(row)?,
         occurred_at: moment(row.get("occurred_at")?)?,
         title: row.get("title")?,
         url: row.get("url")?,
@@ -86,9 +109,10 @@ pub(super) fn counted(row: &Row<'_>) -> rusqlite::Result<Counted> {
 /// What [`recognition`] reads: the recognition's columns begin with `r_`, the others are those of the
 /// contribution that it names.
 pub(super) const RECOGNITION: &str = "r.seq AS r_seq, r.id AS r_id, r.contributor AS r_contributor, r.milestone AS r_milestone, \
-    r.tally AS r_tally, r.recognized_at AS r_recognized_at, c.id, c.contributor, c.kind, c.occurred_at, \
-    c.title, c.url, c.repository, c.private, c.user_id, c.content, c.recorded_at, c.labels_at, c.labels_rejected, \
-    c.landed_at, c.retracted, r.account_url AS r_account_url";
+    r.tally AS r_tally, r.recognized_at AS r_recognized_at, c.id, \
+    (SELECT p.id FROM contributors p WHERE p.number = c.contributor) AS contributor, c.kind, c.occurred_at, \
+    c.title, c.url, (SELECT name FROM repositories WHERE number = c.repository) AS repository, c.private, c.user_id, \
+    c.content, c.recorded_at, c.labels_at, c.labels_rejected, c.landed_at, c.retracted, r.account_url AS r_account_url";
 pub(super) const RECOGNITIONS: &str = "recognitions r LEFT JOIN contributions c ON c.id = r.contribution";
 
 pub(super) fn recognition(row: &Row<'_>) -> rusqlite::Result<Recognition> {

@@ -132,6 +132,87 @@ const STEPS: &[&str] = &[
     DROP TABLE private_before;
 ",
     "
+    -- Contributors and repositories have numbers, in the order in which they came: who is busy now stands together,
+    -- and rows and indexes hold a number instead of a name.
+    ALTER TABLE contributors RENAME TO contributors_before;
+    CREATE TABLE contributors (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        tally INTEGER NOT NULL,
+        recognized INTEGER NOT NULL,
+        user_id INTEGER,
+        account_url TEXT,
+        first_at INTEGER NOT NULL,
+        last_at INTEGER NOT NULL,
+        -- What is before the id's last ':', and after it. In an index alone: it follows from the id.
+        host TEXT AS (
+            substr(rtrim(id, replace(id, ':', '')), 1, length(rtrim(id, replace(id, ':', ''))) - 1)) VIRTUAL,
+        login TEXT AS (substr(id, length(rtrim(id, replace(id, ':', ''))) + 1)) VIRTUAL
+    );
+    INSERT INTO contributors (id, tally, recognized, user_id, account_url, first_at, last_at)
+        SELECT id, tally, recognized, user_id, account_url, first_at, last_at FROM contributors_before
+        ORDER BY first_at, id;
+    DROP TABLE contributors_before;
+    CREATE UNIQUE INDEX contributors_by_id ON contributors (id);
+    -- The only one that a tally moves. The leaderboard of all hosts merges those of each.
+    CREATE INDEX contributors_by_host_and_tally ON contributors (host, tally, id);
+    CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
+    CREATE INDEX contributors_by_login ON contributors (login, id);
+
+    CREATE TABLE repositories (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL              -- as payloads have it; on two hosts it may be the same
+    );
+    INSERT INTO repositories (name)
+        SELECT repository FROM contributions WHERE repository IS NOT NULL GROUP BY repository ORDER BY min(seq);
+    CREATE UNIQUE INDEX repositories_by_name ON repositories (name);
+
+    ALTER TABLE contributions RENAME TO contributions_before;
+    DROP INDEX contributions_by_contributor;
+    DROP INDEX contributions_by_repository;
+    CREATE TABLE contributions (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        contributor INTEGER NOT NULL,   -- a number of contributors
+        kind NOT NULL,                  -- 1 push, 2 pull_request, 3 issue; else a client's word
+        occurred_at INTEGER NOT NULL,
+        recorded_at INTEGER NOT NULL,
+        title TEXT,
+        url TEXT,
+        repository INTEGER,             -- a number of repositories
+        private INTEGER NOT NULL,
+        user_id INTEGER,
+        content BLOB,                   -- fingerprint of what a client posted; NULL for a host's
+        labels_at INTEGER,
+        labels_rejected INTEGER,
+        landed_at INTEGER,
+        retracted INTEGER NOT NULL DEFAULT 0
+    );
+    INSERT INTO contributions
+        SELECT seq, id, (SELECT number FROM contributors p WHERE p.id = contributor),
+            CASE kind WHEN 'push' THEN 1 WHEN 'pull_request' THEN 2 WHEN 'issue' THEN 3 ELSE kind END,
+            occurred_at, recorded_at, title, url, (SELECT number FROM repositories WHERE name = repository), private,
+            user_id, content, labels_at, labels_rejected, landed_at, retracted
+        FROM contributions_before ORDER BY seq;
+    DROP TABLE contributions_before;
+    CREATE UNIQUE INDEX contributions_by_id ON contributions (id);
+    -- The kind is last, so that those of other kinds are passed over within the index.
+    CREATE INDEX contributions_by_contributor
+        ON contributions (contributor, private, retracted, recorded_at, seq, kind);
+    CREATE INDEX contributions_by_repository
+        ON contributions (repository, private, retracted, recorded_at, seq, kind) WHERE repository IS NOT NULL;
+
+    -- For people.
+    CREATE VIEW readable_contributions AS
+        SELECT c.seq, c.id, p.id AS contributor,
+            CASE c.kind WHEN 1 THEN 'push' WHEN 2 THEN 'pull_request' WHEN 3 THEN 'issue' ELSE c.kind END AS kind,
+            datetime(c.occurred_at / 1000000, 'unixepoch') AS occurred_at,
+            datetime(c.recorded_at / 1000000, 'unixepoch') AS recorded_at,
+            c.title, c.url, r.name AS repository, c.private, c.retracted
+        FROM contributions c JOIN contributors p ON p.number = c.contributor
+            LEFT JOIN repositories r ON r.number = c.repository;
+",
+    "
     CREATE TABLE forgotten (        -- keyed hashes of the names and numbers of people who are erased
         pseudonym BLOB PRIMARY KEY
     ) WITHOUT ROWID;
@@ -154,6 +235,16 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| failure(&e))?;
     let found = version(&transaction)?;
+    if found > 0 {
+        let count = |pragma: &str| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+        let bytes =
+            count("page_count").and_then(|pages| Ok(pages * count("page_size")?)).map_err(|e| failure(&e))?;
+        tracing::info!(
+            bytes,
+            "brings the ledger's file from version {found} to {newest}; until that is done, nothing is recorded, and \
+             an end in between leaves the file as it is"
+        );
+    }
     for step in STEPS.iter().skip(found) {
         transaction.execute_batch(step).map_err(|e| failure(&e))?;
     }

@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::rows::{contributor_id, labels, optional_moment, unsigned};
+use super::rows::{contributor_id, kind, labels, optional_moment, unsigned};
 use crate::domain::{ContributionId, ContributorId, Kind, Part, Review, Work, WorkId};
 use crate::store::Reviewed;
 
@@ -17,7 +17,7 @@ pub(super) struct Tally {
 
 pub(super) fn review(transaction: &Transaction<'_>, review: &Review) -> rusqlite::Result<Vec<Reviewed>> {
     let id = work_of(transaction, &review.work)?;
-    let mut work = load(transaction, &id)?;
+    let mut work = load(transaction, &id, true)?;
     let before = work.clone();
     work.review(review);
     work.judge();
@@ -43,13 +43,20 @@ pub(super) fn review(transaction: &Transaction<'_>, review: &Review) -> rusqlite
 fn work_of(transaction: &Transaction<'_>, named: &WorkId) -> rusqlite::Result<WorkId> {
     let found = transaction
         .prepare_cached("SELECT kind, content IS NULL AS by_host FROM contributions WHERE id = ?1")?
-        .query_row([named.as_str()], |row| Ok((row.get::<_, String>("kind")?, row.get("by_host")?)))
+        .query_row([named.as_str()], |row| Ok((kind(row).ok(), row.get("by_host")?)))
         .optional()?;
-    let kind = |(kind, by_host): (String, bool)| Some((Kind::parse(&kind)?, by_host));
+    let kind = |(kind, by_host): (Option<Kind>, bool)| Some((kind?, by_host));
     Ok(found.and_then(kind).map_or_else(
         || named.clone(),
         |(kind, by_host)| WorkId::of(&ContributionId::from_text(named.as_str()), &kind, by_host),
     ))
+}
+
+/// Whether a review has ruled on any work.
+pub(super) fn are_any_reviewed(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM reviews) AS reviewed")?
+        .query_row([], |row| row.get("reviewed"))
 }
 
 /// Whether a review has ruled on this work, or on this part of it alone.
@@ -64,12 +71,13 @@ pub(super) fn is_reviewed(
 }
 
 /// The marks of the work and of its parts, and the parts that are recorded. Parts follow their work in the
-/// index of ids: `;` is the character after `:`.
-pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId) -> rusqlite::Result<Work> {
+/// index of ids: `;` is the character after `:`. Without any review, there are no marks to look for.
+pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId, reviewed: bool) -> rusqlite::Result<Work> {
     let mut work = Work::default();
     let mut parts = transaction.prepare_cached(
-        "SELECT id, contributor, private, labels_at, labels_rejected, landed_at, retracted FROM contributions
-         WHERE id = ?1 OR (id > ?1 || ':' AND id < ?1 || ';' AND kind = 'pull_request' AND content IS NULL
+        "SELECT id, (SELECT p.id FROM contributors p WHERE p.number = contributor) AS contributor, private, labels_at,
+             labels_rejected, landed_at, retracted FROM contributions
+         WHERE id = ?1 OR (id > ?1 || ':' AND id < ?1 || ';' AND kind = 2 AND content IS NULL
                            AND instr(substr(id, length(?1) + 2), ':') = 0)",
     )?;
     let parts = parts.query_map([id.as_str()], |row| {
@@ -85,6 +93,9 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId) -> rusqlite::Resu
     })?;
     for part in parts {
         work.parts.push(part?);
+    }
+    if !reviewed {
+        return Ok(work);
     }
     let mut marks = transaction.prepare_cached(
         "SELECT work, deleted, private, labels_at, labels_rejected FROM reviews
