@@ -3,6 +3,8 @@
 //!
 //! What the API answers is made into the payloads of webhooks, and these are read as deliveries are.
 
+mod commits;
+mod graph;
 mod items;
 
 use async_trait::async_trait;
@@ -11,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use self::commits::{COMMITS, Commits};
 use self::items::{ISSUES, Items, PULL_REQUESTS};
 use super::read;
 use crate::domain::{Kind, Moment, RepositoryId, Site};
@@ -281,10 +284,17 @@ impl History for GitHub {
 
     fn parts(&self) -> Vec<&'static str> {
         let kinds = [(PULL_REQUESTS, Kind::PULL_REQUEST), (ISSUES, Kind::ISSUE)];
-        kinds.into_iter().filter(|(_, kind)| self.rules.counts(kind)).map(|(part, _)| part).collect()
+        let items = kinds.into_iter().filter(|(_, kind)| self.rules.counts(kind)).map(|(part, _)| part);
+        // A push can land pull requests. Where every branch counts, commits counted when they were pushed to one of
+        // them, which the default branch does not show.
+        let lands = self.rules.counts(&Kind::PUSH) || self.rules.counts(&Kind::PULL_REQUEST);
+        items.chain((lands && !self.rules.all_branches).then_some(COMMITS)).collect()
     }
 
     fn read<'a>(&'a self, repository: &'a Repository, part: &'static str, from: From) -> Box<dyn Pages + 'a> {
+        if part == COMMITS {
+            return Box::new(Commits::new(self, repository, from));
+        }
         Box::new(Items::new(self, repository, part, from))
     }
 

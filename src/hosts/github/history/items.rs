@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::{Connection, GitHub, PAGE};
@@ -43,13 +44,13 @@ struct Item {
     merged_at: Option<String>,
     /// How often it became a draft: then it was none before.
     #[serde(default)]
-    drafted: Count,
+    drafted: Nodes<IgnoredAny>,
     /// The last labels that were set.
     #[serde(default)]
     labeled: Nodes<Option<Labeled>>,
     /// Whether it came from another repository.
     #[serde(default)]
-    transferred: Count,
+    transferred: Nodes<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -70,12 +71,6 @@ impl<T> Default for Nodes<T> {
     fn default() -> Self {
         Self { nodes: Vec::new() }
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Count {
-    total_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -104,11 +99,14 @@ impl<'a> Items<'a> {
         let (list, own) = if self.part == PULL_REQUESTS {
             (
                 "pullRequests",
-                "isDraft mergedAt drafted: timelineItems(itemTypes: [CONVERT_TO_DRAFT_EVENT], first: 1) { totalCount } \
+                "isDraft mergedAt drafted: timelineItems(itemTypes: [CONVERT_TO_DRAFT_EVENT], first: 1) { nodes { __typename } } \
                  labeled: timelineItems(itemTypes: [LABELED_EVENT], last: 50) { nodes { ... on LabeledEvent { createdAt label { name } } } }",
             )
         } else {
-            ("issues", "transferred: timelineItems(itemTypes: [TRANSFERRED_EVENT], first: 1) { totalCount }")
+            (
+                "issues",
+                "transferred: timelineItems(itemTypes: [TRANSFERRED_EVENT], first: 1) { nodes { __typename } }",
+            )
         };
         format!(
             "query Items($owner: String!, $name: String!, $after: String, $order: IssueOrder!) {{ \
@@ -141,7 +139,7 @@ impl<'a> Items<'a> {
     /// What the host would have delivered of it.
     fn payloads(&self, item: &Item, now: Moment) -> Result<Vec<Payload>, ApiError> {
         if self.part == ISSUES {
-            let changes = (item.transferred.total_count > 0).then(|| json!({"old_issue": {}}));
+            let changes = (!item.transferred.nodes.is_empty()).then(|| json!({"old_issue": {}}));
             let body = json!({"action": "opened", "issue": item.json(), "changes": changes, "repository": self.repository.json});
             return Ok(vec![self.github.payload("issues", &body, now)?]);
         }
@@ -181,7 +179,7 @@ impl Item {
             "updated_at": self.updated_at,
             "user": self.author.as_ref().map(Author::json),
             "labels": labels,
-            "draft": self.is_draft && self.drafted.total_count == 0,
+            "draft": self.is_draft && self.drafted.nodes.is_empty(),
             "merged": self.merged_at.is_some(),
             "merged_at": self.merged_at,
         })
