@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::domain::{Contribution, Moment};
 use crate::hosts::{self, ApiError, HistoryPage, Payload, Reading, Repository};
 use crate::record::{self, Outcome, RecordError, Recorder};
-use crate::runtime::{Backoff, Clock};
+use crate::runtime::{Backoff, Clock, stop_point};
 use crate::store::{Novelty, Store, StoreError};
 use bookmark::{Bookmark, Start};
 pub use sums::{Progress, Sums};
@@ -121,9 +121,13 @@ impl Backfill<'_> {
             sums.things += page.things;
             let go_on = page.go_on.clone();
             self.record(page, sums).await?;
-            if let (Ledger::Write { store, .. }, Some(place)) = (&self.ledger, go_on) {
-                bookmark.place = Some(place);
+            if let Ledger::Write { store, .. } = &self.ledger
+                && go_on.is_some()
+                && go_on != bookmark.place
+            {
+                bookmark.place = go_on;
                 store.set_bookmark(&name, &bookmark.text()).await?;
+                stop_point("bookmarked").await;
             }
             self.watcher.progress(&progress);
         }

@@ -23,7 +23,7 @@ const AT_A_LIMIT: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_
 /// How often in a row one request may be refused by a limit.
 const LIMITS: u32 = 20;
 
-/// Is called with a line for a person when there is a wait.
+/// Is called with a line for a person: when there is a wait, and what they should know.
 pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// An API that is asked patiently.
@@ -45,6 +45,11 @@ impl fmt::Debug for Patient {
 impl Patient {
     pub fn new(api: Api, clock: Clock, notice: Notice) -> Self {
         Self { api, clock, notice, calls: AtomicU64::new(0), blocked: Mutex::new(None) }
+    }
+
+    /// Says something to the person who waits.
+    pub(super) fn say(&self, line: &str) {
+        (self.notice)(line);
     }
 
     /// How many requests were sent, failed ones too.

@@ -298,10 +298,11 @@ async fn drafts_transfers_bots_and_ghosts_are_ignored_and_a_label_after_the_merg
         one
     };
     let spam = json!({"nodes": [{"name": "Spam"}]});
+    let was_ready = json!({"nodes": [{"__typename": "ConvertToDraftEvent", "createdAt": time(50)}]});
     let labeled = |at: i64| json!({"nodes": [{"createdAt": time(at), "label": {"name": "Spam"}}]});
     all.pull_requests = vec![
         with(10, &|one| one["isDraft"] = true.into()),
-        with(11, &|one| (one["isDraft"], one["drafted"]) = (true.into(), json!({"nodes": [{}]}))),
+        with(11, &|one| (one["isDraft"], one["drafted"]) = (true.into(), was_ready.clone())),
         with(12, &|one| one["author"] = json!({"__typename": "Bot", "login": "renovate", "databaseId": 5})),
         with(13, &|one| one["author"] = Value::Null),
         with(14, &|one| one["labels"] = spam.clone()),
@@ -364,4 +365,121 @@ async fn a_large_history_takes_as_many_calls_as_it_has_pages_and_no_memory_for_e
     assert!(calls <= pages + pages / 100, "{calls} calls for {pages} pages");
     let grown = peaks[1].saturating_sub(peaks[0]);
     assert!(grown < 8 * MIB, "{} MiB at first, {} MiB more at the end", peaks[0] / MIB, grown / MIB);
+}
+
+#[tokio::test]
+async fn a_bookmark_is_set_only_after_all_that_it_covers_is_durable() {
+    let desk = Desk::of(vec![repository(5, 6)]).await;
+    desk.fake.world().page = 2;
+    let bookmarks = || {
+        let ledger = Connection::open(desk.ledger()).ok()?;
+        let mut query = ledger.prepare("SELECT name, value FROM bookmarks ORDER BY name").ok()?;
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).ok()?;
+        Some(rows.map(Result::unwrap).collect::<Vec<(String, String)>>())
+    };
+    let mut killed = 0;
+    loop {
+        let before = bookmarks().unwrap_or_default();
+        // One finishes a part without stopping there.
+        let mut child = desk.command(&["o/r"]).env("PLAUDIT_STOP_AT", "bookmarked").spawn().unwrap();
+        let stopped = async {
+            let goes_on = |now: &[(String, String)]| {
+                now.iter().any(|one| !before.contains(one) && one.1.contains("place"))
+            };
+            while !bookmarks().is_some_and(|now| goes_on(&now)) {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            status = child.wait() => {
+                assert!(status.unwrap().success());
+                break;
+            }
+            () = in_the_end("another bookmark", stopped) => {}
+        }
+        child.start_kill().unwrap();
+        child.wait().await.unwrap();
+        killed += 1;
+    }
+    assert!(killed >= 6, "{killed}");
+    assert_eq!(desk.count("contributions"), 16);
+}
+
+#[tokio::test]
+async fn a_title_is_that_of_the_time_at_which_a_pull_request_or_issue_began_to_count() {
+    let mut all = repository(1, 0);
+    let renamed = json!({"nodes": [{"createdAt": time(10), "previousTitle": "First"}, {"createdAt": time(30), "previousTitle": "Second"}]});
+    for item in [&mut all.issues[0], &mut all.pull_requests[0]] {
+        item["renamed"] = renamed.clone();
+    }
+    let mut ready = all.pull_requests[0].clone();
+    (ready["number"], ready["mergedAt"]) = (9.into(), time(40).into());
+    ready["drafted"] = json!({"nodes": [{"__typename": "ReadyForReviewEvent", "createdAt": time(20)}]});
+    all.pull_requests.push(ready);
+    let titles = async |variable: &str, value: &str| {
+        let desk = Desk::of(vec![all.clone()]).await;
+        let output = desk.command(&["o/r"]).env(variable, value).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let ledger = Connection::open(desk.ledger()).unwrap();
+        let mut query = ledger.prepare("SELECT id, title FROM contributions ORDER BY id").unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<(String, String)>>()
+    };
+    let expected = [
+        ("github:42:issue:3", "First"),
+        ("github:42:pull_request:2:hubot-fan", "First"),
+        ("github:42:pull_request:9:hubot-fan", "Second"),
+    ];
+    let expected = expected.map(|(id, title)| (id.to_owned(), title.to_owned()));
+    assert_eq!(titles("PLAUDIT_PULL_REQUESTS", "opened").await, expected);
+    assert_eq!(titles("PLAUDIT_PULL_REQUESTS", "merged").await[1].1, "Number 2");
+}
+
+/// A commit of somebody, with these parents.
+fn commit_of(number: usize, parents: &[usize], message: &str) -> Value {
+    let mut one = commits(number + 1)[0].clone();
+    let parents: Vec<_> = parents.iter().map(|parent| json!({"oid": oid(*parent)})).collect();
+    (one["parents"], one["message"]) = (json!({"nodes": parents}), message.into());
+    one
+}
+
+#[tokio::test]
+async fn before_the_first_known_push_each_commit_of_the_line_counts_with_what_it_merged() {
+    let mut all = repository(0, 0);
+    all.commits = vec![
+        commit_of(6, &[5], "Sixth"),
+        commit_of(5, &[2, 4], "Merge pull request #7 from o/topic\n\nThe topic"),
+        commit_of(4, &[3], "Fourth"),
+        commit_of(3, &[1], "Third"),
+        commit_of(2, &[1], "Second"),
+        commit_of(1, &[0], "First"),
+        commit_of(0, &[], "Zeroth"),
+    ];
+    all.activities = vec![json!({
+        "before": oid(5), "after": oid(6), "ref": "refs/heads/main", "timestamp": time(6), "activity_type": "push",
+        "actor": {"login": "mona", "id": 7, "type": "User"},
+    })];
+    let ids = async |all: Repository| {
+        let desk = Desk::of(vec![all]).await;
+        desk.fake.world().page = 2;
+        desk.reads(&["o/r"]).await;
+        let ledger = Connection::open(desk.ledger()).unwrap();
+        let mut query = ledger.prepare("SELECT id FROM contributions ORDER BY id").unwrap();
+        let rows = query.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect::<Vec<String>>()
+    };
+    let push = |after: usize, by: usize| format!("github:42:push:{}:{}", oid(after), login(by));
+    let landed = |by: usize| format!("github:42:pull_request:7:{}", login(by));
+    let mut expected = vec![landed(4), landed(3), push(0, 0), push(1, 1), push(2, 2), push(6, 6)];
+    expected.sort();
+    assert_eq!(ids(all.clone()).await, expected);
+    // The push that created the branch brought all that is older.
+    all.activities.push(json!({
+        "before": "0".repeat(40), "after": oid(5), "ref": "refs/heads/main", "timestamp": time(5),
+        "activity_type": "branch_creation", "actor": {"login": "mona", "id": 7, "type": "User"},
+    }));
+    // What is listed before the merge commit is what it lands.
+    let mut expected = vec![landed(4), landed(3), landed(2), push(6, 6)];
+    expected.sort();
+    assert_eq!(ids(all).await, expected);
 }

@@ -255,6 +255,10 @@ struct GraphError {
 impl History for GitHub {
     /// Of an owner all that the token sees, archived and private ones too; forks only where they count.
     async fn repositories(&self) -> Result<Vec<Repository>, ApiError> {
+        if self.rules.all_branches && self.rules.counts(&Kind::PUSH) {
+            self.patient
+                .say("commits are not read: with PLAUDIT_BRANCHES=all, no API tells which counted before");
+        }
         if let Some(name) = &self.repository {
             let query = format!(
                 "query Repository($owner: String!, $name: String!) {{ repository(owner: $owner, name: $name) {{ {REPOSITORY} }} }}"

@@ -69,6 +69,10 @@ fn change(world: &World, event: &Event, item: &Item, items: &mut BTreeMap<u64, (
     known["updatedAt"] = time(event.at).into();
     known["isDraft"] = item.draft.into();
     match item.action {
+        Action::Ready if known["drafted"]["nodes"].as_array().unwrap().is_empty() => {
+            known["drafted"]["nodes"] =
+                json!([{"__typename": "ReadyForReviewEvent", "createdAt": time(event.at)}]);
+        }
         Action::Merged { at } => known["mergedAt"] = time(at).into(),
         Action::Labelled(name) => {
             let set = json!({"createdAt": time(event.at), "label": {"name": name}});

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Connection, GitHub, PAGE};
 use crate::domain::Moment;
-use crate::hosts::Payload;
 use crate::hosts::api::ApiError;
 use crate::hosts::history::{From, HistoryPage, Pages, Repository};
 use crate::hosts::origin::moment;
+use crate::hosts::{Payload, PullRequests};
 
 pub(super) const PULL_REQUESTS: &str = "pull_requests";
 pub(super) const ISSUES: &str = "issues";
@@ -42,9 +42,12 @@ struct Item {
     #[serde(default)]
     is_draft: bool,
     merged_at: Option<String>,
-    /// How often it became a draft: then it was none before.
+    /// The first time that it was made ready for review, or a draft: then it was ready before.
     #[serde(default)]
-    drafted: Nodes<IgnoredAny>,
+    drafted: Nodes<Option<Drafted>>,
+    /// Its former titles, the first one first.
+    #[serde(default)]
+    renamed: Nodes<Option<Renamed>>,
     /// The last labels that were set.
     #[serde(default)]
     labeled: Nodes<Option<Labeled>>,
@@ -73,6 +76,22 @@ impl<T> Default for Nodes<T> {
     }
 }
 
+/// An event of this or the other kind.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Drafted {
+    #[serde(rename = "__typename")]
+    kind: String,
+    created_at: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Renamed {
+    created_at: String,
+    previous_title: String,
+}
+
 #[derive(Deserialize)]
 struct Label {
     name: String,
@@ -99,7 +118,8 @@ impl<'a> Items<'a> {
         let (list, own) = if self.part == PULL_REQUESTS {
             (
                 "pullRequests",
-                "isDraft mergedAt drafted: timelineItems(itemTypes: [CONVERT_TO_DRAFT_EVENT], first: 1) { nodes { __typename } } \
+                "isDraft mergedAt drafted: timelineItems(itemTypes: [CONVERT_TO_DRAFT_EVENT, READY_FOR_REVIEW_EVENT], first: 1) { nodes { \
+                 __typename ... on ConvertToDraftEvent { createdAt } ... on ReadyForReviewEvent { createdAt } } } \
                  labeled: timelineItems(itemTypes: [LABELED_EVENT], last: 50) { nodes { ... on LabeledEvent { createdAt label { name } } } }",
             )
         } else {
@@ -112,7 +132,8 @@ impl<'a> Items<'a> {
             "query Items($owner: String!, $name: String!, $after: String, $order: IssueOrder!) {{ \
              repository(owner: $owner, name: $name) {{ items: {list}(first: {PAGE}, after: $after, orderBy: $order) {{ \
              totalCount pageInfo {{ hasNextPage endCursor }} nodes {{ number title url createdAt updatedAt {AUTHOR} \
-             labels(first: 100) {{ nodes {{ name }} }} {own} }} }} }} }}"
+             labels(first: 100) {{ nodes {{ name }} }} renamed: timelineItems(itemTypes: [RENAMED_TITLE_EVENT], first: 20) {{ \
+             nodes {{ ... on RenamedTitleEvent {{ createdAt previousTitle }} }} }} {own} }} }} }} }}"
         )
     }
 
@@ -140,7 +161,7 @@ impl<'a> Items<'a> {
     fn payloads(&self, item: &Item, now: Moment) -> Result<Vec<Payload>, ApiError> {
         if self.part == ISSUES {
             let changes = (!item.transferred.nodes.is_empty()).then(|| json!({"old_issue": {}}));
-            let body = json!({"action": "opened", "issue": item.json(), "changes": changes, "repository": self.repository.json});
+            let body = json!({"action": "opened", "issue": item.json(self.github.rules.pull_requests), "changes": changes, "repository": self.repository.json});
             return Ok(vec![self.github.payload("issues", &body, now)?]);
         }
         let payload = |action: &str, item: &Value, label: Option<&Label>| {
@@ -149,14 +170,14 @@ impl<'a> Items<'a> {
             self.github.payload("pull_request", &body, now)
         };
         let Some(merged_at) = item.merged_at.as_deref().and_then(moment) else {
-            return Ok(vec![payload("opened", &item.json(), None)?]);
+            return Ok(vec![payload("opened", &item.json(self.github.rules.pull_requests), None)?]);
         };
-        let mut payloads = vec![payload("closed", &item.json(), None)?];
+        let mut payloads = vec![payload("closed", &item.json(self.github.rules.pull_requests), None)?];
         // A label that was set before merging does not reject it, and one that was set afterwards does.
         let is_on = |name: &str| item.labels.nodes.iter().flatten().any(|label| label.name == name);
         let set = item.labeled.nodes.iter().flatten().filter(|set| is_on(&set.label.name));
         for set in set.filter(|set| moment(&set.created_at).is_some_and(|at| at > merged_at)) {
-            let mut then = item.json();
+            let mut then = item.json(self.github.rules.pull_requests);
             if let Some(updated_at) = then.get_mut("updated_at") {
                 *updated_at = json!(set.created_at);
             }
@@ -167,19 +188,42 @@ impl<'a> Items<'a> {
 }
 
 impl Item {
+    /// Whether it is a draft and never was ready for review.
+    fn is_only_draft(&self) -> bool {
+        self.is_draft && self.drafted.nodes.is_empty()
+    }
+
+    /// When it began to count, or would have.
+    fn counts_from(&self, pull_requests: PullRequests) -> &str {
+        let first = self.drafted.nodes.iter().flatten().next();
+        let ready = first.filter(|first| first.kind == "ReadyForReviewEvent").map(|first| &first.created_at);
+        match &self.merged_at {
+            Some(merged_at) if pull_requests == PullRequests::Merged || self.is_only_draft() => merged_at,
+            _ => ready.unwrap_or(&self.created_at),
+        }
+    }
+
+    /// Its title at the time when it began to count: what is recorded keeps its first title.
+    fn title_then(&self, pull_requests: PullRequests) -> Option<&str> {
+        let then = moment(self.counts_from(pull_requests));
+        let later = |renamed: &&Renamed| moment(&renamed.created_at) > then;
+        let renamed = self.renamed.nodes.iter().flatten().find(later);
+        renamed.map(|renamed| renamed.previous_title.as_str()).or(self.title.as_deref())
+    }
+
     /// The pull request or issue of a payload.
-    fn json(&self) -> Value {
+    fn json(&self, pull_requests: PullRequests) -> Value {
         let labels: Vec<_> =
             self.labels.nodes.iter().flatten().map(|label| json!({"name": label.name})).collect();
         json!({
             "number": self.number,
-            "title": self.title,
+            "title": self.title_then(pull_requests),
             "html_url": self.url,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "user": self.author.as_ref().map(Author::json),
             "labels": labels,
-            "draft": self.is_draft && self.drafted.nodes.is_empty(),
+            "draft": self.is_only_draft(),
             "merged": self.merged_at.is_some(),
             "merged_at": self.merged_at,
         })
