@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::domain::{Contribution, ContributionId, ContributorId};
+use crate::domain::{Contribution, ContributionId, ContributorId, fold_case};
 use crate::settings::{Secret, SecretSetting, Settings};
 
 const KEY: SecretSetting = SecretSetting {
@@ -114,6 +114,12 @@ pub(super) fn author_of_part(id: &ContributionId) -> Option<ContributorId> {
     // A client's own ids begin with `api:`, and may look like anything.
     let host = parts.next().filter(|_| kind == "pull_request" && !id.as_str().starts_with("api:"))?;
     ContributorId::parse(&format!("{host}:{login}")).ok()
+}
+
+/// Whether a bookmark, which is named after a repository, names this login, such as that of the repository's owner.
+pub(super) fn names(bookmark: &str, login: &str) -> bool {
+    let of_login = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    bookmark.split(|c| !of_login(c)).any(|word| fold_case(word) == login)
 }
 
 #[cfg(test)]

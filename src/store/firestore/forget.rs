@@ -7,15 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firestore::{FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition};
+use firestore::{
+    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+};
 
 use super::codec::{self, document_id, timestamp};
-use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS};
+use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS};
 use super::record::refused;
 use super::rpc::{Client, Retry};
 use crate::domain::{Contribution, ContributorId, Moment};
-use crate::store::StoreError;
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym};
+use crate::store::{StoreError, forgetting};
 
 /// How many documents one commit erases.
 const TOGETHER: usize = 200;
@@ -115,6 +117,7 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
             break;
         }
     }
+    erase_bookmarks(client, who, &mut client.retry()).await?;
     delete(client, CONTRIBUTORS, [id], &mut client.retry()).await?;
     Ok(Forgot::Erased(erased))
 }
@@ -168,6 +171,15 @@ async fn erase_marks(client: &Client, who: &ContributorId, retry: &mut Retry) ->
     let query = queries::MARKS_OF.query([codec::value(who.as_str())], None, Some(TOGETHER));
     let found = client.query(query, retry).await?.documents;
     delete(client, CONTRIBUTIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+}
+
+/// The bookmarks of the account's own repositories: the next read of them begins anew. There is one for each part of a
+/// repository.
+async fn erase_bookmarks(client: &Client, who: &ContributorId, retry: &mut Retry) -> Result<(), StoreError> {
+    let found = client.query(queries::BOOKMARKS_ALL.query([], None, None), retry).await?.documents;
+    let of = |document: &FirestoreDocument| codec::id_of(document).to_owned();
+    let own = found.iter().map(of).filter(|id| forgetting::names(id, who.login()));
+    delete(client, BOOKMARKS, own, retry).await.map(drop)
 }
 
 async fn erase_recognitions(

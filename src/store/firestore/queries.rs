@@ -23,6 +23,8 @@ pub(super) const RECOGNITIONS: &str = "recognitions";
 pub(super) const PRIVATE: &str = "private";
 /// Keyed hashes of the names and numbers of people who are erased.
 pub(super) const FORGOTTEN: &str = "forgotten";
+/// Where long reads of hosts go on.
+pub(super) const BOOKMARKS: &str = "bookmarks";
 /// The field path of a document's own name.
 pub const NAME: &str = "__name__";
 
@@ -96,6 +98,8 @@ shapes! {
     CONTRIBUTIONS_IN_BY_KIND: CONTRIBUTIONS ["repository" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below, "kind" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// The parts of a work, and the marks for parts that are not recorded yet.
     PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
+    /// Where every long read goes on.
+    BOOKMARKS_ALL: BOOKMARKS [] by [];
     /// The marks that reviews left of an author's parts which are not recorded.
     MARKS_OF: CONTRIBUTIONS ["author" Equal] by [];
     /// A repository's contributions that are public.

@@ -11,8 +11,8 @@ use rusqlite::{Connection, Transaction, params};
 use super::connection::Sqlite;
 use super::error::strange;
 use crate::domain::{Contribution, ContributorId};
-use crate::store::StoreError;
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym, author_of_part};
+use crate::store::{StoreError, forgetting};
 
 /// Of the file with the key beside the ledger.
 const ENDING: &str = ".forget-key";
@@ -187,6 +187,9 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
     for part in marks_of(transaction, who)? {
         transaction.execute("DELETE FROM reviews WHERE work = ?1", [part])?;
     }
+    for bookmark in bookmarks_of(transaction, who)? {
+        transaction.execute("DELETE FROM bookmarks WHERE name = ?1", [bookmark])?;
+    }
     let repositories = repositories(transaction, who)?;
     let contributions = transaction.execute(
         "DELETE FROM contributions WHERE contributor = (SELECT number FROM contributors WHERE id = ?1)",
@@ -214,6 +217,14 @@ fn numbers(transaction: &Transaction<'_>, who: &ContributorId) -> rusqlite::Resu
     let numbers =
         statement.query_map([who.as_str()], |row| Ok(super::rows::unsigned(row.get("user_id")?)))?;
     numbers.collect()
+}
+
+/// The bookmarks of the account's own repositories: the next read of them begins anew.
+fn bookmarks_of(transaction: &Transaction<'_>, who: &str) -> rusqlite::Result<Vec<String>> {
+    let login = who.rsplit(':').next().unwrap_or(who);
+    let mut statement = transaction.prepare_cached("SELECT name FROM bookmarks")?;
+    let names = statement.query_map([], |row| row.get::<_, String>("name"))?;
+    names.filter(|name| !matches!(name, Ok(name) if !forgetting::names(name, login))).collect()
 }
 
 /// The numbers of the repositories to which the account has contributed.

@@ -3,6 +3,7 @@
 //! One thread writes, so that a commit waits for the disk alone; readers work beside it. The write-ahead
 //! log is synced at every commit (`synchronous=FULL`), before any request is answered.
 
+mod bookmarks;
 mod checkpoint;
 mod connection;
 mod error;
@@ -111,6 +112,14 @@ impl Store for Sqlite {
 
     async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
         forget::forget(self, contributor).await
+    }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {
+        bookmarks::bookmark(self, name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        bookmarks::set_bookmark(self, name, value).await
     }
 
     async fn recognise(

@@ -221,6 +221,12 @@ const STEPS: &[&str] = &[
         last INTEGER NOT NULL
     ) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE bookmarks (        -- where a long read of a host goes on
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.
