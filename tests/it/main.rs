@@ -24,6 +24,7 @@ mod cluster;
 mod cluster_comments;
 mod commands;
 mod comment;
+mod comment_gitlab;
 mod config;
 mod cors;
 mod crash;
