@@ -13,6 +13,8 @@ pub mod cli;
 pub mod config;
 /// The HTTP interface: routes, access, limits, problems.
 pub mod http;
+/// Reads history from the hosts, and records it.
+pub mod backfill;
 /// Recognitions as they happen, as a stream for each listener.
 pub mod feed;
 /// The one use case: record contributions, together where they arrive together.

@@ -18,7 +18,7 @@ use self::secret::SecretFile;
 use super::{Failure, base_url, say, without_slips};
 use crate::hosts::{Api, ApiError, KNOWN, Known, Set, Webhook, Webhooks};
 use crate::runtime::{Backoff, is_loopback, random_key};
-use crate::settings::{Environment, Flags, Secret, Settings};
+use crate::settings::{Environment, Flags, Secret, SecretSetting, Settings};
 
 /// How long to wait in all until a test delivery has been answered.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,7 +126,7 @@ impl Plan {
         url: &str,
         env: &Environment,
     ) -> Result<Self, Failure> {
-        let token = token(known, env)?;
+        let token = token(&known.setup.token, known.setup.permission, env)?;
         let url = address(known, url, api)?;
         let file = SecretFile::open(file, || (known.setup.secret_of)(random_key()))?;
         let api = Api::new(known.setup.title, api, &token, &file.secret).map_err(Failure::wrong)?;
@@ -203,15 +203,14 @@ impl Plan {
     }
 }
 
-/// The token for the host's API.
-fn token(known: &Known, env: &Environment) -> Result<Secret, Failure> {
+/// The token for a host's API, and what it must be allowed to do.
+pub(super) fn token(setting: &SecretSetting, permission: &str, env: &Environment) -> Result<Secret, Failure> {
     let (flags, get) = (Flags::default(), |name: &str| env.get(name));
     let mut settings = Settings::new(&flags, &get);
-    let setting = &known.setup.token;
     let token = settings.secret(setting);
     let file = format!("{}_FILE", setting.variable);
     if token.is_none() && env.get(setting.variable).or_else(|| env.get(&file)).is_none() {
-        settings.wrong(setting, &format!("missing; it takes {}", known.setup.permission));
+        settings.wrong(setting, &format!("missing; it takes {permission}"));
     }
     let sound = |token: &Secret| token.expose().trim().bytes().all(|b| b.is_ascii_graphic());
     if !token.as_ref().is_none_or(sound) {

@@ -1,5 +1,6 @@
 //! Requests to a host's REST API: to one base URL, with bounded answers, and with no secret in any text.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use crate::domain::Moment;
 use crate::runtime::client_for;
 use crate::settings::Secret;
 
@@ -16,6 +18,8 @@ use crate::settings::Secret;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest answer that is read, in bytes: a page of 100 webhooks takes less than 200 kB.
 const LONGEST_ANSWER: usize = 4 << 20;
+/// The longest answer that is looked through for the words of a rate limit, in bytes.
+const LONGEST_ERROR: usize = 2 << 10;
 /// How much of the text of an error is shown, in characters.
 const LONGEST_TEXT: usize = 300;
 
@@ -42,6 +46,12 @@ pub struct Api {
     hidden: Secret,
 }
 
+/// What came of a request.
+pub(super) enum Sent {
+    Answer(Answer),
+    Limited(Limit),
+}
+
 /// An answer that is no redirect, no fault of the server, and at no limit.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -65,13 +75,29 @@ impl Api {
         Ok(Self { name, client, base: base.to_owned(), token, hidden: hidden.clone() })
     }
 
-    /// Sends one request. `path` begins with `/` and consists of checked parts.
+    /// Sends one request. `path` begins with `/` and consists of checked parts. A rate limit is an error.
     pub(super) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, ApiError> {
+        match self.try_send(method, path, body).await? {
+            Sent::Answer(answer) => Ok(answer),
+            Sent::Limited(limit) => Err(ApiError::Lasting(format!(
+                "{}'s rate limit is used up; run this again {limit}",
+                self.name
+            ))),
+        }
+    }
+
+    /// Sends one request, and leaves a rate limit to the caller.
+    pub(super) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Sent, ApiError> {
         let mut authorization =
             HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|_| {
                 ApiError::Lasting(format!("the {} token has characters that no token has", self.name))
@@ -98,10 +124,14 @@ impl Api {
         }
         let answer =
             Answer { status: response.status(), headers: response.headers().clone(), body: bytes.into() };
-        match self.fault_of(&answer) {
-            None => Ok(answer),
-            Some(fault) => Err(fault),
+        if let Some(fault) = self.fault_of(&answer) {
+            return Err(fault);
         }
+        Ok(answer.limit().map_or(Sent::Answer(answer), Sent::Limited))
+    }
+
+    pub(super) fn base(&self) -> &str {
+        &self.base
     }
 
     /// What no caller handles by itself.
@@ -112,11 +142,6 @@ impl Api {
                 "{name} redirects to another address, which is not followed: it was renamed or moved; give its new name, or \
                  the URL of the API that {} redirects to",
                 self.base
-            )));
-        }
-        if let Some(limit) = answer.limit() {
-            return Some(ApiError::Lasting(format!(
-                "{name}'s rate limit is used up; run this again {limit}"
             )));
         }
         status.is_server_error().then(|| {
@@ -188,26 +213,71 @@ impl Answer {
     /// When a request is taken again, where this answer is a rate limit.
     /// <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit>
     /// <https://docs.gitlab.com/administration/settings/user_and_ip_rate_limits/#response-headers>
-    fn limit(&self) -> Option<String> {
+    fn limit(&self) -> Option<Limit> {
         let exhausted =
-            self.header("x-ratelimit-remaining") == Some("0") || self.header("retry-after").is_some();
+            || self.is_used_up() || self.header("retry-after").is_some() || self.says("secondary rate limit");
         let limited = match self.status {
             StatusCode::TOO_MANY_REQUESTS => true,
-            StatusCode::FORBIDDEN => exhausted,
+            StatusCode::FORBIDDEN => exhausted(),
+            // GraphQL's way.
+            StatusCode::OK => self.says("RATE_LIMITED") || self.says("secondary rate limit"),
             _ => false,
         };
         if !limited {
             return None;
         }
-        if let Some(seconds) = self.header("retry-after").and_then(|value| value.parse::<u64>().ok()) {
-            return Some(format!("in {seconds} s"));
-        }
+        let seconds = self.header("retry-after").and_then(|value| value.parse().ok());
+        // At a secondary limit the reset is that of the primary one, which is not used up.
+        let reset = self.reset().filter(|_| self.is_used_up());
+        Some(seconds.map_or_else(|| reset.map_or(Limit::Unknown, Limit::Until), Limit::For))
+    }
+
+    /// Until when no further request is taken, where this answer was the last that is.
+    pub(super) fn used_up_until(&self) -> Option<Moment> {
+        self.reset().filter(|_| self.is_used_up())
+    }
+
+    /// Whether it is an error with these words: an answer of any length can have them as data.
+    fn says(&self, words: &str) -> bool {
+        self.body.len() <= LONGEST_ERROR && String::from_utf8_lossy(&self.body).contains(words)
+    }
+
+    fn is_used_up(&self) -> bool {
+        ["x-ratelimit-remaining", "ratelimit-remaining"].iter().any(|name| self.header(name) == Some("0"))
+    }
+
+    fn reset(&self) -> Option<Moment> {
         let reset = ["x-ratelimit-reset", "ratelimit-reset"].iter().find_map(|name| self.header(name));
-        let reset = reset.and_then(|value| DateTime::from_timestamp(value.parse().ok()?, 0));
-        Some(
-            reset
-                .map_or_else(|| "in a few minutes".to_owned(), |at| at.format("after %H:%M UTC").to_string()),
-        )
+        reset.and_then(|value| DateTime::from_timestamp(value.parse().ok()?, 0))
+    }
+}
+
+/// When requests are taken again.
+pub(super) enum Limit {
+    /// After so many seconds.
+    For(u64),
+    Until(Moment),
+    Unknown,
+}
+
+impl Limit {
+    /// How long to wait, where that is stated. The reset is in whole seconds.
+    pub(super) fn wait(&self, now: Moment) -> Option<Duration> {
+        match self {
+            Self::For(seconds) => Some(Duration::from_secs(*seconds)),
+            Self::Until(at) => Some((*at - now).to_std().unwrap_or_default() + Duration::from_secs(1)),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::For(seconds) => write!(f, "in {seconds} s"),
+            Self::Until(at) => write!(f, "{}", at.format("after %H:%M UTC")),
+            Self::Unknown => f.write_str("in a few minutes"),
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! GitHub, on github.com and as Enterprise Server.
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
+mod history;
 mod hooks;
 mod items;
 mod read;
 
 pub(super) use super::origin::is_app as is_machine;
+pub(super) use history::HISTORY;
 pub(super) use hooks::SETUP;
 
 use std::sync::Arc;
@@ -114,7 +116,7 @@ impl Host for GitHub {
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
-        read::payload(delivery, rules, now).or_else(Unread::payload)
+        read::payload(delivery.event(), &delivery.json, rules, now).or_else(Unread::payload)
     }
 
     fn sign(&self, event: &str, delivery: &str, body: &[u8], _now: Moment) -> HeaderMap {

@@ -18,9 +18,13 @@ mod push;
 mod github;
 mod gitlab;
 mod fixtures;
+mod history;
+mod patient;
 
 pub use api::{Api, ApiError};
 pub use fixtures::{DEMO, DemoDelivery, event_of_fixture};
+pub use history::{From, History, HistoryPage, Pages, Repository, Source};
+pub use patient::{Notice, Patient};
 pub use reason::Reason;
 pub use rules::{PullRequests, Rules};
 pub use webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks};
@@ -45,6 +49,7 @@ pub const KNOWN: &[Known] = &[
         hosts: github::HOSTS,
         is_machine: github::is_machine,
         setup: github::SETUP,
+        history: Some(github::HISTORY),
     },
     Known {
         name: gitlab::NAME,
@@ -56,6 +61,7 @@ pub const KNOWN: &[Known] = &[
         hosts: gitlab::HOSTS,
         is_machine: gitlab::is_machine,
         setup: gitlab::SETUP,
+        history: None,
     },
 ];
 
@@ -80,6 +86,8 @@ pub struct Known {
     pub is_machine: fn(&str) -> bool,
     /// How its webhooks are set up.
     pub setup: Setup,
+    /// How its history is read, where that is possible.
+    pub history: Option<Source>,
 }
 
 /// What a request claims to be that was not verified: for the log, so that an operator finds it on the host's

@@ -167,6 +167,13 @@ pub trait Store: Send + Sync + 'static {
         repository: &RepositoryId,
     ) -> Result<Option<PrivateRepository>, StoreError>;
 
+    /// The text that was last set under this name: where a long read of a host goes on. The store knows nothing of
+    /// its meaning.
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Sets a bookmark, a text of at most some kilobytes. Of two set at once, either stays.
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), StoreError>;
+
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
     /// Those of one contributor must be in ascending order. One that was made before is left as it is. Where only
     /// some can be made, they are answered with the failure beside them; an error means that none was made.

@@ -76,6 +76,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("publish", &["settings", "domain", "runtime"]),
     ("outbox", &["domain", "runtime", "telemetry", "store", "publish"]),
     ("record", &["domain", "runtime", "telemetry", "store", "outbox"]),
+    ("backfill", &["domain", "runtime", "store", "hosts", "record"]),
     ("feed", &["domain", "runtime", "store", "outbox"]),
     (
         "http",

@@ -17,6 +17,7 @@ mod support;
 mod access;
 mod api;
 mod architecture;
+mod backfill;
 mod batch;
 mod bots;
 mod clients;

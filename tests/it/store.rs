@@ -992,6 +992,21 @@ async fn at_once_with_live_ones_history_recognises_nothing_and_they_all_are(stor
     assert_eq!(made, reached.into_iter().collect());
 }
 
+async fn a_bookmark_is_what_was_last_set_under_its_name(store: &dyn Store) {
+    let names = ["backfill:github:42:items", "backfill:github:42/%items", &"long".repeat(1_000)];
+    for name in names {
+        assert_eq!(store.bookmark(name).await.unwrap(), None, "{name}");
+        store.set_bookmark(name, "").await.unwrap();
+        let value = format!("of {name} {}", "x".repeat(8_192));
+        store.set_bookmark(name, &value).await.unwrap();
+    }
+    for name in names {
+        let value = store.bookmark(name).await.unwrap().unwrap();
+        assert!(value.starts_with(&format!("of {name} x")), "{name}");
+        assert_eq!(value.len(), name.len() + 4 + 8_192);
+    }
+}
+
 macro_rules! suite {
     ($store:ident) => {
         mod $store {
@@ -1032,6 +1047,7 @@ macro_rules! suite {
                 parts_of_landed_pull_requests_can_be_history_too,
                 what_is_owed_is_made_before_history_passes_over_it,
                 at_once_with_live_ones_history_recognises_nothing_and_they_all_are,
+                a_bookmark_is_what_was_last_set_under_its_name,
             );
         }
     };

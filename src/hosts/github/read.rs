@@ -12,7 +12,7 @@ use crate::hosts::origin::{
     Account, HostConventions, Origin, Unread, Who, is_commit, is_no_commit, moment, number,
 };
 use crate::hosts::push::{Push, Pusher};
-use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
+use crate::hosts::{Malformed, Payload, Reading, Reason, Rules};
 
 const CONVENTIONS: HostConventions = HostConventions {
     name: NAME,
@@ -30,12 +30,11 @@ const MERGE_QUEUE: &str = "gh-readonly-queue/";
 /// For how long a payload says whether its repository is private now.
 const NEWS: TimeDelta = TimeDelta::hours(1);
 
-/// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
-    let json = &delivery.json;
+/// What the payload of a delivery, or of history, says.
+pub(super) fn payload(event: &str, json: &str, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let ignored = |reason| Ok(parse::<Anything>(json).map(|_| Payload::ignored(reason))?);
     let (pushes, pull_requests) = (rules.counts(&Kind::PUSH), rules.counts(&Kind::PULL_REQUEST));
-    match delivery.event() {
+    match event {
         // A push can land pull requests.
         "push" if pushes || pull_requests => push(&parse(json)?, rules, now),
         "pull_request" if pull_requests => pull_request(&parse(json)?, rules, now),

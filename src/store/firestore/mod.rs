@@ -1,9 +1,9 @@
 //! The ledger on Firestore: any number of instances, nothing to run.
 //!
-//! Five collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
+//! Six collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
 //! `reviews/{work}` the reviews of a work, and the lock for changes to it; `private/{repository}` since when a
-//! repository is private.
+//! repository is private; `bookmarks/{name}` where a long read of a host goes on.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
 //! new tally.
 
@@ -22,6 +22,7 @@ use crate::domain::{
     RepositoryId, Review, Standing,
 };
 
+mod bookmarks;
 mod codec;
 mod connection;
 mod explain;
@@ -146,6 +147,14 @@ impl Store for Firestore {
         repository: &RepositoryId,
     ) -> Result<Option<PrivateRepository>, StoreError> {
         privacy::private_repository(&self.client, repository).await
+    }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {
+        bookmarks::bookmark(&self.client, name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        bookmarks::set_bookmark(&self.client, name, value).await
     }
 
     async fn recognise(

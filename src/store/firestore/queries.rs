@@ -21,6 +21,8 @@ pub(super) const REVIEWS: &str = "reviews";
 pub(super) const RECOGNITIONS: &str = "recognitions";
 /// Repositories that are private, or were.
 pub(super) const PRIVATE: &str = "private";
+/// Where long reads of hosts go on.
+pub(super) const BOOKMARKS: &str = "bookmarks";
 /// The field path of a document's own name.
 pub const NAME: &str = "__name__";
 

@@ -3,6 +3,7 @@
 //! One thread writes, so that a commit waits for the disk alone; readers work beside it. The write-ahead
 //! log is synced at every commit (`synchronous=FULL`), before any request is answered.
 
+mod bookmarks;
 mod checkpoint;
 mod connection;
 mod error;
@@ -96,6 +97,14 @@ impl Store for Sqlite {
         repository: &RepositoryId,
     ) -> Result<Option<PrivateRepository>, StoreError> {
         privacy::private_repository(self, repository).await
+    }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {
+        bookmarks::bookmark(self, name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        bookmarks::set_bookmark(self, name, value).await
     }
 
     async fn recognise(

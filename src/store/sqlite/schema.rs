@@ -131,6 +131,12 @@ const STEPS: &[&str] = &[
         SELECT id, since, since, look_again FROM private_before;
     DROP TABLE private_before;
 ",
+    "
+    CREATE TABLE bookmarks (        -- where a long read of a host goes on
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+",
 ];
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.

@@ -88,7 +88,7 @@ pub(super) fn expected(world: &World, rules: &Rules, arrivals: &[Arrival]) -> BT
 
 /// The program under certain rules.
 pub(super) struct Instance {
-    plaudit: Plaudit,
+    pub(super) plaudit: Plaudit,
     rules: Rules,
 }
 

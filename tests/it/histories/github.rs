@@ -20,7 +20,7 @@ pub(super) fn delivery(world: &World, event: &Event) -> Delivery {
     Delivery { event: name, system: false, body: body.to_string() }
 }
 
-fn time(at: i64) -> String {
+pub(super) fn time(at: i64) -> String {
     chrono::DateTime::from_timestamp(at, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -50,7 +50,7 @@ fn repository(world: &World, place: Place, of_push: bool) -> Value {
     repository
 }
 
-fn account(world: &World, who: usize) -> Value {
+pub(super) fn account(world: &World, who: usize) -> Value {
     let person = &world.people[who];
     match person.nature {
         Nature::Deleted => Value::Null,
@@ -70,7 +70,7 @@ fn sender(world: &World, event: &Event) -> Value {
     }
 }
 
-fn signature(world: &World, by: Signature) -> Value {
+pub(super) fn signature(world: &World, by: Signature) -> Value {
     if by.who >= STRANGERS {
         let login = format!("stranger-{}-{}", by.who, world.mark);
         let email = format!("{login}@tidewell.example");
@@ -111,7 +111,8 @@ fn push_body(world: &World, event: &Event, push: &Push) -> Value {
     let person = &world.people[event.actor];
     let email = push.shown.map(|address| person.address(address));
     let commits: Vec<_> = push.commits.iter().map(|one| commit(world, one)).collect();
-    let compare = format!("{}/{}/compare/a...b", world.site.base, world.full_name(event.place));
+    let page = format!("{}/{}", world.site.base, world.full_name(event.place));
+    let compare = format!("{page}/compare/{}...{}", &push.before[..12], &push.after[..12]);
     json!({
         "ref": format!("refs/heads/{name}"), "before": push.before, "after": push.after,
         "repository": repository(world, event.place, true),

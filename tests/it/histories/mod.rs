@@ -2,6 +2,8 @@
 //! did what. `PLAUDIT_HISTORIES=10000` lets so many happen, and a tenth of them on Firestore;
 //! `PLAUDIT_HISTORY_SEED=N` replays one.
 
+mod api;
+mod backfill;
 mod drive;
 mod github;
 mod gitlab;

@@ -139,6 +139,11 @@ impl Plaudit {
         self.out.lines().join("\n")
     }
 
+    /// What a command needs to work on the same ledger.
+    pub(crate) fn same_settings(&self) -> &Environment {
+        &self.environment
+    }
+
     pub(crate) fn folder(&self) -> &Arc<TempDir> {
         self.folder.as_ref().unwrap()
     }

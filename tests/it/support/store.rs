@@ -168,6 +168,17 @@ impl Store for FakeStore {
         self.usable()?;
         self.inner.record_history(batch, milestones, now).await
     }
+
+    async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.usable()?;
+        self.inner.bookmark(name).await
+    }
+
+    async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.set_bookmark(name, value).await
+    }
+
     async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Recognised, StoreError> {
         self.usable()?;
         match self.mode() {
