@@ -18,6 +18,7 @@ mod access;
 mod api;
 mod architecture;
 mod backfill;
+mod backfill_gitlab;
 mod batch;
 mod bots;
 mod clients;

@@ -1,7 +1,7 @@
 //! Which push brought each commit: a walk from the newest commit to the oldest, children before parents.
 //!
-//! A commit belongs to the oldest push that reaches it. Where no push is known (GitHub's list of activities does not
-//! go back so far), each commit of the first-parent line counts as pushed by itself, with what it merged.
+//! A commit belongs to the oldest push that reaches it. Where no push is known (the hosts' lists do not go back so
+//! far), each commit of the first-parent line counts as pushed by itself, with what it merged.
 //! In memory are only the pushes that are not complete yet, and the parents that were named and not yet seen.
 
 use std::cmp::Reverse;
@@ -14,7 +14,7 @@ use serde_json::Value;
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>
 pub(super) const MOST_COMMITS: usize = 2_048;
 
-/// A push to the branch, as the list of activities has it.
+/// A push to the branch, as the host lists it.
 #[derive(Clone, Debug)]
 pub(super) struct Pushed {
     /// `None` where the push created the branch.
