@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::support::fake_github::{FakeGithub, Reaction};
 use crate::support::fake_gitlab::{FakeGitlab, Note, PROJECT};
 use crate::support::stage::{ISSUE, stage};
-use crate::support::{Environment, Output, Plaudit, command, fixture, now, run};
+use crate::support::{Environment, Output, Plaudit, command, fixture, in_the_end, now, run};
 
 const MERGE_REQUEST: &str = "merge_requests/11";
 const MARKER: &str = "<!-- plaudit:gitlab:tomasz-wrenfield:1 -->";
@@ -184,9 +184,12 @@ async fn a_host_that_is_down_holds_back_no_comment_of_another_host() {
     process.github("issues", ISSUE).await.expect(200);
     process.logged("the token is wrong or expired").await;
     merge_request(&process).await;
-    while comment_state(&process).await["state"] != "done" {
-        process.drain().await;
-    }
+    let written = async {
+        while comment_state(&process).await["state"] != "done" {
+            process.drain().await;
+        }
+    };
+    in_the_end("the note", written).await;
     one_note(&gitlab);
     assert_eq!(process.drain().await["waiting"], 1);
 }
