@@ -253,8 +253,9 @@ variable "secret_versions" {
     condition = alltrue([for k in keys(var.secret_versions) : contains([
       "PLAUDIT_GITHUB_SECRET", "PLAUDIT_GITLAB_SIGNING_TOKEN", "PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS",
       "PLAUDIT_POST_TOKENS", "PLAUDIT_READ_TOKENS", "PLAUDIT_FORGET_KEY", "PLAUDIT_GITHUB_TOKEN", "PLAUDIT_GITHUB_APP_KEY",
+      "PLAUDIT_GITLAB_TOKEN",
     ], k)])
-    error_message = "secret_versions knows PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS, PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_FORGET_KEY, PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY."
+    error_message = "secret_versions knows PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS, PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_FORGET_KEY, PLAUDIT_GITHUB_TOKEN, PLAUDIT_GITHUB_APP_KEY and PLAUDIT_GITLAB_TOKEN."
   }
 
   validation {
@@ -266,13 +267,13 @@ variable "secret_versions" {
 variable "comment" {
   type        = bool
   default     = false
-  description = "PLAUDIT_COMMENT: comment on the pull request or issue that reached the milestone. Needs PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, in secret_versions."
+  description = "PLAUDIT_COMMENT: comment on the pull request or issue that reached the milestone. Needs PLAUDIT_GITHUB_TOKEN, github_app_id with PLAUDIT_GITHUB_APP_KEY, or PLAUDIT_GITLAB_TOKEN, in secret_versions."
 
   validation {
-    condition = !var.comment || contains(keys(var.secret_versions), "PLAUDIT_GITHUB_TOKEN") || (
+    condition = !var.comment || contains(keys(var.secret_versions), "PLAUDIT_GITHUB_TOKEN") || contains(keys(var.secret_versions), "PLAUDIT_GITLAB_TOKEN") || (
       var.github_app_id != null && contains(keys(var.secret_versions), "PLAUDIT_GITHUB_APP_KEY")
     )
-    error_message = "comment = true needs a credential: PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, in secret_versions."
+    error_message = "comment = true needs a credential: PLAUDIT_GITHUB_TOKEN, github_app_id with PLAUDIT_GITHUB_APP_KEY, or PLAUDIT_GITLAB_TOKEN, in secret_versions."
   }
 }
 

@@ -40,6 +40,19 @@ pub enum Backfill {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Reads merge requests, issues and commits of a project, or of all projects of a group or an account, with the
+    /// token in PLAUDIT_GITLAB_TOKEN.
+    ///
+    /// It counts as history, as that of GitHub does.
+    Gitlab {
+        /// The path of a project or a group, or the name of an account
+        #[arg(value_name = "GROUP[/PROJECT]")]
+        name: String,
+        #[command(flatten)]
+        how: How,
+        #[command(flatten)]
+        flags: Flags,
+    },
 }
 
 /// What is read, and how it is recorded.
@@ -71,6 +84,7 @@ fn date(text: &str) -> Result<Moment, String> {
 pub async fn run(backfill: Backfill, env: &Environment) -> Result<(), Failure> {
     let (host, name, how, flags) = match backfill {
         Backfill::Github { name, how, flags } => ("github", name, how, flags),
+        Backfill::Gitlab { name, how, flags } => ("gitlab", name, how, flags),
     };
     let known = KNOWN.iter().find(|known| known.name == host).ok_or_else(|| anyhow!("{host} is unknown"))?;
     let Configured { config, .. } = configured(&flags, env).map_err(Failure::wrong)?;

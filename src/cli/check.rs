@@ -69,7 +69,7 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
             Destination::Topic => {
                 off("pubsub", "to publish recognitions to a topic set PLAUDIT_PUBLISH=pubsub:PROJECT/TOPIC");
             }
-            Destination::Comment => off("comment", "to thank in comments on GitHub set PLAUDIT_COMMENT=true"),
+            Destination::Comment => off("comment", "to thank in comments set PLAUDIT_COMMENT=true"),
         }
     }
     if wrong > 0 {

@@ -96,7 +96,7 @@ pub(crate) fn plain_url(base: &str) -> Result<url::Url, Failure> {
 }
 
 /// The variables that only clients read.
-const OF_CLIENTS: [&str; 12] = [
+const OF_CLIENTS: [&str; 9] = [
     URL.variable,
     TOKEN.variable,
     "PLAUDIT_TOKEN_FILE",
@@ -105,9 +105,6 @@ const OF_CLIENTS: [&str; 12] = [
     "PLAUDIT_WATCH_SUBSCRIPTION",
     "PLAUDIT_WATCH_EXEC",
     "PLAUDIT_WATCH_COUNT",
-    "PLAUDIT_GITLAB_TOKEN",
-    "PLAUDIT_GITLAB_TOKEN_FILE",
-    "PLAUDIT_GITLAB_API",
     "PLAUDIT_INIT_SECRET_FILE",
 ];
 

@@ -19,13 +19,14 @@ pub enum GiveUp {
     MissingPermission,
     SsoRequired,
     Forbidden,
+    Insider,
     Refused,
     MessageRefused,
 }
 
 impl GiveUp {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NothingToCommentOn,
         Self::Private,
         Self::OtherHost,
@@ -41,6 +42,7 @@ impl GiveUp {
         Self::MissingPermission,
         Self::SsoRequired,
         Self::Forbidden,
+        Self::Insider,
         Self::Refused,
         Self::MessageRefused,
     ];
@@ -64,6 +66,7 @@ impl GiveUp {
             Self::MissingPermission => "missing_permission",
             Self::SsoRequired => "sso_required",
             Self::Forbidden => "forbidden",
+            Self::Insider => "insider",
             Self::Refused => "refused",
             Self::MessageRefused => "message_refused",
         }
@@ -103,6 +106,9 @@ impl GiveUp {
             Self::SsoRequired => "the organisation uses single sign-on",
             Self::Forbidden => {
                 "another 403; the log has the host's message: a blocked account, an allow list of addresses"
+            }
+            Self::Insider => {
+                "the contributor is an owner, a member or a collaborator, and `PLAUDIT_COMMENT_FOR` is `outsiders`"
             }
             Self::Refused => "any other answer that waiting does not change",
             Self::MessageRefused => {

@@ -1,10 +1,12 @@
 //! GitLab, on gitlab.com and self-managed.
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
 
+mod history;
 mod hooks;
 mod items;
 mod read;
 
+pub(super) use history::HISTORY;
 pub(super) use hooks::SETUP;
 pub(super) use read::is_machine;
 
@@ -139,7 +141,7 @@ impl Host for GitLab {
     }
 
     fn read(&self, delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Malformed> {
-        read::payload(delivery, rules, now).or_else(Unread::payload)
+        read::payload(delivery.event(), &delivery.json, rules, now).or_else(Unread::payload)
     }
 
     fn sign(&self, event: &str, delivery: &str, body: &[u8], now: Moment) -> HeaderMap {

@@ -18,6 +18,7 @@ mod push;
 mod github;
 mod gitlab;
 mod fixtures;
+mod graph;
 mod history;
 mod patient;
 
@@ -61,7 +62,7 @@ pub const KNOWN: &[Known] = &[
         hosts: gitlab::HOSTS,
         is_machine: gitlab::is_machine,
         setup: gitlab::SETUP,
-        history: None,
+        history: Some(gitlab::HISTORY),
     },
 ];
 

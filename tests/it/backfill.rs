@@ -10,7 +10,8 @@ use tokio::process::Command;
 use crate::limits::peak;
 use crate::support::fake_history::{FakeHistory, Reaction, Repository};
 use crate::support::fake_hooks::HOST_TOKEN;
-use crate::support::{Environment, Plaudit, in_the_end};
+use crate::support::machine::at_hand;
+use crate::support::{Environment, Plaudit, in_the_end, on_terminal};
 
 const MIB: usize = 1024 * 1024;
 
@@ -341,15 +342,18 @@ async fn drafts_transfers_bots_and_ghosts_are_ignored_and_a_label_after_the_merg
 async fn a_large_history_takes_as_many_calls_as_it_has_pages_and_no_memory_for_each() {
     let desk = Desk::of(vec![repository(5_000, 20_001)]).await;
     let pages = 50 + 50 + 200 + desk.fake.world().repositories[0].activities.len().div_ceil(100);
-    // Held are an early page of commits and the last.
-    let early = 1 + 100 + 1 + 67 + 5;
     assert_eq!(pages, 367);
-    desk.fake.next((0..early).map(|_| Reaction::Pass).chain([Reaction::Hold]));
-    desk.fake.next((early + 1..pages).map(|_| Reaction::Pass).chain([Reaction::Hold]));
+    // Held are some pages: an early one of commits, two between, and the last.
+    let first = 1 + 100 + 1 + 67 + 5;
+    let mut sent = 0;
+    for held in [50, first, 240, 300, pages] {
+        desk.fake.next((sent..held).map(|_| Reaction::Pass).chain([Reaction::Hold]));
+        sent = held + 1;
+    }
     let child = desk.command(&["o/r"]).spawn().unwrap();
     let pid = child.id().unwrap();
     let mut peaks = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..5 {
         desk.fake.held().await;
         peaks.push(peak(pid));
         desk.fake.let_go();
@@ -363,8 +367,9 @@ async fn a_large_history_takes_as_many_calls_as_it_has_pages_and_no_memory_for_e
         "{err}"
     );
     assert!(calls <= pages + pages / 100, "{calls} calls for {pages} pages");
-    let grown = peaks[1].saturating_sub(peaks[0]);
-    assert!(grown < 8 * MIB, "{} MiB at first, {} MiB more at the end", peaks[0] / MIB, grown / MIB);
+    let grown = peaks[4].saturating_sub(peaks[1]);
+    assert!(grown < 8 * MIB, "{} MiB at first, {} MiB more at the end", peaks[1] / MIB, grown / MIB);
+    assert!(peaks[4] < 100 * MIB, "{} MiB", peaks[4] / MIB);
 }
 
 #[tokio::test]
@@ -482,4 +487,29 @@ async fn before_the_first_known_push_each_commit_of_the_line_counts_with_what_it
     let mut expected = vec![landed(4), landed(3), landed(2), push(6, 6)];
     expected.sort();
     assert_eq!(ids(all).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_terminal_it_shows_how_far_it_is_and_the_time_left() {
+    if !at_hand("the progress of a backfill", &["script"]) {
+        return;
+    }
+    let desk = Desk::of(vec![repository(150, 9)]).await;
+    let store = format!("sqlite:{}", desk.ledger().display());
+    let settings = [
+        ("PLAUDIT_STORE", store.as_str()),
+        ("PLAUDIT_GITHUB_API", &desk.fake.url),
+        ("PLAUDIT_GITHUB_TOKEN", HOST_TOKEN),
+    ];
+    let output = tokio::task::block_in_place(|| on_terminal(&["backfill", "github", "o/r"], &settings));
+    assert_eq!(output.code, Some(0), "{}", output.out);
+    for words in [
+        "o/r pull_requests: 100 of 150, ",
+        " a second, ",
+        "s left",
+        "o/r commits: 9 of 9",
+        "o/r: 309 counted",
+    ] {
+        assert!(output.out.contains(words), "{words} is missing: {}", output.out);
+    }
 }

@@ -24,7 +24,7 @@ const RECOGNITION: &str = "/v1/recognitions/github:ada-quillfeather:3";
 async fn github() -> FakeGithub {
     let github = FakeGithub::start(chrono::Utc::now()).await;
     let author = Some(user(204_811_973, "ada-quillfeather"));
-    let issue = Issue { author, locked: false, comments: Vec::new() };
+    let issue = Issue::of(author);
     let issues = HashMap::from([(31, issue.clone()), (NUMBER, issue)]);
     let repository = Repository { id: 981_237_654, private: false, archived: false, issues };
     github.world().repositories.insert(REPOSITORY.to_owned(), repository);

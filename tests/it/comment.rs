@@ -11,7 +11,8 @@ use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Kind, Moment, Recognition, RecognitionId,
 };
 use plaudit::publish::comment::{
-    AppKey, Commenting, Comments, DEFAULT_TEXT as COMMENT_TEMPLATE, GithubCredential, Template,
+    AppKey, Audience, Commenting, Comments, DEFAULT_TEXT as COMMENT_TEMPLATE, GithubComments,
+    GithubCredential, Template,
 };
 use plaudit::publish::{Hold, PublishError, Publisher};
 use plaudit::runtime::Clock;
@@ -48,7 +49,8 @@ impl Stage {
 
     fn configured(&self, credential: GithubCredential, template: &str) -> Commenting {
         let template = Template::parse(template).unwrap();
-        Commenting { credential, api: self.github.url.parse().unwrap(), template }
+        let github = GithubComments { credential, api: self.github.url.parse().unwrap() };
+        Commenting { github: Some(github), gitlab: None, audience: Audience::Everyone, template }
     }
 
     fn open(&self, credential: GithubCredential, template: &str) -> Comments {
@@ -173,7 +175,10 @@ async fn the_contributor_is_thanked_where_the_milestone_was_reached() {
     let [comment] = &stage.github.comments()[..] else { panic!("not one comment") };
     assert_eq!(
         comment.body,
-        format!("Thank you, @octocat! This is your contribution number 3 here.\n\n{MARKER}")
+        format!(
+            "Thank you, @octocat! This pull request is your contribution number 3 to our projects, and we are \
+             glad to have you with us.\n\n{MARKER}"
+        )
     );
     for request in stage.github.requests() {
         let header = |name: &str| {
@@ -450,7 +455,7 @@ async fn an_issue_that_was_transferred_is_left_alone() {
 async fn an_enterprise_servers_path_is_kept_and_redirects_do_not_leave_it() {
     let stage = Stage::new().await;
     let mut commenting = stage.configured(token("good"), COMMENT_TEMPLATE);
-    commenting.api.set_path("/api/v3");
+    commenting.github.as_mut().unwrap().api.set_path("/api/v3");
     let comments = Comments::open(&commenting, stage.clock()).unwrap();
     stage.answers(Method::GET, "/repos/o/r", 301, &[("location", "/repositories/42")], "Moved Permanently");
     later(comments.publish(&recognition()).await);
@@ -477,8 +482,8 @@ async fn a_title_is_plain_text_and_mentions_nobody() {
         Some("@everyone #1 <img src=x> [x](javascript:y) **b** \n## h <!-- plaudit:z --> \u{202e}".into());
     let comments = stage.open(token("good"), "{contributor}: {title}.");
     comments.publish(&reached_by(contribution)).await.unwrap();
-    let written = "@octocat: \\@\u{200b}everyone \\#\u{200b}1 &lt;img src\\=x&gt; \\[x\\]\\(javascript\\:y\\) \
-                   \\*\\*b\\*\\* \\#\u{200b}\\#\u{200b} h &lt;\\!\\-\\- plaudit\\:z \\-\\-&gt;.";
+    let written = "@octocat: \\@\u{200b}everyone \\#\u{200b}1 &lt;img src\\=x&gt; \
+                   \\[\u{200b}x\\]\\(javascript\\:y\\) \\*\\*b\\*\\* \\#\u{200b}\\#\u{200b} h &lt;\\!\\-\\- plaudit\\:z \\-\\-&gt;.";
     assert_eq!(stage.github.comments()[0].body, format!("{written}\n\n{MARKER}"));
 }
 
@@ -818,11 +823,53 @@ async fn a_github_that_cannot_be_reached_is_down() {
     let comments = stage.by_token();
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut commenting = stage.configured(token("good"), COMMENT_TEMPLATE);
-    commenting.api = format!("http://{nobody}").parse().unwrap();
+    commenting.github.as_mut().unwrap().api = format!("http://{nobody}").parse().unwrap();
     let lost = Comments::open(&commenting, stage.clock()).unwrap();
     assert_eq!(down(lost.publish(&recognition()).await).0, None);
     assert_eq!(down(lost.ping().await).0, None);
     comments.ping().await.unwrap();
+}
+
+// For whom.
+
+#[tokio::test]
+async fn owners_members_and_collaborators_are_left_out_where_only_outsiders_are_thanked() {
+    for (association, insider) in [
+        ("OWNER", true),
+        ("MEMBER", true),
+        ("COLLABORATOR", true),
+        ("CONTRIBUTOR", false),
+        ("FIRST_TIME_CONTRIBUTOR", false),
+        ("NONE", false),
+    ] {
+        for audience in [Audience::Everyone, Audience::Outsiders] {
+            let stage = Stage::new().await;
+            stage.github.with_issue(|issue| issue.association = association);
+            let configured = Commenting { audience, ..stage.configured(token("good"), COMMENT_TEMPLATE) };
+            let comments = Comments::open(&configured, stage.clock()).unwrap();
+            let outcome = comments.publish(&recognition()).await;
+            if insider && audience == Audience::Outsiders {
+                assert_eq!(never(outcome).0, "insider", "{association}");
+                stage.nothing_was_written();
+            } else {
+                outcome.unwrap();
+                assert_eq!(stage.github.comments().len(), 1, "{association}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_a_part_in_a_members_pull_request_is_thanked_as_an_outsider() {
+    let stage = Stage::new().await;
+    stage.github.with_issue(|issue| {
+        issue.author = Some(user(77, "member"));
+        issue.association = "MEMBER";
+    });
+    let audience = Audience::Outsiders;
+    let configured = Commenting { audience, ..stage.configured(token("good"), COMMENT_TEMPLATE) };
+    Comments::open(&configured, stage.clock()).unwrap().publish(&recognition()).await.unwrap();
+    assert_eq!(stage.github.comments().len(), 1);
 }
 
 // As whom.
@@ -832,7 +879,7 @@ async fn many_comments_at_once_ask_for_one_installation_token() {
     let stage = Stage::new().await;
     stage.github.with_repository(|repository| {
         let author = Some(user(1, "octocat"));
-        let issue = Issue { author, locked: false, comments: Vec::new() };
+        let issue = Issue::of(author);
         repository.issues = (1..=3).map(|number| (number, issue.clone())).collect();
     });
     stage.github.next(Method::POST, "/access_tokens", Reaction::Hold);

@@ -234,7 +234,7 @@ fn check_says_what_is_off_and_how_to_turn_it_on() {
         "github: to take its webhooks set PLAUDIT_GITHUB_SECRET",
         "gitlab: to take its webhooks set PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
         "pubsub: to publish recognitions to a topic set PLAUDIT_PUBLISH=pubsub:PROJECT/TOPIC",
-        "comment: to thank in comments on GitHub set PLAUDIT_COMMENT=true",
+        "comment: to thank in comments set PLAUDIT_COMMENT=true",
     ];
     assert_eq!(off, expected, "{all_off}");
     let on = check(&[("PLAUDIT_GITHUB_SECRET", "hush-hush")]);

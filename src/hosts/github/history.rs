@@ -4,7 +4,6 @@
 //! What the API answers is made into the payloads of webhooks, and these are read as deliveries are.
 
 mod commits;
-mod graph;
 mod items;
 
 use async_trait::async_trait;

@@ -11,7 +11,7 @@ use crate::hosts::origin::{
     Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, moment, number,
 };
 use crate::hosts::push::{Push, Pusher};
-use crate::hosts::{Delivery, Malformed, Payload, Reading, Reason, Rules};
+use crate::hosts::{Malformed, Payload, Reading, Reason, Rules};
 
 const CONVENTIONS: HostConventions = HostConventions {
     name: NAME,
@@ -55,14 +55,13 @@ impl OtherEvent<'_> {
     }
 }
 
-/// What a delivery says.
-pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
-    let json = &delivery.json;
+/// What the payload of a delivery, or of history, says.
+pub(super) fn payload(event: &str, json: &str, rules: &Rules, now: Moment) -> Result<Payload, Unread> {
     let named = parse::<Named<'_>>(json)?;
     let ignored = |reason| Ok(parse::<OtherEvent<'_>>(json)?.ignored(reason, rules, now));
     let object = named.object_kind.text().or(named.event_name.text());
     // The header is not signed: it says what the body says, or the body is refused.
-    let expected: &[&str] = match delivery.event() {
+    let expected: &[&str] = match event {
         "Push Hook" => &["push"],
         "Tag Push Hook" => &["tag_push"],
         "Merge Request Hook" => &["merge_request"],
@@ -78,12 +77,10 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
         Some("merge_request") => Kind::PULL_REQUEST,
         Some("issue" | "work_item") => Kind::ISSUE,
         Some("tag_push") => return ignored(Reason::Tag),
-        Some("project_update" | "project_rename" | "project_transfer")
-            if delivery.event() == "System Hook" =>
-        {
+        Some("project_update" | "project_rename" | "project_transfer") if event == "System Hook" => {
             return project_change(json, rules, now);
         }
-        _ if delivery.event() == "System Hook" => return ignored(Reason::EventNotCounted),
+        _ if event == "System Hook" => return ignored(Reason::EventNotCounted),
         _ => return Err(Malformed("`object_kind` is not that of the event".into()).into()),
     };
     // A push can land merge requests.
@@ -95,7 +92,7 @@ pub(super) fn payload(delivery: &Delivery, rules: &Rules, now: Moment) -> Result
     } else if kind == Kind::PUSH {
         push(&parse(json)?, rules, now)
     } else {
-        let confidential = delivery.event().starts_with("Confidential ");
+        let confidential = event.starts_with("Confidential ");
         item(kind, &parse::<ItemEvent<'_>>(json)?, confidential, rules, now)
     }
 }

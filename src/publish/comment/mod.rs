@@ -4,35 +4,32 @@
 //! hidden marker that names the recognition. Only a marker in a comment of plaudit's own account counts:
 //! anyone can copy one into another comment. See `docs/comments.md`.
 
-mod check;
-mod credential;
+mod commenter;
+mod failure;
 mod github;
+mod gitlab;
+mod host;
 mod place;
-mod refusal;
 mod settings;
 mod template;
 mod thank;
-mod transport;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
-use url::Url;
 
 use super::{Hold, PublishError, Publisher};
-use crate::domain::{Destination, Moment, Recognition};
-use crate::runtime::{Backoff, Clock};
+use crate::domain::{Destination, GiveUp, Moment, Recognition};
+use crate::runtime::Clock;
 
-use credential::{Credential, get_account};
-use github::{Api, Ask};
-use place::Place;
-use refusal::Failure;
+use commenter::Commenter;
+use host::CommentHost;
+use place::{Found, Place};
 
-pub use credential::AppKey;
-pub use settings::{Commenting, GithubCredential, SETTINGS, settings};
+pub use github::AppKey;
+pub use settings::{
+    Audience, Commenting, GithubComments, GithubCredential, GitlabComments, SETTINGS, settings,
+};
 pub use template::{DEFAULT_TEXT, Template};
 
 /// How long one request may take.
@@ -40,7 +37,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long all requests before the writing may take together.
 const PRECHECK_TIMEOUT: Duration = Duration::from_secs(13);
 /// The shortest time between two comments, as GitHub asks:
-/// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#pause-between-mutative-requests>
+/// <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#pause-between-mutative-requests>.
+/// GitLab takes 300 a minute:
+/// <https://docs.gitlab.com/administration/settings/rate_limit_on_notes_creation/>
 const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 /// How long one instance holds a recognition.
 const HOLD: Duration = Duration::from_secs(20);
@@ -48,41 +47,13 @@ const HOLD: Duration = Duration::from_secs(20);
 const _: () = assert!(
     PRECHECK_TIMEOUT.as_secs() + BETWEEN_WRITES.as_secs() + REQUEST_TIMEOUT.as_secs() < HOLD.as_secs()
 );
-/// The wait at rate limits for which GitHub sets no time.
-const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(64));
-/// How long a ping's success is reused: readiness is asked for often.
-const PING_CACHE: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 
-/// Comments on GitHub as a destination.
+/// Comments on the hosts as a destination.
 #[derive(Debug)]
 pub struct Comments {
-    api: Api,
-    credential: Credential,
-    template: Template,
-    host: String,
+    /// One for each host that is commented on.
+    commenters: Vec<Commenter>,
     clock: Clock,
-    pauses: Mutex<HashMap<Scope, Pause>>,
-    /// When the next comment may be written.
-    next_write: Mutex<Option<Instant>>,
-    /// When a ping last succeeded.
-    answered: Mutex<Option<Moment>>,
-}
-
-/// What a pause stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Scope {
-    Everything,
-    /// The requests with the token of one installation of the App: each has its own rate limit.
-    Installation(u64),
-}
-
-/// No request is sent before this time.
-#[derive(Clone, Debug)]
-struct Pause {
-    until: Moment,
-    why: String,
-    /// How many rate limits without a time came in a row.
-    limits: u32,
 }
 
 impl Comments {
@@ -97,73 +68,45 @@ impl Comments {
         clock: Clock,
         timeout: Duration,
     ) -> Result<Self, PublishError> {
-        let api = Api::new(commenting.api.clone(), timeout).map_err(|error| PublishError::Down {
-            why: format!("the HTTP client for GitHub cannot be built: {error}"),
-            after: None,
-        })?;
-        Ok(Self {
-            host: place::host_of(&commenting.api),
-            api,
-            credential: Credential::new(&commenting.credential, clock.clone()),
-            template: commenting.template.clone(),
-            clock,
-            pauses: Mutex::default(),
-            next_write: Mutex::default(),
-            answered: Mutex::default(),
-        })
-    }
-
-    /// Classifies a failure, and pauses for as long as GitHub asks for no requests: a rate limit or a suspension
-    /// within `scope`, anything else everywhere.
-    fn classify(&self, failure: Failure, scope: Scope) -> PublishError {
-        let now = self.clock.now();
-        let limits = lock(&self.pauses).get(&scope).map_or(0, |pause| pause.limits);
-        let backoff = BACKOFF.after(limits);
-        let error = failure.classify(now, backoff);
-        let (scope, why, after) = match error {
-            PublishError::Later { why, after: Some(after) } => (scope, why, after),
-            PublishError::Down { why, after: Some(after) } => (Scope::Everything, why, after),
-            other => return other,
-        };
-        let limits = limits + u32::from(after == backoff);
-        lock(&self.pauses).insert(scope, Pause { until: now + after, why: why.clone(), limits });
-        scope.paused(why, after)
-    }
-
-    /// Fails during a pause, without a request.
-    fn check_pause(&self, scope: Scope) -> Result<(), PublishError> {
-        let Some(Pause { until, why, .. }) = lock(&self.pauses).get(&scope).cloned() else { return Ok(()) };
-        match (until - self.clock.now()).to_std() {
-            Ok(left) if !left.is_zero() => Err(scope.paused(why, left)),
-            _ => Ok(()),
+        let mut hosts: Vec<Box<dyn CommentHost>> = Vec::new();
+        if let Some(github) = &commenting.github {
+            hosts.push(Box::new(
+                github::Github::open(github, &clock, timeout).map_err(|error| unusable(&error))?,
+            ));
         }
+        if let Some(gitlab) = &commenting.gitlab {
+            hosts.push(Box::new(gitlab::Gitlab::open(gitlab, timeout).map_err(|error| unusable(&error))?));
+        }
+        let commenter = |host| Commenter::new(host, commenting, clock.clone());
+        Ok(Self { commenters: hosts.into_iter().map(commenter).collect(), clock })
     }
 
-    /// What a rate limit stops that is met at this place.
-    async fn scope_of(&self, place: &Place) -> Scope {
-        let installation = self.credential.installation_of(&place.repository).await;
-        installation.map_or(Scope::Everything, Scope::Installation)
+    fn find<'a>(&self, recognition: &'a Recognition) -> Result<(&Commenter, Found<'a>), PublishError> {
+        let found = Place::of(recognition)?;
+        let commenter = self.commenters.iter().find(|commenter| commenter.name() == found.host);
+        let commenter = commenter.ok_or_else(|| {
+            let hosts: Vec<_> = self.commenters.iter().map(Commenter::name).collect();
+            let (on, hosts) = (&found.host, hosts.join(" and "));
+            let why = format!("the contribution is on {on}, the configured APIs belong to {hosts}");
+            failure::never(GiveUp::OtherHost, why)
+        })?;
+        commenter.check(&found.place)?;
+        Ok((commenter, found))
     }
 
-    /// Waits until the next comment may be written.
-    async fn wait_to_write(&self) {
-        let turn = {
-            let mut next = lock(&self.next_write);
-            let turn = next.map_or_else(Instant::now, |next| next.max(Instant::now()));
-            *next = Some(turn + BETWEEN_WRITES);
-            turn
-        };
-        tokio::time::sleep_until(turn).await;
+    /// A host that is down holds back no comment of another host.
+    fn of_one(&self, error: PublishError) -> PublishError {
+        match error {
+            PublishError::Down { why, after } if self.commenters.len() > 1 => {
+                PublishError::Later { why, after }
+            }
+            error => error,
+        }
     }
 }
 
-impl Scope {
-    fn paused(self, why: String, after: Duration) -> PublishError {
-        match self {
-            Self::Everything => PublishError::Down { why, after: Some(after) },
-            Self::Installation(_) => PublishError::Later { why, after: Some(after) },
-        }
-    }
+fn unusable(error: &reqwest::Error) -> PublishError {
+    PublishError::Down { why: format!("the HTTP client for comments cannot be built: {error}"), after: None }
 }
 
 #[async_trait]
@@ -184,7 +127,7 @@ impl Publisher for Comments {
     }
 
     fn check(&self, recognition: &Recognition) -> Result<(), PublishError> {
-        Place::of(recognition, &self.host).map(drop)
+        self.find(recognition).map(drop)
     }
 
     async fn publish(&self, recognition: &Recognition) -> Result<(), PublishError> {
@@ -192,59 +135,22 @@ impl Publisher for Comments {
     }
 
     async fn publish_held(&self, recognition: &Recognition, until: Moment) -> Result<(), PublishError> {
-        let (place, contribution) = Place::of(recognition, &self.host)?;
-        self.check_pause(Scope::Everything)?;
-        self.check_pause(self.scope_of(&place).await)?;
-        let thanked = self.thank(recognition, &place, contribution, until).await;
-        // The installation may have become known meanwhile.
-        let scope = self.scope_of(&place).await;
-        thanked.map_err(|failure| self.classify(failure, scope))?;
-        let mut pauses = lock(&self.pauses);
-        pauses.remove(&Scope::Everything);
-        pauses.remove(&scope);
-        Ok(())
+        let (commenter, found) = self.find(recognition)?;
+        commenter.publish(recognition, &found, until).await.map_err(|error| self.of_one(error))
     }
 
     async fn describe(&self) -> Result<Vec<String>, PublishError> {
-        Self::describe(self).await
+        let mut lines = Vec::new();
+        for commenter in &self.commenters {
+            lines.extend(commenter.describe().await?);
+        }
+        Ok(lines)
     }
 
     async fn ping(&self) -> Result<(), PublishError> {
-        self.check_pause(Scope::Everything)?;
-        let now = self.clock.now();
-        if lock(&self.answered).is_some_and(|at| now - at < PING_CACHE) {
-            return Ok(());
+        for commenter in &self.commenters {
+            commenter.ping().await?;
         }
-        let answer = match &self.credential {
-            Credential::Token { token, .. } => get_account(&self.api, token).await,
-            Credential::App(app) => match app.own_token() {
-                Ok(token) => self.api.send(Ask::Get("/app"), &token).await,
-                Err(failure) => Err(failure),
-            },
-        };
-        answer.map_err(|failure| self.classify(failure, Scope::Everything))?;
-        *lock(&self.answered) = Some(now);
         Ok(())
-    }
-}
-
-/// The base URL of GitHub's public API.
-#[must_use]
-#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a constant, parsed by a test below")]
-pub fn public_api() -> Url {
-    Url::parse("https://api.github.com").expect("a constant URL")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_public_api_is_that_of_github() {
-        assert_eq!(place::host_of(&public_api()), "github");
     }
 }

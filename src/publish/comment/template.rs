@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::domain::Contribution;
 
 /// The default text of a comment.
-pub const DEFAULT_TEXT: &str = "Thank you, {contributor}! This is your contribution number {milestone} here.";
+pub const DEFAULT_TEXT: &str = "Thank you, {contributor}! This {kind} is your contribution number {tally} to our \
+                               projects, and we are glad to have you with us.";
 /// The longest text: with the marker it stays below the 65,536 characters that GitHub accepts.
 const LONGEST_TEXT: usize = 60_000;
 /// The longest title, in characters: the domain cuts longer ones.
@@ -86,6 +87,9 @@ impl Template {
         if text.contains("<!--") {
             return Err("it has an HTML comment; plaudit marks its own comments with one".to_owned());
         }
+        if text.lines().any(is_command) {
+            return Err("a line begins with /, which GitLab would carry out as a command".to_owned());
+        }
         let template = Self(split(text)?);
         template.mentions_only_the_contributor()?;
         if template.render(&longest_values()).chars().count() > LONGEST_TEXT {
@@ -132,7 +136,8 @@ impl Template {
                 Part::Slot(slot) => {
                     let after = match parts.peek() {
                         None => None,
-                        Some(Part::Text(text)) => text.chars().next(),
+                        // On GitLab a point within a name is part of it.
+                        Some(Part::Text(text)) => text.trim_start_matches('.').chars().next(),
                         Some(Part::Slot(_)) => Some('x'),
                     };
                     let joined =
@@ -149,6 +154,12 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// Whether GitLab takes a line as a quick action, such as `/close`.
+/// <https://docs.gitlab.com/user/project/quick_actions/>
+fn is_command(line: &str) -> bool {
+    line.trim_start().strip_prefix('/').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphanumeric()))
 }
 
 /// The template's own text and its placeholders, in order.
@@ -203,17 +214,19 @@ fn longest_values() -> Values<'static> {
         milestone: u64::MAX,
         tally: u64::MAX,
         title: &TITLE,
-        kind: "pull request",
+        kind: "merge request",
         repository: &NAME,
     }
 }
 
-/// Escapes a payload's text so that GitHub shows it as plain text in one line: no Markdown, no HTML, no
+/// Escapes a payload's text so that the hosts show it as plain text in one line: no Markdown, no HTML, no
 /// mention, no reference to an issue, no link, no change of the writing direction.
 ///
 /// A backslash escapes every character of ASCII punctuation
-/// (<https://github.github.com/gfm/#backslash-escapes>). GitHub searches for mentions, references and links
-/// *after* it has processed Markdown, where the backslashes are gone: a [`BREAK`] interrupts those.
+/// (<https://github.github.com/gfm/#backslash-escapes>). The hosts search for mentions, references and links
+/// *after* they have processed Markdown, where the backslashes are gone: a [`BREAK`] interrupts those. GitLab also
+/// refers by `!1`, `&1`, `~label`, `%milestone` and `[issue:1]`
+/// (<https://docs.gitlab.com/user/markdown/#gitlab-specific-references>).
 fn harmless(text: &str) -> String {
     let text = one_line(text);
     let mut safe = String::with_capacity(text.len() * 2);
@@ -223,12 +236,22 @@ fn harmless(text: &str) -> String {
         match c {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
+            '&' => {
+                safe.push_str("&amp;");
+                if chars.peek().is_some_and(char::is_ascii_digit) {
+                    safe.push(BREAK);
+                }
+            }
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
             // A dollar sign begins mathematics even after a backslash; GitHub's documentation advises a span.
             '$' => safe.push_str("<span>$</span>"),
             '@' | '#' => safe.extend(['\\', c, BREAK]),
+            '!' | '~' | '%' | '['
+                if chars.peek().is_some_and(|&next| next.is_alphanumeric() || next == '"') =>
+            {
+                safe.extend(['\\', c, BREAK]);
+            }
             ':' if chars.peek() == Some(&'/') => safe.extend(['\\', c, BREAK]),
             '.' if word == "www" => safe.extend([BREAK, '\\', c]),
             '-' if word == "gh" => safe.extend([BREAK, '\\', c]),
@@ -283,15 +306,17 @@ mod tests {
     }
 
     #[test]
-    fn a_payloads_text_is_plain_text_on_github() {
+    fn a_payloads_text_is_plain_text_on_every_host() {
         for (title, safe) in [
             ("@everyone", "\\@\u{200b}everyone"),
             ("fixes #1", "fixes \\#\u{200b}1"),
             ("GH-1 gh-2", "GH\u{200b}\\-1 gh\u{200b}\\-2"),
             ("<img src=x>", "&lt;img src\\=x&gt;"),
             ("<!-- plaudit:x -->", "&lt;\\!\\-\\- plaudit\\:x \\-\\-&gt;"),
-            ("[x](javascript:alert)", "\\[x\\]\\(javascript\\:alert\\)"),
-            ("![x](https://e.org)", "\\!\\[x\\]\\(https\\:\u{200b}\\/\\/e\\.org\\)"),
+            ("!1 &2 ~bug %\"v 1\"", "\\!\u{200b}1 &amp;\u{200b}2 \\~\u{200b}bug \\%\u{200b}&quot;v 1&quot;"),
+            ("[issue:1] /close", "\\[\u{200b}issue\\:1\\] \\/close"),
+            ("[x](javascript:alert)", "\\[\u{200b}x\\]\\(javascript\\:alert\\)"),
+            ("![x](https://e.org)", "\\!\\[\u{200b}x\\]\\(https\\:\u{200b}\\/\\/e\\.org\\)"),
             ("www.e.org me@e.org", "www\u{200b}\\.e\\.org me\\@\u{200b}e\\.org"),
             ("**b** \n## h\r\n1. `c`", "\\*\\*b\\*\\* \\#\u{200b}\\#\u{200b} h 1\\. \\`c\\`"),
             ("a\u{202e}b\u{200f}c\u{2066}d\u{200b}e", "abcde"),
@@ -322,6 +347,8 @@ mod tests {
             "{contributor}/team",
             "x{contributor}",
             "{contributor}-san",
+            "{contributor}.x",
+            "Thanks!\n/close",
             "<!-- x",
         ] {
             assert!(Template::parse(text).is_err(), "{text:?}");

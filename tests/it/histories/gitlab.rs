@@ -51,7 +51,7 @@ fn user(world: &World, who: usize) -> Value {
         "email": "[REDACTED]"})
 }
 
-fn commit(world: &World, commit: &Commit) -> Value {
+pub(super) fn commit(world: &World, commit: &Commit) -> Value {
     let person = &world.people[commit.author.who];
     let name = if commit.author.alias { format!("{} at work", person.name) } else { person.name.clone() };
     let url = format!("{}/{}/-/commit/{}", world.site.base, world.full_name(Place::Home), commit.sha);

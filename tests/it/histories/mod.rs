@@ -7,6 +7,8 @@ mod backfill;
 mod drive;
 mod github;
 mod gitlab;
+mod gitlab_api;
+mod gitlab_backfill;
 mod oracle;
 mod story;
 mod world;

@@ -70,6 +70,8 @@ pub struct Repository {
 #[derive(Clone)]
 pub struct Issue {
     pub author: Option<User>,
+    /// What the author is to the repository.
+    pub association: &'static str,
     pub locked: bool,
     pub comments: Vec<Comment>,
 }
@@ -136,7 +138,7 @@ pub fn user(id: u64, login: &str) -> User {
 impl FakeGithub {
     /// The repository `o/r` with the id 42, in which octocat opened number 7, and the token `good` of `thanker`.
     pub async fn start(now: Moment) -> Self {
-        let issue = Issue { author: Some(user(1, "octocat")), locked: false, comments: Vec::new() };
+        let issue = Issue::of(Some(user(1, "octocat")));
         let repository =
             Repository { id: 42, private: false, archived: false, issues: HashMap::from([(7, issue)]) };
         let permissions = json!({ "issues": "write", "pull_requests": "write", "metadata": "read" });
@@ -435,7 +437,10 @@ impl World {
             ("GET", ["issues", number], _) => match repository.issue(number) {
                 Some(issue) => answer(
                     StatusCode::OK,
-                    &json!({ "number": 7, "locked": issue.locked, "user": issue.author.as_ref().map(User::shown) }),
+                    &json!({
+                        "number": 7, "locked": issue.locked, "user": issue.author.as_ref().map(User::shown),
+                        "author_association": issue.association,
+                    }),
                 ),
                 None => refuse(404, "Not Found"),
             },
@@ -463,6 +468,11 @@ impl Repository {
 }
 
 impl Issue {
+    /// One that `author` opened, who is nothing else to the repository.
+    pub fn of(author: Option<User>) -> Self {
+        Self { author, association: "NONE", locked: false, comments: Vec::new() }
+    }
+
     fn page(&self, query: &str) -> Response {
         let asked: HashMap<_, _> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
         let number = |name, default| asked.get(name).map_or(default, |n| n.parse().unwrap());

@@ -11,6 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use plaudit::runtime::Tasks;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
@@ -183,14 +184,14 @@ impl Shared {
 }
 
 /// A page of so many: the items, and what GraphQL says of the page. A cursor is the place after an item.
-fn page(most: usize, items: &[Value], after: &Value) -> Value {
+fn page(most: usize, items: &[impl Serialize], after: &Value) -> Value {
     let from: usize =
         after.as_str().map_or(0, |after| after.strip_prefix("after ").unwrap().parse().unwrap());
     let to = items.len().min(from + most);
     json!({
         "totalCount": items.len(),
         "pageInfo": {"hasNextPage": to < items.len(), "endCursor": format!("after {to}")},
-        "nodes": items[from..to],
+        "nodes": &items[from..to],
     })
 }
 
@@ -249,10 +250,10 @@ impl World {
 }
 
 /// In the order that is asked for.
-fn ordered(items: &[Value], variables: &Value) -> Vec<Value> {
-    let mut items = items.to_vec();
+fn ordered<'a>(items: &'a [Value], variables: &Value) -> Vec<&'a Value> {
+    let mut items: Vec<_> = items.iter().collect();
     let field = if variables["order"]["field"] == "UPDATED_AT" { "updatedAt" } else { "createdAt" };
-    items.sort_by_key(|item| item[field].as_str().unwrap().to_owned());
+    items.sort_by(|one, other| one[field].as_str().cmp(&other[field].as_str()));
     if variables["order"]["direction"] == "DESC" {
         items.reverse();
     }

@@ -6,6 +6,8 @@ pub(crate) mod browser;
 mod client;
 pub(crate) mod emulators;
 pub(crate) mod fake_github;
+pub(crate) mod fake_gitlab;
+pub(crate) mod fake_gitlab_history;
 pub(crate) mod fake_history;
 pub(crate) mod fake_hooks;
 pub(crate) mod gate;

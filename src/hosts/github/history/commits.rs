@@ -8,10 +8,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::graph::{Frontier, Group, Known, Pushed, Seen, Walk};
 use super::{Connection, GitHub, PAGE};
 use crate::domain::Moment;
 use crate::hosts::api::{Answer, ApiError};
+use crate::hosts::graph::{Frontier, Group, Known, Pushed, Seen, Walk};
 use crate::hosts::history::{From, HistoryPage, Pages, Repository};
 use crate::hosts::origin::{is_no_commit, moment};
 

@@ -4,27 +4,26 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::super::PublishError;
+use super::super::failure::Failure;
+use super::Github;
+use super::api::{Answer, Ask};
 use super::credential::{Account, App, Credential, get_account};
-use super::github::{Answer, Ask};
-use super::refusal::{Failure, may_comment};
-use super::{Comments, Scope};
+use super::refusal::may_comment;
 use crate::domain::GiveUp;
 use crate::settings::Secret;
 
 /// How many installations are described.
 const INSTALLATIONS: usize = 10;
 
-impl Comments {
+impl Github {
     /// Whose credential it is, what it may do, and what is left of its rate limit, a line each.
     ///
     /// Fails if plaudit could not comment at all.
-    pub async fn describe(&self) -> Result<Vec<String>, PublishError> {
-        let lines = match &self.credential {
+    pub(super) async fn describe(&self) -> Result<Vec<String>, Failure> {
+        match &self.credential {
             Credential::Token { token, .. } => self.describe_token(token).await,
             Credential::App(app) => self.describe_app(app).await,
-        };
-        lines.map_err(|failure| self.classify(failure, Scope::Everything))
+        }
     }
 
     async fn describe_token(&self, token: &Secret) -> Result<Vec<String>, Failure> {

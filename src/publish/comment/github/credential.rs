@@ -9,10 +9,10 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, OnceCell};
 
-use super::github::{Answer, Api, Ask};
-use super::place::RepositoryName;
-use super::refusal::Failure;
-use super::settings::GithubCredential;
+use super::super::failure::Failure;
+use super::super::place::RepositoryName;
+use super::super::settings::GithubCredential;
+use super::api::{Answer, Api, Ask};
 use crate::domain::GiveUp;
 use crate::domain::Moment;
 use crate::runtime::Clock;
@@ -141,9 +141,9 @@ impl Credential {
 /// The [`Account`] that `token` belongs to, with the headers that describe the token.
 pub(super) async fn get_account(api: &Api, token: &Secret) -> Result<Answer, Failure> {
     let answer = api.send(Ask::Get("/user"), token).await;
-    if let Err(Failure::Refused(error)) = &answer
-        && error.status_code == StatusCode::FORBIDDEN
-        && error.message.contains("Resource not accessible")
+    if let Err(Failure::Refused(refusal)) = &answer
+        && refusal.status == StatusCode::FORBIDDEN
+        && refusal.message.contains("Resource not accessible")
     {
         let why = "the token belongs to no account; use a personal access token or a GitHub App";
         return Err(Failure::down_until_fixed(why));
@@ -203,8 +203,8 @@ impl App {
         }
         let path = format!("/repos/{repository}/installation");
         let found = match api.send(Ask::GetRenamed(&path), &self.own_token()?).await {
-            Err(Failure::Refused(error)) if error.status_code == StatusCode::NOT_FOUND => {
-                return Err(if error.message.contains("Integration") {
+            Err(Failure::Refused(refusal)) if refusal.status == StatusCode::NOT_FOUND => {
+                return Err(if refusal.message.contains("Integration") {
                     Failure::down_until_fixed(format!("there is no GitHub App with the id {}", self.id))
                 } else {
                     let why = format!("the GitHub App is not installed in {repository}");

@@ -1,11 +1,12 @@
 //! Which push brought each commit: a walk from the newest commit to the oldest, children before parents.
 //!
-//! A commit belongs to the oldest push that reaches it. Where no push is known (GitHub's list of activities does not
-//! go back so far), each commit of the first-parent line counts as pushed by itself, with what it merged.
+//! A commit belongs to the oldest push that reaches it. Where no push is known (the hosts' lists do not go back so
+//! far), each commit of the first-parent line counts as pushed by itself, with what it merged.
 //! In memory are only the pushes that are not complete yet, and the parents that were named and not yet seen.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +15,11 @@ use serde_json::Value;
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>
 pub(super) const MOST_COMMITS: usize = 2_048;
 
-/// A push to the branch, as the list of activities has it.
+/// How many commits are remembered after they were seen. GitHub lists by the committers' clocks, so a commit can come
+/// before another child of its own, whose clock was behind.
+const REMEMBERED: usize = 10_000;
+
+/// A push to the branch, as the host lists it.
 #[derive(Clone, Debug)]
 pub(super) struct Pushed {
     /// `None` where the push created the branch.
@@ -118,6 +123,37 @@ impl Known {
     }
 }
 
+/// The commits that were seen last.
+#[derive(Default)]
+struct Recent {
+    order: VecDeque<u64>,
+    hashes: HashSet<u64>,
+}
+
+impl Recent {
+    fn hash(oid: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        oid.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn has(&self, oid: &str) -> bool {
+        self.hashes.contains(&Self::hash(oid))
+    }
+
+    fn add(&mut self, oid: &str) {
+        let hash = Self::hash(oid);
+        if self.hashes.insert(hash) {
+            self.order.push_back(hash);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+    }
+}
+
 /// The walk.
 pub(super) struct Walk {
     known: Known,
@@ -125,6 +161,7 @@ pub(super) struct Walk {
     /// How many expected parents have each label.
     pending: HashMap<Label, usize>,
     open: BTreeMap<Label, Group>,
+    recent: Recent,
     /// How many commits there are in all.
     total: u64,
     page: usize,
@@ -136,7 +173,7 @@ impl Walk {
         for expected in frontier.expected.values() {
             *pending.entry(expected.label).or_default() += 1;
         }
-        Self { known, frontier, pending, open: BTreeMap::new(), total, page: 0 }
+        Self { known, frontier, pending, open: BTreeMap::new(), recent: Recent::default(), total, page: 0 }
     }
 
     /// The state before the next page, to go on from there.
@@ -178,21 +215,25 @@ impl Walk {
             here = Some(Expected { label, on_line: self.known.is_empty() });
         }
         // A commit without a child before it can only be the beginning.
-        let mut here = here.unwrap_or(Expected { label: Label::NEWEST, on_line: false });
-        if let Some(&rank) = self.known.ranks.get(&commit.oid)
-            && Label::new(rank, 0) < here.label
-        {
-            here = self.beginning(rank);
-        }
+        let here = here.unwrap_or(Expected { label: Label::NEWEST, on_line: false });
+        let Expected { label, on_line } = self.at(&commit.oid, here);
         self.frontier.seen += 1;
-        let Expected { label, on_line } = here;
         for (place, parent) in commit.parents.iter().enumerate() {
             let continues = on_line && place == 0;
             let label = if continues { Label::new(label.rank, label.age.0 + 1) } else { label };
             self.expect(parent, Expected { label, on_line: continues });
         }
+        self.recent.add(&commit.oid);
         self.keep(label, commit);
         self.complete()
+    }
+
+    /// What a commit belongs to that is reached from something newer.
+    fn at(&self, oid: &str, reached: Expected) -> Expected {
+        match self.known.ranks.get(oid) {
+            Some(&rank) if Label::new(rank, 0) < reached.label => self.beginning(rank),
+            _ => reached,
+        }
     }
 
     /// What a commit is at which a push ends or begins. One that creates the branch brings all that is older, if that
@@ -209,6 +250,10 @@ impl Walk {
     }
 
     fn expect(&mut self, parent: &str, expected: Expected) {
+        if self.recent.has(parent) {
+            return;
+        }
+        let expected = self.at(parent, expected);
         if let Some(known) = self.frontier.expected.get_mut(parent) {
             if expected.label < known.label {
                 let before = std::mem::replace(known, expected);
@@ -259,5 +304,81 @@ impl Walk {
     /// What is left at the end.
     pub(super) fn rest(&mut self) -> Vec<Group> {
         std::mem::take(&mut self.open).into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(oid: &str, parents: &[&str]) -> Seen {
+        let parents = parents.iter().map(|parent| (*parent).to_owned()).collect();
+        Seen { oid: oid.to_owned(), parents, json: oid.into() }
+    }
+
+    fn pushed(before: Option<&str>, after: &str) -> Pushed {
+        Pushed { before: before.map(str::to_owned), after: after.to_owned(), forced: false, actor: None }
+    }
+
+    /// The pushes and their commits, in the order in which they are complete.
+    fn groups(known: Known, total: u64, commits: &[(&str, &[&str])]) -> Vec<(String, String)> {
+        let mut walk = Walk::new(known, Frontier::default(), total);
+        let mut groups = Vec::new();
+        for (oid, parents) in commits {
+            groups.extend(walk.see(seen(oid, parents)));
+        }
+        groups.extend(walk.rest());
+        let commits =
+            |group: &Group| group.commits.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+        groups.iter().map(|group| (group.push.after.clone(), commits(group))).collect()
+    }
+
+    fn are(groups: &[(String, String)], expected: &[(&str, &str)]) {
+        let groups: Vec<_> =
+            groups.iter().map(|(after, commits)| (after.as_str(), commits.as_str())).collect();
+        assert_eq!(groups, expected);
+    }
+
+    #[test]
+    fn a_commit_belongs_to_the_oldest_push_that_reaches_it() {
+        let known = Known::new(vec![pushed(Some("c"), "f"), pushed(Some("a"), "c")], false);
+        // The branch of `e` began before `c` was pushed.
+        let commits: [(&str, &[&str]); 6] =
+            [("f", &["c", "e"]), ("e", &["d"]), ("c", &["b"]), ("d", &["b"]), ("b", &["a"]), ("a", &[])];
+        are(&groups(known, 6, &commits), &[("f", "f e d"), ("c", "c b"), ("a", "a")]);
+    }
+
+    #[test]
+    fn a_push_that_the_list_lacks_is_read_as_commits_of_the_line() {
+        let known = Known::new(vec![pushed(Some("c"), "d"), pushed(Some("z"), "a")], false);
+        let commits: [(&str, &[&str]); 4] = [("d", &["c"]), ("c", &["b"]), ("b", &["a"]), ("a", &["z"])];
+        are(&groups(known, 4, &commits), &[("d", "d"), ("c", "c"), ("b", "b"), ("a", "a")]);
+    }
+
+    #[test]
+    fn what_is_newer_than_the_last_known_push_is_left_for_later() {
+        let known = Known::new(vec![pushed(Some("a"), "b")], false);
+        let commits: [(&str, &[&str]); 3] = [("c", &["b"]), ("b", &["a"]), ("a", &[])];
+        are(&groups(known, 3, &commits), &[("b", "b"), ("a", "a")]);
+    }
+
+    #[test]
+    fn a_branch_that_a_push_created_with_more_than_a_payload_holds_was_only_renamed() {
+        let commits: [(&str, &[&str]); 3] = [("c", &["b"]), ("b", &["a"]), ("a", &[])];
+        let known = || Known::new(vec![pushed(Some("b"), "c"), pushed(None, "b")], false);
+        are(&groups(known(), 3, &commits), &[("c", "c"), ("b", "b a")]);
+        are(&groups(known(), 5_000, &commits), &[("c", "c"), ("b", "b"), ("a", "a")]);
+    }
+
+    #[test]
+    fn a_commit_that_comes_before_another_child_of_its_own_is_not_expected_again() {
+        let known = Known::new(vec![pushed(Some("a"), "e")], true);
+        let mut walk = Walk::new(known, Frontier::default(), 5);
+        // The clock of `d` was behind.
+        let commits: [(&str, &[&str]); 4] = [("e", &["c", "d"]), ("c", &["b"]), ("b", &["a"]), ("d", &["b"])];
+        let complete: Vec<_> =
+            commits.iter().flat_map(|(oid, parents)| walk.see(seen(oid, parents))).collect();
+        assert_eq!(complete.len(), 1);
+        assert!(walk.is_over(), "only what is older is expected");
     }
 }

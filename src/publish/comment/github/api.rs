@@ -11,7 +11,7 @@ use octocrab::Octocrab;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::refusal::Failure;
+use super::super::failure::{Failure, Refusal};
 use super::transport::{self, LONGEST_ANSWER};
 use crate::settings::Secret;
 
@@ -140,7 +140,7 @@ impl Answer {
 /// GitHub's error answer, or the cause that octocrab and its transport wrap: the innermost error.
 fn failure_of(error: octocrab::Error) -> Failure {
     let error = match error {
-        octocrab::Error::GitHub { source, .. } => return Failure::Refused(source),
+        octocrab::Error::GitHub { source, .. } => return Failure::Refused(Box::new(refusal_of(*source))),
         other => other,
     };
     let mut connected = true;
@@ -158,5 +158,14 @@ fn failure_of(error: octocrab::Error) -> Failure {
         Failure::Unanswered(format!("the connection to GitHub broke: {why}"))
     } else {
         Failure::Unreachable(format!("GitHub cannot be reached: {why}"))
+    }
+}
+
+fn refusal_of(error: octocrab::GitHubError) -> Refusal {
+    Refusal {
+        status: error.status_code,
+        headers: error.headers.unwrap_or_default(),
+        message: error.message,
+        details: error.errors.iter().flatten().map(ToString::to_string).collect(),
     }
 }
