@@ -195,6 +195,7 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let concealment = Concealment { since: at(1), private_at: at(1), now: at(1), noted_anyway: true };
     store.conceal(&repository, concealment).await.unwrap();
     store.publicized(&repository, at(2)).await.unwrap();
+    store.set_bookmark("backfill:github:1:issues", "here").await.unwrap();
 
     let unrecorded = Review {
         work: WorkId::from_text("github:1:pull_request:8"),
@@ -210,7 +211,9 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     options.firebase_api_url = Some(format!("http://{host}"));
     let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
     let mut fields = BTreeSet::new();
-    for collection in ["contributions", "contributors", "forgotten", "recognitions", "reviews", "private"] {
+    const COLLECTIONS: [&str; 7] =
+        ["bookmarks", "contributions", "contributors", "forgotten", "recognitions", "reviews", "private"];
+    for collection in COLLECTIONS {
         for document in db.fluent().select().from(collection).query().await.unwrap() {
             fields.extend(document.fields.into_keys().map(|field| (collection, field)));
         }
