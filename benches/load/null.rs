@@ -35,6 +35,12 @@ impl Store for Null {
     ) -> Result<History, StoreError> {
         self.record(batch, now).await.map(History::Recorded)
     }
+    async fn bookmark(&self, _: &str) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+    async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Recognised, StoreError> {
         Ok(Recognised { new: made.to_vec(), failure: None })
     }

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod import;
 pub mod init;
 pub mod instance;
+pub mod reconcile;
 pub mod send;
 pub mod serve;
 pub mod show;

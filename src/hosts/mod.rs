@@ -5,6 +5,7 @@
 pub mod allowed;
 mod api;
 mod webhooks;
+pub mod deliveries;
 mod headers;
 pub mod rules;
 mod signature;
@@ -50,6 +51,7 @@ pub const KNOWN: &[Known] = &[
         is_machine: github::is_machine,
         setup: github::SETUP,
         history: Some(github::HISTORY),
+        repair: Some(github::REPAIR),
     },
     Known {
         name: gitlab::NAME,
@@ -62,6 +64,7 @@ pub const KNOWN: &[Known] = &[
         is_machine: gitlab::is_machine,
         setup: gitlab::SETUP,
         history: None,
+        repair: None,
     },
 ];
 
@@ -88,6 +91,8 @@ pub struct Known {
     pub setup: Setup,
     /// How its history is read, where that is possible.
     pub history: Option<Source>,
+    /// How its failed deliveries are asked for again, where that is possible.
+    pub repair: Option<deliveries::Repair>,
 }
 
 /// What a request claims to be that was not verified: for the log, so that an operator finds it on the host's

@@ -61,6 +61,7 @@ mod read_limits;
 mod reading_api;
 mod readings;
 mod readme;
+mod reconcile;
 mod retract;
 mod revalidation;
 mod reviews;

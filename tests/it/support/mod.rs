@@ -5,6 +5,7 @@ use std::time::Duration;
 pub(crate) mod browser;
 mod client;
 pub(crate) mod emulators;
+pub(crate) mod fake_deliveries;
 pub(crate) mod fake_github;
 pub(crate) mod fake_hooks;
 pub(crate) mod gate;
