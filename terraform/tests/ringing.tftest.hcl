@@ -139,6 +139,9 @@ run "what_rings" {
   assert {
     condition = { for k, p in google_monitoring_alert_policy.lines : k => p.conditions[0].condition_matched_log[0].filter } == {
       drain_fails     = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"plaudit-drain\" AND severity>=ERROR"
+      reconcile_fails = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"plaudit-reconcile\" AND severity>=ERROR"
+      webhook_broken  = "${local.program_logs} AND jsonPayload.webhook_broken:*"
+      deliveries_lost = "${local.program_logs} AND jsonPayload.deliveries_lost:*"
       no_instance     = "${local.request_logs} AND textPayload:\"no available instance\""
       panic           = "${local.program_logs} AND severity=CRITICAL AND jsonPayload.message=~\"^panic: \""
       fatal           = "${local.program_logs} AND severity=CRITICAL AND NOT jsonPayload.message=~\"^panic: \""
@@ -168,6 +171,7 @@ run "what_rings" {
       availability_fast = "CRITICAL", availability_slow = "WARNING", latency_fast = "CRITICAL", latency_slow = "WARNING",
       latency_p99       = "WARNING", outbox_age = "ERROR", dead_letters = "WARNING", instances_at_limit = "WARNING", failed_signatures = "WARNING", uptime = "CRITICAL",
       no_deliveries     = "WARNING", no_drain = "ERROR",
+      reconcile_fails   = "WARNING", webhook_broken = "ERROR", deliveries_lost = "ERROR",
       drain_fails       = "ERROR", no_instance = "CRITICAL", panic = "ERROR", fatal = "CRITICAL", out_of_memory = "ERROR", exits = "ERROR", failed_revision = "CRITICAL", secret_access = "CRITICAL",
     }
     error_message = "What loses deliveries is CRITICAL."
