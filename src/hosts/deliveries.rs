@@ -48,6 +48,11 @@ pub trait Redeliveries: Send + Sync {
     /// For how long the host lists a delivery.
     fn kept(&self) -> Duration;
 
+    /// Whether the lists have the deliveries that succeeded too.
+    fn lists_successes(&self) -> bool {
+        true
+    }
+
     /// The webhooks that post to plaudit.
     async fn hooks(&self) -> Result<Vec<Hook>, ApiError>;
 
@@ -98,8 +103,10 @@ pub struct DeliveryPage {
 /// What became of asking for a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Redelivery {
-    /// The host will send it.
+    /// The host will send it, or has, and it failed again.
     Asked,
+    /// The host has sent it, and plaudit has answered with a success.
+    Delivered,
     /// The host cannot send it any more, and why.
     Gone(String),
 }

@@ -1,10 +1,12 @@
 //! GitLab, on gitlab.com and self-managed.
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
 
+mod deliveries;
 mod hooks;
 mod items;
 mod read;
 
+pub(super) use deliveries::REPAIR;
 pub(super) use hooks::SETUP;
 pub(super) use read::is_machine;
 

@@ -64,7 +64,7 @@ pub const KNOWN: &[Known] = &[
         is_machine: gitlab::is_machine,
         setup: gitlab::SETUP,
         history: None,
-        repair: None,
+        repair: Some(gitlab::REPAIR),
     },
 ];
 

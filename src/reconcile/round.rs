@@ -118,7 +118,7 @@ impl<'a> Round<'a> {
                 page => page?,
             };
             self.sum.listed += page.deliveries.len() as u64;
-            if first {
+            if first && self.host.lists_successes() {
                 let newest = page.deliveries.first().filter(|newest| !newest.succeeded);
                 self.failing = newest.map(|newest| newest.outcome.clone());
             }
@@ -172,6 +172,11 @@ impl<'a> Round<'a> {
                 Ok(Redelivery::Asked) => {
                     failures = 0;
                     self.sum.asked += 1;
+                }
+                Ok(Redelivery::Delivered) => {
+                    failures = 0;
+                    self.sum.asked += 1;
+                    self.progress.open.remove(at);
                 }
                 Ok(Redelivery::Gone(_)) => {
                     self.sum.lost += 1;

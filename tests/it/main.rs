@@ -62,6 +62,7 @@ mod reading_api;
 mod readings;
 mod readme;
 mod reconcile;
+mod reconcile_gitlab;
 mod retract;
 mod revalidation;
 mod reviews;

@@ -7,6 +7,7 @@ mod client;
 pub(crate) mod emulators;
 pub(crate) mod fake_deliveries;
 pub(crate) mod fake_github;
+pub(crate) mod fake_gitlab_events;
 pub(crate) mod fake_hooks;
 pub(crate) mod gate;
 pub(crate) mod h2proxy;
