@@ -28,6 +28,8 @@ const CONTINUED: TimeDelta = TimeDelta::hours(6);
 /// What is stored of one webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
+    /// Differs each time it is stored.
+    pub(super) nonce: String,
     /// Every delivery up to this one was listed.
     pub(super) through: u64,
     /// When the list was begun that was last read to its end.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::progress::{Gap, Open, Progress};
 use super::{Ask, Sum};
@@ -27,6 +28,8 @@ pub(super) struct Round<'a> {
     name: String,
     /// The bookmark as it was last read or written here.
     stored: Option<String>,
+    /// The same, as it was last written here.
+    saved: Option<Progress>,
     progress: Progress,
     sum: Sum,
     /// The outcome of the newest delivery, where that is a failure.
@@ -76,6 +79,7 @@ impl<'a> Round<'a> {
             ask,
             name: format!("reconcile:{}:{}:{}", host.host(), host.name().to_lowercase(), hook.id),
             stored: None,
+            saved: None,
             progress: Progress::default(),
             sum: Sum { hooks: 1, ..Sum::default() },
             failing: None,
@@ -231,16 +235,17 @@ impl<'a> Round<'a> {
         if self.ask.dry_run {
             return Ok(());
         }
-        let text = serde_json::to_string(&self.progress)
-            .map_err(|error| Stop::Store(StoreError::Refused(error.to_string())))?;
-        if self.stored.as_ref() == Some(&text) {
+        if self.saved.as_ref() == Some(&self.progress) {
             return Ok(());
         }
-        if self.store.bookmark(&self.name).await? != self.stored {
+        // No two texts are equal, whoever writes them.
+        self.progress.nonce = Uuid::now_v7().to_string();
+        let text = serde_json::to_string(&self.progress)
+            .map_err(|error| Stop::Store(StoreError::Refused(error.to_string())))?;
+        if !self.store.replace_bookmark(&self.name, self.stored.as_deref(), &text).await? {
             return Err(Stop::Elsewhere);
         }
-        self.store.set_bookmark(&self.name, &text).await?;
-        self.stored = Some(text);
+        (self.stored, self.saved) = (Some(text), Some(self.progress.clone()));
         Ok(())
     }
 }

@@ -108,6 +108,10 @@ impl Desk {
         all.filter(|(counts, _)| *counts).map(|(_, guid)| guid).collect()
     }
 
+    fn reconciled_all(&self, wanted: usize) -> bool {
+        self.github.world().asked.len() >= wanted
+    }
+
     fn lists(&self) -> usize {
         self.github.world().lists
     }
@@ -526,6 +530,26 @@ async fn two_rounds_at_once_ask_once() {
     assert_eq!(one["asked"].as_u64().unwrap() + other["asked"].as_u64().unwrap(), 30);
     assert_eq!(timed.github.world().asked.len(), 30);
     timed.inside.stop().await;
+}
+
+/// Three processes at once over one ledger, which all find the same.
+async fn three_at_once(desk: &Desk) {
+    let wanted = desk.outage(240, |number| number % 4 == 0);
+    let empty: [&str; 0] = [];
+    tokio::join!(desk.run(&empty), desk.run(&empty), desk.run(&empty));
+    // The last one that wrote went on to the end, or stopped where another had written.
+    while !desk.reconciled_all(wanted.len()) {
+        desk.run(&empty).await;
+    }
+    assert_eq!(desk.asked(), wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_processes_at_once_ask_for_each_delivery_once() {
+    three_at_once(&Desk::new().await).await;
+    if let Some(desk) = Desk::on_firestore().await {
+        three_at_once(&desk).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
