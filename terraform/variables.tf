@@ -253,8 +253,9 @@ variable "secret_versions" {
     condition = alltrue([for k in keys(var.secret_versions) : contains([
       "PLAUDIT_GITHUB_SECRET", "PLAUDIT_GITLAB_SIGNING_TOKEN", "PLAUDIT_GITLAB_SECRET", "PLAUDIT_API_TOKENS",
       "PLAUDIT_POST_TOKENS", "PLAUDIT_READ_TOKENS", "PLAUDIT_GITHUB_TOKEN", "PLAUDIT_GITHUB_APP_KEY",
+      "PLAUDIT_GITLAB_TOKEN",
     ], k)])
-    error_message = "secret_versions knows PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS, PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_GITHUB_TOKEN and PLAUDIT_GITHUB_APP_KEY."
+    error_message = "secret_versions knows PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS, PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_GITHUB_TOKEN, PLAUDIT_GITHUB_APP_KEY and PLAUDIT_GITLAB_TOKEN."
   }
 
   validation {
@@ -343,7 +344,7 @@ variable "drain_schedule" {
 variable "reconcile" {
   type        = list(string)
   default     = []
-  description = "PLAUDIT_RECONCILE: whose failed deliveries are asked for again, such as [\"github:octocat/hello\", \"github:octo-org\"] or [\"github-app\"]. Needs PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, in secret_versions."
+  description = "PLAUDIT_RECONCILE: whose failed deliveries are asked for again, such as [\"github:octocat/hello\", \"github:octo-org\"] or [\"github-app\"]. Needs PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, and for GitLab PLAUDIT_GITLAB_TOKEN, in secret_versions."
 
   validation {
     condition     = alltrue([for one in var.reconcile : can(regex("^(github-app|github:[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?|gitlab:[^,\\s]+)$", one))])
@@ -355,6 +356,11 @@ variable "reconcile" {
       var.github_app_id != null && contains(keys(var.secret_versions), "PLAUDIT_GITHUB_APP_KEY")
     )
     error_message = "reconcile needs a credential: PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, in secret_versions."
+  }
+
+  validation {
+    condition     = length([for one in var.reconcile : one if startswith(one, "gitlab")]) == 0 || contains(keys(var.secret_versions), "PLAUDIT_GITLAB_TOKEN")
+    error_message = "reconcile of GitLab needs PLAUDIT_GITLAB_TOKEN in secret_versions."
   }
 }
 

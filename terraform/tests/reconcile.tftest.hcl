@@ -86,6 +86,16 @@ run "a_credential_is_needed" {
   expect_failures = [var.reconcile]
 }
 
+run "gitlab_needs_its_own" {
+  command = plan
+
+  variables {
+    reconcile = ["gitlab:group/project"]
+  }
+
+  expect_failures = [var.reconcile]
+}
+
 run "names_as_the_program_reads_them" {
   command = plan
 
