@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::domain::Milestones;
+use crate::hosts::deliveries::Reconciling;
 use crate::http::access::{self, Access};
 use crate::http::request_timeout::{self, RequestTimeout};
 use crate::http::{Sections, cors, oidc, proxies};
@@ -14,7 +15,7 @@ use crate::telemetry::{Logging, logs};
 use crate::{hosts, store};
 
 /// Every setting that is a flag, in the order of `--help`.
-const SETTINGS: [&[Setting]; 13] = [
+const SETTINGS: [&[Setting]; 14] = [
     &[LISTEN],
     store::at::SETTINGS,
     publish::to::SETTINGS,
@@ -24,6 +25,7 @@ const SETTINGS: [&[Setting]; 13] = [
     &[MILESTONES],
     hosts::rules::SETTINGS,
     hosts::allowed::SETTINGS,
+    hosts::deliveries::SETTINGS,
     comment::SETTINGS,
     oidc::SETTINGS,
     request_timeout::SETTINGS,
@@ -80,9 +82,11 @@ impl Config {
                 rules: hosts::Rules::read(from),
                 drain: oidc::Identity::read(from),
                 request_timeout: RequestTimeout::read(from),
+                reconciling: Reconciling::default(),
             },
             log: Logging::read(from),
         };
+        config.service.reconciling = hosts::deliveries::reconciling(from, &config.service.rules);
         let project = config.store.project().or(config.publish.project());
         config.log.project = config.log.project.or(project.map(str::to_owned));
         settings.finish(config)

@@ -21,6 +21,8 @@ pub mod feed;
 pub mod record;
 /// What is owed and due, until every destination has taken it.
 pub mod outbox;
+/// Asks hosts for the deliveries that failed.
+pub mod reconcile;
 /// Where recognitions go: one file per destination.
 pub mod publish;
 /// Where the ledger is kept: one folder per store.

@@ -44,6 +44,8 @@ enum Command {
     /// --recognize.
     #[command(subcommand)]
     Backfill(cli::backfill::Backfill),
+    /// Asks the hosts for the deliveries that failed, of the webhooks in PLAUDIT_RECONCILE or of those named here.
+    Reconcile(cli::reconcile::Reconcile),
     /// Checks the configuration and each back end, and prints what is right, off or wrong.
     Check(Flags),
     /// Shows the contributors of a running instance with the highest tallies: a table on a terminal, JSON lines
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
             Some(Command::Watch(watch)) => cli::watch::command(watch, &environment).await,
             Some(Command::Import(import)) => cli::import::run(import, &environment).await,
             Some(Command::Backfill(backfill)) => cli::backfill::run(backfill, &environment).await,
+            Some(Command::Reconcile(reconcile)) => cli::reconcile::run(reconcile, &environment).await,
             Some(Command::Check(flags)) => cli::check::run(&flags, &environment).await,
             Some(Command::Top(top)) => cli::top::run(top, &environment).await,
             Some(Command::Show(show)) => cli::show::run(show, &environment).await,

@@ -30,7 +30,7 @@ locals {
       2. 503 with Retry-After: the store does not answer or is full. See https://status.cloud.google.com for Firestore, and look for quota or permission errors in the same lines.
       3. 500 or 502 right after a deployment: go back to the last good revision: `gcloud run services update-traffic ${var.name} --region=${var.region} --to-revisions=REVISION=100`.
       4. 429 in the request log: see the alert "no instance free".
-      5. Afterwards: in each GitHub hook, Recent Deliveries, redeliver the failed ones. A delivery that is sent twice counts once.
+      5. Afterwards: with var.reconcile plaudit asks for the failed deliveries by itself; else `plaudit reconcile github OWNER/REPO`. A delivery that is sent twice counts once.
     EOT
     latency      = <<-EOT
       More requests take longer than ${var.latency_seconds} s than the goal of ${var.latency_goal * 100} % in 28 days allows. GitHub gives up after 10 s.
@@ -128,7 +128,7 @@ locals {
 
         1. Who? Logs Explorer: `${local.request_logs} AND httpRequest.status=401 AND httpRequest.requestUrl=~"/webhooks/"`: look at remoteIp and userAgent (GitHub-Hookshot is GitHub).
         2. A host, since its secret was replaced: the version that runs must have both secrets, separated by a comma. Add such a version, set it in secret_versions, apply; remove the old secret when every hook has the new one.
-        3. GitLab disables a hook permanently after 40 failures: enable it again in its settings.
+        3. GitLab disables a hook permanently after 40 failures: enable it again in its settings, or by `plaudit reconcile gitlab GROUP/PROJECT --enable`.
         4. Only sometimes, from GitLab: `${local.program_logs} AND jsonPayload.verdict="rejected"` says why; a clock may be more than 5 minutes off.
         5. Someone else: nothing to do. Each request is refused before its body is read.
       EOT
@@ -211,6 +211,47 @@ locals {
         5. DEADLINE_EXCEEDED: no instance started, or the store is slow. See the alerts on instances and latency.
       EOT
     }
+    reconcile_fails = {
+      title     = "reconciling fails"
+      severity  = "WARNING"
+      filter    = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-reconcile\" AND severity>=ERROR"
+      subject   = "${var.name} cannot ask for failed deliveries"
+      what_next = <<-EOT
+        Cloud Scheduler called /internal/reconcile and got an error, or no answer within 240 s. Deliveries that failed are not asked for meanwhile. GitHub keeps them for three days.
+
+        1. Which error? Logs Explorer: `resource.type="cloud_scheduler_job" AND resource.labels.job_id="${var.name}-reconcile"`: jsonPayload.status and debugInfo.
+        2. UNAUTHENTICATED (401) or PERMISSION_DENIED (403): as for the drain, whose account and audience this job uses. `terraform apply`.
+        3. NOT_FOUND (404): the running revision has no PLAUDIT_RECONCILE. `terraform apply` sets it from var.reconcile.
+        4. By hand: `curl -X POST -H "Authorization: Bearer $PLAUDIT_TOKEN" "$(terraform output -raw url)/internal/reconcile"` with one of PLAUDIT_API_TOKENS.
+      EOT
+    }
+    webhook_broken = {
+      title     = "a webhook fails or is off"
+      severity  = "ERROR"
+      filter    = "${local.program_logs} AND jsonPayload.webhook_broken:*"
+      subject   = "${var.name}: a webhook fails or is off"
+      what_next = <<-EOT
+        A round over the webhooks in var.reconcile found one whose newest delivery failed, one that is off, or could not look at them. What fails now is not counted until it is delivered again.
+
+        1. Which one, and why? Logs Explorer: `${local.program_logs} AND jsonPayload.webhook_broken:*`: the fields of, webhook, webhook_broken, and outcome, off or why.
+        2. "failing": the outcome is what the host saw. 401: see the alert on failed signatures. 5xx or no answer: see the alerts on availability and "down". Over once the next delivery succeeds; then plaudit asks for what failed by itself.
+        3. "off": GitHub: turn it on in its settings, or `plaudit init github OWNER/REPO`. GitLab: `plaudit reconcile gitlab GROUP/PROJECT --enable` once plaudit answers again.
+        4. "unreadable": the token has expired or lacks its permission, the name is wrong, or no webhook posts to plaudit. Add a new version, set it in secret_versions, apply.
+      EOT
+    }
+    deliveries_lost = {
+      title     = "the host no longer has deliveries that failed"
+      severity  = "ERROR"
+      filter    = "${local.program_logs} AND jsonPayload.deliveries_lost:*"
+      subject   = "${var.name}: failed deliveries can no longer be asked for"
+      what_next = <<-EOT
+        GitHub keeps a delivery for three days, GitLab for seven. Some failed before that and were never made good: plaudit did not reconcile for so long, or the host refuses to send them again.
+
+        1. From when to when? Logs Explorer: `${local.program_logs} AND jsonPayload.deliveries_lost:*`: the fields of, from and until, and the command in the message.
+        2. Read the same from the history: `plaudit backfill github OWNER/REPO --since DATE`, as the message says. What is in the ledger already counts once.
+        3. Why so late? See the alerts "reconciling fails" and "a webhook fails or is off" of that time.
+      EOT
+    }
     no_instance = {
       title     = "no instance free: Cloud Run refuses requests"
       severity  = "CRITICAL"
@@ -223,7 +264,7 @@ locals {
         2. All instances busy: see the alert "at the limit"; raise max_instances or concurrency, and apply.
         3. A burst after silence: instances could not start fast enough. Set min_instances to 1.
         4. No instance starts at all: see the alerts on fatal errors and failed revisions.
-        5. Afterwards: in each GitHub hook, Recent Deliveries, redeliver the failed ones. A delivery that is sent twice counts once.
+        5. Afterwards: with var.reconcile plaudit asks for the failed deliveries by itself; else `plaudit reconcile github OWNER/REPO`. A delivery that is sent twice counts once.
       EOT
     }
     panic = {

@@ -11,6 +11,7 @@ locals {
     PLAUDIT_FORGET_KEY           = "${var.name}-forget-key"
     PLAUDIT_GITHUB_TOKEN         = "${var.name}-github-token"
     PLAUDIT_GITHUB_APP_KEY       = "${var.name}-github-app-key"
+    PLAUDIT_GITLAB_TOKEN         = "${var.name}-gitlab-token"
   }
 
   # For filters of the log.

@@ -24,6 +24,7 @@ locals {
       PLAUDIT_DRAIN_AUDIENCE = local.drain_audience
       PLAUDIT_DRAIN_EMAIL    = google_service_account.drain[0].email
     } : {},
+    length(var.reconcile) == 0 ? {} : { PLAUDIT_RECONCILE = join(",", var.reconcile) },
     var.github_app_id == null ? {} : { PLAUDIT_GITHUB_APP_ID = var.github_app_id },
   )
 }

@@ -234,7 +234,7 @@ variable "settings" {
     condition = length(setintersection(keys(var.settings), [
       "PLAUDIT_STORE", "PLAUDIT_PUBLISH", "PLAUDIT_MILESTONES", "PLAUDIT_PUBLIC_READ", "PLAUDIT_LOG", "PLAUDIT_LOG_FORMAT",
       "PLAUDIT_LISTEN", "PLAUDIT_DRAIN_AUDIENCE", "PLAUDIT_DRAIN_EMAIL", "PLAUDIT_COMMENT", "PLAUDIT_GITHUB_APP_ID", "PLAUDIT_OPEN_API",
-      "PLAUDIT_REQUEST_TIMEOUT",
+      "PLAUDIT_REQUEST_TIMEOUT", "PLAUDIT_RECONCILE",
     ])) == 0
     error_message = "settings may not override what this configuration sets itself, nor open the API to everyone (PLAUDIT_OPEN_API)."
   }
@@ -336,6 +336,42 @@ variable "drain_schedule" {
   validation {
     condition     = length(split(" ", trimspace(var.drain_schedule))) == 5
     error_message = "drain_schedule is a cron line of five fields, like \"* * * * *\"."
+  }
+}
+
+# The deliveries that failed.
+
+variable "reconcile" {
+  type        = list(string)
+  default     = []
+  description = "PLAUDIT_RECONCILE: whose failed deliveries are asked for again, such as [\"github:octocat/hello\", \"github:octo-org\"] or [\"github-app\"]. Needs PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, and for GitLab PLAUDIT_GITLAB_TOKEN, in secret_versions."
+
+  validation {
+    condition     = alltrue([for one in var.reconcile : can(regex("^(github-app|github:[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?|gitlab:[^,\\s]+)$", one))])
+    error_message = "An entry of reconcile is github:OWNER/REPO, github:ORGANISATION, github-app or gitlab:GROUP/PROJECT."
+  }
+
+  validation {
+    condition = length([for one in var.reconcile : one if startswith(one, "github")]) == 0 || contains(keys(var.secret_versions), "PLAUDIT_GITHUB_TOKEN") || (
+      var.github_app_id != null && contains(keys(var.secret_versions), "PLAUDIT_GITHUB_APP_KEY")
+    )
+    error_message = "reconcile needs a credential: PLAUDIT_GITHUB_TOKEN, or github_app_id with PLAUDIT_GITHUB_APP_KEY, in secret_versions."
+  }
+
+  validation {
+    condition     = length([for one in var.reconcile : one if startswith(one, "gitlab")]) == 0 || contains(keys(var.secret_versions), "PLAUDIT_GITLAB_TOKEN")
+    error_message = "reconcile of GitLab needs PLAUDIT_GITLAB_TOKEN in secret_versions."
+  }
+}
+
+variable "reconcile_schedule" {
+  type        = string
+  default     = "*/10 * * * *"
+  description = "How often Cloud Scheduler calls /internal/reconcile, as a cron line in UTC. GitHub keeps a failed delivery for three days."
+
+  validation {
+    condition     = length(split(" ", trimspace(var.reconcile_schedule))) == 5
+    error_message = "reconcile_schedule is a cron line of five fields, like \"*/10 * * * *\"."
   }
 }
 

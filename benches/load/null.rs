@@ -44,6 +44,9 @@ impl Store for Null {
     async fn set_bookmark(&self, _: &str, _: &str) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn replace_bookmark(&self, _: &str, _: Option<&str>, _: &str) -> Result<bool, StoreError> {
+        Ok(true)
+    }
     async fn recognise(&self, made: &[Recognition], _: &[Destination]) -> Result<Recognised, StoreError> {
         Ok(Recognised { new: made.to_vec(), failure: None })
     }

@@ -9,6 +9,7 @@ pub mod forget;
 pub mod import;
 pub mod init;
 pub mod instance;
+pub mod reconcile;
 pub mod retract;
 pub mod send;
 pub mod serve;

@@ -32,10 +32,13 @@ pub enum ApiError {
     /// It fails until somebody changes something.
     #[error("{0}")]
     Lasting(String),
+    /// A rate limit is used up.
+    #[error("{0}")]
+    Limited(String, Limit),
 }
 
 /// The API of one host at one base URL.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Api {
     /// The host's name, for people.
     pub(super) name: &'static str,
@@ -75,6 +78,11 @@ impl Api {
         Ok(Self { name, client, base: base.to_owned(), token, hidden: hidden.clone() })
     }
 
+    /// The same API, asked with another token.
+    pub(super) fn with_token(&self, token: &Secret) -> Self {
+        Self { token: Secret::new(token.expose().trim()), ..self.clone() }
+    }
+
     /// Sends one request. `path` begins with `/` and consists of checked parts. A rate limit is an error.
     pub(super) async fn send(
         &self,
@@ -84,10 +92,10 @@ impl Api {
     ) -> Result<Answer, ApiError> {
         match self.try_send(method, path, body).await? {
             Sent::Answer(answer) => Ok(answer),
-            Sent::Limited(limit) => Err(ApiError::Lasting(format!(
-                "{}'s rate limit is used up; run this again {limit}",
-                self.name
-            ))),
+            Sent::Limited(limit) => {
+                let text = format!("{}'s rate limit is used up; run this again {limit}", self.name);
+                Err(ApiError::Limited(text, limit))
+            }
         }
     }
 
@@ -253,7 +261,8 @@ impl Answer {
 }
 
 /// When requests are taken again.
-pub(super) enum Limit {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
     /// After so many seconds.
     For(u64),
     Until(Moment),
@@ -262,7 +271,8 @@ pub(super) enum Limit {
 
 impl Limit {
     /// How long to wait, where that is stated. The reset is in whole seconds.
-    pub(super) fn wait(&self, now: Moment) -> Option<Duration> {
+    #[must_use]
+    pub fn wait(&self, now: Moment) -> Option<Duration> {
         match self {
             Self::For(seconds) => Some(Duration::from_secs(*seconds)),
             Self::Until(at) => Some((*at - now).to_std().unwrap_or_default() + Duration::from_secs(1)),

@@ -2,11 +2,14 @@
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads>
 
 mod history;
+mod app;
+mod deliveries;
 mod hooks;
 mod items;
 mod read;
 
 pub(super) use super::origin::is_app as is_machine;
+pub(super) use deliveries::REPAIR;
 pub(super) use history::HISTORY;
 pub(super) use hooks::SETUP;
 

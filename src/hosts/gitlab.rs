@@ -1,11 +1,13 @@
 //! GitLab, on gitlab.com and self-managed.
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/>
 
+mod deliveries;
 mod history;
 mod hooks;
 mod items;
 mod read;
 
+pub(super) use deliveries::REPAIR;
 pub(super) use history::HISTORY;
 pub(super) use hooks::SETUP;
 pub(super) use read::is_machine;

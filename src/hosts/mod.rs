@@ -5,6 +5,7 @@
 pub mod allowed;
 mod api;
 mod webhooks;
+pub mod deliveries;
 mod headers;
 pub mod rules;
 mod signature;
@@ -51,6 +52,7 @@ pub const KNOWN: &[Known] = &[
         is_machine: github::is_machine,
         setup: github::SETUP,
         history: Some(github::HISTORY),
+        repair: Some(github::REPAIR),
     },
     Known {
         name: gitlab::NAME,
@@ -63,6 +65,7 @@ pub const KNOWN: &[Known] = &[
         is_machine: gitlab::is_machine,
         setup: gitlab::SETUP,
         history: Some(gitlab::HISTORY),
+        repair: Some(gitlab::REPAIR),
     },
 ];
 
@@ -89,6 +92,8 @@ pub struct Known {
     pub setup: Setup,
     /// How its history is read, where that is possible.
     pub history: Option<Source>,
+    /// How its failed deliveries are asked for again, where that is possible.
+    pub repair: Option<deliveries::Repair>,
 }
 
 /// What a request claims to be that was not verified: for the log, so that an operator finds it on the host's

@@ -21,6 +21,7 @@ use crate::feed::Feed;
 use crate::hosts;
 use crate::outbox::Outbox;
 use crate::publish::Publisher;
+use crate::reconcile::{self, Reconciler};
 use crate::record::Recorder;
 use crate::runtime::{Clock, Tasks, raise_file_limit};
 use crate::store::Store;
@@ -41,6 +42,7 @@ pub struct App {
     pub(super) backlog: Backlog,
     pub(super) recorder: Recorder,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) reconciler: Arc<Reconciler>,
     pub(super) store: Arc<dyn Store>,
     pub(super) feed: Feed,
     pub(super) ready: Ready,
@@ -69,6 +71,8 @@ pub struct Overrides {
     pub key_wait: Duration,
     /// The time.
     pub clock: Clock,
+    /// How long after the start the first round over failed deliveries begins.
+    pub reconcile_first: Duration,
 }
 
 impl Default for Overrides {
@@ -78,6 +82,7 @@ impl Default for Overrides {
             google_keys: oidc::GOOGLE_KEYS.into(),
             key_wait: oidc::EXPIRED_WAIT,
             clock: Clock::system(),
+            reconcile_first: reconcile::FIRST,
         }
     }
 }
@@ -90,10 +95,19 @@ impl App {
         publishers: Vec<Arc<dyn Publisher>>,
         overrides: Overrides,
     ) -> anyhow::Result<Arc<Self>> {
-        let Overrides { limits, google_keys, key_wait, clock } = overrides;
+        let Overrides { limits, google_keys, key_wait, clock, reconcile_first } = overrides;
         let limits = limits.within(raise_file_limit());
-        let Sections { hosts, access, origins, proxies, milestones, rules, drain, request_timeout } =
-            sections;
+        let Sections {
+            hosts,
+            access,
+            origins,
+            proxies,
+            milestones,
+            rules,
+            drain,
+            request_timeout,
+            reconciling,
+        } = sections;
         let host_names: Vec<_> = hosts.iter().map(|host| host.known.name).collect();
         let (tasks, metrics) = (Tasks::default(), Metrics::new(&host_names)?);
         let outbox = Arc::new(Outbox::new(
@@ -105,6 +119,13 @@ impl App {
         ));
         tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
         let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
+        let by_itself = reconciling.by_itself;
+        let reconciler =
+            Reconciler::new(reconciling, Arc::clone(&store), clock.clone(), Some(metrics.clone()));
+        let reconciler = Arc::new(reconciler);
+        if by_itself && !reconciler.is_off() {
+            tasks.spawn(Arc::clone(&reconciler).run(reconcile_first, tasks.stopping()));
+        }
         let oidc = drain.map(|identity| {
             oidc::Verifier::new(identity, google_keys, key_wait, clock.clone(), tasks.clone())
         });
@@ -126,6 +147,7 @@ impl App {
             totals: Totals::new(Arc::clone(&store), tasks.clone()),
             oidc: oidc.transpose()?,
             outbox,
+            reconciler,
             store,
             request_timeout,
             metrics,

@@ -166,6 +166,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(operations::ready))
         .route("/metrics", get(operations::metrics))
         .route("/internal/drain", post(operations::drain))
+        .route("/internal/reconcile", post(operations::reconcile))
         .merge(cache::revalidated(documents))
         .fallback(nothing)
         .method_not_allowed_fallback(method)

@@ -43,6 +43,7 @@ use super::{
         operations::ready,
         operations::metrics,
         operations::drain,
+        operations::reconcile,
         pages::home::show,
         pages::contributor::show,
         pages::rules::show,

@@ -1,4 +1,4 @@
-//! For operators: health, metrics, and the drain.
+//! For operators: health, metrics, the drain, and the deliveries that failed.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::app::App;
 use super::problem::{Problem, ProblemKind};
 use super::schema;
 use crate::outbox::{DRAIN, Drained};
+use crate::reconcile::{Ask, ROUND, Reconciled, Sum};
 
 /// Whether it works.
 #[derive(Clone, Copy, Debug, Serialize, utoipa::ToSchema)]
@@ -125,6 +126,72 @@ pub(super) async fn drain(
     let drained = app.outbox.drain(Instant::now() + DRAIN).await?;
     app.outbox.log(drained);
     Ok(Json(DrainedView::of(drained)))
+}
+
+/// What a round over the failed deliveries did.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Reconciled)]
+pub struct ReconciledView {
+    /// The webhooks that were looked at.
+    webhooks: u64,
+    /// The deliveries that the hosts listed.
+    listed: u64,
+    /// The deliveries that the hosts were asked for again.
+    asked: u64,
+    /// The deliveries that were asked for, or are to be, and of which no success is listed yet.
+    waiting: u64,
+    /// The deliveries that the host can send no more; absent if there are none.
+    #[serde(skip_serializing_if = "is_none")]
+    #[schema(required = false)]
+    lost: u64,
+    /// What is wrong with which webhook, for a person; absent if nothing is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    problems: Vec<String>,
+    /// `true` if the next round has to go on, because the time had passed, a host's rate limit was used up or a request
+    /// failed; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    unfinished: bool,
+}
+
+impl ReconciledView {
+    fn of(Reconciled { sum, problems }: Reconciled) -> Self {
+        let Sum { hooks: webhooks, listed, asked, waiting, lost, unfinished, .. } = sum;
+        Self { webhooks, listed, asked, waiting, lost, problems, unfinished }
+    }
+}
+
+/// Asks the hosts for the deliveries that failed.
+///
+/// For a scheduler: one round over the webhooks in `PLAUDIT_RECONCILE`. Rounds at the same time follow each other. After
+/// 200 seconds, or 30 seconds before requests are cut, it answers, and the next round goes on from there.
+#[utoipa::path(
+    post, path = "/internal/reconcile", operation_id = "reconcile", tag = "operations",
+    responses((status = 200, description = "What was done.", body = ReconciledView)),
+    security((), ("token" = []), ("oidc" = [])),
+    extensions(("x-problems" = json!([
+        ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Unavailable
+    ]))),
+)]
+pub(super) async fn reconcile(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<ReconciledView>, Problem> {
+    may_drain(&app, &headers, peer).await?;
+    if app.reconciler.is_off() {
+        let off = "nothing is reconciled here; PLAUDIT_RECONCILE says what is, such as github:OWNER/REPO";
+        return Err(Problem::new(ProblemKind::NotFound, off));
+    }
+    let ask = Ask {
+        until: Some(Instant::now() + app.request_timeout.at_most(ROUND)),
+        stop: Some(app.tasks.streams_stopping()),
+        dry_run: false,
+        enable: false,
+        say: &|_| {},
+    };
+    Ok(Json(ReconciledView::of(app.reconciler.round(&ask).await)))
 }
 
 async fn may_drain(app: &App, headers: &HeaderMap, peer: Peer) -> Result<(), Problem> {

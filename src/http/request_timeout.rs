@@ -38,6 +38,12 @@ impl RequestTimeout {
         seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
     }
 
+    /// How long an answer may take that would like to take `wished`.
+    pub(super) fn at_most(self, wished: Duration) -> Duration {
+        // The last request to a host may begin just before the end.
+        self.0.map_or(wished, |cut| wished.min(cut.saturating_sub(EARLIER * 3)))
+    }
+
     /// Resolves when an answer that begins now should end by itself.
     pub(super) async fn soon(self) {
         match self.0 {

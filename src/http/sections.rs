@@ -4,6 +4,7 @@ use super::oidc::Identity;
 use super::proxies::Proxies;
 use super::request_timeout::RequestTimeout;
 use crate::domain::Milestones;
+use crate::hosts::deliveries::Reconciling;
 use crate::hosts::{Opened, Rules};
 
 /// The sections of the configuration that the service keeps.
@@ -18,4 +19,5 @@ pub struct Sections {
     /// The identity that may drain the outbox with an OIDC token.
     pub drain: Option<Identity>,
     pub request_timeout: RequestTimeout,
+    pub reconciling: Reconciling,
 }

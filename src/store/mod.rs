@@ -181,6 +181,15 @@ pub trait Store: Send + Sync + 'static {
     /// Sets a bookmark, a text of at most some kilobytes. Of two set at once, either stays.
     async fn set_bookmark(&self, name: &str, value: &str) -> Result<(), StoreError>;
 
+    /// Sets a bookmark that is still `before` (an optimistic lock), or that is not there. Returns whether it did; of two
+    /// at once, one does. No value may be set twice under one name.
+    async fn replace_bookmark(
+        &self,
+        name: &str,
+        before: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError>;
+
     /// Stores recognitions, due at `destinations`, and raises each contributor's highest milestone.
     /// Those of one contributor must be in ascending order. One that was made before is left as it is. Where only
     /// some can be made, they are answered with the failure beside them; an error means that none was made.

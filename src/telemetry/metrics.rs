@@ -21,6 +21,8 @@ pub struct Metrics {
     outbox_waiting: Gauge,
     outbox_oldest: Gauge,
     outbox_turned_off: Gauge,
+    redeliveries: IntCounterVec,
+    webhooks_broken: Gauge,
     pub commit_size: Histogram,
     pub commit_seconds: Histogram,
     pub request_seconds: HistogramVec,
@@ -70,6 +72,15 @@ impl Metrics {
                 "plaudit_outbox_turned_off",
                 "Recognitions that are due at a destination which is turned off.",
             )?,
+            redeliveries: counters(
+                "plaudit_redeliveries_total",
+                "Failed deliveries, by what became of them: asked for again, or lost because the host keeps them no longer.",
+                &["outcome"],
+            )?,
+            webhooks_broken: Gauge::new(
+                "plaudit_webhooks_broken",
+                "Webhooks that the last round found failing, off or unreadable.",
+            )?,
             commit_size: Histogram::with_opts(histogram(
                 "plaudit_commit_contributions",
                 "Contributions in one commit.",
@@ -97,6 +108,8 @@ impl Metrics {
             Box::new(metrics.outbox_waiting.clone()),
             Box::new(metrics.outbox_oldest.clone()),
             Box::new(metrics.outbox_turned_off.clone()),
+            Box::new(metrics.redeliveries.clone()),
+            Box::new(metrics.webhooks_broken.clone()),
             Box::new(metrics.commit_size.clone()),
             Box::new(metrics.commit_seconds.clone()),
             Box::new(metrics.request_seconds.clone()),
@@ -133,6 +146,15 @@ impl Metrics {
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; this number is small")]
     pub fn turned_off(&self, waiting: u64) {
         self.outbox_turned_off.set(waiting as f64);
+    }
+
+    /// Counts what a round asked for and found lost, and shows how many webhooks it found broken.
+    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float; this number is small")]
+    pub fn reconciled(&self, asked: u64, lost: u64, broken: u64) {
+        for (outcome, count) in [("asked", asked), ("lost", lost)] {
+            self.redeliveries.with_label_values(&[outcome]).inc_by(count);
+        }
+        self.webhooks_broken.set(broken as f64);
     }
 
     /// All of it, in Prometheus' text format.

@@ -31,6 +31,7 @@ run "in_the_right_order" {
       ])) == toset([
       "google_artifact_registry_repository.images",
       "google_cloud_scheduler_job.drain",
+      "google_cloud_scheduler_job.reconcile",
       "google_firestore_database.ledger",
       "google_logging_metric.counters",
       "google_logging_metric.distributions",

@@ -139,13 +139,16 @@ run "what_rings" {
   assert {
     condition = { for k, p in google_monitoring_alert_policy.lines : k => p.conditions[0].condition_matched_log[0].filter } == {
       drain_fails     = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"plaudit-drain\" AND severity>=ERROR"
+      reconcile_fails = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"plaudit-reconcile\" AND severity>=ERROR"
+      webhook_broken  = "${local.program_logs} AND jsonPayload.webhook_broken:*"
+      deliveries_lost = "${local.program_logs} AND jsonPayload.deliveries_lost:*"
       no_instance     = "${local.request_logs} AND textPayload:\"no available instance\""
       panic           = "${local.program_logs} AND severity=CRITICAL AND jsonPayload.message=~\"^panic: \""
       fatal           = "${local.program_logs} AND severity=CRITICAL AND NOT jsonPayload.message=~\"^panic: \""
       out_of_memory   = "${local.service_logs} AND (textPayload:\"Consider increasing the memory limit\" OR textPayload:\"Out-of-memory event detected in container\")"
       exits           = "${local.service_logs} AND ((textPayload:\"Container called exit(\" AND NOT textPayload:\"Container called exit(0)\") OR textPayload=~\"^Container terminated on signal (4|6|7|8|11)[.]\")"
       failed_revision = "${local.service_logs} AND severity=ERROR AND protoPayload.response.kind=\"Revision\" AND protoPayload.status.message:\"Ready condition status changed to False\""
-      secret_access   = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(plaudit-api-tokens|plaudit-github-app-key|plaudit-github-secret|plaudit-github-token|plaudit-gitlab-secret|plaudit-gitlab-signing-token|plaudit-post-tokens|plaudit-read-tokens)/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"plaudit-service@acme-thanks.iam.gserviceaccount.com\""
+      secret_access   = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(plaudit-api-tokens|plaudit-github-app-key|plaudit-github-secret|plaudit-github-token|plaudit-gitlab-secret|plaudit-gitlab-signing-token|plaudit-gitlab-token|plaudit-post-tokens|plaudit-read-tokens)/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"plaudit-service@acme-thanks.iam.gserviceaccount.com\""
     }
     error_message = "Each alert on lines matches its own."
   }
@@ -168,6 +171,7 @@ run "what_rings" {
       availability_fast = "CRITICAL", availability_slow = "WARNING", latency_fast = "CRITICAL", latency_slow = "WARNING",
       latency_p99       = "WARNING", outbox_age = "ERROR", dead_letters = "WARNING", instances_at_limit = "WARNING", failed_signatures = "WARNING", uptime = "CRITICAL",
       no_deliveries     = "WARNING", no_drain = "ERROR",
+      reconcile_fails   = "WARNING", webhook_broken = "ERROR", deliveries_lost = "ERROR",
       drain_fails       = "ERROR", no_instance = "CRITICAL", panic = "ERROR", fatal = "CRITICAL", out_of_memory = "ERROR", exits = "ERROR", failed_revision = "CRITICAL", secret_access = "CRITICAL",
     }
     error_message = "What loses deliveries is CRITICAL."

@@ -37,6 +37,7 @@ run "every_alert_of_the_promise" {
       "latency_p99", "outbox_age", "dead_letters", "instances_at_limit", "failed_signatures", "uptime",
       "no_deliveries", "no_drain",
       "drain_fails", "no_instance", "panic", "fatal", "out_of_memory", "exits", "failed_revision", "secret_access",
+      "reconcile_fails", "webhook_broken", "deliveries_lost",
     ])
     error_message = "An alert was added or removed."
   }

@@ -27,6 +27,8 @@ async fn with_tokens_set_posting_draining_and_reading_need_one() {
             answer.problem(401, code);
         }
         client.post(&talk("mallory", "a")).await.problem(401, code);
+        let reconcile = client.request(Method::POST, "/internal/reconcile");
+        client.send(reconcile).await.problem(401, code);
         let drain = client.request(Method::POST, "/internal/drain");
         let problem = client.send(drain).await.problem(401, code);
         assert!(problem["detail"].as_str().unwrap().contains("PLAUDIT_API_TOKENS"), "what to set: {problem}");
@@ -63,7 +65,7 @@ async fn without_tokens_and_secrets_a_request_through_a_tunnel_is_not_local() {
         ("origin", "https://evil.example"),
         ("origin", "null"),
     ] {
-        for path in ["/v1/contributions", "/internal/drain"] {
+        for path in ["/v1/contributions", "/internal/drain", "/internal/reconcile"] {
             let request = plaudit.request(Method::POST, path).header(name, value).json(&talk("mallory", "a"));
             plaudit.send(request).await.problem(401, "token_needed");
         }
@@ -87,7 +89,7 @@ async fn once_the_secret_of_a_host_is_set_posting_and_draining_need_a_token_behi
         let mut plaudit = Plaudit::with(&[tokens, github, gitlab, secret]).await;
         // A proxy that adds no header has a loopback address too, and passes the client's Host on or sets its own.
         for host in [None, Some("ledger.example.org"), Some("localhost:8080")] {
-            for path in ["/v1/contributions", "/internal/drain"] {
+            for path in ["/v1/contributions", "/internal/drain", "/internal/reconcile"] {
                 let mut request = plaudit.request(Method::POST, path);
                 if let Some(host) = host {
                     request = request.header("host", host);
@@ -154,8 +156,9 @@ async fn a_token_is_for_what_its_variable_says_and_is_refused_elsewhere() {
         assert!(problem["detail"].as_str().unwrap().contains("PLAUDIT_READ_TOKENS"), "{problem}");
     }
     for client in [&poster, &reader] {
-        let drain = client.request(Method::POST, "/internal/drain");
-        client.send(drain).await.problem(403, "forbidden");
+        for path in ["/internal/drain", "/internal/reconcile"] {
+            client.send(client.request(Method::POST, path)).await.problem(403, "forbidden");
+        }
     }
     plaudit.post(&talk("mona", "c")).await.expect(201);
     plaudit.get("/v1/contributors").await.expect(200);

@@ -158,6 +158,10 @@ fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
 }
 
 /// The fields of documents that contain everything that the store writes.
+/// Every collection.
+const COLLECTIONS: [&str; 7] =
+    ["bookmarks", "contributions", "contributors", "forgotten", "recognitions", "reviews", "private"];
+
 async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let project = emulators::fresh_project();
     let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
@@ -211,8 +215,6 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     options.firebase_api_url = Some(format!("http://{host}"));
     let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
     let mut fields = BTreeSet::new();
-    const COLLECTIONS: [&str; 7] =
-        ["bookmarks", "contributions", "contributors", "forgotten", "recognitions", "reviews", "private"];
     for collection in COLLECTIONS {
         for document in db.fluent().select().from(collection).query().await.unwrap() {
             fields.extend(document.fields.into_keys().map(|field| (collection, field)));

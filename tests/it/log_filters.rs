@@ -7,6 +7,7 @@ use std::process::Command;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::support::fake_deliveries::{self, FakeDeliveries};
 use crate::support::{Environment, Log, Plaudit, config, fixture, isolated, run};
 
 mod filter;
@@ -103,6 +104,8 @@ fn of_google() -> Vec<(&'static str, Value)> {
         ("drain_fails", scheduler("ERROR", "plaudit-drain")),
         ("none", scheduler("INFO", "plaudit-drain")),
         ("none", scheduler("ERROR", "another-drain")),
+        ("reconcile_fails", scheduler("ERROR", "plaudit-reconcile")),
+        ("none", scheduler("INFO", "plaudit-reconcile")),
         (
             "out_of_memory",
             system(
@@ -192,10 +195,33 @@ async fn lines_of_use() -> Vec<String> {
     log.lines()
 }
 
+/// The lines of a round over three webhooks: one is off, the newest delivery of one failed, and one is not there.
+async fn lines_of_rounds() -> Vec<String> {
+    let github = FakeDeliveries::start("https://plaudit.example.org/webhooks/github").await;
+    github.delivered("repos/o/r", "push", 200, chrono::TimeDelta::hours(1));
+    github.add_hook("orgs/o", "https://plaudit.example.org/webhooks/github");
+    github.delivered("orgs/o", "push", 503, chrono::TimeDelta::hours(70));
+    github.world().keeps = false;
+    github.change("active", json!(false));
+    let plaudit = Plaudit::with(&[
+        ("PLAUDIT_LOG_FORMAT", "json"),
+        ("PLAUDIT_GITHUB_API", &github.url),
+        ("PLAUDIT_GITHUB_TOKEN", fake_deliveries::TOKEN),
+        ("PLAUDIT_RECONCILE", "github:o/r,github:o,github:nobody/here"),
+    ])
+    .await;
+    plaudit.reconcile().await;
+    plaudit.logged("\"webhook_broken\":\"unreadable\"").await;
+    let log: Log = plaudit.log.clone();
+    plaudit.stop().await;
+    log.lines()
+}
+
 /// Every entry that Cloud Logging would have; with Google's own ones, which alert they are for.
 async fn entries() -> Vec<(&'static str, Value)> {
     let mut lines = lines_of_use().await;
     lines.extend(fatal_lines());
+    lines.extend(lines_of_rounds().await);
     let of_the_program: Vec<_> = lines.iter().map(|line| of_the_program(line)).collect();
     let of_cloud_run: Vec<_> = of_the_program.iter().filter_map(of_cloud_run).collect();
     let nameless = of_the_program.into_iter().chain(of_cloud_run).map(|entry| ("", entry));
@@ -231,8 +257,8 @@ async fn every_filter_finds_its_lines_and_no_others() {
         sources.filters.keys().map(|name| (name.as_str(), read(&sources, name, &entries).len())).collect();
     // Deliveries, posts and reads: five that counted or not, two unsigned, the list, the lost post; and Google's own three.
     let calls = 5 + 2 + 1 + 1 + 3;
-    // `stop` drains once more.
-    let drains = 3;
+    // `stop` drains once more, in the instance that reconciles too.
+    let drains = 4;
     // The instance itself looks at the outbox too, and counts it once more at its end.
     let (looks, oldest) = (counts["outbox_waiting"], counts["outbox_oldest_seconds"]);
     assert!(looks >= oldest && oldest >= drains, "{counts:#?}");
@@ -255,6 +281,10 @@ async fn every_filter_finds_its_lines_and_no_others() {
         ("fatal", 1),
         ("no_instance", 2),
         ("drain_fails", 1),
+        ("reconcile_fails", 1),
+        // One whose newest delivery failed, one that is off, and one that is not there; of the failed one, GitHub has nothing left.
+        ("webhook_broken", 3),
+        ("deliveries_lost", 1),
         ("out_of_memory", 2),
         ("exits", 2),
         ("failed_revision", 1),

@@ -65,6 +65,8 @@ mod read_limits;
 mod reading_api;
 mod readings;
 mod readme;
+mod reconcile;
+mod reconcile_gitlab;
 mod retract;
 mod revalidation;
 mod reviews;

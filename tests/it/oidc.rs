@@ -160,7 +160,9 @@ async fn the_configured_account_may_drain_and_a_hundred_drains_ask_for_the_keys_
     short["iss"] = "accounts.google.com".into();
     scene.drain(&token(&short)).await.expect(200);
     assert_eq!(scene.asked(), 1);
-    // The token allows the drain and nothing else.
+    // The token allows reconciling too, which is off here, and nothing else.
+    let reconcile = scene.inside.stranger().request(Method::POST, "/internal/reconcile");
+    scene.inside.send(reconcile.bearer_auth(token(&claims()))).await.problem(404, "not_found");
     let post =
         scene.inside.stranger().request(Method::POST, "/v1/contributions").bearer_auth(token(&claims()));
     scene.inside.send(post.json(&json!({}))).await.problem(401, "wrong_token");

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use plaudit::hosts;
 use plaudit::http::openapi::{Example, document};
 use plaudit::http::problem::ProblemKind;
@@ -14,6 +15,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::support::fake_deliveries::{self, FakeDeliveries};
 use crate::support::{
     FakeStore, GITHUB_SECRET, GITLAB_TOKEN, Inside, Mode, Signer, TOKEN, client, config, frozen, now,
 };
@@ -227,8 +229,23 @@ async fn tour() -> Vec<Value> {
     guide.refusals().await;
     guide.inside.stop().await;
 
-    let inside = Inside::alone(&[]).await;
+    let github = FakeDeliveries::with_clock(
+        "https://plaudit.example.org/webhooks/github",
+        plaudit::runtime::Clock::from_fn(now),
+    )
+    .await;
+    github.delivered("repos/o/r", "push", 503, TimeDelta::hours(2));
+    github.delivered("repos/o/r", "ping", 200, TimeDelta::hours(1));
+    let reconciling = [
+        ("PLAUDIT_GITHUB_API", github.url.as_str()),
+        ("PLAUDIT_GITHUB_TOKEN", fake_deliveries::TOKEN),
+        ("PLAUDIT_RECONCILE", "github:o/r"),
+    ];
+    let inside = Inside::alone(&reconciling).await;
     let mut guide = Guide { inside, answers: &mut answers, client: client() };
+    let reconcile = guide.ask(Method::POST, "/internal/reconcile");
+    let summary = "Of two deliveries a push had failed, and was asked for again.";
+    guide.record("reconcile", "asked", summary, None, reconcile).await;
     let opened = json!({
         "object_kind": "merge_request",
         "user": {"id": 1, "name": "Root", "username": "root"},
@@ -493,6 +510,9 @@ impl Guide<'_> {
         self.get("howItCounts", "rules", "The defaults, with GitHub alone.", "/how-it-counts").await;
         let drain = self.ask(Method::POST, "/internal/drain");
         self.record("drain", "nothing_waits", "Nothing was owed, nothing waits.", None, drain).await;
+        let reconcile = self.ask(Method::POST, "/internal/reconcile");
+        self.record("reconcile", "turned_off", "The operator set no PLAUDIT_RECONCILE.", None, reconcile)
+            .await;
         let metrics = self.ask(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
         let excerpt: Vec<_> =
             metrics.lines().filter(|line| line.contains("plaudit_recognitions_total")).collect();

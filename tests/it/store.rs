@@ -1007,6 +1007,21 @@ async fn a_bookmark_is_what_was_last_set_under_its_name(store: &dyn Store) {
     }
 }
 
+async fn of_those_who_replace_a_bookmark_at_once_one_does(store: &dyn Store) {
+    let name = "reconcile:github:o/r:1";
+    let mut before: Option<String> = None;
+    for round in 0..5 {
+        let values: Vec<String> = (0..6).map(|one| format!("round {round} of {one}")).collect();
+        let replace = values.iter().map(|value| store.replace_bookmark(name, before.as_deref(), value));
+        let done: Vec<bool> = futures::future::try_join_all(replace).await.unwrap();
+        assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
+        let first = done.iter().position(|done| *done).unwrap();
+        assert_eq!(store.bookmark(name).await.unwrap().as_ref(), Some(&values[first]));
+        before = Some(values[first].clone());
+    }
+    assert!(!store.replace_bookmark(name, None, "another").await.unwrap());
+}
+
 macro_rules! suite {
     ($store:ident) => {
         mod $store {
@@ -1048,6 +1063,7 @@ macro_rules! suite {
                 what_is_owed_is_made_before_history_passes_over_it,
                 at_once_with_live_ones_history_recognises_nothing_and_they_all_are,
                 a_bookmark_is_what_was_last_set_under_its_name,
+                of_those_who_replace_a_bookmark_at_once_one_does,
             );
         }
     };

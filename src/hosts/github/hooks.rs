@@ -36,9 +36,9 @@ const PAGES: usize = 5;
 /// How long to wait before the deliveries are asked for again.
 const BETWEEN_LOOKS: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
-/// The webhooks of a repository or an organisation.
-struct Hooks {
-    api: Api,
+/// The webhooks of a repository, an organisation or an App.
+pub(super) struct Hooks {
+    pub(super) api: Api,
     name: String,
     path: String,
     page: String,
@@ -46,10 +46,10 @@ struct Hooks {
 }
 
 #[derive(Deserialize)]
-struct Hook {
-    id: u64,
+pub(super) struct Hook {
+    pub(super) id: u64,
     #[serde(default)]
-    active: bool,
+    pub(super) active: bool,
     #[serde(default)]
     events: Vec<String>,
     #[serde(default)]
@@ -80,7 +80,7 @@ struct Response {
 }
 
 impl Hooks {
-    fn of(api: Api, name: &str) -> Result<Self, String> {
+    pub(super) fn of(api: Api, name: &str) -> Result<Self, String> {
         let parts: Vec<&str> = name.split('/').collect();
         let sound = |part: &&str| {
             !matches!(*part, "" | "." | "..")
@@ -106,13 +106,49 @@ impl Hooks {
         Ok(Self { api, name: name.to_owned(), path, page, scope })
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, ApiError> {
-        let answer = self.api.send(method, &format!("{}{path}", self.path), body).await?;
+    /// The one webhook of an App, whose path has no number.
+    pub(super) fn of_app(api: Api, name: &str) -> Self {
+        let page = format!("{name} → Settings → Developer settings → GitHub Apps → Webhook");
+        Self { api, name: name.to_owned(), path: "/app/hook".to_owned(), page, scope: "its own key" }
+    }
+
+    /// All webhooks, whatever they are for.
+    pub(super) async fn all(&self) -> Result<Vec<Hook>, ApiError> {
+        let mut all = Vec::new();
+        for page in 1..=PAGES {
+            let answer = self.ask(Method::GET, &format!("?per_page={PAGE}&page={page}"), None).await?;
+            let mut hooks: Vec<Hook> = self.api.read(&answer)?;
+            let whole = hooks.len() == PAGE;
+            all.append(&mut hooks);
+            if !whole {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ApiError> {
+        let answer = self.send(method, path, body).await?;
         if answer.status.is_success() { Ok(answer) } else { Err(ApiError::Lasting(self.explain(&answer))) }
     }
 
+    /// Sends a request, whatever its answer says.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, ApiError> {
+        self.api.send(method, &format!("{}{path}", self.path), body).await
+    }
+
     /// Why GitHub refuses, and what to do.
-    fn explain(&self, answer: &Answer) -> String {
+    pub(super) fn explain(&self, answer: &Answer) -> String {
         let (name, status, text) = (&self.name, answer.status, self.api.text_of(answer));
         let refused = matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
         if status == StatusCode::UNAUTHORIZED {
@@ -148,7 +184,7 @@ impl Hooks {
     }
 
     /// The scopes of a classic token, if none of them is one of those that GitHub accepts here.
-    fn missing_scope<'a>(&self, answer: &'a Answer) -> Option<&'a str> {
+    pub(super) fn missing_scope<'a>(&self, answer: &'a Answer) -> Option<&'a str> {
         // Of a fine-grained token the header is missing; of a token without scopes it is empty.
         let scopes = answer.header_or_empty("x-oauth-scopes")?;
         let accepted = answer.header("x-accepted-oauth-scopes").unwrap_or(self.scope);
@@ -177,6 +213,10 @@ impl Hooks {
 }
 
 impl Hook {
+    pub(super) fn url(&self) -> &str {
+        self.config.url.as_deref().unwrap_or_default()
+    }
+
     fn wrong(&self) -> Vec<String> {
         let Config { content_type, insecure_ssl, .. } = &self.config;
         let lacking: Vec<_> = EVENTS.into_iter().filter(|event| !self.sends(event)).collect();
@@ -204,19 +244,9 @@ impl Hook {
 #[async_trait]
 impl Webhooks for Hooks {
     async fn find(&self, url: &Url) -> Result<Vec<Webhook>, ApiError> {
-        let mut found = Vec::new();
-        for page in 1..=PAGES {
-            let answer = self.ask(Method::GET, &format!("?per_page={PAGE}&page={page}"), None).await?;
-            let hooks: Vec<Hook> = self.api.read(&answer)?;
-            let whole = hooks.len() == PAGE;
-            let here =
-                hooks.into_iter().filter(|hook| is_at(url, hook.config.url.as_deref().unwrap_or_default()));
-            found.extend(here.map(|hook| Webhook { id: hook.id, wrong: hook.wrong(), events: hook.events }));
-            if !whole {
-                break;
-            }
-        }
-        Ok(found)
+        let here = |hook: &Hook| is_at(url, hook.url());
+        let found = self.all().await?.into_iter().filter(here);
+        Ok(found.map(|hook| Webhook { id: hook.id, wrong: hook.wrong(), events: hook.events }).collect())
     }
 
     async fn set(&self, url: &Url, found: Option<&Webhook>, secret: &Secret) -> Result<Set, ApiError> {

@@ -31,7 +31,7 @@ const PAGES: usize = 5;
 /// Deliveries that GitLab can send as a test and that count nothing, the first that the project has data for.
 const TESTS: [&str; 2] = ["tag_push_events", "resource_access_token_events"];
 
-struct Hooks {
+pub(super) struct Hooks {
     api: Api,
     name: String,
     path: String,
@@ -39,10 +39,10 @@ struct Hooks {
 
 #[derive(Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "GitLab's own fields")]
-struct Hook {
-    id: u64,
+pub(super) struct Hook {
+    pub(super) id: u64,
     #[serde(default)]
-    url: String,
+    pub(super) url: String,
     #[serde(default)]
     push_events: bool,
     #[serde(default)]
@@ -56,13 +56,14 @@ struct Hook {
     push_events_branch_filter: Option<String>,
     custom_webhook_template: Option<String>,
     alert_status: Option<String>,
+    disabled_until: Option<String>,
     /// Missing before GitLab 19, which knows no signing tokens.
     #[serde(default)]
     signing_token_present: bool,
 }
 
 impl Hooks {
-    fn of(api: Api, name: &str) -> Result<Self, String> {
+    pub(super) fn of(api: Api, name: &str) -> Result<Self, String> {
         let is_id = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
         let parts: Vec<&str> = name.split('/').collect();
         let sound = |part: &&str| !matches!(*part, "" | "." | "..") && !part.contains(char::is_control);
@@ -71,9 +72,43 @@ impl Hooks {
                 "{name:?} is no project: give its path or its number, for example group/project"
             ));
         }
+        Ok(Self::below("projects", api, name))
+    }
+
+    /// The webhooks of a group.
+    pub(super) fn of_group(api: Api, name: &str) -> Result<Self, String> {
+        let sound = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
+        if name.split('/').all(sound) && !name.contains("://") {
+            Ok(Self::below("groups", api, name))
+        } else {
+            Err(format!("{name:?} is neither a project nor a group, for example group/project"))
+        }
+    }
+
+    fn below(what: &str, api: Api, name: &str) -> Self {
         // https://docs.gitlab.com/api/rest/#namespaced-paths
         let segment = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-        Ok(Self { api, name: name.to_owned(), path: format!("/projects/{segment}/hooks") })
+        Self { api, name: name.to_owned(), path: format!("/{what}/{segment}/hooks") }
+    }
+
+    /// All webhooks, whatever they are for.
+    pub(super) async fn all(&self) -> Result<Vec<Hook>, ApiError> {
+        let mut all = Vec::new();
+        for page in 1..=PAGES {
+            let answer = self.ask(Method::GET, &format!("?per_page={PAGE}&page={page}"), None).await?;
+            let mut hooks: Vec<Hook> = self.api.read(&answer)?;
+            let whole = hooks.len() == PAGE;
+            all.append(&mut hooks);
+            if !whole {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sends a request, whatever its answer says.
+    pub(super) async fn send(&self, method: Method, path: &str) -> Result<Answer, ApiError> {
+        self.api.send(method, &format!("{}{path}", self.path), None).await
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, ApiError> {
@@ -82,7 +117,7 @@ impl Hooks {
     }
 
     /// Why GitLab refuses, and what to do.
-    fn explain(&self, answer: &Answer) -> String {
+    pub(super) fn explain(&self, answer: &Answer) -> String {
         let (name, text) = (&self.name, self.api.text_of(answer));
         match answer.status {
             StatusCode::UNAUTHORIZED => format!(
@@ -120,6 +155,18 @@ impl Hooks {
 }
 
 impl Hook {
+    /// Why GitLab sends nothing, where it has turned the webhook off after failures.
+    /// <https://docs.gitlab.com/user/project/integrations/webhooks/#auto-disabled-webhooks>
+    pub(super) fn off(&self) -> Option<String> {
+        let status = self.alert_status.as_deref().filter(|status| *status != "executable")?;
+        Some(match (status, self.disabled_until.as_deref()) {
+            ("temporarily_disabled", Some(until)) => {
+                format!("GitLab has disabled it until {until}, because deliveries failed")
+            }
+            _ => "GitLab has disabled it, because deliveries failed again and again".to_owned(),
+        })
+    }
+
     fn wrong(&self) -> Vec<String> {
         let filled = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         let triggers = [
@@ -152,18 +199,8 @@ impl Hook {
 #[async_trait]
 impl Webhooks for Hooks {
     async fn find(&self, url: &Url) -> Result<Vec<Webhook>, ApiError> {
-        let mut found = Vec::new();
-        for page in 1..=PAGES {
-            let answer = self.ask(Method::GET, &format!("?per_page={PAGE}&page={page}"), None).await?;
-            let hooks: Vec<Hook> = self.api.read(&answer)?;
-            let whole = hooks.len() == PAGE;
-            let here = hooks.iter().filter(|hook| is_at(url, &hook.url));
-            found.extend(here.map(|hook| Webhook { id: hook.id, wrong: hook.wrong(), events: Vec::new() }));
-            if !whole {
-                break;
-            }
-        }
-        Ok(found)
+        let found = self.all().await?.into_iter().filter(|hook| is_at(url, &hook.url));
+        Ok(found.map(|hook| Webhook { id: hook.id, wrong: hook.wrong(), events: Vec::new() }).collect())
     }
 
     async fn set(&self, url: &Url, found: Option<&Webhook>, secret: &Secret) -> Result<Set, ApiError> {

@@ -170,6 +170,15 @@ impl Store for Firestore {
         bookmarks::set_bookmark(&self.client, name, value).await
     }
 
+    async fn replace_bookmark(
+        &self,
+        name: &str,
+        before: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError> {
+        bookmarks::replace_bookmark(&self.client, name, before, value).await
+    }
+
     async fn recognise(
         &self,
         made: &[Recognition],

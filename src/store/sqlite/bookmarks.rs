@@ -25,3 +25,27 @@ pub(super) async fn set_bookmark(sqlite: &Sqlite, name: &str, value: &str) -> Re
         .write(move |transaction| transaction.prepare_cached(set)?.execute(params![name, value]).map(|_| ()))
         .await
 }
+
+pub(super) async fn replace_bookmark(
+    sqlite: &Sqlite,
+    name: &str,
+    before: Option<&str>,
+    value: &str,
+) -> Result<bool, StoreError> {
+    let (name, before, value) = (name.to_owned(), before.map(str::to_owned), value.to_owned());
+    sqlite
+        .write(move |transaction| {
+            let changed = match before {
+                Some(before) => transaction
+                    .prepare_cached("UPDATE bookmarks SET value = ?3 WHERE name = ?1 AND value = ?2")?
+                    .execute(params![name, before, value])?,
+                None => transaction
+                    .prepare_cached(
+                        "INSERT INTO bookmarks (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING",
+                    )?
+                    .execute(params![name, value])?,
+            };
+            Ok(changed == 1)
+        })
+        .await
+}

@@ -122,6 +122,15 @@ impl Store for Sqlite {
         bookmarks::set_bookmark(self, name, value).await
     }
 
+    async fn replace_bookmark(
+        &self,
+        name: &str,
+        before: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError> {
+        bookmarks::replace_bookmark(self, name, before, value).await
+    }
+
     async fn recognise(
         &self,
         made: &[Recognition],

@@ -125,6 +125,13 @@ override_resource {
 }
 
 override_resource {
+  target = google_secret_manager_secret.secrets["PLAUDIT_GITLAB_TOKEN"]
+  values = {
+    id = "projects/acme-thanks/secrets/plaudit-gitlab-token"
+  }
+}
+
+override_resource {
   target = google_monitoring_slo.availability
   values = {
     name = "projects/123456789012/services/plaudit/serviceLevelObjectives/availability"

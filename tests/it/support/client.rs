@@ -130,6 +130,10 @@ impl Client {
         self.send(self.request(Method::POST, "/internal/drain")).await.expect(200).json()
     }
 
+    pub(crate) async fn reconcile(&self) -> Value {
+        self.send(self.request(Method::POST, "/internal/reconcile")).await.expect(200).json()
+    }
+
     /// Drains until nothing waits.
     pub(crate) async fn drain_all(&self) {
         let draining = async {

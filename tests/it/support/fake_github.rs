@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 pub const APP_ID: u64 = 777;
 pub const APP_KEY: &str = include_str!("../app_key.pem");
-const APP_PUBLIC_KEY: &str = include_str!("../app_key.pub.pem");
+pub const APP_PUBLIC_KEY: &str = include_str!("../app_key.pub.pem");
 
 /// The server; it ends with the test.
 pub struct FakeGithub {

@@ -183,6 +183,16 @@ impl Store for FakeStore {
         self.inner.set_bookmark(name, value).await
     }
 
+    async fn replace_bookmark(
+        &self,
+        name: &str,
+        before: Option<&str>,
+        value: &str,
+    ) -> Result<bool, StoreError> {
+        self.usable()?;
+        self.inner.replace_bookmark(name, before, value).await
+    }
+
     async fn recognise(&self, made: &[Recognition], to: &[Destination]) -> Result<Recognised, StoreError> {
         self.usable()?;
         match self.mode() {
