@@ -103,7 +103,9 @@ impl Backfill<'_> {
         sums: &mut Sums,
     ) -> Result<(), BackfillError> {
         let now = self.clock.now();
-        let name = format!("backfill:{}:{part}", repository.id);
+        // A run over a time alone says nothing of what is older, so it leaves the bookmark of the whole as it is.
+        let of = if self.plan.since.is_some() { ":since" } else { "" };
+        let name = format!("backfill:{}:{part}{of}", repository.id);
         let Start { mut bookmark, from, says } = match &self.ledger {
             Ledger::Write { store, .. } => {
                 Bookmark::start(store.bookmark(&name).await?.as_deref(), &self.plan, now)

@@ -255,7 +255,10 @@ async fn a_dry_run_writes_nothing_and_says_what_would_count() {
 #[tokio::test]
 async fn after_a_whole_run_the_next_reads_what_is_new_and_again_reads_everything() {
     let desk = Desk::of(vec![repository(150, 9)]).await;
-    desk.reads(&["o/r"]).await;
+    // A run over a time alone is no whole one.
+    let (out, _) = desk.reads(&["o/r", "--since", &time(300)]).await;
+    assert!(out.starts_with("o/r: 2 counted, 0 known before"), "{out}");
+    assert_eq!(desk.reads(&["o/r"]).await.0, "o/r: 307 counted, 2 known before, 0 ignored, 7 API calls");
     {
         let mut world = desk.fake.world();
         let mut new = item("pull", 1_000);
