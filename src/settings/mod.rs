@@ -132,7 +132,11 @@ impl<'a> Settings<'a> {
 
     /// Notes a fault of `variable` that another variable corrects.
     pub fn advise(&mut self, variable: &str, wrong: &str, setting: &str) {
-        self.faults.push(format!("{variable}: {wrong}; for example {setting}"));
+        let fault = format!("{variable}: {wrong}; for example {setting}");
+        // Several sections may read the same variable.
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
     /// A variable that another program sets, not plaudit's operator: it is no flag, and empty is unset.

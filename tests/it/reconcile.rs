@@ -314,6 +314,12 @@ async fn what_is_wrong_is_one_line_with_what_to_do() {
         output.err.contains("PLAUDIT_RECONCILE: ") && output.err.contains("needs PLAUDIT_GITHUB_TOKEN"),
         "{output:?}"
     );
+    // A fault of a variable that several entries read is one fault.
+    desk.environment = desk.environment.with("PLAUDIT_RECONCILE", "github:o/r,github:o,o/r");
+    let output = desk.run(&[]).await;
+    for (fault, times) in [("needs PLAUDIT_GITHUB_TOKEN", 1), ("begins with none of", 1)] {
+        assert_eq!(output.err.matches(fault).count(), times, "{output:?}");
+    }
     desk.environment = desk.environment.with("PLAUDIT_RECONCILE", "");
     assert!(desk.run(&[]).await.err.contains("nothing to reconcile"));
 }
