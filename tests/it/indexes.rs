@@ -157,11 +157,11 @@ fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
     used
 }
 
-/// The fields of documents that contain everything that the store writes.
 /// Every collection.
 const COLLECTIONS: [&str; 7] =
     ["bookmarks", "contributions", "contributors", "forgotten", "recognitions", "reviews", "private"];
 
+/// The fields of documents that contain everything that the store writes.
 async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let project = emulators::fresh_project();
     let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
