@@ -11,8 +11,8 @@ use plaudit::telemetry;
 ///
 /// Without a command, it serves. Secrets come from the environment or files, never from flags:
 /// PLAUDIT_GITHUB_SECRET, PLAUDIT_GITLAB_SIGNING_TOKEN, PLAUDIT_GITLAB_SECRET, PLAUDIT_API_TOKENS,
-/// PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_GITHUB_TOKEN, PLAUDIT_GITHUB_APP_KEY and, for the commands
-/// that are clients, PLAUDIT_TOKEN and PLAUDIT_GITLAB_TOKEN, each also as …_FILE.
+/// PLAUDIT_POST_TOKENS, PLAUDIT_READ_TOKENS, PLAUDIT_FORGET_KEY, PLAUDIT_GITHUB_TOKEN, PLAUDIT_GITHUB_APP_KEY,
+/// PLAUDIT_GITLAB_TOKEN and, for the commands that are clients, PLAUDIT_TOKEN, each also as …_FILE.
 #[derive(Parser)]
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 #[command(version = env!("VERSION_AND_COMMIT"), args_conflicts_with_subcommands = true)]

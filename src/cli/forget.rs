@@ -32,7 +32,7 @@ pub async fn run(forget: Forget, env: &Environment) -> Result<(), Failure> {
     let Some(answer) = instance.delete(&path).await? else {
         let (id, url) = (escaped(&forget.id), &instance.url);
         return Err(Failure::failed(anyhow!(
-            "{url} has no contributor {id}; `plaudit top --search` finds contributors by the beginning of a login"
+            "{url} has no contributor {id}; {url}/?search= finds contributors by the beginning of a login"
         )));
     };
     let Forgotten { contributions, recognitions } = fields(&answer)?;

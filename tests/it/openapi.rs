@@ -283,6 +283,12 @@ async fn tour() -> Vec<Value> {
         }
         guide.inside.stop().await;
     }
+    let inside = Inside::start(&config(&[]), FakeStore::new(Mode::HasNoForgetKey), frozen()).await;
+    let mut guide = Guide { inside, answers: &mut answers, client: client() };
+    let forget = guide.ask(Method::DELETE, "/v1/contributors/grace");
+    let summary = "On Firestore, before the operator has set a key.";
+    guide.record("forgetContributor", "forget_key_needed", summary, None, forget).await;
+    guide.inside.stop().await;
     answers
 }
 

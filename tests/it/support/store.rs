@@ -41,6 +41,8 @@ pub(crate) enum Mode {
     Overtaken,
     /// Fails to recognise with this error where this contributor is among others.
     FailsToRecognise(&'static str, StoreError),
+    /// Has no key to remember by whom to forget.
+    HasNoForgetKey,
     /// Never answers this method.
     HangsIn(&'static str),
     /// Fails at this method.
@@ -170,6 +172,9 @@ impl Store for FakeStore {
     }
     async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
         self.usable()?;
+        if matches!(self.mode(), Mode::HasNoForgetKey) {
+            return Ok(Forgot::NoKey);
+        }
         self.inner.forget(contributor).await
     }
 
