@@ -44,7 +44,10 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
     }
     report("posting", Ok(config.service.access.who_may_post()));
     report("reading", Ok(config.service.access.who_may_read()));
-    report(&format!("store {}", config.store), store::inspect(&config.store, &config.publish.all()).await);
+    report(
+        &format!("store {}", config.store),
+        store::inspect(&config.store, config.forget_key.as_ref(), &config.publish.all()).await,
+    );
     let to = format!("publish {}", config.publish.to);
     match publish::open(&config.publish, &Clock::system()).await {
         Err(error) => report(&to, Err(error.to_string())),

@@ -161,13 +161,14 @@ impl Line {
     }
 
     /// The path, without the query, which may hold secrets. Only the route where the path may name somebody who is
-    /// forgotten: by the request itself, or because it names what is not there; everybody has a badge.
+    /// forgotten: by the request itself, or because nothing was found by it; everybody has a badge.
     fn shown_path(&self, status: u16) -> &str {
-        let forgets = self.method == Method::DELETE && self.route() == "/v1/contributors/{id}";
-        match &self.matched {
-            Some(matched) if forgets || status == 404 || self.route() == "/badges/{file}" => route(matched),
-            _ => self.uri.as_ref().map_or("", Uri::path),
+        let route = self.route();
+        let forgets = self.method == Method::DELETE && route == "/v1/contributors/{id}";
+        if forgets || route == "/badges/{file}" || (status >= 400 && route.contains("{id}")) {
+            return route;
         }
+        self.uri.as_ref().map_or("", Uri::path)
     }
 
     fn log(&self, response: &Response, seconds: f64) {

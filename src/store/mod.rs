@@ -77,11 +77,11 @@ pub fn cannot_open(at: &At, error: &StoreError) -> String {
 
 /// Whether the ledger is there and whole, without making or changing anything; and how much is due at each
 /// destination that is not among `on`: it waits until that is turned on again.
-pub async fn inspect(at: &At, on: &[Destination]) -> Result<String, String> {
+pub async fn inspect(at: &At, key: Option<&ForgetKey>, on: &[Destination]) -> Result<String, String> {
     let off = Destination::others(on);
     let (answer, waiting) = match at {
-        At::Sqlite(path) => sqlite::inspect(path.clone(), off).await?,
-        At::Firestore { .. } => inspect_opened(at, off).await.map_err(|error| error.why())?,
+        At::Sqlite(path) => sqlite::inspect(path.clone(), key.cloned(), off).await?,
+        At::Firestore { .. } => inspect_opened(at, key, off).await.map_err(|error| error.why())?,
     };
     let due = waiting.into_iter().filter(|(_, waiting)| *waiting > 0).map(|(destination, waiting)| {
         format!("{waiting} recognitions are due at {destination}, which is turned off")
@@ -91,9 +91,10 @@ pub async fn inspect(at: &At, on: &[Destination]) -> Result<String, String> {
 
 async fn inspect_opened(
     at: &At,
+    key: Option<&ForgetKey>,
     off: Vec<Destination>,
 ) -> Result<(String, Vec<(Destination, u64)>), StoreError> {
-    let store = open(at, None).await?;
+    let store = open(at, key).await?;
     // One contributor shows whether what is stored can be read by this version.
     store.contributors(Order::Id, &ContributorFilter::default(), &Page { limit: 1, after: None }).await?;
     let mut waiting = Vec::new();

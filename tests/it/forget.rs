@@ -93,6 +93,14 @@ fn traces(text: &str) -> Vec<&'static str> {
     TRACES.into_iter().filter(|trace| text.contains(trace)).collect()
 }
 
+/// Takes a push of the person back: what says so is kept by the contribution's id, which has the login.
+async fn retract_the_push(plaudit: &Client, answers: &[Value]) {
+    let parts = answers[3]["contributions"].as_array().unwrap();
+    let own = parts.iter().find(|part| part["contributor"] == "github:traceable").unwrap();
+    let path = format!("/v1/contributions/{}", own["id"].as_str().unwrap());
+    plaudit.send(plaudit.request(Method::DELETE, &path)).await.expect(200);
+}
+
 /// Has a running instance forget somebody of whom it has something of every kind, and looks for traces everywhere but
 /// in the store itself.
 async fn is_forgotten(plaudit: &Plaudit) {
@@ -101,6 +109,7 @@ async fn is_forgotten(plaudit: &Plaudit) {
     plaudit.post(&talk("ada", "ada-1")).await.expect(201);
     let before = plaudit.tallies().await;
     assert_eq!(before["github:traceable"], 4, "{before:?}");
+    retract_the_push(plaudit, &first).await;
     plaudit.drain_all().await;
     assert!(!traces(&readable(plaudit).await).is_empty(), "there would be nothing to find");
 
@@ -113,6 +122,11 @@ async fn is_forgotten(plaudit: &Plaudit) {
         assert_eq!((absent.status, traces(&absent.text)), (404, vec![]));
     }
     plaudit.get("/v1/recognitions/github:traceable:3").await.problem(404, "not_found");
+    plaudit.stranger().with_token("wrong-token").get("/v1/contributors/github:traceable").await;
+    plaudit
+        .send(plaudit.request(Method::POST, "/v1/contributors/github:traceable"))
+        .await
+        .problem(405, "method_not_allowed");
     let badge = plaudit.get("/badges/github:traceable.svg").await.expect(200);
     assert!(badge.text.contains("traceable: 0 contributions"), "{}", badge.text);
     assert_eq!(traces(&readable(plaudit).await), [""; 0]);
@@ -238,6 +252,48 @@ async fn a_stream_misses_nothing_though_the_newest_recognition_is_erased() {
     plaudit.stop().await;
 }
 
+/// Anybody can write an address with another account's number into a commit, or a trailer into its message.
+#[tokio::test]
+async fn a_number_that_only_an_address_states_makes_nobody_else_forgotten() {
+    let plaudit = Plaudit::start().await;
+    let push = payload("github/push.default_branch.json", |payload| {
+        payload["commits"][0]["author"] =
+            json!({"name": "m", "email": "583231+mona@users.noreply.github.com"});
+    });
+    plaudit.github("push", &push).await.expect(200);
+    assert_eq!(plaudit.tally("github:mona").await, 1);
+    plaudit.send(plaudit.request(Method::DELETE, "/v1/contributors/github:mona")).await.expect(200);
+    let opened = payload("github/issues.opened.json", |payload| {
+        payload["issue"]["user"]["login"] = "innocent".into();
+        payload["issue"]["user"]["id"] = 583_231.into();
+    });
+    let answer = plaudit.github("issues", &opened).await.expect(200).json();
+    assert_eq!(answer["verdict"], "recorded", "{answer}");
+    plaudit.stop().await;
+}
+
+/// The process ends after it erased somebody and before it wrote the file anew.
+#[tokio::test]
+async fn an_erasure_that_was_interrupted_is_ended_by_the_next_start() {
+    let mut plaudit = Plaudit::start().await;
+    replay(&plaudit).await;
+    plaudit.end().await;
+    let ledger = rusqlite::Connection::open(plaudit.database()).unwrap();
+    ledger
+        .execute_batch(
+            "DELETE FROM outbox; DELETE FROM recognitions; DELETE FROM reviews;
+             DELETE FROM contributions; DELETE FROM contributors; DELETE FROM repositories;
+             INSERT INTO sequences (name, last) VALUES ('scrub', 1);",
+        )
+        .unwrap();
+    drop(ledger);
+    let bytes = std::fs::read(plaudit.database()).unwrap();
+    assert!(bytes.windows(9).any(|window| window == b"traceable"), "there would be nothing to scrub");
+    plaudit.restart().await;
+    no_bytes_of_it(plaudit.folder().path());
+    plaudit.stop().await;
+}
+
 #[tokio::test]
 async fn another_key_than_that_of_the_forgotten_is_refused_at_the_start() {
     let folder = Arc::new(tempfile::tempdir().unwrap());
@@ -252,6 +308,10 @@ async fn another_key_than_that_of_the_forgotten_is_refused_at_the_start() {
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.err.contains("set PLAUDIT_FORGET_KEY to that one"), "{output:?}");
     }
+    let check = environment.run(&["check"]);
+    assert_eq!(check.code, Some(1), "without the key: {check:?}");
+    let check = environment.with("PLAUDIT_FORGET_KEY", KEY).run(&["check"]);
+    assert_eq!(check.code, Some(0), "{check:?}");
     let short = environment.with("PLAUDIT_FORGET_KEY", "shorter than 32").run(&["check"]);
     assert_eq!(short.code, Some(2));
     assert!(

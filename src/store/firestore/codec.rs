@@ -129,10 +129,14 @@ pub(super) fn text<'d>(document: &'d FirestoreDocument, field: &str) -> Option<&
     }
 }
 
-/// The number of the account that a contributor's or a contribution's document names.
-pub(super) fn user_id(document: &FirestoreDocument) -> Option<u64> {
+/// The number by which the host itself names the account in a contribution: as the author of an issue or a pull
+/// request. The addresses of commits have numbers too, and anybody can write them.
+pub(super) fn stated_number(document: &FirestoreDocument) -> Option<u64> {
+    let kind = text(document, "kind")?;
+    let stated = kind == Kind::ISSUE.as_str() || kind == Kind::PULL_REQUEST.as_str();
+    let landed = document.fields.contains_key("landed_at");
     let value = FirestoreValue::from(document.fields.get("user_id")?.clone());
-    as_integer(&value).map(i64::cast_unsigned)
+    as_integer(&value).filter(|_| stated && !landed).map(i64::cast_unsigned)
 }
 
 /// Whether plaudit 0.1 wrote the document: its name of the field `recognized` was another one.

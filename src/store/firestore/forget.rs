@@ -12,7 +12,7 @@ use firestore::{
 };
 
 use super::codec::{self, document_id, timestamp};
-use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS};
+use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS, REVIEWS};
 use super::record::refused;
 use super::rpc::{Client, Retry};
 use crate::domain::{Contribution, ContributorId, Moment};
@@ -98,12 +98,15 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
     let Some(key) = client.forget_key() else { return Ok(Forgot::NoKey) };
     let mut retry = client.retry();
     let id = document_id(who.as_str());
-    let document = client.get_one(CONTRIBUTORS, id.clone(), &mut retry).await?;
-    if document.is_none() && !is_forgotten(client, who, &mut retry).await? {
+    // Other instances may have another key.
+    check(client).await?;
+    let is_known = client.get_one(CONTRIBUTORS, id.clone(), &mut retry).await?.is_some()
+        || is_marked(client, who, &mut retry).await?
+        || is_forgotten(client, who, &mut retry).await?;
+    if !is_known {
         return Ok(Forgot::Unknown);
     }
-    let number = document.and_then(|found| key.of_number(who, codec::user_id(&found)?));
-    remember(client, key, std::iter::once(key.of_name(who)).chain(number), &mut retry).await?;
+    remember(client, key, std::iter::once(key.of_name(who)), &mut retry).await?;
     let mut erased = Erased::default();
     loop {
         // Each part has its own patience: there may be many.
@@ -158,12 +161,21 @@ async fn erase_contributions(
     ];
     let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(TOGETHER));
     let found = client.query(query, retry).await?.documents;
-    let numbers: BTreeSet<_> = found.iter().filter_map(codec::user_id).collect();
+    let numbers: BTreeSet<_> = found.iter().filter_map(codec::stated_number).collect();
     if !numbers.is_empty() {
         let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
         remember(client, key, numbers, retry).await?;
     }
-    delete(client, CONTRIBUTIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+    let ids: Vec<_> = found.iter().map(|document| codec::id_of(document).to_owned()).collect();
+    // What took a push or a client's contribution back is noted by the same id.
+    delete(client, REVIEWS, ids.clone(), retry).await?;
+    delete(client, CONTRIBUTIONS, ids, retry).await
+}
+
+/// Whether a review left a mark of a part that was never recorded.
+async fn is_marked(client: &Client, who: &ContributorId, retry: &mut Retry) -> Result<bool, StoreError> {
+    let query = queries::MARKS_OF.query([codec::value(who.as_str())], None, Some(1));
+    Ok(!client.query(query, retry).await?.documents.is_empty())
 }
 
 /// What reviews left of parts that were never recorded.

@@ -116,7 +116,9 @@ impl Making<'_> {
         let mut retry = self.client.retry();
         match self.create(&[recognition], &mut retry).await {
             Ok(()) => Ok(true),
-            Err(_) if forget::is_forgotten(self.client, &recognition.contributor, &mut retry).await? => {
+            Err(Fault::Exists | Fault::Changed | Fault::Missing(_))
+                if forget::is_forgotten(self.client, &recognition.contributor, &mut retry).await? =>
+            {
                 Ok(false)
             }
             Err(Fault::Exists) => {

@@ -247,10 +247,12 @@ impl<'a> Change<'a> {
             }
         }
         let key = self.client.forget_key();
-        forget::guard(
-            &mut writes,
-            key.into_iter().flat_map(|key| self.recorded.iter().flat_map(|one| key.of(one))),
-        )?;
+        let recorded = key.into_iter().flat_map(|key| self.recorded.iter().flat_map(|one| key.of(one)));
+        // A review may leave a mark of a part that is not recorded.
+        let unrecorded = changed.after.parts.iter().filter(|part| part.contributor.is_none());
+        let authors = unrecorded.filter_map(|part| author_of_part(&part.id));
+        let marked = authors.filter_map(|author| Some(key?.of_name(&author)));
+        forget::guard(&mut writes, recorded.chain(marked))?;
         deltas.retain(|_, delta| delta.counted != 0 || !delta.recorded.is_empty());
         for (contributor, delta) in &deltas {
             let raise = standings.and_then(|standings| standings.raise(contributor, delta.counted));

@@ -117,8 +117,10 @@ impl Sqlite {
 
     pub(super) fn bounded(path: &Path, key: Option<ForgetKey>, bounds: Bounds) -> Result<Self, StoreError> {
         let mut connection = prepare(path).map_err(|error| named(path, error))?;
-        let keys = Arc::new(Keys::new(path, key));
+        // One ledger has one key, by whichever path it is opened.
+        let keys = Arc::new(Keys::new(&path.canonicalize().unwrap_or_else(|_| path.to_owned()), key));
         keys.check(&connection).map_err(|error| named(path, error))?;
+        super::forget::scrub_left(&connection).map_err(|error| named(path, failure(&error)))?;
         let files = Arc::new(Files::of(path)?);
         let mut checkpoints =
             Checkpoints::start(&mut connection, &files, bounds).map_err(|error| named(path, error))?;

@@ -1,16 +1,19 @@
 //! Erasing a person: from the tables, and from the bytes of the file and of its log.
 
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Transaction, params};
 
-use super::connection::Sqlite;
+use super::connection::{BUSY, Sqlite};
 use super::error::strange;
-use crate::domain::{Contribution, ContributorId};
+use super::rows::{kind_value, unsigned};
+use crate::domain::{Contribution, ContributorId, Kind};
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym, author_of_part};
 use crate::store::{StoreError, forgetting};
 
@@ -51,20 +54,26 @@ impl Keys {
     /// The key; a new one where there is none.
     fn make(&self) -> Result<&ForgetKey, StoreError> {
         if self.find()?.is_none() {
-            let key = format!("{}{}\n", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-            let written = || {
-                let mut file =
-                    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.file)?;
-                file.write_all(key.as_bytes())?;
-                file.sync_all()?;
-                self.file.parent().map_or(Ok(()), |folder| {
-                    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-                    std::fs::File::open(folder)?.sync_all()
-                })
-            };
-            written().map_err(|error| self.unusable(&error.to_string()))?;
+            self.write().map_err(|error| self.unusable(&error.to_string()))?;
         }
         self.find()?.ok_or_else(|| self.unusable("it is not there"))
+    }
+
+    /// Writes a new key: whole or not at all. Of several processes at once, the first one's is taken.
+    fn write(&self) -> std::io::Result<()> {
+        let mut own = self.file.as_os_str().to_owned();
+        own.push(format!(".{}", uuid::Uuid::new_v4().simple()));
+        let own = PathBuf::from(own);
+        let key = format!("{}{}\n", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own)?;
+        let written = file.write_all(key.as_bytes()).and_then(|()| file.sync_all());
+        let linked = written.and_then(|()| match std::fs::hard_link(&own, &self.file) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        });
+        std::fs::remove_file(&own)?;
+        linked?;
+        self.file.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
     }
 
     fn unusable(&self, why: &str) -> StoreError {
@@ -105,6 +114,7 @@ impl<'a> Forgotten<'a> {
             return Ok(Self { connection, key: None });
         }
         let key = keys.find().ok().flatten().ok_or_else(|| strange("forgotten person without its key"))?;
+        is_its_key(connection, key)?;
         Ok(Self { connection, key: Some(key) })
     }
 
@@ -124,6 +134,11 @@ impl<'a> Forgotten<'a> {
     }
 }
 
+/// Fails where the forgotten are remembered by another key.
+fn is_its_key(connection: &Connection, key: &ForgetKey) -> rusqlite::Result<()> {
+    if has(connection, key.of_itself())? { Ok(()) } else { Err(strange("forgotten person of another key")) }
+}
+
 fn is_any(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten) AS any")?
@@ -138,39 +153,77 @@ fn has(connection: &Connection, pseudonym: Pseudonym) -> rusqlite::Result<bool> 
 
 pub(super) async fn forget(sqlite: &Sqlite, who: &ContributorId) -> Result<Forgot, StoreError> {
     let known = who.clone();
-    let is_known = sqlite.read(move |connection| {
-        connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM contributors WHERE id = ?1) AS known")?
-            .query_row([known.as_str()], |row| row.get::<_, bool>("known"))
-    });
-    let is_known = is_known.await?;
-    let Some(key) = (if is_known { Some(sqlite.keys.make()?) } else { sqlite.keys.find()? }) else {
-        return Ok(Forgot::Unknown);
+    let key = if sqlite.read(move |connection| is_known(connection, &known)).await? {
+        Some(sqlite.keys.make()?)
+    } else {
+        sqlite.keys.find()?
     };
-    let (key, who) = (key.clone(), who.clone());
+    let Some(key) = key.cloned() else { return Ok(Forgot::Unknown) };
+    let who = who.clone();
     let erased = sqlite.write(move |transaction| erase(transaction, &key, &who)).await?;
     if let Forgot::Erased(_) = erased {
-        // Deleted rows leave their bytes behind: in pages that have room again, and in the log.
         sqlite.maintain(scrub).await?;
     }
     Ok(erased)
 }
 
-/// Writes the whole file anew, and empties the log.
+/// Whether the ledger has something of a contributor, be it only a mark of what was never recorded.
+fn is_known(connection: &Connection, who: &ContributorId) -> rusqlite::Result<bool> {
+    let counted: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM contributors WHERE id = ?1) AS known")?
+        .query_row([who.as_str()], |row| row.get("known"))?;
+    Ok(counted || !marks_of(connection, who.as_str())?.is_empty())
+}
+
+/// Of the table `sequences`: that the file is to be scrubbed.
+const SCRUB: &str = "scrub";
+
+/// Scrubs the file where a process that erased somebody has ended before it could.
+pub(super) fn scrub_left(connection: &Connection) -> rusqlite::Result<()> {
+    let left: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sequences WHERE name = ?1) AS left",
+        [SCRUB],
+        |row| row.get("left"),
+    )?;
+    if !left {
+        return Ok(());
+    }
+    tracing::info!("writes the ledger's file anew, because an erasure was interrupted");
+    scrub(connection)
+}
+
+/// Writes the whole file anew, and empties the log: deleted rows leave their bytes behind, in pages that have room
+/// again, and in the log.
 fn scrub(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("VACUUM")?;
-    connection.wal_checkpoint_v2(Some("main"), CheckpointMode::TRUNCATE).map(drop)
+    connection.execute("DELETE FROM sequences WHERE name = ?1", [SCRUB])?;
+    // A checkpoint that is under way, of this process or another, is an error at once.
+    let began = Instant::now();
+    loop {
+        match connection.wal_checkpoint_v2(Some("main"), CheckpointMode::TRUNCATE) {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && began.elapsed() < BUSY =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            done => return done.map(drop),
+        }
+    }
 }
+
+/// How long to wait before the log is looked at again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) -> rusqlite::Result<Forgot> {
     let name = key.of_name(who);
     let numbers = numbers(transaction, who)?;
-    let is_known = transaction
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM contributors WHERE id = ?1) AS known")?
-        .query_row([who.as_str()], |row| row.get::<_, bool>("known"))?;
-    if !is_known && !has(transaction, name)? {
+    if is_any(transaction)? {
+        is_its_key(transaction, key)?;
+    }
+    if !is_known(transaction, who)? && !has(transaction, name)? {
         return Ok(Forgot::Unknown);
     }
+    transaction.execute("INSERT OR REPLACE INTO sequences (name, last) VALUES (?1, 1)", [SCRUB])?;
     let mut remember =
         transaction.prepare_cached("INSERT OR IGNORE INTO forgotten (pseudonym) VALUES (?1)")?;
     let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
@@ -191,6 +244,11 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
         transaction.execute("DELETE FROM bookmarks WHERE name = ?1", [bookmark])?;
     }
     let repositories = repositories(transaction, who)?;
+    transaction.execute(
+        "DELETE FROM reviews WHERE work IN (SELECT id FROM contributions
+             WHERE contributor = (SELECT number FROM contributors WHERE id = ?1))",
+        [who],
+    )?;
     let contributions = transaction.execute(
         "DELETE FROM contributions WHERE contributor = (SELECT number FROM contributors WHERE id = ?1)",
         [who],
@@ -207,15 +265,18 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
     Ok(Forgot::Erased(Erased { contributions: contributions as u64, recognitions: recognitions as u64 }))
 }
 
-/// Every number that the account has had in a payload.
+/// Every number by which the host itself has named the account: as the author of an issue or a pull request. The
+/// addresses of commits have numbers too, and anybody can write them.
 fn numbers(transaction: &Transaction<'_>, who: &ContributorId) -> rusqlite::Result<Vec<u64>> {
     let mut statement = transaction.prepare_cached(
-        "SELECT user_id FROM contributors WHERE id = ?1 AND user_id IS NOT NULL
-         UNION SELECT user_id FROM contributions
-             WHERE contributor = (SELECT number FROM contributors WHERE id = ?1) AND user_id IS NOT NULL",
+        "SELECT DISTINCT user_id FROM contributions
+         WHERE contributor = (SELECT number FROM contributors WHERE id = ?1) AND user_id IS NOT NULL
+             AND kind IN (?2, ?3) AND landed_at IS NULL",
     )?;
-    let numbers =
-        statement.query_map([who.as_str()], |row| Ok(super::rows::unsigned(row.get("user_id")?)))?;
+    let kinds = [Kind::ISSUE, Kind::PULL_REQUEST].map(|kind| kind_value(&kind));
+    let [issue, pull_request] = kinds;
+    let numbers = statement
+        .query_map(params![who.as_str(), issue, pull_request], |row| Ok(unsigned(row.get("user_id")?)))?;
     numbers.collect()
 }
 
@@ -248,7 +309,7 @@ fn keep_sequence(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// The marks of this person's parts of pull requests, recorded or not: their ids end in the login.
-fn marks_of(transaction: &Transaction<'_>, who: &str) -> rusqlite::Result<Vec<String>> {
+fn marks_of(transaction: &Connection, who: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = transaction.prepare_cached("SELECT work FROM reviews")?;
     let mut rows = statement.query(params![])?;
     let mut marks = Vec::new();

@@ -8,9 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{Access, access};
 
 use super::error::failure;
+use super::forget::Keys;
 use super::{outbox, schema};
 use crate::domain::Destination;
-use crate::store::StoreError;
+use crate::store::{ForgetKey, StoreError};
 
 /// Why a file cannot be opened, and what to do: by what is at its path, else by SQLite's error.
 #[must_use]
@@ -57,12 +58,20 @@ type Waiting = Vec<(Destination, u64)>;
 
 /// Whether the file is a whole ledger of this version, read from its beginning to its end, and how much is due at each
 /// of `destinations`. Changes nothing.
-pub async fn inspect(path: PathBuf, destinations: Vec<Destination>) -> Result<(String, Waiting), String> {
-    let read = move || read(&path, &destinations);
+pub async fn inspect(
+    path: PathBuf,
+    key: Option<ForgetKey>,
+    destinations: Vec<Destination>,
+) -> Result<(String, Waiting), String> {
+    let read = move || read(&path, key.as_ref(), &destinations);
     tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
 }
 
-fn read(path: &Path, destinations: &[Destination]) -> Result<(String, Waiting), String> {
+fn read(
+    path: &Path,
+    key: Option<&ForgetKey>,
+    destinations: &[Destination],
+) -> Result<(String, Waiting), String> {
     if let Some(wrong) = of_path(path) {
         return Err(wrong);
     }
@@ -82,6 +91,8 @@ fn read(path: &Path, destinations: &[Destination]) -> Result<(String, Waiting), 
             let old = "it is whole; an older version made it, and the next start brings it up to date";
             return Ok((old.into(), Vec::new()));
         }
+        let ledger = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        Keys::new(&ledger, key.cloned()).check(&connection)?;
         let waiting = |destination: &Destination| {
             let waiting = outbox::waiting(&connection, &[*destination])?.waiting;
             Ok((*destination, waiting))
