@@ -52,6 +52,7 @@ REASONS = {
         ("Idempotency-Key", "bytes"),
         ("contributor", "bytes"),
         ("contributor", "the ':'"),
+        ("contributor", "forgotten"),
         ("repository", "bytes"),
         ("url", "URL"),
         ("occurred_at", "RFC 3339"),

@@ -20,7 +20,7 @@ run "nothing_but_the_service" {
   assert {
     condition = (
       google_cloud_run_v2_service.plaudit.name == "plaudit" && google_firestore_database.ledger.name == "plaudit" &&
-      google_pubsub_topic.recognitions.name == "plaudit-recognitions" && length(google_secret_manager_secret.secrets) == 9 &&
+      google_pubsub_topic.recognitions.name == "plaudit-recognitions" && length(google_secret_manager_secret.secrets) == 10 &&
       google_artifact_registry_repository.images.repository_id == "plaudit"
     )
     error_message = "The service, its database, its topic, its secrets and its registry."

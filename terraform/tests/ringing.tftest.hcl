@@ -148,7 +148,7 @@ run "what_rings" {
       out_of_memory   = "${local.service_logs} AND (textPayload:\"Consider increasing the memory limit\" OR textPayload:\"Out-of-memory event detected in container\")"
       exits           = "${local.service_logs} AND ((textPayload:\"Container called exit(\" AND NOT textPayload:\"Container called exit(0)\") OR textPayload=~\"^Container terminated on signal (4|6|7|8|11)[.]\")"
       failed_revision = "${local.service_logs} AND severity=ERROR AND protoPayload.response.kind=\"Revision\" AND protoPayload.status.message:\"Ready condition status changed to False\""
-      secret_access   = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(plaudit-api-tokens|plaudit-github-app-key|plaudit-github-secret|plaudit-github-token|plaudit-gitlab-secret|plaudit-gitlab-signing-token|plaudit-gitlab-token|plaudit-post-tokens|plaudit-read-tokens)/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"plaudit-service@acme-thanks.iam.gserviceaccount.com\""
+      secret_access   = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName=~\"AccessSecretVersion$\" AND protoPayload.resourceName=~\"/secrets/(plaudit-api-tokens|plaudit-forget-key|plaudit-github-app-key|plaudit-github-secret|plaudit-github-token|plaudit-gitlab-secret|plaudit-gitlab-signing-token|plaudit-gitlab-token|plaudit-post-tokens|plaudit-read-tokens)/versions/\" AND NOT protoPayload.authenticationInfo.principalEmail=\"plaudit-service@acme-thanks.iam.gserviceaccount.com\""
     }
     error_message = "Each alert on lines matches its own."
   }

@@ -14,7 +14,7 @@ run "none_wired_at_first" {
   command = plan
 
   assert {
-    condition     = length(google_secret_manager_secret.secrets) == 9 && length(google_secret_manager_secret_iam_member.service) == 0
+    condition     = length(google_secret_manager_secret.secrets) == 10 && length(google_secret_manager_secret_iam_member.service) == 0
     error_message = "A secret without a version must exist, and no account may read it."
   }
 
