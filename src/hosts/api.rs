@@ -184,6 +184,12 @@ impl Api {
     }
 }
 
+/// The base URL of an API, as it is configured.
+pub(super) fn base(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    Url::parse(text).map(|_| text.to_owned()).map_err(|_| "not an http or https URL".to_owned())
+}
+
 /// GitHub's media type and version; GitLab passes over both.
 /// <https://docs.github.com/en/rest/about-the-rest-api/api-versions>
 fn own_headers() -> HeaderMap {

@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use url::Url;
 
-use super::super::api::{Answer, Api, ApiError};
+use super::super::api::{self, Answer, Api, ApiError};
 use super::super::deliveries::{
     Address, DeliveryPage, Hook, Listed, Redeliveries, Redelivery, Repair, Wanted,
 };
@@ -76,10 +76,7 @@ struct AppConfig {
 }
 
 fn open(settings: &mut Settings<'_>, wanted: Wanted<'_>) -> Result<Arc<dyn Redeliveries>, String> {
-    let base = settings.value(&API, "https://api.github.com".to_owned(), |text| {
-        let text = text.trim_end_matches('/');
-        Url::parse(text).map(|_| text.to_owned()).map_err(|_| "not an http or https URL".to_owned())
-    });
+    let base = settings.value(&API, "https://api.github.com".to_owned(), api::base);
     let nothing = Secret::new("");
     let api = Api::new(SETUP.title, &base, &nothing, &nothing).map_err(|error| error.to_string())?;
     let caller = Caller::read(settings)?;

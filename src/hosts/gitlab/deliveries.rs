@@ -9,9 +9,8 @@ use async_trait::async_trait;
 use chrono::DateTime;
 use http::{Method, StatusCode};
 use serde::Deserialize;
-use url::Url;
 
-use super::super::api::{Api, ApiError};
+use super::super::api::{self, Api, ApiError};
 use super::super::deliveries::{
     Address, DeliveryPage, Hook, Listed, Redeliveries, Redelivery, Repair, Wanted,
 };
@@ -93,10 +92,7 @@ struct Resent {
 }
 
 fn open(settings: &mut Settings<'_>, wanted: Wanted<'_>) -> Result<Arc<dyn Redeliveries>, String> {
-    let base = settings.value(&API, "https://gitlab.com/api/v4".to_owned(), |text| {
-        let text = text.trim_end_matches('/');
-        Url::parse(text).map(|_| text.to_owned()).map_err(|_| "not an http or https URL".to_owned())
-    });
+    let base = settings.value(&API, "https://gitlab.com/api/v4".to_owned(), api::base);
     let token = settings.secret(&SETUP.token).ok_or_else(|| format!("needs {}", SETUP.token.variable))?;
     let api = Api::new(SETUP.title, &base, &token, &Secret::new("")).map_err(|error| error.to_string())?;
     let of_group = Hooks::of(api.clone(), wanted.name).is_err();

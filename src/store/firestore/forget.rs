@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firestore::{
-    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+    FirestoreDocument, FirestoreQueryParams, FirestoreTransactionData, FirestoreTransactionOps,
+    FirestoreWritePrecondition,
 };
 
 use super::codec::{self, document_id, timestamp};
@@ -166,31 +167,31 @@ async fn erase_contributions(
         let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
         remember(client, key, numbers, retry).await?;
     }
-    let ids: Vec<_> = found.iter().map(|document| codec::id_of(document).to_owned()).collect();
     // What took a push or a client's contribution back is noted by the same id.
-    delete(client, REVIEWS, ids.clone(), retry).await?;
-    delete(client, CONTRIBUTIONS, ids, retry).await
+    delete(client, REVIEWS, ids(&found), retry).await?;
+    delete(client, CONTRIBUTIONS, ids(&found), retry).await
+}
+
+fn marks(who: &ContributorId, limit: usize) -> FirestoreQueryParams {
+    queries::MARKS_OF.query([codec::value(who.as_str())], None, Some(limit))
 }
 
 /// Whether a review left a mark of a part that was never recorded.
 async fn is_marked(client: &Client, who: &ContributorId, retry: &mut Retry) -> Result<bool, StoreError> {
-    let query = queries::MARKS_OF.query([codec::value(who.as_str())], None, Some(1));
-    Ok(!client.query(query, retry).await?.documents.is_empty())
+    Ok(!client.query(marks(who, 1), retry).await?.documents.is_empty())
 }
 
 /// What reviews left of parts that were never recorded.
 async fn erase_marks(client: &Client, who: &ContributorId, retry: &mut Retry) -> Result<u64, StoreError> {
-    let query = queries::MARKS_OF.query([codec::value(who.as_str())], None, Some(TOGETHER));
-    let found = client.query(query, retry).await?.documents;
-    delete(client, CONTRIBUTIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+    let found = client.query(marks(who, TOGETHER), retry).await?.documents;
+    delete(client, CONTRIBUTIONS, ids(&found), retry).await
 }
 
 /// The bookmarks of the account's own repositories: the next read of them begins anew. There is one for each part of a
 /// repository.
 async fn erase_bookmarks(client: &Client, who: &ContributorId, retry: &mut Retry) -> Result<(), StoreError> {
     let found = client.query(queries::BOOKMARKS_ALL.query([], None, None), retry).await?.documents;
-    let of = |document: &FirestoreDocument| codec::id_of(document).to_owned();
-    let own = found.iter().map(of).filter(|id| forgetting::names(id, who.login()));
+    let own = ids(&found).filter(|id| forgetting::names(id, who.login()));
     delete(client, BOOKMARKS, own, retry).await.map(drop)
 }
 
@@ -202,7 +203,11 @@ async fn erase_recognitions(
     let values = [codec::value(who.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
     let query = queries::RECOGNITIONS_OF.query(values, None, Some(TOGETHER));
     let found = client.query(query, retry).await?.documents;
-    delete(client, RECOGNITIONS, found.iter().map(|document| codec::id_of(document).to_owned()), retry).await
+    delete(client, RECOGNITIONS, ids(&found), retry).await
+}
+
+fn ids(documents: &[FirestoreDocument]) -> impl Iterator<Item = String> {
+    documents.iter().map(|document| codec::id_of(document).to_owned())
 }
 
 async fn delete(

@@ -11,9 +11,9 @@ use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
 use super::connection::{BUSY, Sqlite};
-use super::error::strange;
+use super::error::{failure, strange};
 use super::rows::{kind_value, unsigned};
-use crate::domain::{Contribution, ContributorId, Kind};
+use crate::domain::{Contribution, ContributionId, ContributorId, Kind};
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym, author_of_part};
 use crate::store::{StoreError, forgetting};
 
@@ -85,7 +85,7 @@ impl Keys {
 
     /// Fails where the ledger has forgotten somebody with another key than this, or without the file that holds it.
     pub(super) fn check(&self, connection: &Connection) -> Result<(), StoreError> {
-        let broken = |error: rusqlite::Error| super::error::failure(&error);
+        let broken = |error: rusqlite::Error| failure(&error);
         if !is_any(connection).map_err(broken)? {
             return Ok(());
         }
@@ -178,25 +178,31 @@ fn is_known(connection: &Connection, who: &ContributorId) -> rusqlite::Result<bo
 /// Of the table `sequences`: that the file is to be scrubbed.
 const SCRUB: &str = "scrub";
 
-/// Scrubs the file where a process that erased somebody has ended before it could.
+/// Scrubs the file where a process that erased somebody has ended before it could. Where that fails, such as beside
+/// another process that reads, the mark stays for the next start.
 pub(super) fn scrub_left(connection: &Connection) -> rusqlite::Result<()> {
     let left: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sequences WHERE name = ?1) AS left",
         [SCRUB],
         |row| row.get("left"),
     )?;
-    if !left {
-        return Ok(());
+    if left {
+        tracing::info!("writes the ledger's file anew, because an erasure was interrupted");
+        if let Err(error) = scrub(connection) {
+            let why = failure(&error).why();
+            tracing::warn!(
+                why,
+                "the file still has bytes of somebody who is erased; the next start tries again"
+            );
+        }
     }
-    tracing::info!("writes the ledger's file anew, because an erasure was interrupted");
-    scrub(connection)
+    Ok(())
 }
 
 /// Writes the whole file anew, and empties the log: deleted rows leave their bytes behind, in pages that have room
 /// again, and in the log.
 fn scrub(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("VACUUM")?;
-    connection.execute("DELETE FROM sequences WHERE name = ?1", [SCRUB])?;
     // A checkpoint that is under way, of this process or another, is an error at once.
     let began = Instant::now();
     loop {
@@ -206,9 +212,11 @@ fn scrub(connection: &Connection) -> rusqlite::Result<()> {
             {
                 std::thread::sleep(PAUSE);
             }
-            done => return done.map(drop),
+            done => break done.map(drop)?,
         }
     }
+    // Last: until then, an end of the process leaves the rest to the next start.
+    connection.execute("DELETE FROM sequences WHERE name = ?1", [SCRUB]).map(drop)
 }
 
 /// How long to wait before the log is looked at again.
@@ -309,13 +317,13 @@ fn keep_sequence(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// The marks of this person's parts of pull requests, recorded or not: their ids end in the login.
-fn marks_of(transaction: &Connection, who: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = transaction.prepare_cached("SELECT work FROM reviews")?;
+fn marks_of(connection: &Connection, who: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare_cached("SELECT work FROM reviews")?;
     let mut rows = statement.query(params![])?;
     let mut marks = Vec::new();
     while let Some(row) = rows.next()? {
         let work: String = row.get("work")?;
-        let author = author_of_part(&crate::domain::ContributionId::from_text(work.as_str()));
+        let author = author_of_part(&ContributionId::from_text(work.as_str()));
         if author.is_some_and(|author| author.as_str() == who) {
             marks.push(work);
         }
