@@ -419,13 +419,12 @@ fn owed_to_each(
         standing.recognized = standing.recognized.max(recorded.recognized);
     }
     for (contribution, recorded) in contributions.iter().zip(recorded) {
-        // The tally is that of the one for whom it counts.
+        let who = recorded.counted_for.as_ref().unwrap_or(&contribution.contributor);
         if recorded.novelty == Novelty::New
-            && recorded.counted_for.is_none()
-            && let Some((_, counted)) = standings.get_mut(&contribution.contributor)
+            && let Some((_, counted)) = standings.get_mut(who)
         {
             let private = contribution.private || recorded.private;
-            let contribution = Contribution { private, ..contribution.clone() };
+            let contribution = Contribution { private, contributor: who.clone(), ..contribution.clone() };
             counted.push(JustCounted { contribution, tally: recorded.tally });
         }
     }
@@ -441,7 +440,12 @@ fn name(recognition: &Recognition, contributions: &[Contribution], became: &mut 
     let both = || contributions.iter().zip(became.iter());
     let place = both()
         .position(|(c, became)| became.recorded.novelty == Novelty::New && Some(&c.id) == reached)
-        .or_else(|| both().position(|(c, _)| c.contributor == recognition.contributor));
+        .or_else(|| {
+            let who = |(c, became): (&Contribution, &Became)| {
+                *became.recorded.counted_for.as_ref().unwrap_or(&c.contributor) == recognition.contributor
+            };
+            both().position(who)
+        });
     if let Some(became) = place.and_then(|place| became.get_mut(place)) {
         became.recognitions.push(recognition.id.clone());
     }

@@ -5,9 +5,9 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot, History,
-    News, Novelty, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded,
-    Reviewed, Settled, Store, StoreError, Totals,
+    Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot,
+    History, Linked, News, Novelty, Order, Page, Paged, PrivateRepository, Progress, Recognised,
+    RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 
 /// The store that forgets.
@@ -37,6 +37,18 @@ impl Store for Null {
     }
     async fn forget(&self, _: &ContributorId) -> Result<Forgot, StoreError> {
         Ok(Forgot::Unknown)
+    }
+
+    async fn link(&self, _: &ContributorId, to: &ContributorId) -> Result<Linked, StoreError> {
+        Ok(Linked::Same(to.clone()))
+    }
+
+    async fn unlink(&self, _: &ContributorId) -> Result<Unlinked, StoreError> {
+        Ok(Unlinked::NotLinked)
+    }
+
+    async fn accounts_of(&self, _: &ContributorId) -> Result<Vec<Account>, StoreError> {
+        Ok(Vec::new())
     }
     async fn bookmark(&self, _: &str) -> Result<Option<String>, StoreError> {
         Ok(None)

@@ -90,7 +90,21 @@ impl ContributorId {
     /// The login on the host, or the plain name.
     #[must_use]
     pub fn login(&self) -> &str {
-        self.0.rsplit_once(':').map_or(&self.0, |(_, login)| login)
+        let Some((_, account)) = self.0.rsplit_once(':') else { return &self.0 };
+        match account.split_once('+') {
+            Some((number, login)) if is_number(number) && !login.is_empty() => login,
+            _ => account,
+        }
+    }
+
+    /// The account with this number whose login another account had before: `{host}:{number}+{login}`, as in the hosts'
+    /// noreply addresses. No login has a `+`. A plain name has no number.
+    #[must_use]
+    pub fn numbered(&self, number: u64) -> Self {
+        match self.host() {
+            Some(host) => Self(format!("{host}:{number}+{}", self.login())),
+            None => self.clone(),
+        }
     }
 
     /// The account's page on a public site, made from the name. For a self-managed host only payloads have it
@@ -104,6 +118,10 @@ impl ContributorId {
         };
         Some(account_url(site, self.login()))
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The page of an account on the host whose pages begin at `base`.
@@ -198,6 +216,18 @@ mod tests {
         }
         let public = ContributorId::parse("github:a b").unwrap();
         assert_eq!(public.url().as_deref(), Some("https://github.com/a%20b"));
+    }
+
+    #[test]
+    fn an_account_whose_login_was_taken_has_its_number_in_its_id() {
+        let mona = ContributorId::parse("github:mona").unwrap();
+        let other = mona.numbered(9);
+        assert_eq!((other.as_str(), other.login()), ("github:9+mona", "mona"));
+        assert_eq!(other.url().as_deref(), Some("https://github.com/mona"));
+        assert_eq!(other.numbered(12).as_str(), "github:12+mona");
+        assert_eq!(ContributorId::parse(other.as_str()), Ok(other));
+        let plain = ContributorId::parse("1+1").unwrap();
+        assert_eq!((plain.login(), plain.numbered(9).as_str()), ("1+1", "1+1"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Contributions, contributors, milestones and recognitions: no await, no clock, no vendor's types.
 
+mod account;
 mod contribution;
 mod contributor;
 mod give_up;
@@ -9,6 +10,7 @@ mod recognition;
 mod repository;
 mod review;
 
+pub use account::{Identity, Naming, Numbered};
 pub use contribution::{
     Contribution, ContributionId, Draft, Fingerprint, InvalidDraft, Kind, Source, parse_moment,
 };

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{Contribution, ContributionId, ContributorId, HostName, Kind, Moment};
@@ -208,14 +209,30 @@ impl Work {
         !self.deleted && !part.deleted && !self.newest_labels().is_some_and(rejects)
     }
 
-    /// Brings `counted`, `deleted` and `private` of every part up to date.
+    /// Brings `counted`, `deleted` and `private` of every part up to date. Of several parts of one contributor, who
+    /// had another login in between, one counts: that which does already, else the first by its id.
     pub fn judge(&mut self) {
-        let accepted: Vec<bool> = self.parts.iter().map(|part| self.accepts(part)).collect();
+        let mut accepted: Vec<bool> = self.parts.iter().map(|part| self.accepts(part)).collect();
+        let mut places: Vec<_> = (0..self.parts.len()).collect();
+        places.sort_by_key(|place| self.parts.get(*place).map(|part| (!part.counted, part.id.clone())));
+        let mut counted = BTreeSet::new();
+        for place in places {
+            let (Some(part), Some(accepted)) = (self.parts.get(place), accepted.get_mut(place)) else {
+                continue;
+            };
+            *accepted = *accepted && part.contributor.as_ref().is_some_and(|who| counted.insert(who.clone()));
+        }
         for (part, accepted) in self.parts.iter_mut().zip(accepted) {
             part.deleted |= self.deleted;
             part.private |= self.private;
-            part.counted = accepted && part.contributor.is_some();
+            part.counted = accepted;
         }
+    }
+
+    /// Whether a part is accepted and does not count, because another one of its contributor does.
+    #[must_use]
+    pub fn is_repeat(&self, id: &ContributionId) -> bool {
+        self.part(id).is_some_and(|part| !part.counted && part.contributor.is_some() && self.accepts(part))
     }
 }
 

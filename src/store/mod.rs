@@ -175,6 +175,25 @@ pub trait Store: Send + Sync + 'static {
     /// [`Novelty::Forgotten`], and only keyed hashes of their names remain. May be repeated, and goes on where it was
     /// interrupted.
     async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError>;
+
+    /// Makes everything of `account` count for `to`, now and from now on: its contributions, its recognitions, and what
+    /// was linked to it. No milestone that either had is owed again. Either may be unknown yet. May be repeated, and
+    /// goes on where it was interrupted.
+    async fn link(&self, account: &ContributorId, to: &ContributorId) -> Result<Linked, StoreError>;
+
+    /// Undoes [`link`](Store::link): what arrived under `account` counts for it again. Both keep the highest milestone
+    /// that they had together.
+    async fn unlink(&self, account: &ContributorId) -> Result<Unlinked, StoreError>;
+
+    /// The other accounts that count for a contributor, by their ids: linked ones, and its former names.
+    async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError>;
+
+    /// Moves what arrived under an account after that was linked or renamed, and goes on with moves that were
+    /// interrupted.
+    async fn move_late(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The text that was last set under this name: where a long read of a host goes on. The store knows nothing of
     /// its meaning.
     async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError>;
@@ -359,6 +378,38 @@ impl PrivateRepository {
     }
 }
 
+/// An account that counts for a contributor with another id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub id: ContributorId,
+    /// Its number on its host, where that has stated it.
+    pub number: Option<u64>,
+    /// Whether it was linked by hand, and may be unlinked; else it is a former name.
+    pub linked: bool,
+}
+
+/// What became of the request to link an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// It counts for this contributor, now or before.
+    To(Standing),
+    /// It is linked to this other contributor, and must be unlinked first.
+    Elsewhere(ContributorId),
+    /// Both are the same contributor, as the host states.
+    Same(ContributorId),
+}
+
+/// What became of the request to unlink an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlinked {
+    /// It counts for itself again.
+    Apart { account: Standing, contributor: Standing },
+    /// It is not linked.
+    NotLinked,
+    /// It is a former name of this contributor, by its number on the host.
+    FormerName(ContributorId),
+}
+
 /// What became of one contribution of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -368,7 +419,8 @@ pub struct Recorded {
     pub tally: u64,
     /// The highest milestone recognised for the contributor so far.
     pub recognized: u64,
-    /// Of a repeat that was counted for another contributor than it names now: that contributor, whose tally this is.
+    /// Whose tally this is, if not that of the account that it names: that one counts for another contributor, or it is
+    /// a repeat that was counted for another.
     pub counted_for: Option<ContributorId>,
     /// Whether a review that came first made it private, though it does not say so itself.
     pub private: bool,

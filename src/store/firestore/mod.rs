@@ -14,15 +14,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, ForgetKey,
-    Forgot, History, News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter,
-    Recorded, Reviewed, Settled, Store, StoreError, Totals,
+    Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due,
+    ForgetKey, Forgot, History, Linked, News, Order, Page, Paged, PrivateRepository, Progress, Recognised,
+    RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
     RepositoryId, Review, Standing,
 };
 
+mod accounts;
 mod bookmarks;
 mod codec;
 mod connection;
@@ -160,6 +161,22 @@ impl Store for Firestore {
 
     async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
         forget::forget(&self.client, contributor).await
+    }
+
+    async fn link(&self, account: &ContributorId, to: &ContributorId) -> Result<Linked, StoreError> {
+        accounts::link(&self.client, account, to).await
+    }
+
+    async fn unlink(&self, account: &ContributorId) -> Result<Unlinked, StoreError> {
+        accounts::unlink(&self.client, account).await
+    }
+
+    async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError> {
+        accounts::accounts_of(&self.client, contributor).await
+    }
+
+    async fn move_late(&self) -> Result<(), StoreError> {
+        accounts::move_late(&self.client).await
     }
 
     async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {

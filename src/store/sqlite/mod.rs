@@ -3,6 +3,7 @@
 //! One thread writes, so that a commit waits for the disk alone; readers work beside it. The write-ahead
 //! log is synced at every commit (`synchronous=FULL`), before any request is answered.
 
+mod accounts;
 mod bookmarks;
 mod checkpoint;
 mod connection;
@@ -27,9 +28,9 @@ use rusqlite::OptionalExtension;
 
 use super::forgetting::author_of_part;
 use super::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot, History,
-    News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
-    Settled, Store, StoreError, Totals,
+    Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot,
+    History, Linked, News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter,
+    Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
@@ -112,6 +113,18 @@ impl Store for Sqlite {
 
     async fn forget(&self, contributor: &ContributorId) -> Result<Forgot, StoreError> {
         forget::forget(self, contributor).await
+    }
+
+    async fn link(&self, account: &ContributorId, to: &ContributorId) -> Result<Linked, StoreError> {
+        accounts::link(self, account, to).await
+    }
+
+    async fn unlink(&self, account: &ContributorId) -> Result<Unlinked, StoreError> {
+        accounts::unlink(self, account).await
+    }
+
+    async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError> {
+        accounts::accounts_of(self, contributor).await
     }
 
     async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {

@@ -9,9 +9,9 @@ use plaudit::domain::{
     RepositoryId, Review, Standing,
 };
 use plaudit::store::{
-    Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot, History,
-    News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter, Recorded, Reviewed,
-    Settled, Store, StoreError, Totals,
+    Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot,
+    History, Linked, News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter,
+    Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -176,6 +176,26 @@ impl Store for FakeStore {
             return Ok(Forgot::NoKey);
         }
         self.inner.forget(contributor).await
+    }
+
+    async fn link(&self, account: &ContributorId, to: &ContributorId) -> Result<Linked, StoreError> {
+        self.usable()?;
+        self.inner.link(account, to).await
+    }
+
+    async fn unlink(&self, account: &ContributorId) -> Result<Unlinked, StoreError> {
+        self.usable()?;
+        self.inner.unlink(account).await
+    }
+
+    async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError> {
+        self.usable()?;
+        self.inner.accounts_of(contributor).await
+    }
+
+    async fn move_late(&self) -> Result<(), StoreError> {
+        self.usable()?;
+        self.inner.move_late().await
     }
 
     async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {
