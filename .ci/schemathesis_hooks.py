@@ -46,6 +46,13 @@ REASONS = {
         ("contributor", "the ':'"),
         ("since", "RFC 3339"),
     ],
+    "linkAccount": [
+        ("id", "bytes"),
+        ("id", "the ':'"),
+        ("account", "bytes"),
+        ("account", "the ':'"),
+        ("account", "another account"),
+    ],
     "createContribution": [
         ("id", "not both"),
         ("id", "bytes"),

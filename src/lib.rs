@@ -17,6 +17,8 @@ pub mod http;
 pub mod backfill;
 /// Recognitions as they happen, as a stream for each listener.
 pub mod feed;
+/// Whose addresses are that no host knows.
+pub mod mailmap;
 /// The one use case: record contributions, together where they arrive together.
 pub mod record;
 /// What is owed and due, until every destination has taken it.

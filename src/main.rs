@@ -57,6 +57,10 @@ enum Command {
     Retract(cli::retract::Retract),
     /// Prints everything that a running instance holds about a contributor, as JSON.
     Export(cli::export::Export),
+    /// Makes an account count for another contributor: two accounts of one person. A .mailmap says whose addresses are.
+    Link(cli::link::Link),
+    /// Makes a linked account count for itself again.
+    Unlink(cli::unlink::Unlink),
     /// Erases a contributor from a running instance for good, with everything that is held about them.
     Forget(cli::forget::Forget),
     /// Prints the completions for a shell; how to install them is in docs/install.md.
@@ -90,6 +94,8 @@ fn main() -> ExitCode {
             Some(Command::Show(show)) => cli::show::run(show, &environment).await,
             Some(Command::Retract(retract)) => cli::retract::run(retract, &environment).await,
             Some(Command::Export(export)) => cli::export::run(export, &environment).await,
+            Some(Command::Link(link)) => cli::link::run(link, &environment).await,
+            Some(Command::Unlink(unlink)) => cli::unlink::run(unlink, &environment).await,
             Some(Command::Forget(forget)) => cli::forget::run(forget, &environment).await,
             Some(Command::Completions(shell)) => cli::completions::run(shell, Arguments::command()),
             Some(Command::Man) => cli::completions::man(Arguments::command()),

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::outbox::{GIVING_WAY, Outbox};
 use crate::runtime::{Clock, Tasks, catch_panic, stop_point};
-use crate::store::{Novelty, Recognised, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
+use crate::store::{Linked, Novelty, Recognised, Recorded, Reviewed, SLOWEST_WRITE, Store, StoreError};
 use crate::telemetry::Metrics;
 use privacy::Privacy;
 
@@ -254,6 +254,20 @@ impl Recorder {
             self.offered().await;
         }
         Ok(ReviewOutcome { reviewed, recognitions })
+    }
+
+    /// Makes everything of `account` count for `to`, and recognises what they are owed together.
+    pub async fn link(&self, account: &ContributorId, to: &ContributorId) -> Result<Linked, StoreError> {
+        let linked = self.store.link(account, to).await?;
+        if let Linked::To(standing) = &linked {
+            // What is about to be published names the account.
+            self.outbox.concealed();
+            let owed = owed(standing, &[], &self.milestones, self.clock.now());
+            if !owed.is_empty() {
+                recognise_at_once(&self.outbox, &self.tasks, owed, Instant::now() + AT_ONCE).await;
+            }
+        }
+        Ok(linked)
     }
 
     /// What is owed because a contribution counts again: it is the one that reached its tally.

@@ -14,6 +14,7 @@ use crate::backfill::{self, Ledger, Plan, Progress, Sums, Watcher};
 use crate::config::Config;
 use crate::domain::{Moment, parse_moment};
 use crate::hosts::{Api, History, KNOWN, Known, Notice, Patient};
+use crate::mailmap::Mailmap;
 use crate::outbox::Outbox;
 use crate::publish;
 use crate::record::Recorder;
@@ -120,6 +121,7 @@ fn open(
 async fn read(history: &dyn History, how: &How, config: Config, sums: &mut Sums) -> Result<(), Failure> {
     let plan = Plan { since: how.since, again: how.again, recognize: how.recognize };
     let (clock, terminal) = (Clock::system(), Terminal::new());
+    let addresses = config.service.rules.addresses.clone();
     let store = match &config.store {
         // Opening it would make it.
         store::At::Sqlite(path) if how.dry_run && !path.exists() => None,
@@ -129,6 +131,9 @@ async fn read(history: &dyn History, how: &How, config: Config, sums: &mut Sums)
                 .map_err(|error| anyhow!("{}", store::cannot_open(at, &error)))?,
         ),
     };
+    if let Some(store) = &store {
+        Mailmap::new(Arc::clone(store), addresses).load().await?;
+    }
     let tasks = Tasks::default();
     let recorder = match &store {
         Some(store) if !how.dry_run => Some(recorder(store, config, &clock, how.recognize, &tasks).await?),

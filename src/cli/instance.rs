@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
+use http::header;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -70,20 +71,37 @@ impl Instance {
 
     /// The JSON at a path; `None` where the instance has nothing there.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, Failure> {
-        self.ask(Method::GET, path).await
+        self.ask(Method::GET, path, None).await
     }
 
     /// What the instance answers to the deletion of what is at a path; `None` where it has nothing there.
     pub(super) async fn delete(&self, path: &str) -> Result<Option<Value>, Failure> {
-        self.ask(Method::DELETE, path).await
+        self.ask(Method::DELETE, path, None).await
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Result<Option<Value>, Failure> {
+    /// What the instance answers to what is put at a path.
+    pub(super) async fn put(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::PUT, path, None).await?.ok_or_else(|| self.too_old())
+    }
+
+    /// What the instance answers to a JSON object.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, Some(body)).await?.ok_or_else(|| self.too_old())
+    }
+
+    fn too_old(&self) -> Failure {
+        Failure::failed(anyhow!("{} has no such path; is it of an older version of plaudit?", self.url))
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Option<Value>, Failure> {
         let url = &self.url;
         let may = if method == Method::GET { May::Read } else { May::Change };
         let mut request = self.client.request(method, format!("{url}{path}")).timeout(self.patience);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
+        }
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
         }
         let answer = request.send().await.map_err(|error| no_answer(url, &error))?;
         let status = answer.status();

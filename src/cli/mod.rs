@@ -9,6 +9,7 @@ pub mod forget;
 pub mod import;
 pub mod init;
 pub mod instance;
+pub mod link;
 pub mod reconcile;
 pub mod retract;
 pub mod send;
@@ -16,6 +17,7 @@ pub mod serve;
 pub mod show;
 mod terminal;
 pub mod top;
+pub mod unlink;
 pub mod watch;
 
 use std::collections::BTreeSet;

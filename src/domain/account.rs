@@ -52,7 +52,8 @@ impl Contribution {
 
 impl Naming {
     /// Which account this names. `numbered` is the account to which its number is bound, and `bound` the number to
-    /// which its name is.
+    /// which its name is. Two names of one number at the same moment contradict each other, so the second one is taken
+    /// as it is.
     #[must_use]
     pub fn identify(&self, numbered: Option<&Numbered>, bound: Option<u64>) -> Identity {
         let Some(number) = self.number else { return Identity::Known(self.name.clone()) };
@@ -64,6 +65,7 @@ impl Naming {
             (Some(known), Some(at)) if known.id != own && at > known.named_at => {
                 Identity::Rename { from: known.id.clone(), to: own }
             }
+            (Some(known), Some(at)) if known.id != own && at == known.named_at => Identity::Known(own),
             (Some(known), _) => Identity::Known(known.id.clone()),
             (None, Some(_)) => Identity::Bind(own),
             (None, None) => Identity::Known(own),
@@ -114,6 +116,13 @@ mod tests {
         assert_eq!(newer, Identity::Rename { from: id("github:mona"), to: id("github:monalisa") });
         let older = naming("github:older", Some(7), Some(9)).identify(Some(&known), None);
         assert_eq!(older, Identity::Known(id("github:mona")));
+    }
+
+    #[test]
+    fn two_names_of_a_number_at_one_moment_are_two_accounts() {
+        let known = numbered("github:mona", 10);
+        let other = naming("github:lisa", Some(7), Some(10)).identify(Some(&known), None);
+        assert_eq!(other, Identity::Known(id("github:lisa")));
     }
 
     #[test]

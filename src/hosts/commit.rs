@@ -65,6 +65,11 @@ impl Author<'_> {
             let same = by_address.filter(|account| account.login.eq_ignore_ascii_case(login));
             return origin.who(Account { login, id: same.and_then(|account| account.id) }, false);
         }
+        let proper = self.email.text().and_then(|email| origin.proper(email, self.name.text()));
+        let by_mailmap = proper.map_or(Who::Unknown, |proper| origin.who_has(&proper));
+        if by_mailmap != Who::Unknown {
+            return by_mailmap;
+        }
         match self.email.text().map_or(Who::Unknown, |email| origin.who_has(email)) {
             // The address belongs to no account, but only an app can have this name.
             Who::Unknown if self.name.text().is_some_and(is_app) => Who::Machine,
@@ -152,8 +157,14 @@ impl Commit<'_> {
                 let (key, rest) = line.split_at_checked(trailer.len())?;
                 key.eq_ignore_ascii_case(trailer).then_some(rest)
             })
-            .filter_map(|rest| rest.rsplit_once('<')?.1.split_once('>').map(|(address, _)| address))
-            .filter_map(|address| origin.account_in(address))
-            .map(|account| origin.who(account, false))
+            .filter_map(|rest| {
+                let (name, rest) = rest.rsplit_once('<')?;
+                rest.split_once('>').map(|(address, _)| (name.trim(), address))
+            })
+            .filter_map(|(name, address)| {
+                let proper = origin.proper(address, Some(name));
+                let account = |address| Some(origin.who(origin.account_in(address)?, false));
+                proper.as_deref().and_then(account).or_else(|| account(address))
+            })
     }
 }

@@ -12,6 +12,7 @@ mod signature;
 mod reason;
 mod json;
 mod machines;
+pub mod mailmap;
 mod origin;
 mod commit;
 mod item;

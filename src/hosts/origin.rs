@@ -170,6 +170,11 @@ impl<'a> Origin<'a> {
         if machine { Who::Machine } else { Who::Unknown }
     }
 
+    /// The noreply address on this host of the account that has this address, by a `.mailmap`.
+    pub(super) fn proper(&self, address: &str, name: Option<&str>) -> Option<String> {
+        self.rules.addresses.proper(&self.site.network, address, name)
+    }
+
     /// The account in a noreply address of this host.
     pub(super) fn account_in<'t>(&self, address: &'t str) -> Option<Account<'t>> {
         let (local, domain) = address.trim().rsplit_once('@')?;

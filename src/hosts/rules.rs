@@ -1,6 +1,7 @@
 //! What counts, as configured.
 
 use super::allowed::AllowedHosts;
+use super::mailmap::AddressBook;
 use crate::domain::{ContributorId, Kind, fold_case};
 use crate::settings::{Setting, Settings};
 
@@ -99,6 +100,8 @@ pub struct Rules {
     pub people: Vec<String>,
     /// The hosts for which each secret may speak.
     pub hosts: AllowedHosts,
+    /// Whose addresses are that no host knows.
+    pub addresses: AddressBook,
 }
 
 impl Default for Rules {
@@ -113,6 +116,7 @@ impl Default for Rules {
             ignore: Vec::new(),
             people: Vec::new(),
             hosts: AllowedHosts::default(),
+            addresses: AddressBook::default(),
         }
     }
 }
@@ -143,6 +147,7 @@ impl Rules {
             ignore: folded(settings.list(&IGNORE, &[])),
             people: folded(settings.list(&PEOPLE, &[])),
             hosts: AllowedHosts::read(settings),
+            addresses: default.addresses,
         }
     }
 

@@ -19,6 +19,7 @@ use super::totals::Totals;
 use crate::domain::Milestones;
 use crate::feed::Feed;
 use crate::hosts;
+use crate::mailmap::Mailmap;
 use crate::outbox::Outbox;
 use crate::publish::Publisher;
 use crate::reconcile::{self, Reconciler};
@@ -41,6 +42,7 @@ pub struct App {
     pub(super) reads: Arc<Reads>,
     pub(super) backlog: Backlog,
     pub(super) recorder: Recorder,
+    pub(super) mailmap: Arc<Mailmap>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) reconciler: Arc<Reconciler>,
     pub(super) store: Arc<dyn Store>,
@@ -119,6 +121,8 @@ impl App {
         ));
         tasks.spawn(Arc::clone(&outbox).run(tasks.stopping()));
         let recorder = Recorder::start(&store, &outbox, &milestones, &clock, &metrics, &tasks);
+        let mailmap = Arc::new(Mailmap::new(Arc::clone(&store), rules.addresses.clone()));
+        tasks.spawn(Arc::clone(&mailmap).run(tasks.stopping()));
         let by_itself = reconciling.by_itself;
         let reconciler =
             Reconciler::new(reconciling, Arc::clone(&store), clock.clone(), Some(metrics.clone()));
@@ -142,6 +146,7 @@ impl App {
             backlog: Backlog::default(),
             limits,
             recorder,
+            mailmap,
             feed: Feed::new(Arc::clone(&store), outbox.made(), tasks.clone()),
             ready: Ready::new(Arc::clone(&store), Arc::clone(&outbox), tasks.clone()),
             totals: Totals::new(Arc::clone(&store), tasks.clone()),

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use http::HeaderMap;
 use serde::Serialize;
 
+use super::accounts::AccountView;
 use super::app::App;
 use super::contribution_list::{Narrowed, Narrowing};
 use super::contributions::CountedView;
@@ -50,6 +51,16 @@ pub struct ContributorView {
     /// When the last contribution was counted.
     #[schema(value_type = String, format = DateTime)]
     last_at: Moment,
+}
+
+/// A contributor, with the other accounts that count for it.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ContributorWithAccounts)]
+pub struct ShownContributor {
+    #[serde(flatten)]
+    contributor: ContributorView,
+    /// Linked accounts, and former names.
+    accounts: Vec<AccountView>,
 }
 
 /// The orders of the list, as clients name them.
@@ -145,10 +156,13 @@ fn filter(query: &ListQuery) -> Result<ContributorFilter, Problem> {
 }
 
 /// Shows one contributor.
+///
+/// By the id of any of its accounts: a linked one, or a former name, is answered with the contributor for whom it
+/// counts.
 #[utoipa::path(
     get, path = "/v1/contributors/{id}", operation_id = "getContributor", tag = "contributors",
     params(("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat")),
-    responses((status = 200, description = "The contributor.", body = ContributorView)),
+    responses((status = 200, description = "The contributor.", body = ShownContributor)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
         ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
@@ -160,11 +174,17 @@ pub(super) async fn show(
     Id(id): Id,
     names: QueryNames,
     headers: HeaderMap,
-) -> Result<Json<ContributorView>, Problem> {
+) -> Result<Json<ShownContributor>, Problem> {
     app.access.read(&headers)?;
     names.only(&[])?;
     let _reading = app.reads.begin().await?;
-    Ok(Json(ContributorView::of(&find(&app, &id).await?, &app.milestones)))
+    let contributor = find(&app, &id).await?;
+    let accounts = app.store.accounts_of(&contributor.standing.contributor).await?;
+    let contributor = ContributorView::of(&contributor, &app.milestones);
+    Ok(Json(ShownContributor {
+        contributor,
+        accounts: accounts.into_iter().map(AccountView::from).collect(),
+    }))
 }
 
 /// Lists a contributor's contributions.

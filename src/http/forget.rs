@@ -1,5 +1,6 @@
 //! Erasing a person.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -55,12 +56,17 @@ pub(super) async fn forget(
     let unknown = || Problem::not_found("contributor");
     let id = ContributorId::parse(&id).map_err(|_| unknown())?;
     // It goes on to its end where the client does not wait for it.
-    let (store, outbox) = (Arc::clone(&app.store), Arc::clone(&app.outbox));
+    let own = Arc::clone(&app);
     let forgetting = app.tasks.spawn(async move {
-        let forgot = store.forget(&id).await;
+        let mut accounts: BTreeSet<_> =
+            own.store.accounts_of(&id).await?.into_iter().map(|account| account.id).collect();
+        accounts.insert(id.clone());
+        // First: forgetting writes a SQLite file anew.
+        own.mailmap.forget(&accounts).await?;
+        let forgot = own.store.forget(&id).await?;
         // What is about to be published is looked at again before.
-        outbox.concealed();
-        forgot
+        own.outbox.concealed();
+        Ok(forgot)
     });
     let panicked = |_| Err(StoreError::Broken("forgetting ended without an answer".into()));
     match forgetting.await.unwrap_or_else(panicked)? {

@@ -1,6 +1,7 @@
 //! The HTTP interface: routes, and how the service ends.
 
 pub mod access;
+mod accounts;
 mod app;
 mod batch;
 pub mod body;
@@ -13,6 +14,7 @@ pub mod cors;
 mod docs;
 mod forget;
 mod list;
+mod mailmap;
 mod observe;
 pub mod oidc;
 pub mod openapi;
@@ -41,7 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout_at};
 
@@ -150,6 +152,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/contributions/batch", post(batch::create))
         .route("/v1/contributions/{id}", delete(contributions::retract))
         .route("/v1/contributors/{id}", delete(forget::forget))
+        .route("/v1/contributors/{id}/accounts/{account}", put(accounts::link).delete(accounts::unlink))
+        .route("/v1/mailmap", post(mailmap::add))
         .route("/v1/recognitions/stream", get(recognitions::stream))
         .merge(cache::revalidated(reads))
         .method_not_allowed_fallback(method);

@@ -16,8 +16,8 @@ use utoipa::OpenApi as _;
 
 use super::problem::{Problem, ProblemKind};
 use super::{
-    batch, contribution_list, contributions, contributors, docs, forget, operations, pages, recognitions,
-    webhooks,
+    accounts, batch, contribution_list, contributions, contributors, docs, forget, mailmap, operations,
+    pages, recognitions, webhooks,
 };
 
 /// The handlers that are described. Anything missing here fails `every_route_is_described`.
@@ -35,7 +35,10 @@ use super::{
         contributors::list,
         contributors::show,
         forget::forget,
+        accounts::link,
+        accounts::unlink,
         contributors::contributions,
+        mailmap::add,
         recognitions::list,
         recognitions::stream,
         recognitions::show,

@@ -116,6 +116,8 @@ pub enum ProblemKind {
     Unsupported,
     /// An id that was used for another body.
     Conflict,
+    /// An account that is linked already, or that cannot be unlinked.
+    Linked,
     /// Forgetting without a key to remember by.
     KeyNeeded,
     /// A fault of plaudit or its store; the log has the cause.
@@ -126,7 +128,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind, by status.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Malformed,
         Self::InvalidFields,
         Self::Refused,
@@ -143,6 +145,7 @@ impl ProblemKind {
         Self::TargetTooLong,
         Self::HeadTooLarge,
         Self::Unsupported,
+        Self::Linked,
         Self::KeyNeeded,
         Self::Conflict,
         Self::Internal,
@@ -169,6 +172,7 @@ impl ProblemKind {
             Self::TargetTooLong => "target_too_long",
             Self::HeadTooLarge => "head_too_large",
             Self::Unsupported => "unsupported",
+            Self::Linked => "linked",
             Self::KeyNeeded => "forget_key_needed",
             Self::Conflict => "conflict",
             Self::Internal => "internal",
@@ -192,7 +196,7 @@ impl ProblemKind {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Unsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::KeyNeeded => StatusCode::CONFLICT,
+            Self::Linked | Self::KeyNeeded => StatusCode::CONFLICT,
             Self::Conflict => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -219,6 +223,7 @@ impl ProblemKind {
             Self::TargetTooLong => "The path and query are too long",
             Self::HeadTooLarge => "The headers are too large, or too many",
             Self::Unsupported => "This content type or encoding is not supported",
+            Self::Linked => "The account is linked already, or cannot be unlinked",
             Self::KeyNeeded => "No key is set to remember by whom to forget",
             Self::Conflict => "The same id came with another body",
             Self::Internal => "Internal error",

@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 use utoipa::openapi::{RefOr, Schema};
 
 use super::app::App;
@@ -21,7 +22,7 @@ use super::schema;
 use super::verdict::Verdict;
 use crate::hosts::{self, Delivery, Host, Known, Opened, Payload, Reading, Reason};
 use crate::record::{self, Outcome, ReviewOutcome};
-use crate::store::{Novelty, Reviewed};
+use crate::store::{Novelty, Reviewed, StoreError};
 
 /// What became of a delivery.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -222,6 +223,20 @@ pub(super) async fn receive(State(app): State<Arc<App>>, Id(name): Id, request: 
     response
 }
 
+/// What a delivery says. Just after the start, one that names authors waits until whose addresses are is known.
+async fn read(app: &App, host: &dyn Host, genuine: &Delivery, by: Instant) -> Result<Payload, Problem> {
+    let read = || host.read(genuine, &app.rules, app.clock.now());
+    let payload = read()?;
+    let names_authors =
+        matches!(payload.reading, Reading::Counts(_) | Reading::Ignored(Reason::AuthorUnknown));
+    if !names_authors || app.mailmap.is_read() {
+        return Ok(payload);
+    }
+    let late = |_| Err(StoreError::Unavailable("whose addresses are was not read in time".into()));
+    timeout_at(by, app.mailmap.read()).await.unwrap_or_else(late)?;
+    Ok(read()?)
+}
+
 /// The delivery, once its signature is verified, and the memory of its body.
 async fn verified(
     app: &App,
@@ -250,10 +265,11 @@ async fn deliver(
     // Only from here on is it known that the headers come from the host.
     genuine.id().clone_into(&mut log.delivery);
     genuine.event().clone_into(&mut log.event);
-    let Payload { reading, visibility } = host.read(&genuine, &app.rules, app.clock.now())?;
-    drop((genuine, charge));
     // One deadline for all that follows, so that the host gets its answer in time whatever the store does.
     let by = record::deadline();
+    let payload = read(app, host, &genuine, by).await?;
+    drop((genuine, charge));
+    let Payload { reading, visibility } = payload;
     if let Some(visibility) = &visibility {
         app.recorder.see(visibility, by).await?;
     }

@@ -33,6 +33,9 @@ impl Outbox {
 
     /// Recognises everything that a crash or a change of milestones left owed.
     async fn sweep(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        if let Err(error) = self.store.move_late().await {
+            tracing::warn!(%error, "what arrived under linked or renamed accounts does not all count for their contributors yet; it is tried again");
+        }
         let (mut last, mut refused): (Vec<Standing>, _) = (Vec::new(), Ok(()));
         loop {
             let after = last.last().map(|standing| &standing.contributor);

@@ -49,6 +49,7 @@ mod limits;
 mod log_filters;
 mod log_lines;
 mod log_output;
+mod mailmap;
 mod memory;
 mod mistakes;
 mod model;

@@ -267,6 +267,7 @@ async fn tour() -> Vec<Value> {
     let inside = Inside::alone(&[("PLAUDIT_GITLAB_SECRET", "")]).await;
     let mut guide = Guide { inside, answers: &mut answers, client: client() };
     guide.batches().await;
+    guide.people().await;
     guide.inside.stop().await;
 
     for (name, summary, error) in [
@@ -392,6 +393,23 @@ impl Guide<'_> {
         .await;
         let forget = self.ask(Method::DELETE, "/v1/contributors/grace");
         self.record("forgetContributor", "forgotten", "She is forgotten.", None, forget).await;
+    }
+
+    async fn people(&mut self) {
+        let link = "/v1/contributors/github:octocat/accounts/gitlab:octocat";
+        let asked = self.ask(Method::PUT, link);
+        self.record("linkAccount", "linked", "Both are one person.", None, asked).await;
+        let elsewhere = self.ask(Method::PUT, "/v1/contributors/grace/accounts/gitlab:octocat");
+        self.record("linkAccount", "elsewhere", "It is linked to another.", None, elsewhere).await;
+        let apart = self.ask(Method::DELETE, link);
+        self.record("unlinkAccount", "apart", "They are two again.", None, apart).await;
+        let mailmap = json!({"mailmap": "Octocat <583231+octocat@users.noreply.github.com> <octocat@example.org>\nGrace <grace@example.org> <g@example.org>\n"});
+        let asked = self.ask(Method::POST, "/v1/mailmap").json(&mailmap);
+        let summary = "An address has an account; the second line names none.";
+        self.record("addMailmap", "taken", summary, Some(mailmap), asked).await;
+        let wrong = json!({"mailmap": 7});
+        let asked = self.ask(Method::POST, "/v1/mailmap").json(&wrong);
+        self.record("addMailmap", "invalid_fields", "It is no text.", Some(wrong), asked).await;
     }
 
     async fn batches(&mut self) {

@@ -1,0 +1,119 @@
+//! Authors of commits whose addresses no host knows, as a `.mailmap` names them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Environment, Plaudit, TOKEN, fixture};
+
+const MAILMAP: &str = "# people\n\
+    Mona <7+mona@users.noreply.github.com> <Mona@Home.example>\n\
+    Mona <9-mona@users.noreply.gitlab.com> <mona@home.example>\n\
+    Lin <4-lin@users.noreply.gitlab.com> Lin <shared@home.example>\n\
+    Ada <ada@home.example> <ada@work.example>\n";
+
+/// A push of one commit with this author, by somebody else.
+fn push(host: &str, name: &str, address: &str, trailer: &str) -> String {
+    let mut payload: Value =
+        serde_json::from_str(&fixture(&format!("{host}/push.default_branch.json"))).unwrap();
+    let mut commit = payload["commits"][0].clone();
+    commit["author"] = json!({"name": name, "email": address});
+    commit["committer"] = json!({"name": "GitHub", "email": "noreply@github.com"});
+    commit["message"] = format!("Light the lamp\n\n{trailer}").into();
+    let id = uuid::Uuid::new_v4().simple().to_string() + "00000000";
+    commit["id"] = id.clone().into();
+    payload["after"] = id.into();
+    payload["commits"] = json!([commit]);
+    payload["head_commit"] = payload["commits"][0].clone();
+    payload.to_string()
+}
+
+async fn credited(plaudit: &Client, host: &str, name: &str, address: &str, trailer: &str) -> Vec<Value> {
+    let body = push(host, name, address, trailer);
+    let answer = match host {
+        "github" => plaudit.github("push", &body).await,
+        _ => plaudit.gitlab("Push Hook", &body).await,
+    };
+    let answer = answer.expect(200).json();
+    answer["contributions"].as_array().unwrap().iter().map(|one| one["contributor"].clone()).collect()
+}
+
+async fn send(plaudit: &Client, text: &str) -> Value {
+    let body = json!({"mailmap": text}).to_string();
+    let request = plaudit.request(reqwest::Method::POST, "/v1/mailmap");
+    plaudit.send(request.header("content-type", "application/json").body(body)).await.expect(200).json()
+}
+
+#[tokio::test]
+async fn an_author_without_an_account_is_credited_as_the_mailmap_says_on_that_host_alone() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    for host in ["github", "gitlab"] {
+        assert_eq!(credited(&plaudit, host, "Mona", "mona@home.example", "").await, [] as [&str; 0]);
+    }
+    let answer = send(&plaudit, MAILMAP).await;
+    assert_eq!((&answer["addresses"], &answer["links"]), (&json!(3), &json!(0)), "{answer}");
+    assert_eq!(answer["passed_over"][0]["line"], 5);
+    assert_eq!(send(&plaudit, MAILMAP).await["addresses"], 0, "the same again changes nothing");
+
+    assert_eq!(credited(&plaudit, "github", "Mona", "mona@home.example", "").await, ["github:mona"]);
+    assert_eq!(credited(&plaudit, "gitlab", "M.", "MONA@home.example", "").await, ["gitlab:mona"]);
+    assert_eq!(credited(&plaudit, "gitlab", "lin", "shared@home.example", "").await, ["gitlab:lin"]);
+    assert_eq!(credited(&plaudit, "gitlab", "Kim", "shared@home.example", "").await, [] as [&str; 0]);
+    let trailer = "Co-authored-by: Mona <mona@home.example>";
+    assert_eq!(credited(&plaudit, "gitlab", "Kim", "kim@home.example", trailer).await, ["gitlab:mona"]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_command_takes_a_mailmap_and_names_the_lines_that_it_passes_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(".mailmap");
+    std::fs::write(&file, MAILMAP).unwrap();
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    let link = |file: &std::path::Path| {
+        let environment = Environment::in_folder(&folder).with("PLAUDIT_TOKEN", TOKEN);
+        environment.run(&["link", "--from", &plaudit.url, "--mailmap", file.to_str().unwrap()])
+    };
+    let output = link(&file);
+    assert_eq!(
+        (output.code, output.out.as_str()),
+        (Some(0), "3 addresses are new or changed, 0 accounts are linked")
+    );
+    assert!(
+        output.err.contains("line 5: the proper address is no noreply address of a host"),
+        "{}",
+        output.err
+    );
+    let missing = link(&folder.path().join("missing"));
+    assert_eq!(missing.code, Some(2), "{}", missing.err);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn whose_addresses_are_is_known_after_a_restart() {
+    let mut plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    send(&plaudit, MAILMAP).await;
+    plaudit.end().await;
+    plaudit.restart().await;
+    assert_eq!(credited(&plaudit, "gitlab", "Mona", "mona@home.example", "").await, ["gitlab:mona"]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_mailmap_needs_a_token_that_may_do_everything_and_the_text_of_one() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    let post = |client: &Client, body: &str| {
+        let request = client.request(reqwest::Method::POST, "/v1/mailmap");
+        let request = request.header("content-type", "application/json").body(body.to_owned());
+        let client = client.stranger();
+        async move { client.send(request).await }
+    };
+    post(&plaudit.stranger(), r#"{"mailmap": ""}"#).await.problem(401, "token_needed");
+    post(&plaudit, r#"{"mailmap": 7}"#).await.problem(400, "invalid_fields");
+    post(&plaudit, r#"{"mailmap": "", "more": 1}"#).await.problem(400, "invalid_fields");
+    post(&plaudit, "[]").await.problem(400, "invalid_fields");
+    post(&plaudit, "{").await.problem(400, "malformed");
+    let many: String =
+        (0..5_001).map(|n| format!("<7+a@users.noreply.github.com> <{n}@home.example>\n")).collect();
+    let body = json!({"mailmap": many}).to_string();
+    post(&plaudit, &body).await.problem(400, "invalid_fields");
+    plaudit.stop().await;
+}
