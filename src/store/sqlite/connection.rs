@@ -13,6 +13,7 @@ use super::checkpoint::{BOUNDS, Bounds, Checkpoints};
 use super::error::failure;
 use super::file::{Files, create_private};
 use super::forget::Keys;
+use super::owing::Written;
 use super::schema;
 use crate::store::{ForgetKey, StoreError};
 
@@ -43,6 +44,7 @@ pub struct Sqlite {
     readers: Arc<Readers>,
     files: Arc<Files>,
     pub(super) keys: Arc<Keys>,
+    pub(super) written: Arc<Written>,
     /// Why the ledger was unavailable for the last write, if it was.
     failing: Arc<Mutex<Option<StoreError>>>,
 }
@@ -122,6 +124,8 @@ impl Sqlite {
         keys.check(&connection).map_err(|error| named(path, error))?;
         super::forget::scrub_left(&connection).map_err(|error| named(path, failure(&error)))?;
         let files = Arc::new(Files::of(path)?);
+        let written = Arc::<Written>::default();
+        Written::observe(&written, &mut connection).map_err(|error| named(path, failure(&error)))?;
         let mut checkpoints =
             Checkpoints::start(&mut connection, &files, bounds).map_err(|error| named(path, error))?;
         let (jobs, queue) = mpsc::sync_channel::<Job>(QUEUE);
@@ -143,6 +147,7 @@ impl Sqlite {
             readers,
             files,
             keys,
+            written,
             failing: Arc::default(),
         })
     }
@@ -174,8 +179,10 @@ impl Sqlite {
         job: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (files, failing) = (Arc::clone(&self.files), Arc::clone(&self.failing));
+        let written = Arc::clone(&self.written);
         self.on_writer(move |connection| {
             let outcome = commit(connection, &files, job);
+            written.ended();
             if let Ok(mut failing) = failing.lock() {
                 *failing =
                     outcome.as_ref().err().filter(|e| matches!(e, StoreError::Unavailable(_))).cloned();
@@ -194,7 +201,8 @@ impl Sqlite {
         self.on_writer(move |connection| job(connection).map_err(|error| named(&path, failure(&error)))).await
     }
 
-    async fn on_writer<T: Send + 'static>(
+    /// Runs `job` on the writer's thread.
+    pub(super) async fn on_writer<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -13,6 +13,7 @@ mod forget;
 mod inspect;
 mod lists;
 mod outbox;
+mod owing;
 mod privacy;
 /// The queries of lists.
 pub mod queries;
@@ -158,7 +159,7 @@ impl Store for Sqlite {
         after: Option<&ContributorId>,
         limit: usize,
     ) -> Result<Vec<Standing>, StoreError> {
-        outbox::owing(self, milestones, after, limit).await
+        owing::owing(self, milestones, after, limit).await
     }
 
     async fn claim(

@@ -10,13 +10,10 @@ use super::connection::Sqlite;
 use super::forget::Forgotten;
 use super::queries;
 use super::rows::{
-    CONTRIBUTORS, RECOGNITION, RECOGNITIONS, contributor, counted, moment, next_readable, read, readable,
-    recognition, signed, unsigned,
+    RECOGNITION, RECOGNITIONS, counted, moment, read, readable, recognition, signed, unsigned,
 };
-use crate::domain::{
-    Contribution, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId, Standing,
-};
-use crate::store::{Backlog, Contributor, Due, LONGEST_DELAY, Recognised, Settled, StoreError};
+use crate::domain::{Contribution, ContributorId, Destination, Moment, Recognition, RecognitionId};
+use crate::store::{Backlog, Due, LONGEST_DELAY, Recognised, Settled, StoreError};
 
 pub(super) async fn recognise(
     sqlite: &Sqlite,
@@ -92,40 +89,6 @@ fn recognise_one(
 
 /// Reads contributors in the order of their numbers, which is that of the table, from `after` on: a sweep reads each
 /// once. An index of who is owed would cost every commit more than this costs a drain.
-pub(super) async fn owing(
-    sqlite: &Sqlite,
-    milestones: &Milestones,
-    after: Option<&ContributorId>,
-    limit: usize,
-) -> Result<Vec<Standing>, StoreError> {
-    let (milestones, after) = (milestones.clone(), after.cloned());
-    sqlite.read(move |connection| find_owing(connection, &milestones, after.as_ref(), limit)).await
-}
-
-fn find_owing(
-    connection: &Connection,
-    milestones: &Milestones,
-    after: Option<&ContributorId>,
-    limit: usize,
-) -> rusqlite::Result<Vec<Standing>> {
-    let mut statement = connection.prepare_cached(&owing_query())?;
-    let mut rows = statement.query([after.map_or("", ContributorId::as_str)])?;
-    let mut owing = Vec::new();
-    while owing.len() < limit {
-        // One by one, so that no more is read than is owed.
-        let Some(Contributor { standing, .. }) = next_readable(&mut rows, "id", contributor)? else { break };
-        if milestones.next(standing.recognized).is_some_and(|next| next <= standing.tally) {
-            owing.push(standing);
-        }
-    }
-    Ok(owing)
-}
-
-fn owing_query() -> String {
-    let after = "coalesce((SELECT number FROM contributors WHERE id = ?1), 0)";
-    format!("{CONTRIBUTORS} WHERE number > {after} AND tally > recognized ORDER BY number")
-}
-
 /// Of the contributions that count now, the one with which the contributor's tally became `tally`; `None` too where
 /// that one cannot be read, since a recognition must not wait for it.
 pub(super) async fn reached(
@@ -262,57 +225,4 @@ pub(super) fn waiting(connection: &Connection, destinations: &[Destination]) -> 
         backlog.oldest = [backlog.oldest, oldest].into_iter().flatten().min();
     }
     Ok(backlog)
-}
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::StatementStatus;
-
-    use super::super::schema;
-    use super::*;
-
-    const MANY: usize = 2_000;
-    const BATCH: usize = 100;
-
-    /// A ledger in memory in which each of [`MANY`] contributors has a tally of 3 and no recognition.
-    fn many_owed() -> Connection {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
-        for i in 0..MANY {
-            let sql =
-                "INSERT INTO contributors (id, tally, recognized, first_at, last_at) VALUES (?1, 3, 0, 0, 0)";
-            connection.prepare_cached(sql).unwrap().execute([format!("person-{i:05}")]).unwrap();
-        }
-        connection
-    }
-
-    /// The steps of SQLite's machine in all runs of the query so far.
-    fn steps(connection: &Connection) -> i32 {
-        connection.prepare_cached(&owing_query()).unwrap().get_status(StatementStatus::VmStep)
-    }
-
-    #[test]
-    fn a_sweep_of_many_owed_reads_each_contributor_once() {
-        let connection = many_owed();
-        let milestones = Milestones::parse("3").unwrap();
-        assert_eq!(find_owing(&connection, &milestones, None, usize::MAX).unwrap().len(), MANY);
-        let whole = steps(&connection);
-        let mut after: Option<ContributorId> = None;
-        let mut found = 0;
-        loop {
-            let owing = find_owing(&connection, &milestones, after.as_ref(), BATCH).unwrap();
-            for standing in &owing {
-                let sql = "UPDATE contributors SET recognized = 3 WHERE id = ?1";
-                connection.prepare_cached(sql).unwrap().execute([standing.contributor.as_str()]).unwrap();
-            }
-            found += owing.len();
-            after = owing.last().map(|standing| standing.contributor.clone());
-            if owing.len() < BATCH {
-                break;
-            }
-        }
-        assert_eq!(found, MANY);
-        let in_parts = steps(&connection) - whole;
-        assert!(in_parts < whole + whole / 10, "{in_parts} steps in parts, {whole} at once");
-    }
 }
