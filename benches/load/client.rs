@@ -25,6 +25,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const BODY: usize = 14_000;
 const NUMBER: &str = "1000000000";
 const LOGIN: &str = "contributor-00000000";
+/// A number of its own for each login.
+const ID: &str = "100000000";
 const DELIVERY: &str = "delivery-0000000000";
 
 /// How deliveries are sent.
@@ -107,12 +109,12 @@ fn payload() -> String {
     fields.remove("_links");
     fields.remove("number");
     let mut user = fields.remove("user").unwrap();
-    user.as_object_mut().unwrap().remove("login");
+    user.as_object_mut().unwrap().retain(|name, _| name != "login" && name != "id");
     let written = |all: &serde_json::Value, pull_request: &serde_json::Value| {
         let open = |value: &serde_json::Value| value.to_string().strip_suffix('}').unwrap().to_owned();
         let (all, pull_request, user) = (open(all), open(pull_request), open(&user));
         format!(
-            r#"{all},"pull_request":{pull_request},"user":{user},"login":"{LOGIN}"}},"number":{NUMBER}}}}}"#
+            r#"{all},"pull_request":{pull_request},"user":{user},"login":"{LOGIN}","id":{ID}}},"number":{NUMBER}}}}}"#
         )
     };
     let all = payload.clone();
@@ -130,6 +132,7 @@ struct Request {
     delivery: usize,
     signature: usize,
     login: usize,
+    id: usize,
     number: usize,
     /// The hash of everything in the body before `login`.
     before: Hmac<Sha256>,
@@ -154,6 +157,7 @@ impl Request {
             delivery: digits(&head, DELIVERY, 10),
             signature: head.find("sha256=").unwrap() + "sha256=".len(),
             login: head.len() + login,
+            id: head.len() + digits(&body, ID, 8),
             number: head.len() + digits(&body, NUMBER, 10),
             bytes: [head.into_bytes(), body.into_bytes()].concat(),
             before,
@@ -163,6 +167,7 @@ impl Request {
     fn next(&mut self, n: u64, person: u64) -> &[u8] {
         put_digits(&mut self.bytes[self.delivery..][..10], n);
         put_digits(&mut self.bytes[self.login..][..8], person);
+        put_digits(&mut self.bytes[self.id..][..8], person);
         put_digits(&mut self.bytes[self.number..][..10], 1_000_000_000 + n);
         let mut mac = self.before.clone();
         mac.update(&self.bytes[self.login..]);

@@ -39,28 +39,42 @@ pub enum Identity {
 }
 
 impl Contribution {
-    /// How it names its account. The host states the number of an issue's or pull request's author; that of a commit's
-    /// author is a part of an address.
+    /// How it names its account.
     #[must_use]
     pub fn naming(&self) -> Naming {
+        Naming { name: self.contributor.clone(), number: self.user_id, stated_at: self.number_stated_at() }
+    }
+
+    /// When the host stated the number. It states that of an issue's or pull request's author; that of a commit's
+    /// author is a part of an address.
+    #[must_use]
+    pub fn number_stated_at(&self) -> Option<Moment> {
         let stated = self.kind == Kind::ISSUE || self.kind == Kind::PULL_REQUEST;
         let stated = stated && self.content.is_none() && self.landed_at.is_none() && self.user_id.is_some();
-        let at = self.labels.map_or(self.occurred_at, |labels| labels.at.max(self.occurred_at));
-        Naming { name: self.contributor.clone(), number: self.user_id, stated_at: stated.then_some(at) }
+        let at = || self.labels.map_or(self.occurred_at, |labels| labels.at.max(self.occurred_at));
+        stated.then(at)
     }
 }
 
 impl Naming {
+    /// The id that the account has under this name, which is bound to the number `bound`.
+    #[must_use]
+    pub fn own(&self, bound: Option<u64>) -> ContributorId {
+        match (self.number, bound) {
+            (Some(number), Some(other)) if other != number => self.name.numbered(number),
+            _ => self.name.clone(),
+        }
+    }
+
     /// Which account this names. `numbered` is the account to which its number is bound, and `bound` the number to
     /// which its name is. Two names of one number at the same moment contradict each other, so the second one is taken
     /// as it is.
     #[must_use]
     pub fn identify(&self, numbered: Option<&Numbered>, bound: Option<u64>) -> Identity {
-        let Some(number) = self.number else { return Identity::Known(self.name.clone()) };
-        let own = match bound {
-            Some(other) if other != number => self.name.numbered(number),
-            _ => self.name.clone(),
-        };
+        if self.number.is_none() {
+            return Identity::Known(self.name.clone());
+        }
+        let own = self.own(bound);
         match (numbered, self.stated_at) {
             (Some(known), Some(at)) if known.id != own && at > known.named_at => {
                 Identity::Rename { from: known.id.clone(), to: own }

@@ -59,6 +59,7 @@ mod operations;
 mod other_hosts;
 mod outbox;
 mod pages;
+mod people;
 mod privacy;
 mod private;
 mod pubsub;

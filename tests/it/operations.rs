@@ -11,7 +11,7 @@ use plaudit::publish::{PublishError, Publisher};
 use serde_json::{Value, json};
 
 use crate::support::{
-    FakeStore, Inside, Mode, Plaudit, Signer, client, config, fixture, pull_request, run, talk,
+    FakeStore, Inside, Mode, Plaudit, Signer, client, config, fixture, is_of, pull_request, run, talk,
 };
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn what_comes_from_outside_stays_in_its_line() {
         // A login with control characters is no account; it must not appear anywhere.
         payload["number"] = 4.into();
         payload["pull_request"]["number"] = 4.into();
-        payload["pull_request"]["user"]["login"] = FORGED.into();
+        is_of(&mut payload["pull_request"]["user"], FORGED);
         let odd = plaudit.github("pull_request", &payload.to_string()).await;
         assert!([200, 400].contains(&odd.status), "{odd:?}");
         plaudit.get("/a%0ab%1b%5b31m").await.expect(404);

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use crate::support::browser::Browser;
 use crate::support::machine::{left_out, quick_leaves_out};
 use crate::support::{
-    Answer, Client, Inside, NO_SECRETS, Plaudit, TOKEN, config, contribution, frozen, now, pull_request, talk,
+    Answer, Client, Inside, NO_SECRETS, Plaudit, TOKEN, config, contribution, frozen, is_of, now,
+    pull_request, talk,
 };
 
 const READ_TOKEN: &str = "a-token-for-reading";
@@ -254,7 +255,7 @@ async fn what_a_payload_says_is_text_and_only_web_addresses_are_links() {
     // What arrives live is made by the script.
     browser.go(&inside.url).await;
     browser.until("!document.getElementById('live').hidden").await;
-    payload["pull_request"]["user"]["login"] = "lisa".into();
+    is_of(&mut payload["pull_request"]["user"], "lisa");
     payload["number"] = 2.into();
     payload["pull_request"]["number"] = 2.into();
     inside.github("pull_request", &payload.to_string()).await.expect(200);

@@ -15,7 +15,8 @@ use crate::support::gate::Gate;
 use crate::support::pubsub_emulator::pubsub;
 use crate::support::stage::{stage, unmade_topic};
 use crate::support::{
-    FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, in_the_end, ledger, now, pull_request,
+    FakeStore, Inside, Mode, Plaudit, TOKEN, config, fixture, frozen, in_the_end, is_of, ledger, now,
+    pull_request,
 };
 
 /// Makes two public contributions and a private one, which is the third.
@@ -209,7 +210,7 @@ async fn counted_in(plaudit: &Plaudit, repository: u64, at: Moment, number: u64)
     let login = format!("mona-{repository}");
     let mut public: Value = serde_json::from_str(&pull_request_at(at, number, false)).unwrap();
     public["repository"]["id"] = repository.into();
-    public["pull_request"]["user"]["login"] = login.as_str().into();
+    is_of(&mut public["pull_request"]["user"], &login);
     (format!("github:{login}"), counted(plaudit, &public.to_string()).await.1)
 }
 

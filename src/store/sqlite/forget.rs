@@ -1,5 +1,6 @@
 //! Erasing a person: from the tables, and from the bytes of the file and of its log.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,8 +13,9 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 
 use super::connection::{BUSY, Sqlite};
 use super::error::{failure, strange};
-use super::rows::{kind_value, unsigned};
-use crate::domain::{Contribution, ContributionId, ContributorId, Kind};
+use super::queries::contributor_of;
+use super::rows::{contributor_id, unsigned};
+use crate::domain::{Contribution, ContributionId, ContributorId};
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym, author_of_part};
 use crate::store::{StoreError, forgetting};
 
@@ -169,10 +171,7 @@ pub(super) async fn forget(sqlite: &Sqlite, who: &ContributorId) -> Result<Forgo
 
 /// Whether the ledger has something of a contributor, be it only a mark of what was never recorded.
 fn is_known(connection: &Connection, who: &ContributorId) -> rusqlite::Result<bool> {
-    let counted: bool = connection
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM contributors WHERE id = ?1) AS known")?
-        .query_row([who.as_str()], |row| row.get("known"))?;
-    Ok(counted || !marks_of(connection, who.as_str())?.is_empty())
+    Ok(number_of(connection, who)?.is_some() || !marks_of(connection, who)?.is_empty())
 }
 
 /// Of the table `sequences`: that the file is to be scrubbed.
@@ -223,45 +222,108 @@ fn scrub(connection: &Connection) -> rusqlite::Result<()> {
 const PAUSE: Duration = Duration::from_millis(20);
 
 fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) -> rusqlite::Result<Forgot> {
-    let name = key.of_name(who);
-    let numbers = numbers(transaction, who)?;
     if is_any(transaction)? {
         is_its_key(transaction, key)?;
     }
-    if !is_known(transaction, who)? && !has(transaction, name)? {
+    if !is_known(transaction, who)? && !has(transaction, key.of_name(who))? {
         return Ok(Forgot::Unknown);
     }
+    let person = Person::find(transaction, who)?;
     transaction.execute("INSERT OR REPLACE INTO sequences (name, last) VALUES (?1, 1)", [SCRUB])?;
     let mut remember =
         transaction.prepare_cached("INSERT OR IGNORE INTO forgotten (pseudonym) VALUES (?1)")?;
-    let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
-    for pseudonym in [key.of_itself(), name].into_iter().chain(numbers) {
+    let names = person.names.iter().map(|name| key.of_name(name));
+    let numbers = person.numbers.iter().filter_map(|(account, number)| key.of_number(account, *number));
+    for pseudonym in [key.of_itself()].into_iter().chain(names).chain(numbers) {
         remember.execute([pseudonym.0])?;
     }
     keep_sequence(transaction)?;
-    let who = who.as_str();
+    let mut erased = Erased::default();
+    for name in &person.names {
+        erase_name(transaction, name, &mut erased)?;
+    }
+    if let Some(number) = person.number {
+        erased.contributions = erase_contributions(transaction, number)?;
+        let run = |sql: &str| transaction.execute(sql, [number]);
+        run(
+            "DELETE FROM holders WHERE account IN (SELECT number FROM accounts WHERE contributor = ?1) OR account = ?1",
+        )?;
+        run("DELETE FROM addresses
+             WHERE account IN (SELECT number FROM accounts WHERE contributor = ?1) OR account = ?1")?;
+        run("DELETE FROM accounts WHERE contributor = ?1")?;
+        run("DELETE FROM contributors WHERE number = ?1")?;
+    }
+    Ok(Forgot::Erased(erased))
+}
+
+/// A contributor with all accounts.
+struct Person {
+    /// The contributor's number in the tables.
+    number: Option<i64>,
+    /// Of all accounts, former ones too.
+    names: BTreeSet<ContributorId>,
+    /// Every number by which a host itself has named one of the accounts. The addresses of commits have numbers too,
+    /// and anybody can write them.
+    numbers: BTreeSet<(ContributorId, u64)>,
+}
+
+impl Person {
+    fn find(transaction: &Transaction<'_>, who: &ContributorId) -> rusqlite::Result<Self> {
+        let number = number_of(transaction, who)?;
+        let mut names = transaction.prepare_cached(
+            "SELECT id FROM contributors WHERE number = ?1 UNION SELECT id FROM accounts WHERE contributor = ?1",
+        )?;
+        let names = names.query_map([number], |row| contributor_id(row, "id"))?;
+        let names = names.chain([Ok(who.clone())]).collect::<rusqlite::Result<_>>()?;
+        let mut numbers = transaction.prepare_cached(
+            "SELECT id, user_id FROM contributors WHERE number = ?1 AND named_at IS NOT NULL
+             UNION SELECT id, user_id FROM accounts WHERE contributor = ?1 AND user_id IS NOT NULL AND named_at IS NOT NULL",
+        )?;
+        let numbers = numbers
+            .query_map([number], |row| Ok((contributor_id(row, "id")?, unsigned(row.get("user_id")?))))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Self { number, names, numbers })
+    }
+}
+
+/// The number of the contributor for whom an account counts.
+fn number_of(connection: &Connection, who: &ContributorId) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(&format!("SELECT {} AS number", contributor_of("?1")))?
+        .query_row([who.as_str()], |row| row.get("number"))
+}
+
+/// Erases what names somebody beside the contributions.
+fn erase_name(
+    transaction: &Transaction<'_>,
+    name: &ContributorId,
+    erased: &mut Erased,
+) -> rusqlite::Result<()> {
     transaction.execute(
         "DELETE FROM outbox WHERE recognition IN (SELECT id FROM recognitions WHERE contributor = ?1)",
-        [who],
+        [name.as_str()],
     )?;
-    let recognitions = transaction.execute("DELETE FROM recognitions WHERE contributor = ?1", [who])?;
-    for part in marks_of(transaction, who)? {
+    let recognitions =
+        transaction.execute("DELETE FROM recognitions WHERE contributor = ?1", [name.as_str()])?;
+    erased.recognitions += recognitions as u64;
+    for part in marks_of(transaction, name)? {
         transaction.execute("DELETE FROM reviews WHERE work = ?1", [part])?;
     }
-    for bookmark in bookmarks_of(transaction, who)? {
+    for bookmark in bookmarks_of(transaction, name)? {
         transaction.execute("DELETE FROM bookmarks WHERE name = ?1", [bookmark])?;
     }
-    let repositories = repositories(transaction, who)?;
+    transaction.execute("DELETE FROM holders WHERE name = ?1", [name.as_str()]).map(drop)
+}
+
+/// Erases a contributor's contributions, and returns how many there were.
+fn erase_contributions(transaction: &Transaction<'_>, contributor: i64) -> rusqlite::Result<u64> {
+    let repositories = repositories(transaction, contributor)?;
     transaction.execute(
-        "DELETE FROM reviews WHERE work IN (SELECT id FROM contributions
-             WHERE contributor = (SELECT number FROM contributors WHERE id = ?1))",
-        [who],
+        "DELETE FROM reviews WHERE work IN (SELECT id FROM contributions WHERE contributor = ?1)",
+        [contributor],
     )?;
-    let contributions = transaction.execute(
-        "DELETE FROM contributions WHERE contributor = (SELECT number FROM contributors WHERE id = ?1)",
-        [who],
-    )?;
-    transaction.execute("DELETE FROM contributors WHERE id = ?1", [who])?;
+    let contributions =
+        transaction.execute("DELETE FROM contributions WHERE contributor = ?1", [contributor])?;
     for repository in repositories {
         // Its name may hold the login, and nobody else has contributed to it.
         transaction.execute(
@@ -270,39 +332,22 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
             [repository],
         )?;
     }
-    Ok(Forgot::Erased(Erased { contributions: contributions as u64, recognitions: recognitions as u64 }))
-}
-
-/// Every number by which the host itself has named the account: as the author of an issue or a pull request. The
-/// addresses of commits have numbers too, and anybody can write them.
-fn numbers(transaction: &Transaction<'_>, who: &ContributorId) -> rusqlite::Result<Vec<u64>> {
-    let mut statement = transaction.prepare_cached(
-        "SELECT DISTINCT user_id FROM contributions
-         WHERE contributor = (SELECT number FROM contributors WHERE id = ?1) AND user_id IS NOT NULL
-             AND kind IN (?2, ?3) AND landed_at IS NULL",
-    )?;
-    let kinds = [Kind::ISSUE, Kind::PULL_REQUEST].map(|kind| kind_value(&kind));
-    let [issue, pull_request] = kinds;
-    let numbers = statement
-        .query_map(params![who.as_str(), issue, pull_request], |row| Ok(unsigned(row.get("user_id")?)))?;
-    numbers.collect()
+    Ok(contributions as u64)
 }
 
 /// The bookmarks of the account's own repositories: the next read of them begins anew.
-fn bookmarks_of(transaction: &Transaction<'_>, who: &str) -> rusqlite::Result<Vec<String>> {
-    let login = who.rsplit(':').next().unwrap_or(who);
+fn bookmarks_of(transaction: &Transaction<'_>, who: &ContributorId) -> rusqlite::Result<Vec<String>> {
     let mut statement = transaction.prepare_cached("SELECT name FROM bookmarks")?;
     let names = statement.query_map([], |row| row.get::<_, String>("name"))?;
-    names.filter(|name| !matches!(name, Ok(name) if !forgetting::names(name, login))).collect()
+    names.filter(|name| !matches!(name, Ok(name) if !forgetting::names(name, who.login()))).collect()
 }
 
 /// The numbers of the repositories to which the account has contributed.
-fn repositories(transaction: &Transaction<'_>, who: &str) -> rusqlite::Result<Vec<i64>> {
+fn repositories(transaction: &Transaction<'_>, contributor: i64) -> rusqlite::Result<Vec<i64>> {
     let mut statement = transaction.prepare_cached(
-        "SELECT DISTINCT repository FROM contributions
-         WHERE contributor = (SELECT number FROM contributors WHERE id = ?1) AND repository IS NOT NULL",
+        "SELECT DISTINCT repository FROM contributions WHERE contributor = ?1 AND repository IS NOT NULL",
     )?;
-    statement.query_map([who], |row| row.get("repository"))?.collect()
+    statement.query_map([contributor], |row| row.get("repository"))?.collect()
 }
 
 /// The event stream's positions are sequence numbers of recognitions, so the number of one that is erased must not be
@@ -317,14 +362,14 @@ fn keep_sequence(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 }
 
 /// The marks of this person's parts of pull requests, recorded or not: their ids end in the login.
-fn marks_of(connection: &Connection, who: &str) -> rusqlite::Result<Vec<String>> {
+fn marks_of(connection: &Connection, who: &ContributorId) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare_cached("SELECT work FROM reviews")?;
     let mut rows = statement.query(params![])?;
     let mut marks = Vec::new();
     while let Some(row) = rows.next()? {
         let work: String = row.get("work")?;
         let author = author_of_part(&ContributionId::from_text(work.as_str()));
-        if author.is_some_and(|author| author.as_str() == who) {
+        if author.is_some_and(|author| author == *who) {
             marks.push(work);
         }
     }

@@ -12,6 +12,7 @@ mod file;
 mod forget;
 mod inspect;
 mod lists;
+mod naming;
 mod outbox;
 mod owing;
 mod privacy;
@@ -204,7 +205,7 @@ impl Store for Sqlite {
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
         let id = id.to_string();
         self.read(move |connection| {
-            let sql = format!("{CONTRIBUTORS} WHERE id = ?1");
+            let sql = format!("{CONTRIBUTORS} WHERE number = {}", queries::contributor_of("?1"));
             connection.prepare_cached(&sql)?.query_row([id], rows::contributor).optional()
         })
         .await

@@ -56,6 +56,9 @@ fn recognise_one(
     recognition: &Recognition,
     destinations: &[Destination],
 ) -> rusqlite::Result<bool> {
+    if is_owed_by_another(transaction, recognition)? {
+        return Ok(false);
+    }
     let made_at = recognition.recognized_at.timestamp_micros();
     let inserted = transaction
         .prepare_cached(
@@ -85,6 +88,26 @@ fn recognise_one(
         .prepare_cached("UPDATE contributors SET recognized = max(recognized, ?2) WHERE id = ?1")?
         .execute(params![recognition.contributor.as_str(), signed(recognition.milestone)])?;
     Ok(inserted > 0)
+}
+
+/// Whether accounts were linked, renamed or parted since it was found to be owed: its account, or the contribution
+/// that reached the milestone, counts for another contributor, or another account brought the milestone with it.
+fn is_owed_by_another(transaction: &Transaction<'_>, recognition: &Recognition) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ?1)
+                 OR EXISTS (SELECT 1 FROM contributors WHERE id = ?1 AND recognized >= ?2)
+                 OR EXISTS (SELECT 1 FROM contributions c JOIN contributors p ON p.number = c.contributor
+                     WHERE c.id = ?3 AND p.id <> ?1) AS by_another",
+        )?
+        .query_row(
+            params![
+                recognition.contributor.as_str(),
+                signed(recognition.milestone),
+                recognition.contribution.as_ref().map(|c| c.id.as_str()),
+            ],
+            |row| row.get("by_another"),
+        )
 }
 
 /// Reads contributors in the order of their numbers, which is that of the table, from `after` on: a sweep reads each

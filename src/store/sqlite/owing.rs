@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use super::connection::Sqlite;
 use super::error::failure;
@@ -174,8 +174,12 @@ fn find_among_all(
     Ok(owing)
 }
 
+/// The number of the contributor with an id, even if it was linked or renamed meanwhile.
+const NUMBER: &str = "SELECT coalesce((SELECT number FROM contributors WHERE id = ?1),
+    (SELECT coalesce(former, number) FROM accounts WHERE id = ?1)) AS number";
+
 fn query_of_all() -> String {
-    let after = "coalesce((SELECT number FROM contributors WHERE id = ?1), 0)";
+    let after = format!("coalesce(({NUMBER}), 0)");
     format!("{CONTRIBUTORS} WHERE number > {after} AND tally > recognized ORDER BY number")
 }
 
@@ -184,10 +188,7 @@ fn is_owed(milestones: &Milestones, standing: &Standing) -> bool {
 }
 
 fn number_of(connection: &Connection, contributor: &ContributorId) -> rusqlite::Result<Option<i64>> {
-    connection
-        .prepare_cached("SELECT number FROM contributors WHERE id = ?1")?
-        .query_row([contributor.as_str()], |row| row.get("number"))
-        .optional()
+    connection.prepare_cached(NUMBER)?.query_row([contributor.as_str()], |row| row.get("number"))
 }
 
 /// Looks at those alone whose rows were written since the last sweep.

@@ -70,11 +70,21 @@ pub(super) fn reached() -> String {
 /// contributor, only those of `?4`.
 #[must_use]
 pub fn recognitions(of_contributor: bool) -> String {
-    let contributor = if of_contributor { "r.contributor = ?4 AND " } else { "" };
+    let present = "coalesce((SELECT p.id FROM accounts a JOIN contributors p ON p.number = a.contributor
+        WHERE a.id = ?4), ?4)";
+    let contributor = if of_contributor { format!("r.contributor = {present} AND ") } else { String::new() };
     format!(
         "SELECT {RECOGNITION} FROM {RECOGNITIONS}
          WHERE {contributor}(r.recognized_at, r.seq) < (?1, ?2) AND r.recognized_at >= ?3
          ORDER BY r.recognized_at DESC, r.seq DESC"
+    )
+}
+
+/// The number of the contributor for whom the account that `value` names counts.
+pub(super) fn contributor_of(value: &str) -> String {
+    format!(
+        "coalesce((SELECT number FROM contributors WHERE id = {value}),
+             (SELECT contributor FROM accounts WHERE id = {value}))"
     )
 }
 
@@ -90,7 +100,7 @@ impl Key {
     pub(super) fn condition(self, value: &str) -> String {
         match self {
             Self::Contributor => {
-                format!("c.contributor = (SELECT number FROM contributors WHERE id = {value})")
+                format!("c.contributor = {}", contributor_of(value))
             }
             Self::Repository => {
                 format!("c.repository = (SELECT number FROM repositories WHERE name = {value})")

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::failure;
+use super::naming;
 use crate::store::StoreError;
 
 /// Marks a file as plaudit's own (`PRAGMA application_id`): the letters "plau".
@@ -227,7 +228,59 @@ const STEPS: &[&str] = &[
         value TEXT NOT NULL
     ) WITHOUT ROWID;
 ",
+    "
+    -- An id is in contributors or in accounts, and no number is in both.
+    CREATE TABLE accounts (         -- names that are no contributor's present one, or have no contribution yet
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL,
+        contributor INTEGER NOT NULL,   -- the number of whom it counts for; its own while it has no contribution
+        former INTEGER,             -- of a former name: the number of its account, here or in contributors
+        user_id INTEGER,            -- as in contributors
+        named_at INTEGER,           -- as in contributors; of a former name, its own newest statement
+        account_url TEXT,
+        recognized INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE UNIQUE INDEX accounts_by_id ON accounts (id);
+    CREATE INDEX accounts_by_contributor ON accounts (contributor);
+    CREATE INDEX accounts_by_user_id ON accounts (user_id) WHERE user_id IS NOT NULL;
+
+    CREATE TABLE holders (          -- of a login that several accounts have had
+        name TEXT PRIMARY KEY,
+        account INTEGER NOT NULL,   -- that which has stated it last
+        named_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE addresses (        -- more numbers of an account that only addresses of commits state
+        user_id INTEGER NOT NULL,
+        account INTEGER NOT NULL,
+        PRIMARY KEY (user_id, account)
+    ) WITHOUT ROWID;
+
+    -- The account under which it arrived, where that is not its contributor's own.
+    ALTER TABLE contributions ADD COLUMN account INTEGER;
+    CREATE INDEX contributions_by_account ON contributions (account) WHERE account IS NOT NULL;
+
+    -- The newest time at which the host has stated user_id; NULL where only addresses did.
+    ALTER TABLE contributors ADD COLUMN named_at INTEGER;
+    CREATE INDEX contributors_by_user_id ON contributors (user_id) WHERE user_id IS NOT NULL;
+    -- The login of 7+mona is mona: an account whose login another one has had.
+    DROP INDEX contributors_by_host_and_login;
+    DROP INDEX contributors_by_login;
+    ALTER TABLE contributors DROP COLUMN login;
+    ALTER TABLE contributors ADD COLUMN login TEXT AS (
+        CASE WHEN instr(id, '+') > 0 AND instr(id, ':') > 0
+            AND substr(id, length(rtrim(id, replace(id, ':', ''))) + 1) GLOB '[0-9]*+?*'
+            AND substr(substr(id, length(rtrim(id, replace(id, ':', ''))) + 1), 1,
+                instr(substr(id, length(rtrim(id, replace(id, ':', ''))) + 1), '+') - 1) NOT GLOB '*[^0-9]*'
+        THEN substr(id, length(rtrim(id, replace(id, ':', ''))) + 1
+            + instr(substr(id, length(rtrim(id, replace(id, ':', ''))) + 1), '+'))
+        ELSE substr(id, length(rtrim(id, replace(id, ':', ''))) + 1) END) VIRTUAL;
+    CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
+    CREATE INDEX contributors_by_login ON contributors (login, id);
+",
 ];
+
+/// From this version on, accounts' numbers are bound to names as they are recorded.
+const NUMBERS_BOUND: usize = 8;
 
 /// Brings the file's schema up to date; fails if the file is not plaudit's or is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -253,6 +306,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     for step in STEPS.iter().skip(found) {
         transaction.execute_batch(step).map_err(|e| failure(&e))?;
+    }
+    if (1..NUMBERS_BOUND).contains(&found) {
+        naming::adopt(&transaction).map_err(|e| failure(&e))?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION).map_err(|e| failure(&e))?;
     transaction

@@ -16,7 +16,7 @@ use super::rule::{Ending, Fact, Ledger, Model};
 use crate::support::gate::Gate;
 use crate::support::h2proxy::{Call, Fault, Proxy};
 use crate::support::stage::Stage;
-use crate::support::{Client, Environment, Plaudit, fixture, hold_against_schema, in_the_end, talk};
+use crate::support::{Client, Environment, Plaudit, fixture, hold_against_schema, in_the_end, is_of, talk};
 use crate::sync::shim;
 
 /// The repository of the fixtures.
@@ -78,7 +78,7 @@ impl Deed {
         let mut payload: Value = serde_json::from_str(&fixture(fixture_name)).unwrap();
         payload["action"] = action.into();
         payload[item]["number"] = self.number.into();
-        payload[item]["user"]["login"] = format!("person-{}", self.person).into();
+        is_of(&mut payload[item]["user"], &format!("person-{}", self.person));
         payload
     }
 }

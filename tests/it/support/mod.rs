@@ -27,7 +27,9 @@ mod store;
 pub(crate) use client::{Answer, Client, client};
 pub(crate) use inside::{Inside, config, frozen, host, ledger};
 pub(crate) use log::Log;
-pub(crate) use payloads::{contribution, fixture, fixtures, hold_against_schema, now, pull_request, talk};
+pub(crate) use payloads::{
+    contribution, fixture, fixtures, hold_against_schema, is_of, now, pull_request, talk,
+};
 pub(crate) use process::{Environment, Output, Plaudit, command, isolated, on_terminal, run, signal};
 pub(crate) use sign::{Signer, github_signature, standard_signature};
 pub(crate) use store::{FakeStore, Mode, unavailable};

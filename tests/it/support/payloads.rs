@@ -35,8 +35,18 @@ pub(crate) fn pull_request(number: u64, login: &str) -> String {
     let mut payload: Value = serde_json::from_str(&fixture("github/pull_request.opened.json")).unwrap();
     payload["number"] = number.into();
     payload["pull_request"]["number"] = number.into();
-    payload["pull_request"]["user"]["login"] = login.into();
+    is_of(&mut payload["pull_request"]["user"], login);
     payload.to_string()
+}
+
+/// Makes a payload's user the account `login`, with a number of its own.
+pub(crate) fn is_of(user: &mut Value, login: &str) {
+    if user["login"] != login {
+        user["login"] = login.into();
+        let number =
+            login.bytes().fold(0, |number: u64, byte| (number * 31 + u64::from(byte)) % 1_000_000_007);
+        user["id"] = (1_000_000_000 + number).into();
+    }
 }
 
 /// A contribution as a client posts it.
