@@ -46,6 +46,7 @@ mod install;
 mod ledger_file;
 mod judgement;
 mod limits;
+mod links;
 mod log_filters;
 mod log_lines;
 mod log_output;

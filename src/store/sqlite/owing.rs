@@ -33,7 +33,7 @@ struct State {
     overflowed: bool,
     /// The milestones for which all others were looked at.
     complete_for: Option<Milestones>,
-    /// The file's version at the last begin of a sweep: it changes with each commit of another process.
+    /// The file's version before all others were looked at: it changes with each commit of another process.
     version: i64,
 }
 
@@ -52,8 +52,10 @@ impl Written {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has the connection note each row of contributors that it writes.
+    /// Has the writer's connection note each row of contributors that it writes.
     pub(super) fn observe(written: &Arc<Self>, connection: &mut Connection) -> rusqlite::Result<()> {
+        let version = version(connection)?;
+        written.state(|state| state.version = version);
         let written = Arc::clone(written);
         let note = move |_, _: &str, table: &str, number| {
             if table == "contributors" {
@@ -72,15 +74,17 @@ impl Written {
         });
     }
 
-    /// Begins a sweep.
-    fn begin(&self, milestones: &Milestones, version: i64) {
+    /// Begins a sweep that is to look at all.
+    fn begin(&self) {
         self.state(|state| {
-            if state.complete_for.as_ref() != Some(milestones) || state.version != version {
-                state.complete_for = None;
-            }
+            state.complete_for = None;
             state.overflowed = false;
-            state.version = version;
         });
+    }
+
+    /// Whether the file has this version, by which no other process has written to it; notes it.
+    fn is_still(&self, version: i64) -> bool {
+        self.state(|state| std::mem::replace(&mut state.version, version) == version)
     }
 
     fn is_complete_for(&self, milestones: &Milestones) -> bool {
@@ -121,15 +125,20 @@ pub(super) async fn owing(
 ) -> Result<Vec<Standing>, StoreError> {
     let written = Arc::clone(&sqlite.written);
     if after.is_none() {
-        // Only the writer's own connection tells its commits from those of others.
-        let version = |connection: &mut Connection| {
-            let version = connection.query_row("PRAGMA data_version", [], |row| row.get("data_version"));
-            version.map_err(|error| failure(&error))
-        };
-        written.begin(milestones, sqlite.on_writer(version).await?);
+        let found = |connection: &mut Connection| version(connection).map_err(|error| failure(&error));
+        let is_complete =
+            written.is_complete_for(milestones) && written.is_still(sqlite.on_writer(found).await?);
+        if !is_complete {
+            written.begin();
+        }
     }
     let (milestones, after) = (milestones.clone(), after.cloned());
     sqlite.read(move |connection| find(connection, &written, &milestones, after.as_ref(), limit)).await
+}
+
+/// The file's version. Only the writer's own connection tells its commits from those of others.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA data_version", [], |row| row.get("data_version"))
 }
 
 fn find(
