@@ -6,10 +6,10 @@
 use async_trait::async_trait;
 
 use super::api::ApiError;
-use super::patient::Patient;
+use super::patient::{Patient, Renewal};
 use super::{Payload, Rules};
 use crate::domain::Moment;
-use crate::settings::Setting;
+use crate::settings::{Setting, Settings};
 
 /// How a host's history is read.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +19,13 @@ pub struct Source {
     pub public_api: &'static str,
     /// What the token, which is that of [`Setup`](super::Setup), must be allowed to read.
     pub permission: &'static str,
+    /// What reads the history of what a user names where no token is set, if that is configured.
+    pub instead: Instead,
     /// The history of what a user names, or what is wrong with that name.
     pub open: OpenHistory,
 }
 
+pub(super) type Instead = fn(&mut Settings<'_>, &str) -> Result<Option<Box<dyn Renewal>>, String>;
 pub(super) type OpenHistory = fn(Patient, &str, &Rules) -> Result<Box<dyn History>, String>;
 
 /// The history of one or several repositories.

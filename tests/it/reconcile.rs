@@ -341,6 +341,26 @@ async fn an_apps_webhook_is_reconciled_with_the_apps_own_key_and_repositories_wi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_round_goes_on_with_another_token_where_that_of_the_app_was_revoked() {
+    let github = FakeDeliveries::start(ADDRESS).await;
+    let plaudit = Plaudit::with(&[
+        ("PLAUDIT_GITHUB_API", github.url.as_str()),
+        ("PLAUDIT_GITHUB_APP_ID", &APP_ID.to_string()),
+        ("PLAUDIT_GITHUB_APP_KEY", APP_KEY),
+        ("PLAUDIT_RECONCILE", "github:o/r"),
+    ])
+    .await;
+    for round in 1..=2 {
+        github.delivered(REPOSITORY, "push", 500, TimeDelta::hours(1));
+        let done = plaudit.reconcile().await;
+        assert!(done["asked"] == 1 && !done.to_string().contains("401"), "{round}: {done}");
+        github.world().revoked = true;
+    }
+    assert_eq!(github.world().granted, 2);
+    plaudit.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_failed_while_plaudit_was_down_counts_after_one_round() {
     let mut plaudit = Plaudit::with(&[]).await;
     let github = FakeDeliveries::start(&format!("{}/webhooks/github", plaudit.url)).await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::commits::{COMMITS, Commits};
 use self::items::{ISSUES, Items, PULL_REQUESTS};
-use super::read;
+use super::{app, read};
 use crate::domain::{Kind, Moment, RepositoryId, Site};
 use crate::hosts::api::{Answer, ApiError};
 use crate::hosts::history::{From, History, OpenHistory, Pages, Repository, Source};
@@ -37,7 +37,8 @@ pub(in crate::hosts) const HISTORY: Source = Source {
     },
     public_api: "https://api.github.com",
     permission: "a classic token with the scope repo (public_repo for public repositories), or a fine-grained one \
-                 with Metadata, Contents, Issues and Pull requests: read",
+                 with Metadata, Contents, Issues and Pull requests: read, or a GitHub App with the same",
+    instead: app::reader,
     open: OPEN,
 };
 const OPEN: OpenHistory = |patient, name, rules| Ok(Box::new(GitHub::of(patient, name, rules.clone())?));

@@ -10,8 +10,9 @@ use super::api::home;
 use super::drive::{Instance, deliveries};
 use super::rules_of;
 use super::world::{Host, Place, Rules, What, World};
-use crate::support::fake_history::{FakeHistory, Reaction};
+use crate::support::fake_history::FakeHistory;
 use crate::support::fake_hooks::HOST_TOKEN;
+use crate::support::fake_server::Reaction;
 use crate::support::{emulators, in_the_end};
 
 /// How many histories are read.
@@ -187,7 +188,7 @@ async fn read_in_pieces(instance: &Instance, world: &World) -> usize {
     let fake = FakeHistory::start(vec![home(world, &world.events)]).await;
     fake.world().page = 2;
     for requests in 0.. {
-        fake.world().reactions.clear();
+        fake.forget_the_rest();
         fake.next((0..requests).map(|_| Reaction::Pass).chain([Reaction::Hold]));
         let mut child = backfill(instance, &fake, world).stdout(std::process::Stdio::null()).spawn().unwrap();
         tokio::select! {

@@ -12,8 +12,8 @@ use super::gitlab_api::home;
 use super::rules_of;
 use super::world::{Action, Host, Place, Rules, What, World};
 use crate::support::fake_gitlab_history::FakeGitlabHistory;
-use crate::support::fake_history::Reaction;
 use crate::support::fake_hooks::HOST_TOKEN;
+use crate::support::fake_server::Reaction;
 use crate::support::{emulators, in_the_end};
 
 const HISTORIES: usize = 12;
@@ -70,13 +70,13 @@ async fn held(instance: &Instance, world: &World) -> BTreeMap<String, Value> {
 
 fn backfill(instance: &Instance, fake: &FakeGitlabHistory, world: &World) -> tokio::process::Command {
     let mut command: tokio::process::Command = instance.plaudit.same_settings().command().into();
-    command.env("PLAUDIT_GITLAB_API", &fake.api).env("PLAUDIT_GITLAB_TOKEN", HOST_TOKEN);
+    command.env("PLAUDIT_GITLAB_API", fake.api()).env("PLAUDIT_GITLAB_TOKEN", HOST_TOKEN);
     command.args(["backfill", "gitlab", &world.full_name(Place::Home)]).kill_on_drop(true);
     command
 }
 
 async fn read(instance: &Instance, world: &World) {
-    let fake = FakeGitlabHistory::start(home(world, &world.events)).await;
+    let fake = FakeGitlabHistory::of(home(world, &world.events)).await;
     fake.world().page = PAGE;
     let output =
         in_the_end("the end of the backfill", backfill(instance, &fake, world).output()).await.unwrap();
@@ -159,10 +159,10 @@ async fn a_backfill_of_gitlab_that_is_killed_at_every_request_loses_and_doubles_
     for (world, rules) in worlds().into_iter().take(2) {
         let whole = ledger(&world, rules, Way::Read, &[]).await;
         let instance = Instance::start(rules, &[]).await;
-        let fake = FakeGitlabHistory::start(home(&world, &world.events)).await;
+        let fake = FakeGitlabHistory::of(home(&world, &world.events)).await;
         fake.world().page = 2;
         for requests in 0.. {
-            fake.world().reactions.clear();
+            fake.forget_the_rest();
             fake.next((0..requests).map(|_| Reaction::Pass).chain([Reaction::Hold]));
             let mut child = backfill(&instance, &fake, &world).stdout(Stdio::null()).spawn().unwrap();
             tokio::select! {
