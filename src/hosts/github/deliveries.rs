@@ -25,7 +25,13 @@ use crate::domain::Kind;
 use crate::hosts::{PullRequests, Rules};
 use crate::settings::{Secret, Setting, Settings};
 
-pub(in crate::hosts) const REPAIR: Repair = Repair { words: &[NAME, APP], open };
+pub(in crate::hosts) const REPAIR: Repair = Repair {
+    words: &[NAME, APP],
+    example: "github:OWNER/REPO",
+    credential: "PLAUDIT_GITHUB_TOKEN, or PLAUDIT_GITHUB_APP_ID and PLAUDIT_GITHUB_APP_KEY",
+    has_credential: |settings| Caller::read(settings).is_ok(),
+    open,
+};
 
 /// The word for the webhook of an App.
 const APP: &str = "github-app";
@@ -192,6 +198,10 @@ impl Redeliveries for Deliveries {
 
     fn host(&self) -> &'static str {
         NAME
+    }
+
+    fn entry(&self) -> String {
+        if self.is_of_app() { APP.to_owned() } else { format!("{NAME}:{}", self.name) }
     }
 
     fn history(&self) -> String {
