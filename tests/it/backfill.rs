@@ -575,6 +575,29 @@ async fn before_the_first_known_push_each_commit_of_the_line_counts_with_what_it
     assert_eq!(ids(all).await, expected);
 }
 
+#[tokio::test]
+async fn where_every_branch_counts_it_says_that_pushes_are_not_read_and_reads_what_they_landed() {
+    let mut all = repository(0, 0);
+    all.commits = vec![
+        commit_of(3, &[1, 2], "Merge pull request #7 from o/topic\n\nThe topic"),
+        commit_of(2, &[1], "Second"),
+        commit_of(1, &[0], "First"),
+        commit_of(0, &[], "Zeroth"),
+    ];
+    let desk = Desk::of(vec![all]).await;
+    let output = desk.command(&["o/r"]).env("PLAUDIT_BRANCHES", "all").output().await.unwrap();
+    let (out, err) = texts(&output);
+    assert!(out.starts_with("o/r: 1 counted, 0 known before, 0 ignored"), "{out}");
+    assert!(
+        err.starts_with("pushes are not read, only what they landed: with PLAUDIT_BRANCHES=all "),
+        "{err}"
+    );
+    assert_eq!(err.lines().count(), 1, "{err}");
+    let plaudit = Plaudit::beside(&desk.folder, &[]).await;
+    plaudit.get(&format!("/v1/contributions/github:42:pull_request:7:{}", login(2))).await.expect(200);
+    plaudit.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_terminal_it_shows_how_far_it_is_and_the_time_left() {
     if !at_hand("the progress of a backfill", &["script"]) {

@@ -329,6 +329,15 @@ async fn a_wrong_gitlab_token_name_or_permission_is_one_line_that_says_what_to_d
 }
 
 #[tokio::test]
+async fn where_every_branch_of_gitlab_counts_it_says_that_pushes_are_not_read() {
+    let desk = Desk::of(project(2, 9)).await;
+    let output = desk.command(&["g/p"]).env("PLAUDIT_BRANCHES", "all").output().await.unwrap();
+    let (out, err) = texts(&output);
+    assert!(out.starts_with("g/p: 4 counted, 0 known before, 0 ignored"), "{out}");
+    assert!(err.starts_with("pushes are not read, only what they landed: "), "{err}");
+}
+
+#[tokio::test]
 async fn what_has_changed_since_a_time_is_read_alone() {
     let desk = Desk::of(project(9, 9)).await;
     let since = time(7).replace(".250Z", "Z");

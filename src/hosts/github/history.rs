@@ -17,7 +17,7 @@ use self::items::{ISSUES, Items, PULL_REQUESTS};
 use super::{app, read};
 use crate::domain::{Kind, Moment, RepositoryId, Site};
 use crate::hosts::api::{Answer, ApiError};
-use crate::hosts::history::{From, History, OpenHistory, Pages, Repository, Source};
+use crate::hosts::history::{self, From, History, OpenHistory, Pages, Repository, Source};
 use crate::hosts::origin::Unread;
 use crate::hosts::patient::Patient;
 use crate::hosts::{Payload, Rules};
@@ -255,9 +255,8 @@ struct GraphError {
 impl History for GitHub {
     /// Of an owner all that the token sees, archived and private ones too; forks only where they count.
     async fn repositories(&self) -> Result<Vec<Repository>, ApiError> {
-        if self.rules.all_branches && self.rules.counts(&Kind::PUSH) {
-            self.patient
-                .say("commits are not read: with PLAUDIT_BRANCHES=all, no API tells which counted before");
+        if let Some(notice) = history::notice(&self.rules) {
+            self.patient.say(notice);
         }
         if let Some(name) = &self.repository {
             let query = format!(
@@ -289,10 +288,7 @@ impl History for GitHub {
     fn parts(&self) -> Vec<&'static str> {
         let kinds = [(PULL_REQUESTS, Kind::PULL_REQUEST), (ISSUES, Kind::ISSUE)];
         let items = kinds.into_iter().filter(|(_, kind)| self.rules.counts(kind)).map(|(part, _)| part);
-        // A push can land pull requests. Where every branch counts, commits counted when they were pushed to one of
-        // them, which the default branch does not show.
-        let lands = self.rules.counts(&Kind::PUSH) || self.rules.counts(&Kind::PULL_REQUEST);
-        items.chain((lands && !self.rules.all_branches).then_some(COMMITS)).collect()
+        items.chain(history::reads_commits(&self.rules).then_some(COMMITS)).collect()
     }
 
     fn read<'a>(&'a self, repository: &'a Repository, part: &'static str, from: From) -> Box<dyn Pages + 'a> {

@@ -36,7 +36,12 @@ enum Way {
 /// The histories of GitHub that an API can tell: without pushes to other branches that count, and without the address
 /// of who pushed, which only a payload has.
 fn worlds() -> Vec<(World, Rules)> {
-    let told = (0..).filter_map(|seed| {
+    told(false).take(HISTORIES).collect()
+}
+
+/// The same, with pushes to other branches that count, or without.
+fn told(all_branches: bool) -> impl Iterator<Item = (World, Rules)> {
+    (0..).filter_map(move |seed| {
         let rules = rules_of(seed).1;
         let mut world = World::of(seed, seed, &rules);
         for event in &mut world.events {
@@ -44,9 +49,9 @@ fn worlds() -> Vec<(World, Rules)> {
                 push.shown = None;
             }
         }
-        (world.site.host == Host::GitHub && !rules.all_branches).then_some((world, rules))
-    });
-    told.take(HISTORIES).collect()
+        let fits = world.site.host == Host::GitHub && rules.all_branches == all_branches;
+        fits.then_some((world, rules))
+    })
 }
 
 /// What counts in the ledger of the history's home, without the times of recording.
@@ -160,6 +165,30 @@ async fn agree(worlds: &[(World, Rules)], ways: &[Way], settings: &[(&str, &str)
 async fn live_read_and_every_split_between_them_end_in_one_ledger_on_sqlite() {
     use Way::{AtOnce, Live, LiveThenRead, Read, ReadThenLive, Split};
     agree(&worlds(), &[Live, Read, LiveThenRead, ReadThenLive, Split, AtOnce], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_every_branch_counts_what_landed_is_read_and_no_push_is() {
+    let mut landed = 0;
+    for (world, rules) in told(true).take(8) {
+        let mut ledgers = Vec::new();
+        for way in [Way::Live, Way::Read, Way::LiveThenRead, Way::ReadThenLive] {
+            let instance = Instance::start(rules, &[]).await;
+            go(&instance, &world, way).await;
+            ledgers.push(held(&instance, &world, &rules).await);
+            instance.stop().await;
+        }
+        let [live, read, both @ ..] = &ledgers[..] else { panic!() };
+        for both in both {
+            assert_eq!(both, live, "{world}");
+        }
+        let is_push = |id: &String| id.contains(":push:");
+        let known: BTreeMap<_, _> = live.clone().into_iter().filter(|(id, _)| !is_push(id)).collect();
+        assert!(live.keys().any(is_push), "{world}");
+        assert_eq!(*read, known, "{world}");
+        landed += known.len();
+    }
+    assert!(landed > 20, "{landed} are no pushes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

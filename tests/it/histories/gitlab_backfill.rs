@@ -32,7 +32,12 @@ enum Way {
 /// The histories of GitLab that an API can tell: without pushes to other branches that count, without the address of who
 /// pushed, which only a payload has, and without deleted issues.
 fn worlds() -> Vec<(World, Rules)> {
-    let readable = (0..).filter_map(|seed| {
+    readable(false).take(HISTORIES).collect()
+}
+
+/// The same, with pushes to other branches that count, or without.
+fn readable(all_branches: bool) -> impl Iterator<Item = (World, Rules)> {
+    (0..).filter_map(move |seed| {
         let rules = rules_of(seed).1;
         let mut world = World::of(seed, seed, &rules);
         for event in &mut world.events {
@@ -41,10 +46,10 @@ fn worlds() -> Vec<(World, Rules)> {
             }
         }
         let deleted = |what: &What| matches!(what, What::Item(item) if item.action == Action::Deleted);
-        let is_readable = !rules.all_branches && !world.events.iter().any(|event| deleted(&event.what));
+        let is_readable =
+            rules.all_branches == all_branches && !world.events.iter().any(|event| deleted(&event.what));
         (world.site.host == Host::GitLab && is_readable).then_some((world, rules))
-    });
-    readable.take(HISTORIES).collect()
+    })
 }
 
 /// What counts in the ledger of the history's home, without the times of recording. Of a part of a merge request, the push
@@ -137,6 +142,25 @@ async fn what_is_read_from_gitlab_has_all_that_arrives_and_both_orders_end_in_on
         }
     }
     assert!(found > arrived && arrived > 50, "{arrived} arrived, {found} were read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_every_branch_of_gitlab_counts_what_landed_is_read_and_no_push_is() {
+    let mut landed = 0;
+    for (world, rules) in readable(true).take(6) {
+        let live = ledger(&world, rules, Way::Live, &[]).await;
+        let read = ledger(&world, rules, Way::Read, &[]).await;
+        let is_push = |id: &String| id.contains(":push:");
+        assert!(live.keys().any(is_push) && !read.keys().any(is_push), "{world}");
+        for way in [Way::LiveThenRead, Way::ReadThenLive] {
+            let both = ledger(&world, rules, way, &[]).await;
+            assert_eq!(missing(&live, &both), [], "{way:?}\n{world}");
+            let known: BTreeMap<_, _> = both.into_iter().filter(|(id, _)| !is_push(id)).collect();
+            assert_eq!(known, read, "{way:?}\n{world}");
+        }
+        landed += read.len();
+    }
+    assert!(landed > 15, "{landed} were read");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
