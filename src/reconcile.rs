@@ -30,6 +30,26 @@ pub const FIRST: Duration = Duration::from_secs(30);
 /// How long a round may take that a request or a process began by itself. The next one goes on.
 pub const ROUND: Duration = Duration::from_secs(200);
 
+/// When what is configured is reconciled, and of which webhooks, for a person.
+#[must_use]
+pub fn when(reconciling: &Reconciling) -> String {
+    let often = if reconciling.by_itself {
+        format!("every {} minutes", EVERY.as_secs() / 60)
+    } else {
+        "at each POST /internal/reconcile".to_owned()
+    };
+    match reconciling.address.url() {
+        Some(url) => format!("{often}, webhooks at {}", url.as_str().trim_end_matches('/')),
+        None => format!("{often}, webhooks at any address (PLAUDIT_PUBLIC_URL is not set)"),
+    }
+}
+
+/// That there is nothing to reconcile, and what changes that.
+#[must_use]
+pub fn no_webhook(of: &dyn Redeliveries) -> String {
+    format!("no webhook posts to plaudit; `plaudit init {} {}` makes one", of.host(), of.name())
+}
+
 /// What a round is to do.
 pub struct Ask<'a> {
     /// When it is to end; `None` if it waits as long as the hosts ask for.
@@ -139,12 +159,7 @@ impl Reconciler {
             match host.hooks().await {
                 Err(error) => cannot_look(host, &error, &mut done),
                 Ok(hooks) if hooks.is_empty() => {
-                    let why = format!(
-                        "no webhook posts to plaudit; `plaudit init {} {}` makes one",
-                        host.host(),
-                        host.name()
-                    );
-                    cannot_look(host, &ApiError::Lasting(why), &mut done);
+                    cannot_look(host, &ApiError::Lasting(no_webhook(host.as_ref())), &mut done);
                 }
                 Ok(hooks) => {
                     for hook in &hooks {

@@ -28,7 +28,7 @@ use crate::telemetry::Metrics;
 #[allow(clippy::doc_markdown, reason = "these are the words of --help")]
 pub enum Backfill {
     /// Reads pull requests, issues and commits of a repository, or of all repositories of an owner, with the token in
-    /// PLAUDIT_GITHUB_TOKEN.
+    /// PLAUDIT_GITHUB_TOKEN, or as the GitHub App in PLAUDIT_GITHUB_APP_ID and PLAUDIT_GITHUB_APP_KEY.
     ///
     /// It counts as history: the milestones that are reached are taken as recognized, and nothing is announced. A run
     /// that was interrupted goes on where it stopped; after a whole one, the next reads what is new.
@@ -106,15 +106,20 @@ fn open(
     env: &Environment,
 ) -> Result<Box<dyn History>, Failure> {
     let source = known.history.ok_or_else(|| anyhow!("the history of {} cannot be read", known.name))?;
-    let token = init::token(&known.setup.token, source.permission, env)?;
     let get = |name: &str| env.get(name);
     let mut settings = Settings::new(flags, &get);
     let api = settings.value(&source.api, source.public_api.to_owned(), base_url);
-    let api = settings.finish(api).map_err(Failure::wrong)?;
+    let renewal = (source.instead)(&mut settings, name);
+    let (api, renewal) = settings.finish((api, renewal)).map_err(Failure::wrong)?;
+    let renewal = renewal.map_err(|wrong| Failure::wrong(anyhow!("{wrong}")))?;
     let nothing = Secret::new("");
+    let token = match &renewal {
+        Some(_) => nothing.clone(),
+        None => init::token(&known.setup.token, source.permission, env)?,
+    };
     let api = Api::new(known.setup.title, &api, &token, &nothing).map_err(Failure::wrong)?;
     let notice: Notice = Arc::new(warn);
-    let patient = Patient::new(api, Clock::system(), notice);
+    let patient = Patient::new(api, renewal, Clock::system(), notice);
     (source.open)(patient, name, &config.service.rules).map_err(|wrong| Failure::wrong(anyhow!("{wrong}")))
 }
 

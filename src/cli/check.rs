@@ -7,9 +7,10 @@ use anyhow::anyhow;
 use super::{Configured, Failure, configured, say};
 use crate::domain::Destination;
 use crate::hosts::Opened;
+use crate::hosts::deliveries::Redeliveries;
 use crate::runtime::Clock;
 use crate::settings::{Environment, Flags};
-use crate::{publish, store};
+use crate::{publish, reconcile, store};
 
 /// How long a back end may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,6 +66,15 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
             }
         }
     }
+    let reconciling = &config.service.reconciling;
+    if reconciling.all.is_empty() {
+        off("reconciling", &reconciling.advice(&config.service.hosts));
+    }
+    for one in &reconciling.all {
+        let found = within(webhooks(one.as_ref())).await;
+        let found = found.map(|found| format!("{found}; {}", reconcile::when(reconciling)));
+        report(&format!("reconciling {}", one.entry()), found);
+    }
     for destination in Destination::others(&config.publish.all()) {
         match destination {
             // It needs nothing to be turned on: it is used where no other destination is set.
@@ -79,6 +89,19 @@ pub async fn run(flags: &Flags, env: &Environment) -> Result<(), Failure> {
         return Err(Failure::failed(anyhow!("{wrong} of these checks failed")));
     }
     Ok(())
+}
+
+/// The webhooks that are reconciled, or what is wrong with them.
+async fn webhooks(one: &dyn Redeliveries) -> Result<String, String> {
+    let hooks = one.hooks().await.map_err(|error| error.to_string())?;
+    if let Some((hook, off)) = hooks.iter().find_map(|hook| Some((hook, hook.off.as_ref()?))) {
+        return Err(format!("webhook {} is off: {off}", hook.id));
+    }
+    match hooks.len() {
+        0 => Err(reconcile::no_webhook(one)),
+        1 => Ok("1 webhook".to_owned()),
+        more => Ok(format!("{more} webhooks")),
+    }
 }
 
 async fn within(reached: impl Future<Output = Result<String, String>>) -> Result<String, String> {

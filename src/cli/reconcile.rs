@@ -47,7 +47,7 @@ pub async fn run(reconcile: Reconcile, env: &Environment) -> Result<(), Failure>
                 .finish(opened)
                 .map_err(Failure::wrong)?
                 .map_err(|why| Failure::wrong(anyhow!(why)))?;
-            Reconciling { all: vec![one], by_itself: false }
+            Reconciling::of(one)
         }
     };
     let nothing = "nothing to reconcile: name it, such as `plaudit reconcile github OWNER/REPO`, or set PLAUDIT_RECONCILE";

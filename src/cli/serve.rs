@@ -17,7 +17,7 @@ use crate::runtime::{Backoff, Clock};
 use crate::settings::{Environment, Flags, InvalidConfig, Settings};
 use crate::store::Store;
 use crate::telemetry::{LogFormat, Logging};
-use crate::{publish, store, telemetry};
+use crate::{publish, reconcile, store, telemetry};
 
 /// How long to wait before the store is opened again.
 const AGAIN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
@@ -68,10 +68,11 @@ async fn serve(
     let publishers =
         publish::open(publish, &overrides.clock).await.context("a destination cannot be opened")?;
     let (posting, reading) = (service.access.who_may_post(), service.access.who_may_read());
+    let reconciling = reconciling(&service);
     let advice = [service.rules.hosts.advice(&service.hosts), service.rules.advice()];
     let app = App::start(service, store, publishers, overrides)?;
     say_listening();
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, "plaudit listens on http://{address}");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %address, posting, reading, reconciling, "plaudit listens on http://{address}");
     for advice in advice.into_iter().flatten() {
         tracing::info!("{advice}");
     }
@@ -139,8 +140,19 @@ impl Screen {
         lines.push(("reading", service.access.who_may_read()));
         lines.push(("milestones", service.milestones.to_string()));
         lines.push(("recognitions", recognitions));
+        lines.push(("reconciling", reconciling(service)));
         Self(lines)
     }
+}
+
+/// Whether failed deliveries are asked for again, or what is missing for it.
+fn reconciling(service: &Sections) -> String {
+    let Sections { reconciling, hosts, .. } = service;
+    if reconciling.all.is_empty() {
+        return format!("off: {}", reconciling.advice(hosts));
+    }
+    let entries: Vec<_> = reconciling.all.iter().map(|one| one.entry()).collect();
+    format!("{} {}", entries.join(", "), reconcile::when(reconciling))
 }
 
 /// What to run and what to open in a browser, as the last lines of the first screen.

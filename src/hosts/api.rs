@@ -1,6 +1,8 @@
 //! Requests to a host's REST API: to one base URL, with bounded answers, and with no secret in any text.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,7 +46,9 @@ pub struct Api {
     pub(super) name: &'static str,
     client: reqwest::Client,
     base: String,
-    token: Secret,
+    token: Arc<Mutex<Secret>>,
+    /// How many requests were sent, with whichever token.
+    calls: Arc<AtomicU64>,
     /// The secret of the webhook: it must never be in a message or in the log.
     hidden: Secret,
 }
@@ -74,13 +78,27 @@ impl Api {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| broken(&error))?;
-        let token = Secret::new(token.expose().trim());
-        Ok(Self { name, client, base: base.to_owned(), token, hidden: hidden.clone() })
+        let (token, hidden) = (own(token), hidden.clone());
+        Ok(Self { name, client, base: base.to_owned(), token, calls: Arc::default(), hidden })
     }
 
     /// The same API, asked with another token.
     pub(super) fn with_token(&self, token: &Secret) -> Self {
-        Self { token: Secret::new(token.expose().trim()), ..self.clone() }
+        Self { token: own(token), ..self.clone() }
+    }
+
+    /// Asks with another token from now on.
+    pub(super) fn set_token(&self, token: &Secret) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Secret::new(token.expose().trim());
+    }
+
+    fn token(&self) -> Secret {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many requests were sent, failed ones too.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Sends one request. `path` begins with `/` and consists of checked parts. A rate limit is an error.
@@ -106,8 +124,9 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Sent, ApiError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
         let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", self.token.expose())).map_err(|_| {
+            HeaderValue::from_str(&format!("Bearer {}", self.token().expose())).map_err(|_| {
                 ApiError::Lasting(format!("the {} token has characters that no token has", self.name))
             })?;
         authorization.set_sensitive(true);
@@ -165,7 +184,7 @@ impl Api {
     /// A text of the host, as it may be shown.
     pub(super) fn shown(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in [&self.token, &self.hidden] {
+        for secret in [&self.token(), &self.hidden] {
             if !secret.expose().is_empty() {
                 text = text.replace(secret.expose(), "[secret]");
             }
@@ -182,6 +201,11 @@ impl Api {
             ))
         })
     }
+}
+
+/// A token that no clone of another API changes.
+fn own(token: &Secret) -> Arc<Mutex<Secret>> {
+    Arc::new(Mutex::new(Secret::new(token.expose().trim())))
 }
 
 /// The base URL of an API, as it is configured.

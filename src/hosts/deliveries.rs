@@ -10,7 +10,7 @@ use url::Url;
 
 use super::api::ApiError;
 use super::webhooks::is_at;
-use super::{KNOWN, Rules};
+use super::{KNOWN, Opened, Rules};
 use crate::domain::Moment;
 use crate::settings::{Setting, Settings};
 
@@ -41,6 +41,11 @@ pub trait Redeliveries: Send + Sync {
 
     /// The host's name.
     fn host(&self) -> &'static str;
+
+    /// Their entry in `PLAUDIT_RECONCILE`.
+    fn entry(&self) -> String {
+        format!("{}:{}", self.host(), self.name())
+    }
 
     /// What `plaudit backfill` is to be given to read the same from the host's history.
     fn history(&self) -> String;
@@ -117,11 +122,37 @@ pub struct Reconciling {
     pub all: Vec<Arc<dyn Redeliveries>>,
     /// Whether this process has a processor between requests, so that rounds can run by themselves.
     pub by_itself: bool,
+    /// Which webhooks are plaudit's own.
+    pub address: Address,
+    /// The hosts for which there is a credential.
+    credentials: Vec<&'static str>,
+}
+
+impl Reconciling {
+    /// One that was named on the command line.
+    #[must_use]
+    pub fn of(one: Arc<dyn Redeliveries>) -> Self {
+        Self { all: vec![one], ..Self::default() }
+    }
+
+    /// What to set so that the failed deliveries of the hosts that are on are asked for again; of all, if none is on.
+    #[must_use]
+    pub fn advice(&self, opened: &[Opened]) -> String {
+        let on = |one: &&Opened| one.host.is_some() || opened.iter().all(|one| one.host.is_none());
+        let set = |one: &Opened| {
+            let repair = one.known.repair?;
+            let has = self.credentials.contains(&one.known.name);
+            let credential = if has { String::new() } else { format!(" with {}", repair.credential) };
+            Some(format!("{}={}{credential}", RECONCILE.variable, repair.example))
+        };
+        let set: Vec<_> = opened.iter().filter(on).filter_map(set).collect();
+        format!("to have failed deliveries sent again set {}", set.join(", or "))
+    }
 }
 
 impl fmt::Debug for Reconciling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all.iter().map(|one| one.name())).finish()
+        f.debug_list().entries(self.all.iter().map(|one| one.entry())).finish()
     }
 }
 
@@ -130,6 +161,11 @@ impl fmt::Debug for Reconciling {
 pub struct Repair {
     /// The words before the colon in `PLAUDIT_RECONCILE`.
     pub words: &'static [&'static str],
+    /// What such an entry looks like.
+    pub example: &'static str,
+    /// The variables of the credential, and whether it is there.
+    pub credential: &'static str,
+    pub has_credential: fn(&mut Settings<'_>) -> bool,
     /// Opens the webhooks of what a user names, or notes in the settings what is missing.
     pub open: Open,
 }
@@ -162,6 +198,12 @@ impl Address {
         }))
     }
 
+    /// The address, where it is configured.
+    #[must_use]
+    pub fn url(&self) -> Option<&Url> {
+        self.0.as_ref()
+    }
+
     /// Whether a webhook of `host` at `url` posts to plaudit.
     pub(super) fn is_own(&self, host: &str, url: &str) -> bool {
         let path = format!("/webhooks/{host}");
@@ -185,10 +227,11 @@ pub fn reconciling(settings: &mut Settings<'_>, rules: &Rules) -> Reconciling {
             Err(wrong) => settings.fault(RECONCILE.variable, &wrong, RECONCILE.example),
         }
     }
-    if named.is_empty() {
-        Address::read(settings);
-    }
-    Reconciling { all, by_itself: settings.foreign("K_SERVICE").is_none() }
+    let repairs = KNOWN.iter().filter_map(|known| Some((known.name, known.repair?)));
+    let credentials = repairs.filter(|(_, repair)| (repair.has_credential)(settings)).map(|(name, _)| name);
+    let credentials = credentials.collect();
+    let (address, by_itself) = (Address::read(settings), settings.foreign("K_SERVICE").is_none());
+    Reconciling { all, by_itself, address, credentials }
 }
 
 /// Opens the webhooks that `text` names, as in `PLAUDIT_RECONCILE`.

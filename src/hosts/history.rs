@@ -6,10 +6,10 @@
 use async_trait::async_trait;
 
 use super::api::ApiError;
-use super::patient::Patient;
-use super::{Payload, Rules};
-use crate::domain::Moment;
-use crate::settings::Setting;
+use super::patient::{Patient, Renewal};
+use super::{Payload, Reading, Rules};
+use crate::domain::{Kind, Moment};
+use crate::settings::{Setting, Settings};
 
 /// How a host's history is read.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +19,13 @@ pub struct Source {
     pub public_api: &'static str,
     /// What the token, which is that of [`Setup`](super::Setup), must be allowed to read.
     pub permission: &'static str,
+    /// What reads the history of what a user names where no token is set, if that is configured.
+    pub instead: Instead,
     /// The history of what a user names, or what is wrong with that name.
     pub open: OpenHistory,
 }
 
+pub(super) type Instead = fn(&mut Settings<'_>, &str) -> Result<Option<Box<dyn Renewal>>, String>;
 pub(super) type OpenHistory = fn(Patient, &str, &Rules) -> Result<Box<dyn History>, String>;
 
 /// The history of one or several repositories.
@@ -81,4 +84,29 @@ pub struct HistoryPage {
     /// Where to go on once everything up to here is recorded: at most 8 kB. `None` where that is not possible after
     /// this page; then an earlier place remains.
     pub go_on: Option<String>,
+}
+
+/// What a person should know where every branch counts.
+pub(super) fn notice(rules: &Rules) -> Option<&'static str> {
+    let left_out = rules.all_branches && rules.counts(&Kind::PUSH);
+    left_out.then_some(
+        "pushes are not read, only what they landed: with PLAUDIT_BRANCHES=all a commit counts with the first push to any \
+         branch, which no API tells",
+    )
+}
+
+/// Whether the commits of the default branch are read: they are pushes, and land pull requests.
+pub(super) fn reads_commits(rules: &Rules) -> bool {
+    rules.counts(&Kind::PULL_REQUEST) || (rules.counts(&Kind::PUSH) && !rules.all_branches)
+}
+
+/// What a push to the default branch tells for sure. Where every branch counts, its other commits counted with a push to
+/// another branch, which it does not show.
+pub(super) fn known_of(mut push: Payload, rules: &Rules) -> Payload {
+    if let Reading::Counts(parts) = &mut push.reading
+        && rules.all_branches
+    {
+        parts.retain(|part| part.kind != Kind::PUSH);
+    }
+    push
 }

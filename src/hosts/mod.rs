@@ -27,7 +27,7 @@ mod patient;
 pub use api::{Api, ApiError};
 pub use fixtures::{DEMO, DemoDelivery, event_of_fixture};
 pub use history::{From, History, HistoryPage, Pages, Repository, Source};
-pub use patient::{Notice, Patient};
+pub use patient::{Notice, Patient, Renewal};
 pub use reason::Reason;
 pub use rules::{PullRequests, Rules};
 pub use webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::Method;
+use async_trait::async_trait;
+use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use super::api::{Answer, Api, ApiError, Sent};
 use crate::domain::Moment;
 use crate::runtime::{Backoff, Clock};
+use crate::settings::Secret;
 
 /// How often in a row a request may fail in passing.
 const TRIES: u32 = 8;
@@ -26,12 +27,23 @@ const LIMITS: u32 = 20;
 /// Is called with a line for a person: when there is a wait, and what they should know.
 pub type Notice = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Tokens that expire, and are replaced before they do.
+#[async_trait]
+pub trait Renewal: Send + Sync {
+    /// A token that is valid now; asks `api` for one where there is none.
+    async fn token(&self, api: &Api) -> Result<Secret, ApiError>;
+
+    /// Has the next call of [`token`](Renewal::token) ask for another one.
+    async fn discard(&self);
+}
+
 /// An API that is asked patiently.
 pub struct Patient {
     pub(super) api: Api,
     clock: Clock,
     notice: Notice,
-    calls: AtomicU64,
+    /// `None` where the API has a token for good.
+    renewal: Option<Box<dyn Renewal>>,
     /// Until when the limit is used up, by the last answer.
     blocked: Mutex<Option<Moment>>,
 }
@@ -43,8 +55,8 @@ impl fmt::Debug for Patient {
 }
 
 impl Patient {
-    pub fn new(api: Api, clock: Clock, notice: Notice) -> Self {
-        Self { api, clock, notice, calls: AtomicU64::new(0), blocked: Mutex::new(None) }
+    pub fn new(api: Api, renewal: Option<Box<dyn Renewal>>, clock: Clock, notice: Notice) -> Self {
+        Self { api, clock, notice, renewal, blocked: Mutex::new(None) }
     }
 
     /// Says something to the person who waits.
@@ -54,7 +66,7 @@ impl Patient {
 
     /// How many requests were sent, failed ones too.
     pub(super) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+        self.api.calls()
     }
 
     /// Sends a request until `read` takes the answer; for requests that may be repeated.
@@ -65,11 +77,20 @@ impl Patient {
         body: Option<&Value>,
         read: impl Fn(&Answer) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
-        let (mut failures, mut limits) = (0, 0);
+        let (mut failures, mut limits, mut renewed) = (0, 0, false);
         loop {
             self.wait_for_the_limit().await;
-            self.calls.fetch_add(1, Ordering::Relaxed);
-            let read_answer = match self.api.try_send(method.clone(), path, body).await {
+            let read_answer = match self.send(method.clone(), path, body).await {
+                Ok(Sent::Answer(Answer { status: StatusCode::UNAUTHORIZED, .. }))
+                    if !renewed && self.renewal.is_some() =>
+                {
+                    // It was revoked, or expired by the host's clock.
+                    renewed = true;
+                    if let Some(renewal) = &self.renewal {
+                        renewal.discard().await;
+                    }
+                    continue;
+                }
                 Ok(Sent::Answer(answer)) => {
                     *self.blocked.lock().await = answer.used_up_until();
                     read(&answer)
@@ -95,6 +116,18 @@ impl Patient {
                 done => return done,
             }
         }
+    }
+
+    /// Sends one request, with a token that is valid now.
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Sent, ApiError> {
+        if let Some(renewal) = &self.renewal {
+            match renewal.token(&self.api).await {
+                Ok(token) => self.api.set_token(&token),
+                Err(ApiError::Limited(_, limit)) => return Ok(Sent::Limited(limit)),
+                Err(error) => return Err(error),
+            }
+        }
+        self.api.try_send(method, path, body).await
     }
 
     async fn wait_for_the_limit(&self) {

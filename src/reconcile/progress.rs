@@ -24,6 +24,8 @@ const SUCCEEDED: usize = 10_000;
 pub(super) const AGAIN: Backoff = Backoff::new(Duration::from_mins(10), Duration::from_hours(6));
 /// For how long a list that an earlier run began is continued.
 const CONTINUED: TimeDelta = TimeDelta::hours(6);
+/// How long after a list began the rest of what it found is asked for without another list.
+const FRESH: TimeDelta = TimeDelta::minutes(10);
 
 /// What is stored of one webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub(super) struct Progress {
     pub(super) through: u64,
     /// When the list was begun that was last read to its end.
     pub(super) listed_at: Option<Moment>,
+    /// The outcome of the newest delivery of the newest list, where that is a failure.
+    #[serde(default)]
+    pub(super) failing: Option<String>,
     /// The deliveries that failed and of which no success was listed, oldest first.
     pub(super) open: Vec<Open>,
     /// The list that is being read.
@@ -104,6 +109,16 @@ impl Progress {
             succeeded: BTreeSet::new(),
         });
         false
+    }
+
+    /// Whether the list that was last read to its end is so new that another one is left to the next round.
+    pub(super) fn is_fresh(&self, now: Moment) -> bool {
+        self.listed_at.is_some_and(|at| (now - at).abs() < FRESH)
+    }
+
+    /// Whether an earlier run ended while it asked for what such a list had found.
+    pub(super) fn goes_on_asking(&self, now: Moment) -> bool {
+        self.list.is_none() && self.is_fresh(now) && self.open.iter().any(|open| open.last.is_none())
     }
 
     /// Takes a page of the list.

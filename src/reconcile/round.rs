@@ -32,8 +32,6 @@ pub(super) struct Round<'a> {
     saved: Option<Progress>,
     progress: Progress,
     sum: Sum,
-    /// The outcome of the newest delivery, where that is a failure.
-    failing: Option<String>,
     gaps: Vec<Gap>,
     gone: Vec<Open>,
 }
@@ -42,6 +40,7 @@ pub(super) struct Round<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) sum: Sum,
+    /// The outcome of the newest delivery, where that is a failure.
     pub(super) failing: Option<String>,
     pub(super) gaps: Vec<Gap>,
     /// The span of the deliveries that the host can send no more.
@@ -82,7 +81,6 @@ impl<'a> Round<'a> {
             saved: None,
             progress: Progress::default(),
             sum: Sum { hooks: 1, ..Sum::default() },
-            failing: None,
             gaps: Vec::new(),
             gone: Vec::new(),
         }
@@ -94,7 +92,7 @@ impl<'a> Round<'a> {
         self.sum.unfinished = stopped.is_some();
         let at = || self.gone.iter().filter_map(|open| open.at);
         let gone = at().min().zip(at().max()).map(|(from, until)| Gap { from, until });
-        Outcome { sum: self.sum, failing: self.failing, gaps: self.gaps, gone, stopped }
+        Outcome { sum: self.sum, failing: self.progress.failing, gaps: self.gaps, gone, stopped }
     }
 
     async fn read_and_ask(&mut self) -> Result<(), Stop> {
@@ -102,12 +100,13 @@ impl<'a> Round<'a> {
         // What cannot be read is read anew from the host, as far back as it lists.
         let read = self.stored.as_deref().and_then(|text| serde_json::from_str(text).ok());
         self.progress = read.unwrap_or_default();
-        // What came since a list began that an earlier run left.
-        while self.list().await? {}
+        if !self.progress.goes_on_asking(self.clock.now()) {
+            while self.list().await? {}
+        }
         self.ask_for_all().await
     }
 
-    /// Reads a list to its end. Whether an earlier run had begun it.
+    /// Reads a list to its end. Whether another one follows: for what came since an earlier run began it.
     async fn list(&mut self) -> Result<bool, Stop> {
         let goes_on = self.progress.begin(self.clock.now());
         let mut first = !goes_on;
@@ -124,14 +123,14 @@ impl<'a> Round<'a> {
             self.sum.listed += page.deliveries.len() as u64;
             if first && self.host.lists_successes() {
                 let newest = page.deliveries.first().filter(|newest| !newest.succeeded);
-                self.failing = newest.map(|newest| newest.outcome.clone());
+                self.progress.failing = newest.map(|newest| newest.outcome.clone());
             }
             first = false;
             let turned = self.progress.take(page, self.host.kept());
             self.save().await?;
             self.gaps.extend(turned.gap);
             if turned.whole {
-                return Ok(goes_on);
+                return Ok(goes_on && !self.progress.is_fresh(self.clock.now()));
             }
         }
     }

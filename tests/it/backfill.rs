@@ -1,5 +1,6 @@
 //! `plaudit backfill github`: its limits, its bookmarks and what it says, against a GitHub of the tests' own.
 
+use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
 
 use chrono::{TimeDelta, Utc};
@@ -8,8 +9,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::limits::peak;
-use crate::support::fake_history::{FakeHistory, Reaction, Repository};
+use crate::support::fake_github::{APP_ID, APP_KEY};
+use crate::support::fake_history::{FakeHistory, Repository};
 use crate::support::fake_hooks::HOST_TOKEN;
+use crate::support::fake_server::Reaction;
 use crate::support::machine::at_hand;
 use crate::support::{Environment, Plaudit, in_the_end, on_terminal};
 
@@ -107,6 +110,14 @@ impl Desk {
 
     async fn run(&self, arguments: &[&str]) -> Output {
         in_the_end("the end of the backfill", self.command(arguments).output()).await.unwrap()
+    }
+
+    /// Runs it as an App instead of with a token.
+    async fn run_as_app(&self, arguments: &[&str], key: &str) -> Output {
+        let mut command = self.command(arguments);
+        command.env_remove("PLAUDIT_GITHUB_TOKEN");
+        command.env("PLAUDIT_GITHUB_APP_ID", APP_ID.to_string()).env("PLAUDIT_GITHUB_APP_KEY", key);
+        in_the_end("the end of the backfill", command.output()).await.unwrap()
     }
 
     /// What it prints on both outputs; it must succeed.
@@ -235,6 +246,78 @@ async fn a_wrong_token_name_or_permission_is_one_line_that_says_what_to_do() {
     without.env_remove("PLAUDIT_GITHUB_TOKEN");
     let (_, err) = texts(&without.output().await.unwrap());
     assert!(err.contains("PLAUDIT_GITHUB_TOKEN: missing"), "{err}");
+}
+
+/// What an App prints and asks for that reads `o/r` with 250 of everything.
+async fn read_by_app(desk: &Desk) -> (String, BTreeMap<String, usize>) {
+    desk.fake.world().installed = Some("repos/o/r");
+    let output = desk.run_as_app(&["o/r"], APP_KEY).await;
+    let (out, err) = texts(&output);
+    assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{out}");
+    (out.trim().to_owned(), desk.fake.requests())
+}
+
+#[tokio::test]
+async fn an_app_reads_history_with_one_token_of_its_installation() {
+    let desk = Desk::of(vec![repository(250, 9)]).await;
+    let (out, requests) = read_by_app(&desk).await;
+    // The repository, three pages each of pull requests and issues, one each of commits and pushes.
+    assert_eq!(out, "o/r: 509 counted, 0 known before, 0 ignored, 11 API calls");
+    assert_eq!((requests["installation"], requests["token"]), (1, 1), "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_apps_token_is_replaced_before_it_expires_in_the_middle_of_a_history() {
+    let desk = Desk::of(vec![repository(250, 9)]).await;
+    // Each is about to expire when it is granted, so it is used once. This GitHub takes only the newest.
+    desk.fake.world().expire = Utc::now() + TimeDelta::minutes(1);
+    let (out, requests) = read_by_app(&desk).await;
+    assert_eq!(out, "o/r: 509 counted, 0 known before, 0 ignored, 27 API calls");
+    assert_eq!(requests["token"], 9, "{requests:?}");
+}
+
+#[tokio::test]
+async fn an_apps_token_that_is_revoked_in_the_middle_of_a_history_is_replaced_once() {
+    let desk = Desk::of(vec![repository(250, 9)]).await;
+    let revoked = || refusal(401, &[], "Bad credentials");
+    desk.fake.next((0..6).map(|_| Reaction::Pass).chain([revoked()]));
+    let (out, requests) = read_by_app(&desk).await;
+    assert_eq!(out, "o/r: 509 counted, 0 known before, 0 ignored, 14 API calls");
+    assert_eq!((requests["installation"], requests["token"]), (2, 2), "{requests:?}");
+
+    // One that is refused at once is no matter of time.
+    desk.fake.world().requests.clear();
+    let pass = || (0..2).map(|_| Reaction::Pass);
+    desk.fake.next(pass().chain([revoked()]).chain(pass()).chain([revoked()]));
+    let output = desk.run_as_app(&["o/r"], APP_KEY).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(texts(&output).1.contains("GitHub answers 401"), "{output:?}");
+    assert_eq!(desk.fake.world().requests.len(), 6);
+}
+
+#[tokio::test]
+async fn an_app_finds_its_installation_for_an_owner_and_says_where_it_has_none() {
+    let desk = Desk::of(vec![repository(1, 1)]).await;
+    for owners in ["orgs/o", "users/o"] {
+        desk.fake.world().installed = Some(owners);
+        let output = desk.run_as_app(&["o", "--dry-run"], APP_KEY).await;
+        assert!(texts(&output).0.starts_with("o: 3 counted"), "{output:?}");
+    }
+    let fails = async |name: &str, key: &str| {
+        let output = desk.run_as_app(&[name], key).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        texts(&output).1
+    };
+    let unknown = fails("o/r", APP_KEY).await;
+    assert!(unknown.contains(&format!("the GitHub App {APP_ID} is not installed for o/r")), "{unknown}");
+    desk.fake.next([refusal(401, &[], "A JSON web token could not be decoded")]);
+    let wrong = fails("o/r", APP_KEY).await;
+    assert!(wrong.contains("PLAUDIT_GITHUB_APP_KEY is not the key of the GitHub App"), "{wrong}");
+    let half = desk.run_as_app(&["o/r"], "").await;
+    assert!(
+        texts(&half).1.contains("PLAUDIT_GITHUB_APP_KEY: missing beside PLAUDIT_GITHUB_APP_ID"),
+        "{half:?}"
+    );
 }
 
 #[tokio::test]
@@ -490,6 +573,29 @@ async fn before_the_first_known_push_each_commit_of_the_line_counts_with_what_it
     let mut expected = vec![landed(4), landed(3), landed(2), push(6, 6)];
     expected.sort();
     assert_eq!(ids(all).await, expected);
+}
+
+#[tokio::test]
+async fn where_every_branch_counts_it_says_that_pushes_are_not_read_and_reads_what_they_landed() {
+    let mut all = repository(0, 0);
+    all.commits = vec![
+        commit_of(3, &[1, 2], "Merge pull request #7 from o/topic\n\nThe topic"),
+        commit_of(2, &[1], "Second"),
+        commit_of(1, &[0], "First"),
+        commit_of(0, &[], "Zeroth"),
+    ];
+    let desk = Desk::of(vec![all]).await;
+    let output = desk.command(&["o/r"]).env("PLAUDIT_BRANCHES", "all").output().await.unwrap();
+    let (out, err) = texts(&output);
+    assert!(out.starts_with("o/r: 1 counted, 0 known before, 0 ignored"), "{out}");
+    assert!(
+        err.starts_with("pushes are not read, only what they landed: with PLAUDIT_BRANCHES=all "),
+        "{err}"
+    );
+    assert_eq!(err.lines().count(), 1, "{err}");
+    let plaudit = Plaudit::beside(&desk.folder, &[]).await;
+    plaudit.get(&format!("/v1/contributions/github:42:pull_request:7:{}", login(2))).await.expect(200);
+    plaudit.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
+use crate::limits::peak;
 use crate::support::fake_gitlab_history::{FakeGitlabHistory, World};
-use crate::support::fake_history::Reaction;
 use crate::support::fake_hooks::HOST_TOKEN;
+use crate::support::fake_server::Reaction;
 use crate::support::{Environment, Plaudit, fixture, in_the_end};
 
 const PROJECT: u64 = 42;
 const BASE: &str = "https://gitlab.com";
+const MIB: usize = 1024 * 1024;
 
 fn time(second: i64) -> String {
     (chrono::DateTime::from_timestamp(1_740_816_000, 0).unwrap() + TimeDelta::seconds(second))
@@ -83,18 +86,22 @@ struct Desk {
 
 impl Desk {
     async fn of(world: World) -> Self {
-        let fake = FakeGitlabHistory::start(world).await;
+        let fake = FakeGitlabHistory::of(world).await;
         Self { fake, folder: Arc::new(tempfile::tempdir().unwrap()) }
     }
 
-    async fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let environment = Environment::in_folder(&self.folder)
-            .with("PLAUDIT_GITLAB_API", &self.fake.api)
+            .with("PLAUDIT_GITLAB_API", self.fake.api())
             .with("PLAUDIT_GITLAB_TOKEN", HOST_TOKEN);
-        let mut command: tokio::process::Command = environment.command().into();
+        let mut command: Command = environment.command().into();
         command.args(["backfill", "gitlab"]).args(arguments).kill_on_drop(true);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        in_the_end("the end of the backfill", command.output()).await.unwrap()
+        command
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        in_the_end("the end of the backfill", self.command(arguments).output()).await.unwrap()
     }
 
     /// What it prints on both outputs; it must succeed.
@@ -144,6 +151,49 @@ async fn a_gitlab_projects_history_counts_and_nothing_of_it_is_announced() {
     plaudit.stop().await;
     let (out, _) = desk.reads(&["g/p", "--again"]).await;
     assert_eq!(out, "g/p: 0 counted, 305 known before, 0 ignored, 7 API calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_history_of_gitlab_takes_as_many_calls_as_it_has_pages_and_no_memory_for_each() {
+    let mut world = project(5_000, 20_001);
+    let ends: Vec<u64> = (2..20_001).step_by(3).collect();
+    *world.list(PROJECT, "events") = ends.windows(2).rev().map(|pair| push(pair[0], pair[1])).collect();
+    let pushes = world.list(PROJECT, "events").len();
+    // Whose commit this is, only the pusher's public address says, which takes one request.
+    let newest = &mut world.list(PROJECT, "repository/commits")[0];
+    (newest["author_name"], newest["author_email"]) = ("M. at home".into(), "mona@home.example".into());
+    world.things.insert("users/7".into(), json!({"id": 7, "public_email": "mona@home.example"}));
+    let desk = Desk::of(world).await;
+    let pages = 50 + 50 + 201 + pushes.div_ceil(100);
+    assert_eq!(pages, 368);
+    // Held are an early page of merge requests, the first of commits after the pushes, two between, and the last.
+    let (first, last) = (1 + 100 + 1 + 67 + 5, pages + 1);
+    let mut sent = 0;
+    for held in [50, first, 240, 300, last] {
+        desk.fake.next((sent..held).map(|_| Reaction::Pass).chain([Reaction::Hold]));
+        sent = held + 1;
+    }
+    let child = desk.command(&["g/p"]).spawn().unwrap();
+    let pid = child.id().unwrap();
+    let mut peaks = Vec::new();
+    for _ in 0..5 {
+        desk.fake.held().await;
+        peaks.push(peak(pid));
+        desk.fake.let_go();
+    }
+    let output = in_the_end("the end of the backfill", child.wait_with_output()).await.unwrap();
+    let calls = desk.fake.world().requests.len();
+    let (out, err) = texts(&output);
+    assert_eq!(
+        out.trim(),
+        // One for each push, and for each of the three commits before them.
+        format!("g/p: {} counted, 0 known before, 0 ignored, {calls} API calls", 10_000 + pushes + 3),
+        "{err}"
+    );
+    assert!(calls <= pages + pages / 100, "{calls} calls for {pages} pages");
+    let grown = peaks[4].saturating_sub(peaks[1]);
+    assert!(grown < 8 * MIB, "{} MiB at first, {} MiB more at the end", peaks[1] / MIB, grown / MIB);
+    assert!(peaks[4] < 100 * MIB, "{} MiB", peaks[4] / MIB);
 }
 
 #[tokio::test]
@@ -276,6 +326,15 @@ async fn a_wrong_gitlab_token_name_or_permission_is_one_line_that_says_what_to_d
     desk.fake.next([Reaction::Pass, refusal(403, &[], "insufficient_scope")]);
     let narrow = desk.fails(&["g/p"], 1).await;
     assert!(narrow.contains("may not read all of g/p") && narrow.contains("read_api"), "{narrow}");
+}
+
+#[tokio::test]
+async fn where_every_branch_of_gitlab_counts_it_says_that_pushes_are_not_read() {
+    let desk = Desk::of(project(2, 9)).await;
+    let output = desk.command(&["g/p"]).env("PLAUDIT_BRANCHES", "all").output().await.unwrap();
+    let (out, err) = texts(&output);
+    assert!(out.starts_with("g/p: 4 counted, 0 known before, 0 ignored"), "{out}");
+    assert!(err.starts_with("pushes are not read, only what they landed: "), "{err}");
 }
 
 #[tokio::test]

@@ -233,6 +233,9 @@ fn check_says_what_is_off_and_how_to_turn_it_on() {
     let expected = [
         "github: to take its webhooks set PLAUDIT_GITHUB_SECRET",
         "gitlab: to take its webhooks set PLAUDIT_GITLAB_SIGNING_TOKEN or PLAUDIT_GITLAB_SECRET",
+        "reconciling: to have failed deliveries sent again set PLAUDIT_RECONCILE=github:OWNER/REPO with PLAUDIT_GITHUB_TOKEN, \
+         or PLAUDIT_GITHUB_APP_ID and PLAUDIT_GITHUB_APP_KEY, or PLAUDIT_RECONCILE=gitlab:GROUP/PROJECT with \
+         PLAUDIT_GITLAB_TOKEN",
         "pubsub: to publish recognitions to a topic set PLAUDIT_PUBLISH=pubsub:PROJECT/TOPIC",
         "comment: to thank in comments set PLAUDIT_COMMENT=true",
     ];
@@ -414,6 +417,7 @@ async fn the_start_says_on_one_screen_what_is_on_and_what_to_open() {
         "reading      ",
         "milestones   3",
         "recognitions the event stream",
+        "reconciling  off: to have failed deliveries sent again set PLAUDIT_RECONCILE=github:OWNER/REPO with ",
         &format!("leaderboard  plaudit top --from {}\n", plaudit.url),
         &format!("open         {0}/ or, for the API, {0}/docs", plaudit.url),
     ] {

@@ -1,12 +1,14 @@
-//! The tokens with which plaudit asks GitHub about webhooks: one that is configured, or those of a GitHub App.
+//! The tokens with which plaudit reads history and asks about webhooks: one that is configured, or those of a GitHub App.
 
+use async_trait::async_trait;
 use chrono::TimeDelta;
-use http::Method;
+use http::{Method, StatusCode};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::super::api::{Api, ApiError};
+use super::super::api::{Answer, Api, ApiError};
+use super::super::patient::Renewal;
 use crate::domain::Moment;
 use crate::runtime::Clock;
 use crate::settings::{Secret, SecretSetting, Setting, Settings};
@@ -37,12 +39,19 @@ pub(super) enum Caller {
     App(App),
 }
 
+/// A GitHub App, as it is configured.
 pub(super) struct App {
     id: u64,
     key: EncodingKey,
     clock: Clock,
-    /// The token of its installation for one repository or organisation.
-    installed: Mutex<Option<Granted>>,
+}
+
+/// A GitHub App where it is installed for a repository, an organisation or an account.
+pub(super) struct Installed {
+    app: App,
+    /// What may have the installation, such as `/repos/octocat/hello`: the first that has one.
+    paths: Vec<String>,
+    granted: Mutex<Option<Granted>>,
 }
 
 #[derive(Serialize)]
@@ -69,79 +78,105 @@ impl Caller {
         if let Some(token) = settings.secret(&TOKEN) {
             return Ok(Self::Token(token));
         }
-        let key = settings.secret(&APP_KEY);
-        let id =
-            settings.value(&APP_ID, None, |text| text.parse().map(Some).map_err(|_| "not a number".into()));
-        let (Some(id), Some(key)) = (id, key) else {
-            return Err(format!(
-                "needs {}, or {} with {}",
-                TOKEN.variable, APP_ID.variable, APP_KEY.variable
-            ));
-        };
-        let key = EncodingKey::from_rsa_pem(key.expose().replace("\\n", "\n").trim().as_bytes())
-            .map_err(|_| format!("{} is no RSA private key in PEM", APP_KEY.variable))?;
-        Ok(Self::App(App { id, key, clock: Clock::system(), installed: Mutex::default() }))
-    }
-
-    /// The API as the App itself; an error for a token, which no App has.
-    pub(super) fn as_app(&self, api: &Api) -> Result<Api, ApiError> {
-        match self {
-            Self::Token(_) => Err(ApiError::Lasting(format!(
-                "an App's webhook needs {} with {}, and no {}",
-                APP_ID.variable, APP_KEY.variable, TOKEN.variable
-            ))),
-            Self::App(app) => app.itself(api),
-        }
-    }
-
-    /// The API with a token for what is at `path`, such as `/repos/octocat/hello`.
-    pub(super) async fn on_behalf(&self, api: &Api, path: &str) -> Result<Api, ApiError> {
-        match self {
-            Self::Token(token) => Ok(api.with_token(token)),
-            Self::App(app) => app.installed(api, path).await,
-        }
+        App::read(settings)?.map(Self::App).ok_or_else(|| {
+            format!("needs {}, or {} with {}", TOKEN.variable, APP_ID.variable, APP_KEY.variable)
+        })
     }
 }
 
+/// The App that reads the history of `name`, an owner or a repository; `None` unless one is configured, and no token.
+pub(super) fn reader(settings: &mut Settings<'_>, name: &str) -> Result<Option<Box<dyn Renewal>>, String> {
+    if settings.secret(&TOKEN).is_some() {
+        return Ok(None);
+    }
+    // An owner is an organisation or an account.
+    let owners: &[&str] = if name.contains('/') { &["repos"] } else { &["orgs", "users"] };
+    let paths = owners.iter().map(|owners| format!("/{owners}/{name}")).collect();
+    Ok(App::read(settings)?.map(|app| -> Box<dyn Renewal> { Box::new(app.installed(paths)) }))
+}
+
 impl App {
-    /// With the App's own token. Its start is set a minute back, for clocks that differ.
+    fn read(settings: &mut Settings<'_>) -> Result<Option<Self>, String> {
+        let key = settings.secret(&APP_KEY);
+        let id =
+            settings.value(&APP_ID, None, |text| text.parse().map(Some).map_err(|_| "not a number".into()));
+        let (Some(id), Some(key)) = (id, key) else { return Ok(None) };
+        let key = EncodingKey::from_rsa_pem(key.expose().replace("\\n", "\n").trim().as_bytes())
+            .map_err(|_| format!("{} is no RSA private key in PEM", APP_KEY.variable))?;
+        Ok(Some(Self { id, key, clock: Clock::system() }))
+    }
+
+    pub(super) fn installed(self, paths: Vec<String>) -> Installed {
+        Installed { app: self, paths, granted: Mutex::default() }
+    }
+
+    /// The API with the App's own token. Its start is set a minute back, for clocks that differ.
     /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
-    fn itself(&self, api: &Api) -> Result<Api, ApiError> {
+    pub(super) fn itself(&self, api: &Api) -> Result<Api, ApiError> {
         let now = self.clock.now().timestamp();
         let claims = Claims { iat: now - 60, exp: now + 9 * 60, iss: self.id.to_string() };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
             .map_err(|error| ApiError::Lasting(format!("the App's key cannot sign: {error}")))?;
         Ok(api.with_token(&Secret::new(token)))
     }
+}
 
+impl Installed {
+    /// The number of the installation.
+    /// <https://docs.github.com/en/rest/apps/apps#get-a-repository-installation-for-the-authenticated-app>
+    async fn find(&self, own: &Api) -> Result<u64, ApiError> {
+        let (id, mut why) = (self.app.id, String::new());
+        for path in &self.paths {
+            let answer = own.send(Method::GET, &format!("{path}/installation"), None).await?;
+            if answer.status.is_success() {
+                let Installation { id } = own.read(&answer)?;
+                return Ok(id);
+            }
+            why = own.text_of(&answer);
+            if answer.status != StatusCode::NOT_FOUND {
+                return Err(refused(id, answer.status, &why));
+            }
+        }
+        let name = self.paths.first().map(String::as_str).unwrap_or_default();
+        let name = name.trim_start_matches("/repos/").trim_start_matches("/orgs/");
+        Err(ApiError::Lasting(format!("the GitHub App {id} is not installed for {name} ({why})")))
+    }
+}
+
+fn refused(id: u64, status: StatusCode, why: &str) -> ApiError {
+    ApiError::Lasting(if status == StatusCode::UNAUTHORIZED {
+        format!(
+            "GitHub answers 401 ({why}): {} is not the key of the GitHub App {id} in {}",
+            APP_KEY.variable, APP_ID.variable
+        )
+    } else {
+        format!("GitHub grants the App {id} no token: {why}")
+    })
+}
+
+#[async_trait]
+impl Renewal for Installed {
     /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-an-installation-access-token-for-a-github-app>
-    async fn installed(&self, api: &Api, path: &str) -> Result<Api, ApiError> {
-        let mut installed = self.installed.lock().await;
-        if let Some(granted) = installed.as_ref()
-            && granted.expires_at - self.clock.now() > EXPIRY_MARGIN
+    async fn token(&self, api: &Api) -> Result<Secret, ApiError> {
+        let mut granted = self.granted.lock().await;
+        if let Some(Granted { token, expires_at }) = granted.as_ref()
+            && *expires_at - self.app.clock.now() > EXPIRY_MARGIN
         {
-            return Ok(api.with_token(&Secret::new(&*granted.token)));
+            return Ok(Secret::new(&**token));
         }
-        let own = self.itself(api)?;
-        let found = own.send(Method::GET, &format!("{path}/installation"), None).await?;
-        if !found.status.is_success() {
-            return Err(ApiError::Lasting(format!(
-                "the GitHub App {} is not installed for {} ({})",
-                self.id,
-                path.trim_start_matches("/repos/").trim_start_matches("/orgs/"),
-                own.text_of(&found)
-            )));
-        }
-        let Installation { id } = own.read(&found)?;
-        let path = format!("/app/installations/{id}/access_tokens");
-        let answer = own.send(Method::POST, &path, Some(&serde_json::json!({}))).await?;
+        let own = self.app.itself(api)?;
+        let path = format!("/app/installations/{}/access_tokens", self.find(&own).await?);
+        let answer: Answer = own.send(Method::POST, &path, Some(&serde_json::json!({}))).await?;
         if !answer.status.is_success() {
-            let why = own.text_of(&answer);
-            return Err(ApiError::Lasting(format!("GitHub grants the App no token: {why}")));
+            return Err(refused(self.app.id, answer.status, &own.text_of(&answer)));
         }
-        let granted: Granted = own.read(&answer)?;
-        let with = api.with_token(&Secret::new(&*granted.token));
-        *installed = Some(granted);
-        Ok(with)
+        let new: Granted = own.read(&answer)?;
+        let token = Secret::new(&*new.token);
+        *granted = Some(new);
+        Ok(token)
+    }
+
+    async fn discard(&self) {
+        *self.granted.lock().await = None;
     }
 }

@@ -17,17 +17,26 @@ use super::super::deliveries::{
     Address, DeliveryPage, Hook, Listed, Redeliveries, Redelivery, Repair, Wanted,
 };
 use super::super::origin::moment;
-use super::app::Caller;
+use super::super::patient::Renewal as _;
+use super::app::{App, Caller, Installed};
 use super::hooks::Hooks;
 use super::{NAME, SETUP};
 use crate::domain::Kind;
 use crate::hosts::{PullRequests, Rules};
 use crate::settings::{Secret, Setting, Settings};
 
-pub(in crate::hosts) const REPAIR: Repair = Repair { words: &[NAME, APP], open };
+pub(in crate::hosts) const REPAIR: Repair = Repair {
+    words: &[NAME, APP],
+    example: "github:OWNER/REPO",
+    credential: "PLAUDIT_GITHUB_TOKEN, or PLAUDIT_GITHUB_APP_ID and PLAUDIT_GITHUB_APP_KEY",
+    has_credential: |settings| Caller::read(settings).is_ok(),
+    open,
+};
 
 /// The word for the webhook of an App.
 const APP: &str = "github-app";
+const NO_APP: &str =
+    "an App's webhook needs PLAUDIT_GITHUB_APP_ID with PLAUDIT_GITHUB_APP_KEY, and no PLAUDIT_GITHUB_TOKEN";
 /// How many deliveries a page has, at most.
 const PAGE: usize = 100;
 /// For how long GitHub lists a delivery.
@@ -46,12 +55,19 @@ const API: Setting = Setting {
 /// The webhooks of one repository or organisation, or the one of an App.
 struct Deliveries {
     api: Api,
-    caller: Caller,
+    of: Of,
     name: String,
-    /// What the webhooks belong to, such as `/repos/octocat/hello`; `None` for an App.
-    of: Option<String>,
     address: Address,
     rules: Rules,
+}
+
+/// What the webhooks belong to, and who asks about them.
+enum Of {
+    App(App),
+    /// The API has a token for good.
+    Owner,
+    /// The same, as an App that is installed there.
+    InstalledAt(Installed),
 }
 
 #[derive(Deserialize)]
@@ -80,37 +96,49 @@ fn open(settings: &mut Settings<'_>, wanted: Wanted<'_>) -> Result<Arc<dyn Redel
     let nothing = Secret::new("");
     let api = Api::new(SETUP.title, &base, &nothing, &nothing).map_err(|error| error.to_string())?;
     let caller = Caller::read(settings)?;
-    let (name, of) = if wanted.word == APP {
-        if !wanted.name.is_empty() {
-            return Err(format!("{APP} names the App's one webhook, so nothing follows it"));
-        }
-        caller.as_app(&api).map_err(|error| error.to_string())?;
-        (APP.to_owned(), None)
-    } else {
-        let owner = if wanted.name.contains('/') { "repos" } else { "orgs" };
+    let of_app = wanted.word == APP;
+    if of_app && !wanted.name.is_empty() {
+        return Err(format!("{APP} names the App's one webhook, so nothing follows it"));
+    }
+    if !of_app {
         // Checks the name.
         Hooks::of(api.clone(), wanted.name)?;
-        (wanted.name.to_owned(), Some(format!("/{owner}/{}", wanted.name)))
+    }
+    let of = match caller {
+        Caller::Token(_) if of_app => return Err(NO_APP.to_owned()),
+        Caller::Token(token) => {
+            api.set_token(&token);
+            Of::Owner
+        }
+        Caller::App(app) if of_app => Of::App(app),
+        Caller::App(app) => {
+            let owner = if wanted.name.contains('/') { "repos" } else { "orgs" };
+            Of::InstalledAt(app.installed(vec![format!("/{owner}/{}", wanted.name)]))
+        }
     };
+    let name = if of_app { APP } else { wanted.name }.to_owned();
     let (address, rules) = (wanted.address, wanted.rules.clone());
-    Ok(Arc::new(Deliveries { api, caller, name, of, address, rules }))
+    Ok(Arc::new(Deliveries { api, of, name, address, rules }))
 }
 
 impl Deliveries {
     /// The webhooks, with a token that is valid now.
     async fn open(&self) -> Result<Hooks, ApiError> {
         match &self.of {
-            None => Ok(Hooks::of_app(self.caller.as_app(&self.api)?, &self.name)),
-            Some(path) => {
-                let api = self.caller.on_behalf(&self.api, path).await?;
-                Hooks::of(api, &self.name).map_err(ApiError::Lasting)
-            }
+            Of::App(app) => return Ok(Hooks::of_app(app.itself(&self.api)?, &self.name)),
+            Of::Owner => {}
+            Of::InstalledAt(installed) => self.api.set_token(&installed.token(&self.api).await?),
         }
+        Hooks::of(self.api.clone(), &self.name).map_err(ApiError::Lasting)
+    }
+
+    fn is_of_app(&self) -> bool {
+        matches!(self.of, Of::App(_))
     }
 
     /// The path of one webhook, behind that of all.
     fn path(&self, hook: &Hook) -> String {
-        if self.of.is_some() { format!("/{}", hook.id) } else { String::new() }
+        if self.is_of_app() { String::new() } else { format!("/{}", hook.id) }
     }
 
     /// Whether such a delivery can change the ledger. What the list does not say is taken to count.
@@ -130,6 +158,20 @@ impl Deliveries {
             "repository" => is_one_of(&["privatized", "publicized"]),
             _ => false,
         }
+    }
+
+    async fn find_hooks(&self) -> Result<Vec<Hook>, ApiError> {
+        let hooks = self.open().await?;
+        if self.is_of_app() {
+            let answer = hooks.ask(Method::GET, "/config", None).await?;
+            let AppConfig { url } = hooks.api.read(&answer)?;
+            let own = self.address.is_own(NAME, &url.unwrap_or_default());
+            return Ok(own.then_some(Hook { id: 0, off: None }).into_iter().collect());
+        }
+        let all = hooks.all().await?.into_iter();
+        let own = all.filter(|hook| self.address.is_own(NAME, hook.url()));
+        let off = |active: bool| (!active).then(|| "it is not active".to_owned());
+        Ok(own.map(|hook| Hook { id: hook.id, off: off(hook.active) }).collect())
     }
 
     fn listed(&self, item: Item, hooks: &Hooks) -> Listed {
@@ -158,8 +200,12 @@ impl Redeliveries for Deliveries {
         NAME
     }
 
+    fn entry(&self) -> String {
+        if self.is_of_app() { APP.to_owned() } else { format!("{NAME}:{}", self.name) }
+    }
+
     fn history(&self) -> String {
-        let name = if self.of.is_some() { &*self.name } else { "OWNER[/REPO]" };
+        let name = if self.is_of_app() { "OWNER[/REPO]" } else { &*self.name };
         format!("{NAME} {name}")
     }
 
@@ -168,17 +214,13 @@ impl Redeliveries for Deliveries {
     }
 
     async fn hooks(&self) -> Result<Vec<Hook>, ApiError> {
-        let hooks = self.open().await?;
-        if self.of.is_none() {
-            let answer = hooks.ask(Method::GET, "/config", None).await?;
-            let AppConfig { url } = hooks.api.read(&answer)?;
-            let own = self.address.is_own(NAME, &url.unwrap_or_default());
-            return Ok(own.then_some(Hook { id: 0, off: None }).into_iter().collect());
-        }
-        let all = hooks.all().await?.into_iter();
-        let own = all.filter(|hook| self.address.is_own(NAME, hook.url()));
-        let off = |active: bool| (!active).then(|| "it is not active".to_owned());
-        Ok(own.map(|hook| Hook { id: hook.id, off: off(hook.active) }).collect())
+        let found = self.find_hooks().await;
+        let (Of::InstalledAt(installed), Err(ApiError::Lasting(_))) = (&self.of, &found) else {
+            return found;
+        };
+        // Its token may have been revoked, or lack a permission that the App was given since.
+        installed.discard().await;
+        self.find_hooks().await
     }
 
     async fn list(&self, hook: &Hook, cursor: Option<&str>) -> Result<DeliveryPage, ApiError> {

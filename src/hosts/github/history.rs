@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use self::commits::{COMMITS, Commits};
 use self::items::{ISSUES, Items, PULL_REQUESTS};
-use super::read;
+use super::{app, read};
 use crate::domain::{Kind, Moment, RepositoryId, Site};
 use crate::hosts::api::{Answer, ApiError};
-use crate::hosts::history::{From, History, OpenHistory, Pages, Repository, Source};
+use crate::hosts::history::{self, From, History, OpenHistory, Pages, Repository, Source};
 use crate::hosts::origin::Unread;
 use crate::hosts::patient::Patient;
 use crate::hosts::{Payload, Rules};
@@ -37,7 +37,8 @@ pub(in crate::hosts) const HISTORY: Source = Source {
     },
     public_api: "https://api.github.com",
     permission: "a classic token with the scope repo (public_repo for public repositories), or a fine-grained one \
-                 with Metadata, Contents, Issues and Pull requests: read",
+                 with Metadata, Contents, Issues and Pull requests: read, or a GitHub App with the same",
+    instead: app::reader,
     open: OPEN,
 };
 const OPEN: OpenHistory = |patient, name, rules| Ok(Box::new(GitHub::of(patient, name, rules.clone())?));
@@ -254,9 +255,8 @@ struct GraphError {
 impl History for GitHub {
     /// Of an owner all that the token sees, archived and private ones too; forks only where they count.
     async fn repositories(&self) -> Result<Vec<Repository>, ApiError> {
-        if self.rules.all_branches && self.rules.counts(&Kind::PUSH) {
-            self.patient
-                .say("commits are not read: with PLAUDIT_BRANCHES=all, no API tells which counted before");
+        if let Some(notice) = history::notice(&self.rules) {
+            self.patient.say(notice);
         }
         if let Some(name) = &self.repository {
             let query = format!(
@@ -288,10 +288,7 @@ impl History for GitHub {
     fn parts(&self) -> Vec<&'static str> {
         let kinds = [(PULL_REQUESTS, Kind::PULL_REQUEST), (ISSUES, Kind::ISSUE)];
         let items = kinds.into_iter().filter(|(_, kind)| self.rules.counts(kind)).map(|(part, _)| part);
-        // A push can land pull requests. Where every branch counts, commits counted when they were pushed to one of
-        // them, which the default branch does not show.
-        let lands = self.rules.counts(&Kind::PUSH) || self.rules.counts(&Kind::PULL_REQUEST);
-        items.chain((lands && !self.rules.all_branches).then_some(COMMITS)).collect()
+        items.chain(history::reads_commits(&self.rules).then_some(COMMITS)).collect()
     }
 
     fn read<'a>(&'a self, repository: &'a Repository, part: &'static str, from: From) -> Box<dyn Pages + 'a> {

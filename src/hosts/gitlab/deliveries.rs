@@ -21,7 +21,13 @@ use crate::domain::Kind;
 use crate::hosts::Rules;
 use crate::settings::{Secret, Setting, Settings};
 
-pub(in crate::hosts) const REPAIR: Repair = Repair { words: &[NAME], open };
+pub(in crate::hosts) const REPAIR: Repair = Repair {
+    words: &[NAME],
+    example: "gitlab:GROUP/PROJECT",
+    credential: SETUP.token.variable,
+    has_credential: |settings| settings.secret(&SETUP.token).is_some(),
+    open,
+};
 
 /// How many deliveries a page has, at most: each comes with its payload.
 const PAGE: usize = 20;

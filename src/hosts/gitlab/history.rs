@@ -19,7 +19,7 @@ use self::items::{ISSUES, Items, MERGE_REQUESTS};
 use super::read;
 use crate::domain::{Kind, Moment, RepositoryId, Site};
 use crate::hosts::api::{Answer, ApiError};
-use crate::hosts::history::{From, History, OpenHistory, Pages, Repository, Source};
+use crate::hosts::history::{self, From, History, OpenHistory, Pages, Repository, Source};
 use crate::hosts::origin::{Unread, moment};
 use crate::hosts::patient::Patient;
 use crate::hosts::{Payload, Rules};
@@ -39,6 +39,7 @@ pub(in crate::hosts) const HISTORY: Source = Source {
     },
     public_api: "https://gitlab.com/api/v4",
     permission: "a token with the scope read_api, whose account may see the project's code and issues",
+    instead: |_, _| Ok(None),
     open: OPEN,
 };
 const OPEN: OpenHistory = |patient, name, rules| Ok(Box::new(GitLab::of(patient, name, rules.clone())?));
@@ -217,6 +218,9 @@ fn in_seconds(time: &str) -> String {
 impl History for GitLab {
     /// Of a group all that the token sees, archived and private ones too; forks only where they count.
     async fn repositories(&self) -> Result<Vec<Repository>, ApiError> {
+        if let Some(notice) = history::notice(&self.rules) {
+            self.patient.say(notice);
+        }
         if self.name.contains('/') || self.name.bytes().all(|b| b.is_ascii_digit()) {
             let project = self.find::<Project>(&format!("/projects/{}", encoded(&self.name))).await?;
             if let Some(project) = project {
@@ -231,10 +235,7 @@ impl History for GitLab {
     fn parts(&self) -> Vec<&'static str> {
         let kinds = [(MERGE_REQUESTS, Kind::PULL_REQUEST), (ISSUES, Kind::ISSUE)];
         let items = kinds.into_iter().filter(|(_, kind)| self.rules.counts(kind)).map(|(part, _)| part);
-        // A push can land merge requests. Where every branch counts, commits counted when they were pushed to one of
-        // them, which the default branch does not show.
-        let lands = self.rules.counts(&Kind::PUSH) || self.rules.counts(&Kind::PULL_REQUEST);
-        items.chain((lands && !self.rules.all_branches).then_some(COMMITS)).collect()
+        items.chain(history::reads_commits(&self.rules).then_some(COMMITS)).collect()
     }
 
     fn read<'a>(&'a self, repository: &'a Repository, part: &'static str, from: From) -> Box<dyn Pages + 'a> {

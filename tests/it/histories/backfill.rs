@@ -10,8 +10,9 @@ use super::api::home;
 use super::drive::{Instance, deliveries};
 use super::rules_of;
 use super::world::{Host, Place, Rules, What, World};
-use crate::support::fake_history::{FakeHistory, Reaction};
+use crate::support::fake_history::FakeHistory;
 use crate::support::fake_hooks::HOST_TOKEN;
+use crate::support::fake_server::Reaction;
 use crate::support::{emulators, in_the_end};
 
 /// How many histories are read.
@@ -35,7 +36,12 @@ enum Way {
 /// The histories of GitHub that an API can tell: without pushes to other branches that count, and without the address
 /// of who pushed, which only a payload has.
 fn worlds() -> Vec<(World, Rules)> {
-    let told = (0..).filter_map(|seed| {
+    told(false).take(HISTORIES).collect()
+}
+
+/// The same, with pushes to other branches that count, or without.
+fn told(all_branches: bool) -> impl Iterator<Item = (World, Rules)> {
+    (0..).filter_map(move |seed| {
         let rules = rules_of(seed).1;
         let mut world = World::of(seed, seed, &rules);
         for event in &mut world.events {
@@ -43,9 +49,9 @@ fn worlds() -> Vec<(World, Rules)> {
                 push.shown = None;
             }
         }
-        (world.site.host == Host::GitHub && !rules.all_branches).then_some((world, rules))
-    });
-    told.take(HISTORIES).collect()
+        let fits = world.site.host == Host::GitHub && rules.all_branches == all_branches;
+        fits.then_some((world, rules))
+    })
 }
 
 /// What counts in the ledger of the history's home, without the times of recording.
@@ -162,6 +168,30 @@ async fn live_read_and_every_split_between_them_end_in_one_ledger_on_sqlite() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_every_branch_counts_what_landed_is_read_and_no_push_is() {
+    let mut landed = 0;
+    for (world, rules) in told(true).take(8) {
+        let mut ledgers = Vec::new();
+        for way in [Way::Live, Way::Read, Way::LiveThenRead, Way::ReadThenLive] {
+            let instance = Instance::start(rules, &[]).await;
+            go(&instance, &world, way).await;
+            ledgers.push(held(&instance, &world, &rules).await);
+            instance.stop().await;
+        }
+        let [live, read, both @ ..] = &ledgers[..] else { panic!() };
+        for both in both {
+            assert_eq!(both, live, "{world}");
+        }
+        let is_push = |id: &String| id.contains(":push:");
+        let known: BTreeMap<_, _> = live.clone().into_iter().filter(|(id, _)| !is_push(id)).collect();
+        assert!(live.keys().any(is_push), "{world}");
+        assert_eq!(*read, known, "{world}");
+        landed += known.len();
+    }
+    assert!(landed > 20, "{landed} are no pushes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_read_and_both_at_once_end_in_one_ledger_on_firestore() {
     let Some(host) = emulators::firestore() else { return };
     for world in worlds().into_iter().take(3) {
@@ -187,7 +217,7 @@ async fn read_in_pieces(instance: &Instance, world: &World) -> usize {
     let fake = FakeHistory::start(vec![home(world, &world.events)]).await;
     fake.world().page = 2;
     for requests in 0.. {
-        fake.world().reactions.clear();
+        fake.forget_the_rest();
         fake.next((0..requests).map(|_| Reaction::Pass).chain([Reaction::Hold]));
         let mut child = backfill(instance, &fake, world).stdout(std::process::Stdio::null()).spawn().unwrap();
         tokio::select! {

@@ -12,8 +12,8 @@ use super::gitlab_api::home;
 use super::rules_of;
 use super::world::{Action, Host, Place, Rules, What, World};
 use crate::support::fake_gitlab_history::FakeGitlabHistory;
-use crate::support::fake_history::Reaction;
 use crate::support::fake_hooks::HOST_TOKEN;
+use crate::support::fake_server::Reaction;
 use crate::support::{emulators, in_the_end};
 
 const HISTORIES: usize = 12;
@@ -32,7 +32,12 @@ enum Way {
 /// The histories of GitLab that an API can tell: without pushes to other branches that count, without the address of who
 /// pushed, which only a payload has, and without deleted issues.
 fn worlds() -> Vec<(World, Rules)> {
-    let readable = (0..).filter_map(|seed| {
+    readable(false).take(HISTORIES).collect()
+}
+
+/// The same, with pushes to other branches that count, or without.
+fn readable(all_branches: bool) -> impl Iterator<Item = (World, Rules)> {
+    (0..).filter_map(move |seed| {
         let rules = rules_of(seed).1;
         let mut world = World::of(seed, seed, &rules);
         for event in &mut world.events {
@@ -41,10 +46,10 @@ fn worlds() -> Vec<(World, Rules)> {
             }
         }
         let deleted = |what: &What| matches!(what, What::Item(item) if item.action == Action::Deleted);
-        let is_readable = !rules.all_branches && !world.events.iter().any(|event| deleted(&event.what));
+        let is_readable =
+            rules.all_branches == all_branches && !world.events.iter().any(|event| deleted(&event.what));
         (world.site.host == Host::GitLab && is_readable).then_some((world, rules))
-    });
-    readable.take(HISTORIES).collect()
+    })
 }
 
 /// What counts in the ledger of the history's home, without the times of recording. Of a part of a merge request, the push
@@ -70,13 +75,13 @@ async fn held(instance: &Instance, world: &World) -> BTreeMap<String, Value> {
 
 fn backfill(instance: &Instance, fake: &FakeGitlabHistory, world: &World) -> tokio::process::Command {
     let mut command: tokio::process::Command = instance.plaudit.same_settings().command().into();
-    command.env("PLAUDIT_GITLAB_API", &fake.api).env("PLAUDIT_GITLAB_TOKEN", HOST_TOKEN);
+    command.env("PLAUDIT_GITLAB_API", fake.api()).env("PLAUDIT_GITLAB_TOKEN", HOST_TOKEN);
     command.args(["backfill", "gitlab", &world.full_name(Place::Home)]).kill_on_drop(true);
     command
 }
 
 async fn read(instance: &Instance, world: &World) {
-    let fake = FakeGitlabHistory::start(home(world, &world.events)).await;
+    let fake = FakeGitlabHistory::of(home(world, &world.events)).await;
     fake.world().page = PAGE;
     let output =
         in_the_end("the end of the backfill", backfill(instance, &fake, world).output()).await.unwrap();
@@ -140,6 +145,25 @@ async fn what_is_read_from_gitlab_has_all_that_arrives_and_both_orders_end_in_on
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_every_branch_of_gitlab_counts_what_landed_is_read_and_no_push_is() {
+    let mut landed = 0;
+    for (world, rules) in readable(true).take(6) {
+        let live = ledger(&world, rules, Way::Live, &[]).await;
+        let read = ledger(&world, rules, Way::Read, &[]).await;
+        let is_push = |id: &String| id.contains(":push:");
+        assert!(live.keys().any(is_push) && !read.keys().any(is_push), "{world}");
+        for way in [Way::LiveThenRead, Way::ReadThenLive] {
+            let both = ledger(&world, rules, way, &[]).await;
+            assert_eq!(missing(&live, &both), [], "{way:?}\n{world}");
+            let known: BTreeMap<_, _> = both.into_iter().filter(|(id, _)| !is_push(id)).collect();
+            assert_eq!(known, read, "{way:?}\n{world}");
+        }
+        landed += read.len();
+    }
+    assert!(landed > 15, "{landed} were read");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_from_gitlab_and_what_arrives_at_once_end_in_one_ledger_on_firestore() {
     let Some(host) = emulators::firestore() else { return };
     for (world, rules) in worlds().into_iter().take(2) {
@@ -159,10 +183,10 @@ async fn a_backfill_of_gitlab_that_is_killed_at_every_request_loses_and_doubles_
     for (world, rules) in worlds().into_iter().take(2) {
         let whole = ledger(&world, rules, Way::Read, &[]).await;
         let instance = Instance::start(rules, &[]).await;
-        let fake = FakeGitlabHistory::start(home(&world, &world.events)).await;
+        let fake = FakeGitlabHistory::of(home(&world, &world.events)).await;
         fake.world().page = 2;
         for requests in 0.. {
-            fake.world().reactions.clear();
+            fake.forget_the_rest();
             fake.next((0..requests).map(|_| Reaction::Pass).chain([Reaction::Hold]));
             let mut child = backfill(&instance, &fake, &world).stdout(Stdio::null()).spawn().unwrap();
             tokio::select! {

@@ -19,7 +19,6 @@ use super::fake_github::{APP_ID, APP_PUBLIC_KEY};
 use super::{GITHUB_SECRET, Signer, client};
 
 pub const TOKEN: &str = "the-token-of-this-github";
-const INSTALLED: &str = "the-token-of-the-installation";
 
 /// The server; it ends with the test.
 pub struct FakeDeliveries {
@@ -56,6 +55,9 @@ pub struct World {
     pub asked: Vec<String>,
     /// After how many further requests one hangs: it is carried out and never answered.
     pub hang_after: Option<usize>,
+    /// How many tokens the installation was granted; the newest alone is taken, unless it is revoked.
+    pub granted: usize,
+    pub revoked: bool,
     /// Whether this GitHub keeps a delivery so that it can be sent again.
     pub keeps: bool,
     pub requests: Vec<(Method, String)>,
@@ -88,6 +90,8 @@ impl FakeDeliveries {
             lists: 0,
             asked: Vec::new(),
             hang_after: None,
+            granted: 0,
+            revoked: false,
             keeps: true,
             requests: Vec::new(),
             bodies: HashMap::new(),
@@ -170,6 +174,11 @@ impl FakeDeliveries {
         }
     }
 
+    /// The path and query of the newest request.
+    pub fn last_request(&self) -> String {
+        self.world().requests.last().unwrap().1.clone()
+    }
+
     /// Waits until a request hangs.
     pub async fn hangs(&self) {
         super::in_the_end("a request that hangs", self.shared.hanging.acquire()).await.unwrap().forget();
@@ -238,7 +247,11 @@ impl Shared {
         let bearer = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
         let path = uri.path().trim_start_matches('/').to_owned();
         let is_app = path.starts_with("app/") || path.ends_with("/installation");
-        let known = if is_app { is_of_the_app(&bearer) } else { [TOKEN, INSTALLED].contains(&&*bearer) };
+        let installed = {
+            let world = self.world.lock().unwrap();
+            !world.revoked && bearer == format!("ghs_{}", world.granted)
+        };
+        let known = if is_app { is_of_the_app(&bearer) } else { bearer == TOKEN || installed };
         if !known {
             return answer(401, &json!({"message": "Bad credentials"}));
         }
@@ -247,7 +260,10 @@ impl Shared {
         }
         if path == "app/installations/5/access_tokens" {
             let expires_at = self.clock.now() + TimeDelta::hours(1);
-            return answer(201, &json!({"token": INSTALLED, "expires_at": expires_at}));
+            let mut world = self.world.lock().unwrap();
+            (world.granted, world.revoked) = (world.granted + 1, false);
+            let token = format!("ghs_{}", world.granted);
+            return answer(201, &json!({"token": token, "expires_at": expires_at}));
         }
         let Some((owner, rest)) = path.split_once("/hook") else {
             return answer(404, &json!({"message": "Not Found"}));
@@ -356,7 +372,7 @@ impl Shared {
     }
 }
 
-fn is_of_the_app(token: &str) -> bool {
+pub fn is_of_the_app(token: &str) -> bool {
     let key = jsonwebtoken::DecodingKey::from_rsa_pem(APP_PUBLIC_KEY.as_bytes()).unwrap();
     let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
     validation.set_issuer(&[APP_ID.to_string()]);

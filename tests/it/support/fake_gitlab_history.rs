@@ -4,33 +4,17 @@
 //! - <https://docs.gitlab.com/api/rest/#offset-based-pagination>
 //! - <https://docs.gitlab.com/api/events/>
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeMap;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use plaudit::runtime::Tasks;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, Semaphore};
 
-use super::fake_history::Reaction;
 use super::fake_hooks::HOST_TOKEN;
+use super::fake_server::{Fake, FakeServer, answer};
 
-/// The server; it ends with the test.
-pub struct FakeGitlabHistory {
-    /// The base URL of the API.
-    pub api: String,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    world: Mutex<World>,
-    /// What waits in [`Reaction::Hold`] is let through by a permit.
-    gate: Semaphore,
-    held: Notify,
-    tasks: Tasks,
-}
+pub type FakeGitlabHistory = FakeServer<World>;
 
 #[derive(Default)]
 pub struct World {
@@ -40,8 +24,6 @@ pub struct World {
     pub things: BTreeMap<String, Value>,
     /// The lists by their paths, such as `projects/42/issues`, in the order in which they are given.
     pub lists: BTreeMap<String, Vec<Value>>,
-    /// What happens to the next requests, in order, instead of what is documented.
-    pub reactions: VecDeque<Reaction>,
     /// The paths and queries that were asked for.
     pub requests: Vec<String>,
 }
@@ -67,93 +49,31 @@ impl World {
 }
 
 impl FakeGitlabHistory {
-    pub async fn start(world: World) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let api = format!("http://{}/api/v4", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared {
-            world: Mutex::new(world),
-            gate: Semaphore::new(0),
-            held: Notify::new(),
-            tasks: Tasks::default(),
-        });
-        let state = Arc::clone(&shared);
-        let router = axum::Router::new().fallback(move |uri: Uri, headers| {
-            let state = Arc::clone(&state);
-            async move { state.meet(&uri, &headers).await }
-        });
-        let stop = shared.tasks.stopping();
-        shared.tasks.spawn(async move {
-            tokio::select! {
-                served = axum::serve(listener, router).into_future() => served.unwrap(),
-                () = stop.cancelled() => {}
-            }
-        });
-        Self { api, shared }
-    }
-
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world.lock().unwrap()
-    }
-
-    /// Sets what happens to the next requests.
-    pub fn next(&self, reactions: impl IntoIterator<Item = Reaction>) {
-        self.world().reactions.extend(reactions);
-    }
-
-    /// Waits until a request is held.
-    pub async fn held(&self) {
-        super::in_the_end("a request that is held", self.shared.held.notified()).await;
-    }
-
-    /// Lets what is held go.
-    pub fn let_go(&self) {
-        self.shared.gate.add_permits(1);
+    /// The base URL of the API.
+    pub fn api(&self) -> String {
+        format!("{}/api/v4", self.url)
     }
 }
 
-impl Drop for FakeGitlabHistory {
-    fn drop(&mut self) {
-        self.shared.tasks.stopping().cancel();
-    }
+fn asked_for(uri: &Uri) -> &str {
+    uri.path_and_query().unwrap().as_str().strip_prefix("/api/v4/").unwrap()
 }
 
-fn answer(status: u16, headers: &[(&str, String)], body: String) -> Response {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
-    for (name, value) in headers {
-        response = response.header(*name, value);
+impl Fake for World {
+    fn note(&mut self, uri: &Uri, _body: &Bytes) {
+        self.requests.push(asked_for(uri).to_owned());
     }
-    response.body(Body::from(body)).unwrap()
-}
 
-impl Shared {
-    async fn meet(&self, uri: &Uri, headers: &HeaderMap) -> Response {
-        let asked = uri.path_and_query().unwrap().as_str().strip_prefix("/api/v4/").unwrap().to_owned();
-        let reaction = {
-            let mut world = self.world.lock().unwrap();
-            world.requests.push(asked.clone());
-            world.reactions.pop_front()
-        };
-        match reaction {
-            Some(Reaction::Answer(status, headers, body)) => return answer(status, &headers, body),
-            Some(Reaction::Cut) => {
-                let half = [Ok(Bytes::from("[{")), Err(std::io::Error::other("cut"))];
-                return Response::new(Body::from_stream(futures::stream::iter(half)));
-            }
-            Some(Reaction::Hold) => {
-                self.held.notify_one();
-                self.gate.acquire().await.unwrap().forget();
-            }
-            Some(Reaction::Pass) | None => {}
-        }
+    fn answer(&mut self, uri: &Uri, headers: &HeaderMap, _body: &Bytes) -> Response {
         if headers.get("authorization").unwrap() != &format!("Bearer {HOST_TOKEN}") {
             return answer(401, &[], json!({"message": "401 Unauthorized"}).to_string());
         }
-        self.world.lock().unwrap().answer(&asked)
+        self.look_up(asked_for(uri))
     }
 }
 
 impl World {
-    fn answer(&self, asked: &str) -> Response {
+    fn look_up(&self, asked: &str) -> Response {
         let (path, query) = asked.split_once('?').unwrap_or((asked, ""));
         let path = &*percent_encoding::percent_decode_str(path).decode_utf8().unwrap();
         if let Some(thing) = self.things.get(path) {

@@ -4,40 +4,31 @@
 //! - <https://docs.github.com/en/graphql/reference/objects#repository>
 //! - <https://docs.github.com/en/rest/repos/repos#list-repository-activities>
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeMap;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use plaudit::runtime::Tasks;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, Semaphore};
 
+use super::fake_deliveries::is_of_the_app;
 use super::fake_hooks::HOST_TOKEN;
+use super::fake_server::{Fake, FakeServer, answer};
 
-/// The server; it ends with the test.
-pub struct FakeHistory {
-    pub url: String,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    world: Mutex<World>,
-    /// What waits in [`Reaction::Hold`] is let through by a permit.
-    gate: Semaphore,
-    held: Notify,
-    tasks: Tasks,
-}
+pub type FakeHistory = FakeServer<World>;
 
 pub struct World {
     /// The most that a page has, whatever is asked for.
     pub page: usize,
     pub repositories: Vec<Repository>,
-    /// What happens to the next requests, in order, instead of what is documented.
-    pub reactions: VecDeque<Reaction>,
-    /// What was asked for: the name of a query, or `activity`.
+    /// Where the App of the tests is installed, such as `repos/o/r`.
+    pub installed: Option<&'static str>,
+    /// When the tokens expire that the installation is granted. The newest alone is taken.
+    pub expire: DateTime<Utc>,
+    pub granted: usize,
+    /// What was asked for: the name of a query, `activity`, `installation` or `token`.
     pub requests: Vec<String>,
 }
 
@@ -59,53 +50,17 @@ pub struct Repository {
     pub activities: Vec<Value>,
 }
 
-pub enum Reaction {
-    /// As documented.
-    Pass,
-    Answer(u16, Vec<(&'static str, String)>, String),
-    /// The connection ends in the middle of the answer.
-    Cut,
-    /// The answer comes once the test lets it, and the test can wait for that request.
-    Hold,
-}
-
 impl FakeHistory {
     pub async fn start(repositories: Vec<Repository>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::new(Shared {
-            world: Mutex::new(World {
-                page: 100,
-                repositories,
-                reactions: VecDeque::new(),
-                requests: Vec::new(),
-            }),
-            gate: Semaphore::new(0),
-            held: Notify::new(),
-            tasks: Tasks::default(),
-        });
-        let state = Arc::clone(&shared);
-        let router = axum::Router::new().fallback(move |uri: Uri, headers, body| {
-            let state = Arc::clone(&state);
-            async move { state.meet(&uri, &headers, &body).await }
-        });
-        let stop = shared.tasks.stopping();
-        shared.tasks.spawn(async move {
-            tokio::select! {
-                served = axum::serve(listener, router).into_future() => served.unwrap(),
-                () = stop.cancelled() => {}
-            }
-        });
-        Self { url, shared }
-    }
-
-    pub fn world(&self) -> MutexGuard<'_, World> {
-        self.shared.world.lock().unwrap()
-    }
-
-    /// Sets what happens to the next requests.
-    pub fn next(&self, reactions: impl IntoIterator<Item = Reaction>) {
-        self.world().reactions.extend(reactions);
+        let world = World {
+            page: 100,
+            repositories,
+            installed: None,
+            expire: Utc::now() + TimeDelta::hours(1),
+            granted: 0,
+            requests: Vec::new(),
+        };
+        Self::of(world).await
     }
 
     /// How many requests there were of each sort.
@@ -116,69 +71,63 @@ impl FakeHistory {
         }
         counts
     }
-
-    /// Waits until a request is held.
-    pub async fn held(&self) {
-        super::in_the_end("a request that is held", self.shared.held.notified()).await;
-    }
-
-    /// Lets what is held go.
-    pub fn let_go(&self) {
-        self.shared.gate.add_permits(1);
-    }
 }
 
-impl Drop for FakeHistory {
-    fn drop(&mut self) {
-        self.shared.tasks.stopping().cancel();
+impl Fake for World {
+    fn note(&mut self, uri: &Uri, body: &Bytes) {
+        self.requests.push(asked_for(uri, body));
     }
-}
 
-fn answer(status: u16, headers: &[(&str, String)], body: String) -> Response {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
-    for (name, value) in headers {
-        response = response.header(*name, value);
-    }
-    response.body(Body::from(body)).unwrap()
-}
-
-impl Shared {
-    async fn meet(&self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Response {
-        let graph: Option<Value> =
-            uri.path().ends_with("/graphql").then(|| serde_json::from_slice(body).unwrap());
-        let name = match &graph {
-            Some(graph) => {
-                let query = graph["query"].as_str().unwrap();
-                let name = query.strip_prefix("query ").unwrap().split('(').next().unwrap();
-                let of = if query.contains("items: pullRequests") { " of pull requests" } else { "" };
-                format!("{name}{of}")
-            }
-            None => "activity".to_owned(),
+    fn answer(&mut self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Response {
+        let name = asked_for(uri, body);
+        let bearer = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+        let known = match &*name {
+            "installation" | "token" => is_of_the_app(bearer),
+            _ if self.installed.is_some() => bearer == format!("ghs_{}", self.granted),
+            _ => bearer == HOST_TOKEN,
         };
-        let reaction = {
-            let mut world = self.world.lock().unwrap();
-            world.requests.push(name.clone());
-            world.reactions.pop_front()
-        };
-        match reaction {
-            Some(Reaction::Answer(status, headers, body)) => return answer(status, &headers, body),
-            Some(Reaction::Cut) => {
-                let half = [Ok(Bytes::from("{\"data\": {")), Err(std::io::Error::other("cut"))];
-                return Response::new(Body::from_stream(futures::stream::iter(half)));
-            }
-            Some(Reaction::Hold) => {
-                self.held.notify_one();
-                self.gate.acquire().await.unwrap().forget();
-            }
-            Some(Reaction::Pass) | None => {}
-        }
-        if headers.get("authorization").unwrap() != &format!("Bearer {HOST_TOKEN}") {
+        if !known {
             return answer(401, &[], json!({"message": "Bad credentials"}).to_string());
         }
-        let world = self.world.lock().unwrap();
-        match graph {
-            Some(graph) => answer(200, &[], world.graph(&name, &graph["variables"]).to_string()),
-            None => world.activity(uri),
+        match &*name {
+            "installation" => {
+                let path = self.installed.map(|path| format!("/{path}/installation"));
+                let (status, body) = if path.as_deref() == Some(uri.path()) {
+                    (200, json!({"id": 5}))
+                } else {
+                    (404, json!({"message": "Not Found"}))
+                };
+                answer(status, &[], body.to_string())
+            }
+            "token" => {
+                self.granted += 1;
+                let granted = json!({"token": format!("ghs_{}", self.granted), "expires_at": self.expire});
+                answer(201, &[], granted.to_string())
+            }
+            "activity" => self.activity(uri),
+            _ => {
+                let graph: Value = serde_json::from_slice(body).unwrap();
+                answer(200, &[], self.graph(&name, &graph["variables"]).to_string())
+            }
+        }
+    }
+}
+
+/// The name of a query, or of what else there is.
+fn asked_for(uri: &Uri, body: &Bytes) -> String {
+    if uri.path().ends_with("/graphql") {
+        let graph: Value = serde_json::from_slice(body).unwrap();
+        let query = graph["query"].as_str().unwrap();
+        let name = query.strip_prefix("query ").unwrap().split('(').next().unwrap();
+        let of = if query.contains("items: pullRequests") { " of pull requests" } else { "" };
+        return format!("{name}{of}");
+    }
+    match uri.path() {
+        path if path.ends_with("/installation") => "installation".into(),
+        "/app/installations/5/access_tokens" => "token".into(),
+        path => {
+            assert!(path.ends_with("/activity"), "{path} is unknown");
+            "activity".into()
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod fake_gitlab_events;
 pub(crate) mod fake_gitlab_history;
 pub(crate) mod fake_history;
 pub(crate) mod fake_hooks;
+pub(crate) mod fake_server;
 pub(crate) mod gate;
 pub(crate) mod h2proxy;
 mod inside;

@@ -12,7 +12,7 @@ use super::{Connection, GitHub, PAGE};
 use crate::domain::Moment;
 use crate::hosts::api::{Answer, ApiError};
 use crate::hosts::graph::{Frontier, Group, Known, Pushed, Seen, Walk};
-use crate::hosts::history::{From, HistoryPage, Pages, Repository};
+use crate::hosts::history::{From, HistoryPage, Pages, Repository, known_of};
 use crate::hosts::origin::{is_no_commit, moment};
 
 pub(super) const COMMITS: &str = "commits";
@@ -343,7 +343,8 @@ impl Pages for Commits<'_> {
         let next = walk.resumes_at();
         self.places.push_back(self.place.clone());
         for group in &complete {
-            page.payloads.push(self.github.payload("push", &self.push(group), now)?);
+            let payload = self.github.payload("push", &self.push(group), now)?;
+            page.payloads.push(known_of(payload, &self.github.rules));
         }
         page.go_on = self.go_on(next).filter(|_| !self.ended);
         Ok(Some(page))

@@ -10,7 +10,7 @@ use super::{GitLab, Listed, encoded, path_of};
 use crate::domain::Moment;
 use crate::hosts::api::ApiError;
 use crate::hosts::graph::{Frontier, Group, Known, Pushed, Seen, Walk};
-use crate::hosts::history::{From, HistoryPage, Pages, Repository};
+use crate::hosts::history::{From, HistoryPage, Pages, Repository, known_of};
 use crate::hosts::origin::moment;
 
 pub(super) const COMMITS: &str = "commits";
@@ -266,7 +266,8 @@ impl Pages for Commits<'_> {
         self.places.push_back(self.place.clone());
         for group in &complete {
             let push = self.push(group).await?;
-            page.payloads.push(self.gitlab.payload("Push Hook", &push, now)?);
+            let payload = self.gitlab.payload("Push Hook", &push, now)?;
+            page.payloads.push(known_of(payload, &self.gitlab.rules));
         }
         page.go_on = self.go_on(next).filter(|_| !self.ended);
         Ok(Some(page))
