@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, GiveUp, Kind, Moment, RecognitionId,
-    RepositoryId,
+    Contribution, ContributionId, ContributorId, Destination, GiveUp, Kind, Milestones, Moment,
+    RecognitionId, RepositoryId,
 };
 use plaudit::store::sqlite::Sqlite;
 use plaudit::store::{
@@ -30,6 +30,12 @@ fn at_version_4() -> (TempDir, PathBuf) {
     copy_of("schema-4.db")
 }
 
+/// A ledger at version 7 of the schema, in which an account was renamed and another one took its login, before the
+/// ledger knew of either.
+fn at_version_7() -> (TempDir, PathBuf) {
+    copy_of("schema-7.db")
+}
+
 fn copy_of(file: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plaudit.db");
@@ -52,6 +58,36 @@ async fn contributions(store: &dyn Store) -> Vec<Counted> {
         all.extend(of.items);
     }
     all
+}
+
+#[tokio::test]
+async fn a_ledger_of_before_binds_the_numbers_that_its_contributions_state_and_announces_nothing() {
+    let (_folder, path) = at_version_7();
+    let store = Sqlite::open(&path).unwrap();
+    let people = contributors(&store).await;
+    let standings: Vec<_> = people
+        .iter()
+        .map(|one| (one.standing.contributor.as_str(), one.standing.tally, one.standing.recognized))
+        .collect();
+    // Of the part under each name one counts, and an address that states the number is of its account.
+    let expected = [
+        ("github:9+mona", 1, 3),
+        ("github:kim", 2, 0),
+        ("github:lisa", 6, 3),
+        ("gitlab:mona", 1, 0),
+        ("talker", 1, 0),
+    ];
+    assert_eq!(standings, expected);
+    let numbers: Vec<_> = people.iter().map(|one| one.user_id).collect();
+    assert_eq!(numbers, [Some(9), Some(8), Some(7), Some(7), None]);
+    let lisa = ContributorId::parse("github:lisa").unwrap();
+    let former = store.accounts_of(&lisa).await.unwrap();
+    assert_eq!(former.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["github:mona"]);
+    let recognitions = store.recognitions(&RecognitionFilter::default(), &EVERYTHING).await.unwrap().items;
+    assert_eq!(recognitions.iter().map(|one| one.contributor.as_str()).collect::<Vec<_>>(), ["github:lisa"]);
+    let milestones = Milestones::parse("1,2,3").unwrap();
+    let owing = store.owing(&milestones, None, 10).await.unwrap();
+    assert!(owing.iter().all(|one| one.contributor.as_str() != "github:9+mona"), "{owing:?}");
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Accounts that are renamed, taken by others, linked and parted again: what one person does counts for them once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plaudit::domain::{
-    Contribution, ContributionId, Destination, Labels, Milestones, Recognition, RecognitionId, Review,
-    Ruling, Standing, WorkId,
+    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Recognition, RecognitionId,
+    Review, Ruling, Standing, WorkId,
 };
 use plaudit::store::{
     Account, ContributionFilter, ContributorFilter, Counted, Forgot, History, Linked, Novelty, Of, Order,
     Page, RecognitionFilter, Recorded, Shown, Store, Unlinked,
 };
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 
 use crate::store::{at, done, recognised, recognition, sqlite, who};
 
@@ -47,10 +50,18 @@ const EVERYTHING: Page = Page { limit: 100, after: None };
 
 /// All contributors with their tallies, each of which is the number of its contributions that count.
 async fn tallies(store: &dyn Store) -> Vec<(String, u64)> {
+    let tallies = tallies_of(store, &ContributorFilter::default()).await;
+    let totals = store.totals().await.unwrap();
+    assert_eq!(totals.contributors, tallies.len() as u64);
+    assert_eq!(totals.contributions, tallies.iter().map(|(_, tally)| tally).sum::<u64>());
+    tallies
+}
+
+async fn tallies_of(store: &dyn Store, filter: &ContributorFilter) -> Vec<(String, u64)> {
     let mut listed = Vec::new();
     let mut page = EVERYTHING;
     loop {
-        let part = store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap();
+        let part = store.contributors(Order::Id, filter, &page).await.unwrap();
         listed.extend(part.items);
         let Some(after) = part.next else { break };
         page.after = Some(after);
@@ -63,9 +74,6 @@ async fn tallies(store: &dyn Store) -> Vec<(String, u64)> {
         assert!(counted.items.iter().all(|one| one.contribution.contributor == contributor));
         tallies.push((contributor.to_string(), tally));
     }
-    let totals = store.totals().await.unwrap();
-    assert_eq!(totals.contributors, tallies.len() as u64);
-    assert_eq!(totals.contributions, tallies.iter().map(|(_, tally)| tally).sum::<u64>());
     tallies
 }
 
@@ -555,6 +563,160 @@ async fn a_person_is_forgotten_with_all_accounts_names_and_numbers(store: &dyn S
     are(store, &[("fresh", 1), ("kim", 1)]).await;
 }
 
+/// An account in the model: a name, until the host states that it is a person's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    Name(String),
+    Person(u64),
+}
+
+/// What the ledger is to hold, found anew from all that was recorded.
+#[derive(Default)]
+struct Model {
+    recorded: Vec<Contribution>,
+    /// By name: whose it is, and the newest statement.
+    stated: BTreeMap<String, (u64, Moment)>,
+    links: BTreeMap<Owner, Owner>,
+    forgotten: BTreeSet<Owner>,
+}
+
+impl Model {
+    fn owner(&self, one: &Contribution) -> Owner {
+        let number = one.user_id.filter(|number| self.stated.values().any(|(of, _)| of == number));
+        number.map_or_else(|| self.owner_of_name(one.contributor.as_str()), Owner::Person)
+    }
+
+    fn owner_of_name(&self, name: &str) -> Owner {
+        self.stated
+            .get(name)
+            .map_or_else(|| Owner::Name(name.to_owned()), |(number, _)| Owner::Person(*number))
+    }
+
+    fn contributor(&self, owner: Owner) -> Owner {
+        self.links.get(&owner).cloned().unwrap_or(owner)
+    }
+
+    fn record(&mut self, one: Contribution) {
+        let number = one.user_id.map(Owner::Person);
+        let name = Owner::Name(one.contributor.to_string());
+        if self.forgotten.contains(&name) || number.is_some_and(|number| self.forgotten.contains(&number)) {
+            return;
+        }
+        if let (Some(number), Some(at)) = (one.user_id, one.number_stated_at()) {
+            let (_, newest) = self.stated.entry(one.contributor.to_string()).or_insert((number, at));
+            *newest = at.max(*newest);
+        }
+        self.recorded.push(one);
+    }
+
+    fn link(&mut self, account: Owner, to: Owner) {
+        let to = self.contributor(to);
+        if self.links.contains_key(&account) || to == account {
+            return;
+        }
+        for target in self.links.values_mut().filter(|target| **target == account) {
+            *target = to.clone();
+        }
+        self.links.insert(account, to);
+    }
+
+    fn forget(&mut self, owner: Owner) {
+        let person = self.contributor(owner);
+        let is_theirs = |model: &Self, owner: Owner| model.contributor(owner) == person;
+        let recorded = std::mem::take(&mut self.recorded);
+        let (gone, left) = recorded.into_iter().partition(|one| is_theirs(self, self.owner(one)));
+        let _: Vec<Contribution> = gone;
+        self.recorded = left;
+        let linked: Vec<_> =
+            self.links.iter().filter(|(_, to)| **to == person).map(|(of, _)| of.clone()).collect();
+        for account in linked.into_iter().chain([person]) {
+            self.links.remove(&account);
+            if let Owner::Person(number) = account {
+                let names = self.stated.iter().filter(|(_, (of, _))| *of == number);
+                let names: Vec<_> = names.map(|(name, _)| name.clone()).collect();
+                for name in names {
+                    self.stated.remove(&name);
+                    self.forgotten.insert(Owner::Name(name));
+                }
+            }
+            self.forgotten.insert(account);
+        }
+    }
+
+    /// Of several parts of one pull request by one contributor, one counts.
+    fn tallies(&self) -> Vec<(String, u64)> {
+        let mut works: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for one in &self.recorded {
+            let name = match self.contributor(self.owner(one)) {
+                Owner::Name(name) => name,
+                Owner::Person(number) => {
+                    let names = self.stated.iter().filter(|(_, (of, _))| *of == number);
+                    names.max_by_key(|(_, (_, at))| *at).unwrap().0.clone()
+                }
+            };
+            works.entry(name).or_default().insert(one.work().to_string());
+        }
+        works.into_iter().map(|(name, works)| (name, works.len() as u64)).collect()
+    }
+}
+
+/// Four people with three names each, and four accounts without a number.
+async fn any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model(store: &dyn Store) {
+    for seed in 0..10_u64 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut model = Model::default();
+        let name = |person: u64, place: u64| format!("{seed}-{person}-{place}");
+        for step in 0..60 {
+            let person = random.random_range(1..=8_u64);
+            let login = name(person, if person <= 4 { random.random_range(0..3) } else { 0 });
+            let number = (person <= 4).then_some(seed * 10 + person);
+            let id = seed * 1_000 + step;
+            let seconds = i64::try_from(random.random_range(0..100) * 100 + step).unwrap();
+            let other = name(random.random_range(1..=8), 0);
+            let is_known = |model: &Model, login: &str| {
+                let owner = model.owner_of_name(&format!("github:{login}"));
+                matches!(owner, Owner::Person(_)) || login.split('-').nth(1) >= Some("5")
+            };
+            let owner = |model: &Model, login: &str| model.owner_of_name(&format!("github:{login}"));
+            let recorded = match random.random_range(0..10) {
+                0..=2 => match number {
+                    Some(number) => opened(id, &login, number, seconds),
+                    None => pushed(id, &login, None),
+                },
+                3 => pushed(id, &login, number),
+                4 => pushed(id, &login, None),
+                5 | 6 => part(seed * 10 + random.random_range(0..3), &login),
+                7 if is_known(&model, &login) && is_known(&model, &other) => {
+                    link(store, &login, &other).await;
+                    model.link(owner(&model, &login), owner(&model, &other));
+                    continue;
+                }
+                8 if is_known(&model, &login) => {
+                    unlink(store, &login).await;
+                    model.links.remove(&owner(&model, &login));
+                    continue;
+                }
+                9 if step % 5 == 0 && is_known(&model, &login) => {
+                    let forgot = store.forget(&who(&format!("github:{login}"))).await.unwrap();
+                    if matches!(forgot, Forgot::Erased(_)) {
+                        model.forget(owner(&model, &login));
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
+            let again = model.recorded.iter().any(|one| one.id == recorded.id);
+            record(store, recorded.clone()).await;
+            if !again {
+                model.record(recorded);
+            }
+            let filter =
+                ContributorFilter { search: Some(format!("{seed}-")), ..ContributorFilter::default() };
+            assert_eq!(tallies_of(store, &filter).await, model.tallies(), "seed {seed}, step {step}");
+        }
+    }
+}
+
 macro_rules! suite {
     ($store:ident: $($promise:ident),* $(,)?) => {
         mod $store {
@@ -595,5 +757,33 @@ suite!(sqlite:
     links_go_to_the_contributor_of_the_target_and_from_one_contributor_only,
     accounts_can_be_linked_before_anything_of_them_arrives,
     a_person_is_forgotten_with_all_accounts_names_and_numbers,
+    any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
 );
 // The same on Firestore begins with `suite!(firestore:`.
+
+/// The number, as SQLite keeps it, is found among the bytes too.
+#[tokio::test]
+async fn a_forgotten_person_leaves_no_bytes_of_any_name_or_number_in_the_file() {
+    let opened_store = sqlite().await.unwrap();
+    let store = &*opened_store.store;
+    let number = 7_301_992;
+    let traces = [&b"traceable"[..], &b"unmistakable"[..], &[0x6f, 0x6b, 0x68][..]];
+    all(store, [opened(1, "traceable-one", number, 1), opened(2, "traceable-two", number, 2)]).await;
+    all(store, [pushed(3, "unmistakable", None), pushed(4, "kim", Some(number)), part(5, "unmistakable")])
+        .await;
+    // Another account takes the login, and one that is not seen is linked.
+    link(store, "unmistakable", "traceable-one").await;
+    link(store, "traceable-unseen", "unmistakable").await;
+    recognise_owed(store, "1,2,3").await;
+    let folder = opened_store.keep.downcast_ref::<tempfile::TempDir>().unwrap();
+    let found = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let bytes = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect::<Vec<_>>();
+        traces.map(|trace| bytes.windows(trace.len()).any(|window| window == trace))
+    };
+    assert_eq!(found(), [true; 3], "there would be nothing to find");
+    let forgot = store.forget(&who("github:unmistakable")).await.unwrap();
+    assert!(matches!(forgot, Forgot::Erased(erased) if erased.contributions == 5), "{forgot:?}");
+    assert_eq!(found(), [false; 3]);
+    assert_eq!(tallies(store).await, []);
+}
