@@ -95,7 +95,9 @@ impl AddressBook {
 /// The entries as a text, one a line.
 #[must_use]
 pub fn write(entries: &Entries) -> String {
-    entries.iter().map(|(AddressHash(hash), proper)| format!("{hash} {proper}\n")).collect()
+    let lines: Vec<_> =
+        entries.iter().map(|(AddressHash(hash), proper)| format!("{hash} {proper}")).collect();
+    lines.join("\n")
 }
 
 /// The entries of a text that [`write`] made.

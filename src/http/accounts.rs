@@ -121,10 +121,10 @@ pub(super) async fn link(
 ) -> Result<Json<LinkAnswer>, Problem> {
     app.access.manage(&headers, peer, "linking accounts", "")?;
     names.only(&[])?;
-    let named = |field: &str, text: &str| {
+    let read = |field: &str, text: &str| {
         ContributorId::of_client(text).map_err(|error| Problem::field(field, error.to_string()))
     };
-    let (contributor, account) = (named("id", &path.id)?, named("account", &path.account)?);
+    let (contributor, account) = (read("id", &path.id)?, read("account", &path.account)?);
     if account == contributor {
         return Err(Problem::field("account", "another account than the contributor itself"));
     }
@@ -176,8 +176,8 @@ pub(super) async fn unlink(
     app.access.manage(&headers, peer, "unlinking accounts", "")?;
     names.only(&[])?;
     let unknown = || Problem::not_found("link");
-    let named = |text: &str| ContributorId::parse(text).map_err(|_| unknown());
-    let (contributor, account) = (named(&path.id)?, named(&path.account)?);
+    let read = |text: &str| ContributorId::parse(text).map_err(|_| unknown());
+    let (contributor, account) = (read(&path.id)?, read(&path.account)?);
     let accounts = app.store.accounts_of(&contributor).await?;
     match accounts.iter().find(|one| one.id == account) {
         Some(Account { linked: true, .. }) => {}

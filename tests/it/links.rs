@@ -120,6 +120,16 @@ async fn a_renamed_account_stays_one_contributor_and_a_taken_login_is_another() 
 }
 
 #[tokio::test]
+async fn two_logins_with_one_number_at_one_moment_are_two_contributors() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    for (number, login) in [(1, "mona"), (2, "lisa"), (3, "mona"), (4, "lisa")] {
+        let counted = issue(&plaudit, number, login, 7, 1).await;
+        assert_eq!(counted["contributor"], format!("github:{login}"), "{counted}");
+    }
+    plaudit.stop().await;
+}
+
+#[tokio::test]
 async fn the_commands_link_and_unlink_accounts() {
     let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
     contribute(&plaudit, "gitlab:mona", 2).await;

@@ -135,6 +135,10 @@ fn follow_number(transaction: &Transaction<'_>, naming: &Naming, number: u64) ->
             rename(transaction, &from, &to, at)?;
             from.number
         }
+        // Two names at one moment: the number says nothing.
+        (Some(known), Some(_), Identity::Known(other)) if other != known.id => {
+            return named_or_reserved(transaction, &other);
+        }
         (Some(account), Some(at), _) => {
             add_name(transaction, &account, &own, at)?;
             account.number
