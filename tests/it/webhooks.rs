@@ -432,7 +432,9 @@ async fn a_repeat_is_answered_for_whom_it_was_counted() {
     assert_eq!(again["verdict"], "duplicate");
     assert_eq!(again["contributions"][0]["contributor"], "github:ada-quillfeather");
     assert_eq!(again["contributions"][0]["tally"], 1);
-    plaudit.get("/v1/contributors/github:ada-renamed").await.expect(404);
+    // The number is the same.
+    let renamed = plaudit.get("/v1/contributors/github:ada-renamed").await.expect(200).json();
+    assert_eq!((&renamed["id"], &renamed["tally"]), (&json!("github:ada-quillfeather"), &json!(1)));
     plaudit.stop().await;
 }
 

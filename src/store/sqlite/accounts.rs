@@ -370,12 +370,15 @@ fn hide(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<()> {
 
 /// Drops an account of which there is nothing to keep.
 pub(super) fn drop_if_empty(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<()> {
-    transaction
+    let dropped = transaction
         .prepare_cached(
             "DELETE FROM accounts WHERE number = ?1 AND contributor = ?1 AND recognized = 0 AND named_at IS NULL
                  AND NOT EXISTS (SELECT 1 FROM accounts other WHERE other.contributor = ?1 AND other.number <> ?1)",
         )?
         .execute([number])?;
+    if dropped > 0 {
+        transaction.execute("DELETE FROM addresses WHERE account = ?1", [number])?;
+    }
     Ok(())
 }
 

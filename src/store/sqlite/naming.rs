@@ -1,5 +1,7 @@
 //! Which account a contribution is of, and what the host states about its accounts' names and numbers.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::accounts::{
@@ -204,15 +206,18 @@ fn note_address(transaction: &Transaction<'_>, account: i64, number: u64) -> rus
 
 /// Moves to the account of a number what carries it and was recorded under other accounts, to which no number is bound.
 fn claim(transaction: &Transaction<'_>, on: &ContributorId, number: u64, to: i64) -> rusqlite::Result<()> {
-    let mut others = with_number(transaction, on, number)?;
+    let with_number = with_number(transaction, on, number)?;
+    let mut others: BTreeSet<i64> = with_number.into_iter().map(|other| other.number).collect();
     let mut addresses = transaction.prepare_cached("SELECT account FROM addresses WHERE user_id = ?1")?;
-    for other in addresses.query_map([number.cast_signed()], |row| row.get::<_, i64>("account"))? {
-        others.push(account(transaction, other?)?);
+    for other in addresses.query_map([number.cast_signed()], |row| row.get("account"))? {
+        others.insert(other?);
     }
-    others.retain(|other| other.number != to && other.id.host() == on.host() && other.named_at.is_none());
+    others.remove(&to);
     for other in others {
-        // What moved before may have changed it.
-        let other = account(transaction, other.number)?;
+        let other = account(transaction, other)?;
+        if other.named_at.is_some() || other.id.host() != on.host() {
+            continue;
+        }
         move_stated(transaction, &other, number, to)?;
         let values = (other.number, number.cast_signed());
         let sql = "UPDATE {} SET user_id = NULL WHERE number = ?1 AND user_id = ?2 AND named_at IS NULL";

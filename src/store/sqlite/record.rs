@@ -26,20 +26,10 @@ pub(super) fn record_history(
     now: Moment,
 ) -> rusqlite::Result<History> {
     // What the batch states about names and numbers is kept first: that moves contributions, and may make one owed.
-    let mut contributors = BTreeSet::new();
-    for _ in 0..2 {
-        let mut recording = Recording::of(transaction, now)?;
-        let forgotten = Forgotten::of(transaction, keys)?;
-        contributors.clear();
-        for one in batch {
-            if !forgotten.has(one)? {
-                contributors.insert(recording.whom(one)?.contributor);
-            }
-        }
-    }
+    contributors_of(transaction, keys, batch, now)?;
     let mut owed = Vec::new();
-    for contributor in &contributors {
-        let Some(standing) = standing_of(transaction, *contributor)? else { continue };
+    for contributor in contributors_of(transaction, keys, batch, now)? {
+        let Some(standing) = standing_of(transaction, contributor)? else { continue };
         if milestones.between(standing.recognized, standing.tally).next().is_some() {
             owed.push(standing);
         }
@@ -49,7 +39,7 @@ pub(super) fn record_history(
     }
     let mut recorded = record(transaction, keys, batch, now)?;
     let mut reached = HashMap::new();
-    for contributor in contributors {
+    for contributor in contributors_of(transaction, keys, batch, now)? {
         let Some(standing) = standing_of(transaction, contributor)? else { continue };
         let highest = milestones.reached(standing.tally);
         raise(transaction, contributor, highest)?;
@@ -61,6 +51,25 @@ pub(super) fn record_history(
         recorded.recognized = recorded.recognized.max(reached.get(who).copied().unwrap_or(0));
     }
     Ok(History::Recorded(recorded))
+}
+
+/// The numbers of those for whom the batch counts; one that is new has none.
+fn contributors_of(
+    transaction: &Transaction<'_>,
+    keys: &Keys,
+    batch: &[Contribution],
+    now: Moment,
+) -> rusqlite::Result<BTreeSet<i64>> {
+    let forgotten = Forgotten::of(transaction, keys)?;
+    let mut recording = Recording::of(transaction, now)?;
+    let mut contributors = BTreeSet::new();
+    for one in batch {
+        if !forgotten.has(one)? {
+            let whom = recording.whom(one)?;
+            contributors.extend((whom.place != Place::Nowhere).then_some(whom.contributor));
+        }
+    }
+    Ok(contributors)
 }
 
 fn standing_of(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<Option<Standing>> {
