@@ -25,9 +25,8 @@ pub(super) fn record_history(
     milestones: &Milestones,
     now: Moment,
 ) -> rusqlite::Result<History> {
-    // What the batch states about names and numbers is kept first: that moves contributions, and may make one owed.
-    contributors_of(transaction, keys, batch, now)?;
     let mut owed = Vec::new();
+    // This keeps what the batch states about names and numbers: that moves contributions, and may make one owed.
     for contributor in contributors_of(transaction, keys, batch, now)? {
         let Some(standing) = standing_of(transaction, contributor)? else { continue };
         if milestones.between(standing.recognized, standing.tally).next().is_some() {
