@@ -11,6 +11,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::domain::Moment;
+
 /// The most commits of a push that a payload lists.
 /// <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>
 pub(super) const MOST_COMMITS: usize = 2_048;
@@ -63,6 +65,8 @@ struct Expected {
 pub(super) struct Seen {
     pub(super) oid: String,
     pub(super) parents: Vec<String>,
+    /// When it was committed, by the committer's clock.
+    pub(super) at: Option<Moment>,
     /// The commit of a payload.
     pub(super) json: Value,
 }
@@ -313,7 +317,7 @@ mod tests {
 
     fn seen(oid: &str, parents: &[&str]) -> Seen {
         let parents = parents.iter().map(|parent| (*parent).to_owned()).collect();
-        Seen { oid: oid.to_owned(), parents, json: oid.into() }
+        Seen { oid: oid.to_owned(), parents, at: None, json: oid.into() }
     }
 
     fn pushed(before: Option<&str>, after: &str) -> Pushed {

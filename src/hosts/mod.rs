@@ -23,6 +23,7 @@ mod fixtures;
 mod graph;
 mod history;
 mod patient;
+mod trail;
 
 pub use api::{Api, ApiError};
 pub use fixtures::{DEMO, DemoDelivery, event_of_fixture};

@@ -3,10 +3,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Method;
+use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::api::{Api, ApiError};
+use super::api::{Answer, Api, ApiError};
 use crate::settings::{Secret, SecretSetting};
+
+/// How many webhooks a page has, at most, and how many pages are read. GitHub takes 20 webhooks for one event, GitLab
+/// 100 for a project.
+const PAGE: usize = 100;
+const PAGES: usize = 5;
 
 /// How a host's webhooks are set up.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +86,28 @@ pub struct Receipt {
     pub words: String,
     /// The body of the answer, as far as the host keeps it.
     pub body: Option<String>,
+}
+
+/// All webhooks in the list at `path`, whatever they are for.
+pub(super) async fn all<Hook: DeserializeOwned>(
+    api: &Api,
+    path: &str,
+    explain: impl Fn(&Answer) -> String,
+) -> Result<Vec<Hook>, ApiError> {
+    let mut all = Vec::new();
+    for page in 1..=PAGES {
+        let answer = api.send(Method::GET, &format!("{path}?per_page={PAGE}&page={page}"), None).await?;
+        if !answer.status.is_success() {
+            return Err(ApiError::Lasting(explain(&answer)));
+        }
+        let mut hooks: Vec<Hook> = api.read(&answer)?;
+        let whole = hooks.len() == PAGE;
+        all.append(&mut hooks);
+        if !whole {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// Whether two URLs are one address: a slash at the end makes no difference to plaudit.

@@ -12,7 +12,7 @@ use crate::limits::peak;
 use crate::support::fake_github::{APP_ID, APP_KEY};
 use crate::support::fake_history::{FakeHistory, Repository};
 use crate::support::fake_hooks::HOST_TOKEN;
-use crate::support::fake_server::Reaction;
+use crate::support::fake_server::{Reaction, refusal};
 use crate::support::machine::at_hand;
 use crate::support::{Environment, Plaudit, in_the_end, on_terminal};
 
@@ -151,10 +151,6 @@ impl Desk {
 fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
-}
-
-fn refusal(status: u16, headers: &[(&'static str, String)], message: &str) -> Reaction {
-    Reaction::Answer(status, headers.to_vec(), json!({"message": message}).to_string())
 }
 
 #[tokio::test]

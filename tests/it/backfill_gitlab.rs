@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::limits::peak;
 use crate::support::fake_gitlab_history::{FakeGitlabHistory, World};
 use crate::support::fake_hooks::HOST_TOKEN;
-use crate::support::fake_server::Reaction;
+use crate::support::fake_server::{Reaction, refusal};
 use crate::support::{Environment, Plaudit, fixture, in_the_end};
 
 const PROJECT: u64 = 42;
@@ -126,10 +126,6 @@ impl Desk {
 fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr))
-}
-
-fn refusal(status: u16, headers: &[(&'static str, String)], message: &str) -> Reaction {
-    Reaction::Answer(status, headers.to_vec(), json!({"message": message}).to_string())
 }
 
 #[tokio::test]

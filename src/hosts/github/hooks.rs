@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::super::api::{Answer, Api, ApiError};
-use super::super::webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks, is_at};
+use super::super::webhooks::{self, Receipt, Set, Setup, Tested, Webhook, Webhooks, is_at};
 use crate::runtime::Backoff;
 use crate::settings::{Secret, SecretSetting};
 
@@ -30,9 +30,6 @@ pub(in crate::hosts) const SETUP: Setup = Setup {
 
 /// What plaudit reads. A webhook may send more, which is ignored.
 const EVENTS: [&str; 4] = ["push", "pull_request", "issues", "repository"];
-/// How many webhooks a page has, at most, and how many pages are read. GitHub takes 20 webhooks for one event.
-const PAGE: usize = 100;
-const PAGES: usize = 5;
 /// How long to wait before the deliveries are asked for again.
 const BETWEEN_LOOKS: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
@@ -114,17 +111,7 @@ impl Hooks {
 
     /// All webhooks, whatever they are for.
     pub(super) async fn all(&self) -> Result<Vec<Hook>, ApiError> {
-        let mut all = Vec::new();
-        for page in 1..=PAGES {
-            let answer = self.ask(Method::GET, &format!("?per_page={PAGE}&page={page}"), None).await?;
-            let mut hooks: Vec<Hook> = self.api.read(&answer)?;
-            let whole = hooks.len() == PAGE;
-            all.append(&mut hooks);
-            if !whole {
-                break;
-            }
-        }
-        Ok(all)
+        webhooks::all(&self.api, &self.path, |answer| self.explain(answer)).await
     }
 
     pub(super) async fn ask(

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::super::api::{Answer, Api, ApiError};
 use super::super::signature;
-use super::super::webhooks::{Receipt, Set, Setup, Tested, Webhook, Webhooks, is_at};
+use super::super::webhooks::{self, Receipt, Set, Setup, Tested, Webhook, Webhooks, is_at};
 use crate::settings::{Secret, SecretSetting};
 
 pub(in crate::hosts) const SETUP: Setup = Setup {
@@ -25,9 +25,6 @@ pub(in crate::hosts) const SETUP: Setup = Setup {
     open: |api, name| Ok(Box::new(Hooks::of(api, name)?)),
 };
 
-/// How many webhooks a page has, at most, and how many pages are read. GitLab takes 100 webhooks for a project.
-const PAGE: usize = 100;
-const PAGES: usize = 5;
 /// Deliveries that GitLab can send as a test and that count nothing, the first that the project has data for.
 const TESTS: [&str; 2] = ["tag_push_events", "resource_access_token_events"];
 
@@ -93,17 +90,7 @@ impl Hooks {
 
     /// All webhooks, whatever they are for.
     pub(super) async fn all(&self) -> Result<Vec<Hook>, ApiError> {
-        let mut all = Vec::new();
-        for page in 1..=PAGES {
-            let answer = self.ask(Method::GET, &format!("?per_page={PAGE}&page={page}"), None).await?;
-            let mut hooks: Vec<Hook> = self.api.read(&answer)?;
-            let whole = hooks.len() == PAGE;
-            all.append(&mut hooks);
-            if !whole {
-                break;
-            }
-        }
-        Ok(all)
+        webhooks::all(&self.api, &self.path, |answer| self.explain(answer)).await
     }
 
     /// Sends a request, whatever its answer says.

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use plaudit::runtime::Tasks;
+use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
 /// What there is, and what is answered about it.
@@ -127,4 +128,9 @@ pub fn answer(status: u16, headers: &[(&str, String)], body: String) -> Response
         response = response.header(*name, value);
     }
     response.body(Body::from(body)).unwrap()
+}
+
+/// An answer that refuses a request with a message.
+pub fn refusal(status: u16, headers: &[(&'static str, String)], message: &str) -> Reaction {
+    Reaction::Answer(status, headers.to_vec(), json!({"message": message}).to_string())
 }

@@ -1,47 +1,29 @@
 //! The commits of the default branch, in the pushes that brought them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Connection, GitHub, PAGE};
 use crate::domain::Moment;
 use crate::hosts::api::{Answer, ApiError};
-use crate::hosts::graph::{Frontier, Group, Known, Pushed, Seen, Walk};
+use crate::hosts::graph::{Group, Known, Pushed, Seen};
 use crate::hosts::history::{From, HistoryPage, Pages, Repository, known_of};
 use crate::hosts::origin::{is_no_commit, moment};
+use crate::hosts::trail::{Place, Taken, Trail};
 
 pub(super) const COMMITS: &str = "commits";
-
-/// The longest text of a place, in bytes.
-const LONGEST_PLACE: usize = 8 << 10;
 
 /// The commits of a repository's default branch, page by page, from the newest on.
 pub(super) struct Commits<'a> {
     github: &'a GitHub,
     repository: &'a Repository,
-    since: Option<Moment>,
-    /// Where the next page begins.
-    place: Place,
-    walk: Option<Walk>,
-    /// Where each page began of which something is not yet complete; the first has the number `first`.
-    places: VecDeque<Place>,
-    first: usize,
+    trail: Trail,
     actors: Vec<Value>,
-    ended: bool,
-}
-
-/// Where a page begins.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Place {
-    /// The commit from which the walk began: what is pushed meanwhile does not move the pages.
-    head: Option<String>,
-    after: Option<String>,
-    frontier: Frontier,
 }
 
 #[derive(Deserialize)]
@@ -130,19 +112,7 @@ const _: () = assert!(PAGE == 100, "the query says so");
 
 impl<'a> Commits<'a> {
     pub(super) fn new(github: &'a GitHub, repository: &'a Repository, from: From) -> Self {
-        // A place that cannot be read is as if there were none: everything counts once.
-        let place = from.place.and_then(|place| serde_json::from_str(&place).ok()).unwrap_or_default();
-        Self {
-            github,
-            repository,
-            since: from.since,
-            place,
-            walk: None,
-            places: VecDeque::new(),
-            first: 0,
-            actors: Vec::new(),
-            ended: false,
-        }
+        Self { github, repository, trail: Trail::new(from), actors: Vec::new() }
     }
 
     fn names(&self) -> (&str, &str) {
@@ -151,8 +121,9 @@ impl<'a> Commits<'a> {
 
     async fn ask(&self) -> Result<Option<(String, Connection<Commit>)>, ApiError> {
         let (owner, name) = self.names();
-        let from = self.place.head.as_deref().unwrap_or("HEAD");
-        let variables = json!({"owner": owner, "name": name, "from": from, "after": self.place.after});
+        let Place { head, page, .. } = &self.trail.place;
+        let (from, after) = (head.as_deref().unwrap_or("HEAD"), Some(page).filter(|page| !page.is_empty()));
+        let variables = json!({"owner": owner, "name": name, "from": from, "after": after});
         let found: Found = self.github.query(QUERY, variables).await?;
         let object = found.repository.ok_or_else(|| self.github.unknown())?.object;
         Ok(object.and_then(|head| Some((head.oid?, head.history?))))
@@ -166,7 +137,7 @@ impl<'a> Commits<'a> {
         'pages: loop {
             let Activities { items, next: more } = self.activities(next.as_deref()).await?;
             for activity in items {
-                if self.since.zip(moment(&activity.timestamp)).is_some_and(|(since, at)| at < since) {
+                if self.trail.since.zip(moment(&activity.timestamp)).is_some_and(|(since, at)| at < since) {
                     cut = true;
                     break 'pages;
                 }
@@ -253,16 +224,6 @@ impl<'a> Commits<'a> {
             (None, _) => format!("{page}/commit/{after}"),
         }
     }
-
-    /// Where to go on, if that is not too long: at the first page of which something is not yet complete.
-    fn go_on(&mut self, next: usize) -> Option<String> {
-        while self.first < next && self.places.len() > 1 {
-            self.places.pop_front();
-            self.first += 1;
-        }
-        let text = json!(self.places.front()?).to_string();
-        (text.len() <= LONGEST_PLACE).then_some(text)
-    }
 }
 
 /// The cursor of the next page in a `Link` header. Only the cursor is used: no request goes to a URL of an answer.
@@ -289,6 +250,7 @@ impl Commit {
         Seen {
             oid: self.oid,
             parents: self.parents.nodes.into_iter().map(|parent| parent.oid).collect(),
+            at: moment(&self.committed_date),
             json,
         }
     }
@@ -304,49 +266,26 @@ impl Actor {
 #[async_trait]
 impl Pages for Commits<'_> {
     async fn next(&mut self, now: Moment) -> Result<Option<HistoryPage>, ApiError> {
-        if self.ended {
+        if self.trail.ended {
             return Ok(None);
         }
         // A repository without commits has none.
         let Some((head, found)) = self.ask().await? else {
-            self.ended = true;
+            self.trail.ended = true;
             return Ok(None);
         };
         let total = found.total_count.unwrap_or_default();
-        if self.walk.is_none() {
-            self.place.head = Some(head);
+        if !self.trail.is_begun() {
             let known = self.pushes().await?;
-            self.walk = Some(Walk::new(known, self.place.frontier.clone(), total));
-            self.places.push_back(self.place.clone());
+            self.trail.begin(Some(head), known, total);
         }
-        let Some(walk) = &mut self.walk else { return Ok(None) };
-        let mut page =
-            HistoryPage { total: Some(total).filter(|_| self.since.is_none()), ..HistoryPage::default() };
-        let mut complete = Vec::new();
-        let mut over = false;
-        for commit in found.nodes {
-            let old = self.since.zip(moment(&commit.committed_date)).is_some_and(|(since, at)| at < since);
-            over = walk.is_over() || (old && walk.is_past_known_pushes());
-            if over {
-                break;
-            }
-            page.things += 1;
-            complete.extend(walk.see(commit.seen()));
-        }
-        walk.page_ends();
-        self.place.after = found.page_info.next();
-        self.ended = over || self.place.after.is_none();
-        if self.ended {
-            complete.extend(walk.rest());
-        }
-        self.place.frontier = walk.frontier();
-        let next = walk.resumes_at();
-        self.places.push_back(self.place.clone());
+        let commits = found.nodes.into_iter().map(Commit::seen);
+        let Taken { mut page, complete } = self.trail.take(commits, found.page_info.next());
+        page.total = Some(total).filter(|_| self.trail.since.is_none());
         for group in &complete {
             let payload = self.github.payload("push", &self.push(group), now)?;
             page.payloads.push(known_of(payload, &self.github.rules));
         }
-        page.go_on = self.go_on(next).filter(|_| !self.ended);
         Ok(Some(page))
     }
 }

@@ -1,22 +1,21 @@
 //! The commits of the default branch, in the pushes that brought them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{GitLab, Listed, encoded, path_of};
 use crate::domain::Moment;
 use crate::hosts::api::ApiError;
-use crate::hosts::graph::{Frontier, Group, Known, Pushed, Seen, Walk};
+use crate::hosts::graph::{Group, Known, Pushed, Seen};
 use crate::hosts::history::{From, HistoryPage, Pages, Repository, known_of};
 use crate::hosts::origin::moment;
+use crate::hosts::trail::{Place, Taken, Trail};
 
 pub(super) const COMMITS: &str = "commits";
 
-/// The longest text of a place, in bytes.
-const LONGEST_PLACE: usize = 8 << 10;
 /// How many commits of a push a payload lists: the newest.
 /// <https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events>
 const LISTED: usize = 20;
@@ -25,24 +24,8 @@ const LISTED: usize = 20;
 pub(super) struct Commits<'a> {
     gitlab: &'a GitLab,
     repository: &'a Repository,
-    since: Option<Moment>,
-    /// Where the next page begins.
-    place: Place,
-    walk: Option<Walk>,
-    /// Where each page began of which something is not yet complete; the first has the number `first`.
-    places: VecDeque<Place>,
-    first: usize,
+    trail: Trail,
     pushers: Vec<Pusher>,
-    ended: bool,
-}
-
-/// Where a page begins.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Place {
-    /// The commit from which the walk began: what is pushed meanwhile does not move the pages.
-    head: Option<String>,
-    page: u64,
-    frontier: Frontier,
 }
 
 /// <https://docs.gitlab.com/api/commits/#list-repository-commits>
@@ -91,28 +74,12 @@ struct Pusher {
     email: Option<String>,
 }
 
-impl Default for Place {
-    fn default() -> Self {
-        Self { head: None, page: 1, frontier: Frontier::default() }
-    }
-}
-
 impl<'a> Commits<'a> {
     /// `is_on` is false where the project has no repository, or nothing in it.
     pub(super) fn new(gitlab: &'a GitLab, repository: &'a Repository, from: From, is_on: bool) -> Self {
-        // A place that cannot be read is as if there were none: everything counts once.
-        let place = from.place.and_then(|place| serde_json::from_str(&place).ok()).unwrap_or_default();
-        Self {
-            gitlab,
-            repository,
-            since: from.since,
-            place,
-            walk: None,
-            places: VecDeque::new(),
-            first: 0,
-            pushers: Vec::new(),
-            ended: !is_on,
-        }
+        let mut trail = Trail::new(from);
+        trail.ended = !is_on;
+        Self { gitlab, repository, trail, pushers: Vec::new() }
     }
 
     fn branch(&self) -> &str {
@@ -121,9 +88,10 @@ impl<'a> Commits<'a> {
 
     /// The next page of commits, children before their parents.
     async fn ask(&self) -> Result<Listed<Commit>, ApiError> {
-        let from = encoded(self.place.head.as_deref().unwrap_or(self.branch()));
+        let Place { head, page, .. } = &self.trail.place;
+        let from = encoded(head.as_deref().unwrap_or(self.branch()));
         let path = path_of(self.repository, &format!("repository/commits?order=topo&ref_name={from}"));
-        self.gitlab.list(&path, self.place.page).await?.ok_or_else(|| self.gitlab.unknown())
+        self.gitlab.list(&path, page.parse().unwrap_or(1)).await?.ok_or_else(|| self.gitlab.unknown())
     }
 
     /// The pushes to the default branch that GitLab knows. Asked for after the newest commit, so that no commit comes
@@ -135,7 +103,7 @@ impl<'a> Commits<'a> {
         while let Some(number) = next {
             let Some(listed) = self.gitlab.list::<Event>(&path, number).await? else { break };
             for event in listed.items {
-                if self.since.zip(moment(&event.created_at)).is_some_and(|(since, at)| at < since) {
+                if self.trail.since.zip(moment(&event.created_at)).is_some_and(|(since, at)| at < since) {
                     return Ok(Known::new(pushes, true));
                 }
                 let Some(data) = event.push_data else { continue };
@@ -205,16 +173,6 @@ impl<'a> Commits<'a> {
             "total_commits_count": commits.len(),
         }))
     }
-
-    /// Where to go on, if that is not too long: at the first page of which something is not yet complete.
-    fn go_on(&mut self, next: usize) -> Option<String> {
-        while self.first < next && self.places.len() > 1 {
-            self.places.pop_front();
-            self.first += 1;
-        }
-        let text = json!(self.places.front()?).to_string();
-        (text.len() <= LONGEST_PLACE).then_some(text)
-    }
 }
 
 impl Commit {
@@ -226,50 +184,30 @@ impl Commit {
             "url": self.web_url,
             "author": {"name": self.author_name, "email": self.author_email},
         });
-        Seen { oid: self.id, parents: self.parent_ids, json }
+        Seen { oid: self.id, parents: self.parent_ids, at: moment(&self.committed_date), json }
     }
 }
 
 #[async_trait]
 impl Pages for Commits<'_> {
     async fn next(&mut self, now: Moment) -> Result<Option<HistoryPage>, ApiError> {
-        if self.ended {
+        if self.trail.ended {
             return Ok(None);
         }
         let found = self.ask().await?;
-        if self.walk.is_none() {
-            self.place.head = self.place.head.take().or_else(|| Some(found.items.first()?.id.clone()));
+        if !self.trail.is_begun() {
+            let head = found.items.first().map(|commit| commit.id.clone());
             let known = self.pushes().await?;
             // GitLab does not say how many commits there are. A push that created the branch brought all before it.
-            self.walk = Some(Walk::new(known, self.place.frontier.clone(), 0));
-            self.places.push_back(self.place.clone());
+            self.trail.begin(head, known, 0);
         }
-        let Some(walk) = &mut self.walk else { return Ok(None) };
-        let (mut page, mut complete, mut over) = (HistoryPage::default(), Vec::new(), false);
-        for commit in found.items {
-            let old = self.since.zip(moment(&commit.committed_date)).is_some_and(|(since, at)| at < since);
-            over = walk.is_over() || (old && walk.is_past_known_pushes());
-            if over {
-                break;
-            }
-            page.things += 1;
-            complete.extend(walk.see(commit.seen()));
-        }
-        walk.page_ends();
-        self.place.page = found.next.unwrap_or_default();
-        self.ended = over || found.next.is_none();
-        if self.ended {
-            complete.extend(walk.rest());
-        }
-        self.place.frontier = walk.frontier();
-        let next = walk.resumes_at();
-        self.places.push_back(self.place.clone());
+        let commits = found.items.into_iter().map(Commit::seen);
+        let Taken { mut page, complete } = self.trail.take(commits, found.next.map(|next| next.to_string()));
         for group in &complete {
             let push = self.push(group).await?;
             let payload = self.gitlab.payload("Push Hook", &push, now)?;
             page.payloads.push(known_of(payload, &self.gitlab.rules));
         }
-        page.go_on = self.go_on(next).filter(|_| !self.ended);
         Ok(Some(page))
     }
 }
