@@ -3,8 +3,10 @@
 //! Every setting is read in the same way: the flag of the command line, else the variable of the environment. A
 //! secret is never a flag; it comes from the environment or from the file that its variable with `_FILE` names.
 
+mod app_key;
 mod secret;
 
+pub use app_key::AppKey;
 pub use secret::{Secret, SecretSetting};
 
 use std::collections::BTreeMap;

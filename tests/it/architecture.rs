@@ -237,7 +237,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("http_body_util", &["http/", "publish/comment"]),
     ("hyper", &["http/"]),
     ("hyper_util", &["http/"]),
-    ("jsonwebtoken", &["http/oidc", "publish/comment", "hosts/github/app"]),
+    ("jsonwebtoken", &["http/oidc", "settings/app_key"]),
     ("memchr", &["hosts/json"]),
     ("octocrab", &["publish/comment"]),
     ("prometheus", &["telemetry/metrics"]),

@@ -11,12 +11,12 @@ use plaudit::domain::{
     Contribution, ContributionId, ContributorId, Kind, Moment, Recognition, RecognitionId,
 };
 use plaudit::publish::comment::{
-    AppKey, Audience, Commenting, Comments, DEFAULT_TEXT as COMMENT_TEMPLATE, GithubComments,
-    GithubCredential, Template,
+    Audience, Commenting, Comments, DEFAULT_TEXT as COMMENT_TEMPLATE, GithubComments, GithubCredential,
+    Template,
 };
 use plaudit::publish::{Hold, PublishError, Publisher};
 use plaudit::runtime::Clock;
-use plaudit::settings::Secret;
+use plaudit::settings::{AppKey, Secret};
 use serde_json::json;
 
 use crate::support::fake_github::{APP_ID, APP_KEY, Comment, FakeGithub, Issue, Reaction, Repository, user};

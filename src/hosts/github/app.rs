@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use http::{Method, StatusCode};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::super::api::{Answer, Api, ApiError};
 use super::super::patient::Renewal;
 use crate::domain::Moment;
 use crate::runtime::Clock;
-use crate::settings::{Secret, SecretSetting, Setting, Settings};
+use crate::settings::{AppKey, Secret, SecretSetting, Setting, Settings};
 
 const TOKEN: SecretSetting = SecretSetting {
     variable: "PLAUDIT_GITHUB_TOKEN",
@@ -42,7 +41,7 @@ pub(super) enum Caller {
 /// A GitHub App, as it is configured.
 pub(super) struct App {
     id: u64,
-    key: EncodingKey,
+    key: AppKey,
     clock: Clock,
 }
 
@@ -52,13 +51,6 @@ pub(super) struct Installed {
     /// What may have the installation, such as `/repos/octocat/hello`: the first that has one.
     paths: Vec<String>,
     granted: Mutex<Option<Granted>>,
-}
-
-#[derive(Serialize)]
-struct Claims {
-    iat: i64,
-    exp: i64,
-    iss: String,
 }
 
 #[derive(Deserialize)]
@@ -101,8 +93,7 @@ impl App {
         let id =
             settings.value(&APP_ID, None, |text| text.parse().map(Some).map_err(|_| "not a number".into()));
         let (Some(id), Some(key)) = (id, key) else { return Ok(None) };
-        let key = EncodingKey::from_rsa_pem(key.expose().replace("\\n", "\n").trim().as_bytes())
-            .map_err(|_| format!("{} is no RSA private key in PEM", APP_KEY.variable))?;
+        let key = AppKey::parse(key.expose()).map_err(|wrong| format!("{}: {wrong}", APP_KEY.variable))?;
         Ok(Some(Self { id, key, clock: Clock::system() }))
     }
 
@@ -110,14 +101,11 @@ impl App {
         Installed { app: self, paths, granted: Mutex::default() }
     }
 
-    /// The API with the App's own token. Its start is set a minute back, for clocks that differ.
+    /// The API with the App's own token.
     /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
     pub(super) fn itself(&self, api: &Api) -> Result<Api, ApiError> {
-        let now = self.clock.now().timestamp();
-        let claims = Claims { iat: now - 60, exp: now + 9 * 60, iss: self.id.to_string() };
-        let token = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key)
-            .map_err(|error| ApiError::Lasting(format!("the App's key cannot sign: {error}")))?;
-        Ok(api.with_token(&Secret::new(token)))
+        let token = self.key.token(self.id, self.clock.now()).map_err(ApiError::Lasting)?;
+        Ok(api.with_token(&token))
     }
 }
 

@@ -26,7 +26,6 @@ use commenter::Commenter;
 use host::CommentHost;
 use place::{Found, Place};
 
-pub use github::AppKey;
 pub use settings::{
     Audience, Commenting, GithubComments, GithubCredential, GitlabComments, SETTINGS, settings,
 };

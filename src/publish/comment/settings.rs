@@ -2,9 +2,8 @@
 
 use url::Url;
 
-use super::github::AppKey;
 use super::template::Template;
-use crate::settings::{Secret, SecretSetting, Setting, Settings};
+use crate::settings::{AppKey, Secret, SecretSetting, Setting, Settings};
 
 /// The settings of this section.
 pub const SETTINGS: &[Setting] = &[COMMENT, AUDIENCE, TEMPLATE, APP_ID, API, GITLAB_API];

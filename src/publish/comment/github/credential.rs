@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use http::StatusCode;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::super::failure::Failure;
@@ -16,7 +15,7 @@ use super::api::{Answer, Api, Ask};
 use crate::domain::GiveUp;
 use crate::domain::Moment;
 use crate::runtime::Clock;
-use crate::settings::Secret;
+use crate::settings::{AppKey, Secret};
 
 /// A token that expires within this time is replaced: one comment takes less.
 const EXPIRY_MARGIN: TimeDelta = TimeDelta::seconds(60);
@@ -61,28 +60,6 @@ impl std::fmt::Debug for App {
 struct InstallationToken {
     token: Secret,
     expires_at: Moment,
-}
-
-/// A GitHub App's private key.
-#[derive(Clone)]
-pub struct AppKey(EncodingKey);
-
-impl AppKey {
-    /// Reads the PEM file that GitHub generates; its line breaks may be written as `\n`, for variables that
-    /// hold one line.
-    /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/managing-private-keys-for-github-apps>
-    pub fn parse(pem: &str) -> Result<Self, String> {
-        let pem = pem.replace("\\n", "\n");
-        EncodingKey::from_rsa_pem(pem.trim().as_bytes())
-            .map(Self)
-            .map_err(|_| "the GitHub App's key is no RSA private key in PEM".to_owned())
-    }
-}
-
-impl std::fmt::Debug for AppKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AppKey")
-    }
 }
 
 impl Credential {
@@ -151,13 +128,6 @@ pub(super) async fn get_account(api: &Api, token: &Secret) -> Result<Answer, Fai
     answer
 }
 
-#[derive(Serialize)]
-struct Claims {
-    iat: i64,
-    exp: i64,
-    iss: String,
-}
-
 #[derive(Deserialize)]
 struct Installation {
     id: u64,
@@ -170,14 +140,10 @@ struct Granted {
 }
 
 impl App {
-    /// The App's own token, for requests about the App. Its start is set a minute back, for clocks that differ.
+    /// The App's own token, for requests about the App.
     /// <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token-jwt-for-a-github-app>
     pub(super) fn own_token(&self) -> Result<Secret, Failure> {
-        let now = self.clock.now().timestamp();
-        let claims = Claims { iat: now - 60, exp: now + 9 * 60, iss: self.id.to_string() };
-        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key.0)
-            .map(Secret::new)
-            .map_err(|error| Failure::down_until_fixed(format!("the App's key cannot sign: {error}")))
+        self.key.token(self.id, self.clock.now()).map_err(Failure::down_until_fixed)
     }
 
     async fn bearer(&self, api: &Api, repository: &RepositoryName) -> Result<Secret, Failure> {

@@ -24,8 +24,6 @@ use crate::runtime::{Clock, is_loopback};
 use api::{Answer, Api, Ask};
 use credential::{Account, Credential, get_account};
 
-pub use credential::AppKey;
-
 const TITLE: &str = "GitHub";
 
 /// How GitHub relates an author to the repository: `author_association`.
