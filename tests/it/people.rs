@@ -787,3 +787,32 @@ async fn a_forgotten_person_leaves_no_bytes_of_any_name_or_number_in_the_file() 
     assert_eq!(found(), [false; 3]);
     assert_eq!(tallies(store).await, []);
 }
+
+#[tokio::test]
+async fn the_file_splits_every_id_as_the_program_does() {
+    let opened_store = sqlite().await.unwrap();
+    let ids = [
+        "github:mona",
+        "plain",
+        "7+plain",
+        "github:7+mona",
+        "h.example:8443:mona",
+        "h.example:8443:7+mona",
+        "h.example/gitlab:mona",
+        "[fd00::9]:8929:mona",
+        "[fd00::9]:8929:9+m",
+        "github:7a+8+x",
+        "github:7++",
+        "github:7+",
+        "localhost:7+8+9",
+    ];
+    all(&*opened_store.store, ids.iter().map(|id| done(id, id))).await;
+    let folder = opened_store.keep.downcast_ref::<tempfile::TempDir>().unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("plaudit.db")).unwrap();
+    for id in ids.map(who) {
+        let sql = "SELECT host, login FROM contributors WHERE id = ?1";
+        let split: (String, String) =
+            file.query_row(sql, [id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!((split.0.as_str(), split.1.as_str()), (id.host().unwrap_or_default(), id.login()), "{id}");
+    }
+}

@@ -262,18 +262,26 @@ const STEPS: &[&str] = &[
     -- The newest time at which the host has stated user_id; NULL where only addresses did.
     ALTER TABLE contributors ADD COLUMN named_at INTEGER;
     CREATE INDEX contributors_by_user_id ON contributors (user_id) WHERE user_id IS NOT NULL;
-    -- The login of 7+mona is mona: an account whose login another one has had.
+    -- The login of 7+mona is mona: an account whose login another one has had. Both are computed with each tally, so the
+    -- common form, with one ':' and no '+', comes first: to find the last ':' costs more.
+    DROP INDEX contributors_by_host_and_tally;
     DROP INDEX contributors_by_host_and_login;
     DROP INDEX contributors_by_login;
+    ALTER TABLE contributors DROP COLUMN host;
     ALTER TABLE contributors DROP COLUMN login;
+    ALTER TABLE contributors ADD COLUMN host TEXT AS (
+        CASE WHEN instr(substr(id, instr(id, ':') + 1), ':') = 0 THEN substr(id, 1, max(instr(id, ':') - 1, 0))
+        ELSE substr(rtrim(id, replace(id, ':', '')), 1, length(rtrim(id, replace(id, ':', ''))) - 1) END) VIRTUAL;
     ALTER TABLE contributors ADD COLUMN login TEXT AS (
-        CASE WHEN instr(id, '+') > 0 AND instr(id, ':') > 0
-            AND substr(id, length(rtrim(id, replace(id, ':', ''))) + 1) GLOB '[0-9]*+?*'
+        CASE WHEN instr(id, '+') = 0 AND instr(substr(id, instr(id, ':') + 1), ':') = 0
+        THEN substr(id, instr(id, ':') + 1)
+        WHEN instr(id, ':') > 0 AND substr(id, length(rtrim(id, replace(id, ':', ''))) + 1) GLOB '[0-9]*+?*'
             AND substr(substr(id, length(rtrim(id, replace(id, ':', ''))) + 1), 1,
                 instr(substr(id, length(rtrim(id, replace(id, ':', ''))) + 1), '+') - 1) NOT GLOB '*[^0-9]*'
         THEN substr(id, length(rtrim(id, replace(id, ':', ''))) + 1
             + instr(substr(id, length(rtrim(id, replace(id, ':', ''))) + 1), '+'))
         ELSE substr(id, length(rtrim(id, replace(id, ':', ''))) + 1) END) VIRTUAL;
+    CREATE INDEX contributors_by_host_and_tally ON contributors (host, tally, id);
     CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
     CREATE INDEX contributors_by_login ON contributors (login, id);
 ",
