@@ -59,7 +59,9 @@ pub struct ContributorView {
 pub struct ShownContributor {
     #[serde(flatten)]
     contributor: ContributorView,
-    /// Linked accounts, and former names.
+    /// Linked accounts, and former names; absent where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     accounts: Vec<AccountView>,
 }
 
