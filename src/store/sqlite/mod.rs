@@ -4,6 +4,7 @@
 //! log is synced at every commit (`synchronous=FULL`), before any request is answered.
 
 mod accounts;
+mod adopt;
 mod bookmarks;
 mod checkpoint;
 mod connection;
@@ -12,6 +13,7 @@ mod file;
 mod forget;
 mod inspect;
 mod lists;
+mod moves;
 mod naming;
 mod outbox;
 mod owing;

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::accounts::{
-    Account, absorb, account, attach, detach, drop_if_empty, move_stated, named, next_number, raise, reserve,
-    standing, with_number,
-};
-use super::rows::{contributor_id, optional_moment, unsigned};
+use super::accounts::{Account, account, named, next_number, reserve, with_number};
+use super::moves::{absorb, attach, detach, drop_if_empty, move_stated};
+use super::rows::{contributor_id, unsigned};
 use crate::domain::{Contribution, ContributorId, Identity, Moment, Naming, Numbered};
 
 /// For whom a contribution counts.
@@ -123,7 +121,11 @@ pub(super) fn follow(transaction: &Transaction<'_>, c: &Contribution) -> rusqlit
     })
 }
 
-fn follow_number(transaction: &Transaction<'_>, naming: &Naming, number: u64) -> rusqlite::Result<i64> {
+pub(super) fn follow_number(
+    transaction: &Transaction<'_>,
+    naming: &Naming,
+    number: u64,
+) -> rusqlite::Result<i64> {
     let bound = named(transaction, &naming.name)?.and_then(|account| account.bound());
     let own = naming.own(bound);
     let with_number = with_number(transaction, &naming.name, number)?;
@@ -191,7 +193,7 @@ fn bind(transaction: &Transaction<'_>, account: i64, number: u64, at: Moment) ->
 }
 
 /// Keeps that an address states a number of an account to which none is bound.
-fn note_address(transaction: &Transaction<'_>, account: i64, number: u64) -> rusqlite::Result<()> {
+pub(super) fn note_address(transaction: &Transaction<'_>, account: i64, number: u64) -> rusqlite::Result<()> {
     let sql = "UPDATE {} SET user_id = ?2 WHERE number = ?1 AND user_id IS NULL";
     on_both(transaction, sql, (account, number.cast_signed()))?;
     transaction
@@ -370,57 +372,4 @@ pub(super) fn id_of(connection: &Connection, number: i64) -> rusqlite::Result<Co
     connection
         .prepare_cached("SELECT id FROM contributors WHERE number = ?1")?
         .query_row([number], |row| contributor_id(row, "id"))
-}
-
-/// What the contributions of an older ledger state about one name.
-struct Statement {
-    name: ContributorId,
-    number: u64,
-    stated_at: Option<Moment>,
-}
-
-/// Binds the numbers that a ledger of before has in its contributions, as if they were recorded now in the order of
-/// their times, and parts what different accounts have done under one name. Nothing of it is announced.
-pub(super) fn adopt(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute("UPDATE contributors SET user_id = NULL", [])?;
-    let statements = statements(transaction)?;
-    for Statement { name, number, stated_at } in statements.iter().filter(|one| one.stated_at.is_some()) {
-        let naming = Naming { name: name.clone(), number: Some(*number), stated_at: *stated_at };
-        follow_number(transaction, &naming, *number)?;
-    }
-    for Statement { name, number, .. } in &statements {
-        let Some(other) = named(transaction, name)? else { continue };
-        let with_number = with_number(transaction, name, *number)?;
-        match with_number.into_iter().find(|account| account.named_at.is_some()) {
-            Some(numbered) if numbered.number == other.number => {}
-            Some(numbered) => {
-                let recognized = standing(transaction, other.contributor)?.recognized;
-                raise(transaction, numbered.contributor, recognized)?;
-                move_stated(transaction, &other, *number, numbered.number)?;
-                drop_if_empty(transaction, other.number)?;
-            }
-            None => note_address(transaction, other.number, *number)?,
-        }
-    }
-    Ok(())
-}
-
-fn statements(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Statement>> {
-    // Of a part that has landed since, nothing shows whether the host stated the number or an address did.
-    let mut statement = transaction.prepare(
-        "SELECT p.id, c.user_id,
-             min(max(c.occurred_at, coalesce(c.labels_at, c.occurred_at))) FILTER (WHERE c.kind IN (2, 3) AND c.landed_at IS NULL) AS first,
-             max(max(c.occurred_at, coalesce(c.labels_at, c.occurred_at))) FILTER (WHERE c.kind IN (2, 3) AND c.landed_at IS NULL) AS last
-         FROM contributions c JOIN contributors p ON p.number = c.contributor
-         WHERE c.user_id IS NOT NULL AND c.content IS NULL AND p.host <> ''
-         GROUP BY p.number, c.user_id ORDER BY first, p.number, c.user_id",
-    )?;
-    let statements = statement.query_map([], |row| {
-        Ok(Statement {
-            name: contributor_id(row, "id")?,
-            number: unsigned(row.get("user_id")?),
-            stated_at: optional_moment(row, "last")?,
-        })
-    })?;
-    statements.collect()
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::accounts::{next_number, raise, show};
+use super::accounts::next_number;
 use super::forget::{Forgotten, Keys};
+use super::moves::{raise, show};
 use super::naming::{Known, Place, Whom, are_any_accounts, follow, id_of, is_number_known};
 use super::rows::{contributor_id, kind_value, signed, unsigned};
 use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of};

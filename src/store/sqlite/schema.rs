@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::adopt;
 use super::error::failure;
-use super::naming;
 use crate::store::StoreError;
 
 /// Marks a file as plaudit's own (`PRAGMA application_id`): the letters "plau".
@@ -316,7 +316,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute_batch(step).map_err(|e| failure(&e))?;
     }
     if (1..NUMBERS_BOUND).contains(&found) {
-        naming::adopt(&transaction).map_err(|e| failure(&e))?;
+        adopt::adopt(&transaction).map_err(|e| failure(&e))?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION).map_err(|e| failure(&e))?;
     transaction
