@@ -51,7 +51,6 @@ REASONS = {
         ("id", "the ':'"),
         ("account", "bytes"),
         ("account", "the ':'"),
-        ("account", "another account"),
     ],
     "createContribution": [
         ("id", "not both"),

@@ -77,7 +77,7 @@ impl Mailmap {
 
     /// Waits until it was looked up what the ledger has.
     pub async fn read(&self) -> Result<(), StoreError> {
-        self.read.get_or_try_init(|| self.load()).await.map(|()| ())
+        self.read.get_or_try_init(|| self.load()).await.copied()
     }
 
     /// Looks up what the ledger has.

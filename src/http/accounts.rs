@@ -126,7 +126,7 @@ pub(super) async fn link(
     };
     let (contributor, account) = (read("id", &path.id)?, read("account", &path.account)?);
     if account == contributor {
-        return Err(Problem::field("account", "another account than the contributor itself"));
+        return Err(Problem::new(ProblemKind::Linked, "both are the same account"));
     }
     // It goes on to its end where the client does not wait for it.
     let (own, linked) = (Arc::clone(&app), account.clone());

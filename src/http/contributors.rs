@@ -51,15 +51,7 @@ pub struct ContributorView {
     /// When the last contribution was counted.
     #[schema(value_type = String, format = DateTime)]
     last_at: Moment,
-}
-
-/// A contributor, with the other accounts that count for it.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = ContributorWithAccounts)]
-pub struct ShownContributor {
-    #[serde(flatten)]
-    contributor: ContributorView,
-    /// Linked accounts, and former names; absent where there is none.
+    /// Linked accounts, and former names; absent where there is none, and in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     accounts: Vec<AccountView>,
@@ -89,6 +81,7 @@ impl ContributorView {
             next_milestone: milestones.next(tally.max(recognized)),
             first_at: contributor.first_at,
             last_at: contributor.last_at,
+            accounts: Vec::new(),
         }
     }
 }
@@ -164,7 +157,7 @@ fn filter(query: &ListQuery) -> Result<ContributorFilter, Problem> {
 #[utoipa::path(
     get, path = "/v1/contributors/{id}", operation_id = "getContributor", tag = "contributors",
     params(("id" = String, Path, description = "`{host}:{login}` or a plain name, percent-encoded, in upper or lower case.", example = "github:octocat")),
-    responses((status = 200, description = "The contributor.", body = ShownContributor)),
+    responses((status = 200, description = "The contributor.", body = ContributorView)),
     security((), ("token" = [])),
     extensions(("x-problems" = json!([
         ProblemKind::Malformed, ProblemKind::InvalidFields, ProblemKind::TokenNeeded, ProblemKind::WrongToken, ProblemKind::Forbidden, ProblemKind::NotFound, ProblemKind::Internal,
@@ -176,17 +169,14 @@ pub(super) async fn show(
     Id(id): Id,
     names: QueryNames,
     headers: HeaderMap,
-) -> Result<Json<ShownContributor>, Problem> {
+) -> Result<Json<ContributorView>, Problem> {
     app.access.read(&headers)?;
     names.only(&[])?;
     let _reading = app.reads.begin().await?;
     let contributor = find(&app, &id).await?;
     let accounts = app.store.accounts_of(&contributor.standing.contributor).await?;
-    let contributor = ContributorView::of(&contributor, &app.milestones);
-    Ok(Json(ShownContributor {
-        contributor,
-        accounts: accounts.into_iter().map(AccountView::from).collect(),
-    }))
+    let accounts = accounts.into_iter().map(AccountView::from).collect();
+    Ok(Json(ContributorView { accounts, ..ContributorView::of(&contributor, &app.milestones) }))
 }
 
 /// Lists a contributor's contributions.

@@ -85,7 +85,7 @@ async fn a_link_that_cannot_be_is_refused_with_the_reason() {
     put(&plaudit, "ada", "countess").await.expect(200);
     let problem = put(&plaudit, "grace", "countess").await.problem(409, "linked");
     assert!(problem["detail"].as_str().unwrap().contains("linked to ada"), "{problem}");
-    put(&plaudit, "ada", "ada").await.problem(400, "invalid_fields");
+    put(&plaudit, "ada", "ada").await.problem(409, "linked");
     put(&plaudit, "ada", "gihtub:ada").await.problem(400, "invalid_fields");
     put(&plaudit.stranger(), "ada", "other").await.problem(401, "token_needed");
     delete(&plaudit.stranger(), "ada", "countess").await.problem(401, "token_needed");

@@ -111,8 +111,8 @@ async fn a_mailmap_needs_a_token_that_may_do_everything_and_the_text_of_one() {
     post(&plaudit, r#"{"mailmap": "", "more": 1}"#).await.problem(400, "invalid_fields");
     post(&plaudit, "[]").await.problem(400, "invalid_fields");
     post(&plaudit, "{").await.problem(400, "malformed");
-    let many: String =
-        (0..5_001).map(|n| format!("<7+a@users.noreply.github.com> <{n}@home.example>\n")).collect();
+    let line = |n| format!("<7+a@users.noreply.github.com> <{n}@home.example>");
+    let many = (0..5_001).map(line).collect::<Vec<_>>().join("\n");
     let body = json!({"mailmap": many}).to_string();
     post(&plaudit, &body).await.problem(400, "invalid_fields");
     plaudit.stop().await;
