@@ -59,7 +59,8 @@ pub async fn answer_until<T>(listener: &TcpListener, ready: impl Future<Output =
 async fn serve(stream: TcpStream) -> hyper::Result<()> {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).keep_alive(false).max_buf_size(MOST_HEAD);
-    let answer = hyper::service::service_fn(async |request: Request<Incoming>| {
+    // An async closure here makes incremental builds of rustc 1.95 fail at times.
+    let answer = hyper::service::service_fn(|request: Request<Incoming>| async {
         Ok::<_, Infallible>(answer(request.map(Body::new)).await)
     });
     http.serve_connection(TokioIo::new(stream), answer).await
