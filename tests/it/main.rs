@@ -58,6 +58,7 @@ mod operations;
 mod other_hosts;
 mod outbox;
 mod pages;
+mod people_firestore;
 mod privacy;
 mod private;
 mod pubsub;

@@ -9,6 +9,7 @@ use firestore::{
 use futures::StreamExt;
 use futures::stream;
 
+use super::accounts;
 use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
 use super::forget;
 use super::privacy;
@@ -121,12 +122,23 @@ impl Making<'_> {
             {
                 Ok(false)
             }
+            // It is owed by the contributor for whom this account counts, if at all.
+            Err(Fault::Missing(_)) if self.counts_for_another(recognition, &mut retry).await? => Ok(false),
             Err(Fault::Exists) => {
                 let perhaps_ours = perhaps_ours || retry.has_tried();
                 self.raise_for(recognition, perhaps_ours, &mut retry).await
             }
             Err(fault) => Err(fault.into()),
         }
+    }
+
+    async fn counts_for_another(
+        &self,
+        recognition: &Recognition,
+        retry: &mut Retry,
+    ) -> Result<bool, StoreError> {
+        let contributor = accounts::contributor_of(self.client, &recognition.contributor, retry).await?;
+        Ok(contributor != recognition.contributor)
     }
 
     /// Creates these, ascending and of one contributor, and raises the contributor's highest milestone.
@@ -170,8 +182,11 @@ impl Making<'_> {
         }
         let mut writes = self.client.writes();
         raise(&mut writes, recognition)?;
-        self.client.commit(&writes, retry).await?;
-        Ok(false)
+        match self.client.commit(&writes, retry).await {
+            Ok(_) => Ok(false),
+            Err(Fault::Missing(_)) if self.counts_for_another(recognition, retry).await? => Ok(false),
+            Err(fault) => Err(fault.into()),
+        }
     }
 }
 
