@@ -316,7 +316,7 @@ impl<'a> Recording<'a> {
             let id = document_id(contributor.as_str());
             let counted = i64::try_from(arrivals.len()).unwrap_or(i64::MAX);
             let raise = standings.and_then(|standings| standings.raise(contributor, counted));
-            let joining = joining(counted, self.now, raise.as_ref());
+            let joining = joining(counted, self.now, raise.as_ref(), arrivals.first().copied());
             let exists = arrivals.first().is_none_or(|one| one.exists);
             let unchanged = Some(still(exists, raise.as_ref()));
             writes
@@ -513,9 +513,15 @@ pub(super) async fn read_missing<'c>(
 
 /// What a contributor's document becomes by contributions that are recorded now, of which `counted` count. The
 /// answer has the results of the first two: the tally, and the highest milestone recognised.
-pub(super) fn joining(counted: i64, now: Moment, raise: Option<&Raise>) -> Vec<FirestoreFieldTransform> {
+pub(super) fn joining(
+    counted: i64,
+    now: Moment,
+    raise: Option<&Raise>,
+    first: Option<&Arrival<'_>>,
+) -> Vec<FirestoreFieldTransform> {
     let at = codec::value(now.timestamp_micros());
-    let mut transforms = changing(counted, raise);
+    let recognized = first.map_or(0, |one| one.recognized);
+    let mut transforms = changing(counted, recognized.max(raise.map_or(0, |raise| raise.milestone)));
     transforms.extend([
         FirestoreFieldTransform::new("first_at".to_owned(), FirestoreFieldTransformType::Minimum(at.clone())),
         FirestoreFieldTransform::new("last_at".to_owned(), FirestoreFieldTransformType::Maximum(at)),
@@ -524,8 +530,7 @@ pub(super) fn joining(counted: i64, now: Moment, raise: Option<&Raise>) -> Vec<F
 }
 
 /// What a contributor's document becomes by `counted` contributions more, or fewer.
-pub(super) fn changing(counted: i64, raise: Option<&Raise>) -> Vec<FirestoreFieldTransform> {
-    let recognized = raise.map_or(0, |raise| raise.milestone);
+pub(super) fn changing(counted: i64, recognized: u64) -> Vec<FirestoreFieldTransform> {
     vec![
         FirestoreFieldTransform::new(
             "tally".to_owned(),

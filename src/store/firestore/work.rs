@@ -391,12 +391,12 @@ impl<'a> Change<'a> {
         let unchanged = Some(still(exists, raise));
         if delta.recorded.is_empty() {
             let nothing = BTreeMap::<String, bool>::new();
-            let changing = changing(delta.counted, raise);
+            let changing = changing(delta.counted, raise.map_or(0, |raise| raise.milestone));
             writes.update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), unchanged, changing)
         } else {
             let recorded: Vec<_> = delta.recorded.iter().map(|one| &one.contribution).collect();
             let names = ContributorNames::of(contributor, &recorded);
-            let joining = joining(delta.counted, self.now, raise);
+            let joining = joining(delta.counted, self.now, raise, delta.recorded.first().copied());
             writes.update_object(CONTRIBUTORS, id, &names, Some(names.mask()), unchanged, joining)
         }
         .map_err(refused)?;

@@ -12,7 +12,7 @@ use firestore::{
     FirestoreWritePrecondition,
 };
 
-use super::{Account, Number, Read, commit, followers, moves, number_document, read_account};
+use super::{Account, Number, Read, commit, followers, moves, number_document, read_account, whose};
 use crate::domain::{ContributorId, Identity, Moment, Naming, Numbered, Standing};
 use crate::store::firestore::codec::{self, ContributorFields, ContributorNames, document_id};
 use crate::store::firestore::forget;
@@ -39,6 +39,11 @@ pub(super) async fn apply(
     let mut changes = Changes::default();
     let mut writes = client.writes();
     match identity {
+        Identity::Known(account) if whose::is_former(naming, account, &read.account(&naming.name)) => {
+            changes.of(read.account(&naming.name)).number = Some(number);
+            let (former, present) = (read.account(&naming.name), read.account(account));
+            moving.extend(rename(client, &mut changes, former, present, &mut writes, &mut retry).await?);
+        }
         Identity::Known(account) => changes.of(read.account(&naming.name)).is_held_by(account, at),
         Identity::Bind(to) => changes.of(read.account(to)).number = Some(number),
         Identity::Rename { from, to } => {
@@ -105,6 +110,12 @@ async fn rename(
             changes.of(from);
             return Ok(None);
         }
+        // One name was linked by hand to the other: they are one account now.
+        (Some(target), None) if target == to.id => {
+            changes.of(from).linked = false;
+            changes.of(to);
+            return Ok(None);
+        }
         // The old name was linked by hand: the new one is too.
         (Some(target), None) => {
             changes.of(from);
@@ -157,12 +168,23 @@ async fn redirect(
     let from = changes.of(from);
     from.target = Some(to.id.clone());
     from.moving = true;
-    let Some((contributor, unchanged)) = before else { return Ok(()) };
+    let recognized = std::mem::take(&mut from.recognized);
+    let Some((contributor, unchanged)) = before else {
+        // Neither has contributed, or only the other one has.
+        if recognized > 0 && exists {
+            raise(writes, &to.id, recognized)?;
+        } else {
+            let to = changes.of(to);
+            to.recognized = to.recognized.max(recognized);
+        }
+        return Ok(());
+    };
     writes.delete_by_id(CONTRIBUTORS, of(&from.id), Some(unchanged)).map_err(refused)?;
     from.user_id = contributor.user_id;
     from.page.clone_from(&contributor.account_url);
     let Contributor { standing, first_at, last_at, .. } = contributor;
-    Joining { counted: 0, recognized: standing.recognized, first_at, last_at }.write(writes, &to, exists)
+    let recognized = standing.recognized.max(recognized);
+    Joining { counted: 0, recognized, first_at, last_at }.write(writes, &to, exists)
 }
 
 /// What contributions that join a contributor change in its document, or make it of.
@@ -182,9 +204,10 @@ impl Joining {
     ) -> Result<(), StoreError> {
         let names = ContributorNames::kept(&to.id, to.user_id.or(to.number), to.page.as_deref());
         let at = |at: Moment| codec::value(at.timestamp_micros());
+        let kept = if exists { 0 } else { to.recognized };
         let transforms = [
             ("tally", FirestoreFieldTransformType::Increment(codec::difference(self.counted))),
-            ("recognized", FirestoreFieldTransformType::Maximum(codec::integer(self.recognized))),
+            ("recognized", FirestoreFieldTransformType::Maximum(codec::integer(self.recognized.max(kept)))),
             ("first_at", FirestoreFieldTransformType::Minimum(at(self.first_at))),
             ("last_at", FirestoreFieldTransformType::Maximum(at(self.last_at))),
         ];
@@ -198,6 +221,22 @@ impl Joining {
             .map_err(refused)?;
         Ok(())
     }
+}
+
+/// Raises the highest milestone of a contributor that has a document.
+pub(super) fn raise(
+    writes: &mut FirestoreTransactionData,
+    id: &ContributorId,
+    recognized: u64,
+) -> Result<(), StoreError> {
+    let raised = FirestoreFieldTransformType::Maximum(codec::integer(recognized));
+    let raised = FirestoreFieldTransform::new("recognized".to_owned(), raised);
+    let exists = Some(FirestoreWritePrecondition::Exists(true));
+    let (id, nothing) = (document_id(id.as_str()), BTreeMap::<String, bool>::new());
+    writes
+        .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), exists, vec![raised])
+        .map_err(refused)?;
+    Ok(())
 }
 
 /// What is to be done to link an account.
@@ -247,8 +286,14 @@ async fn linking(
     to: &ContributorId,
     retry: &mut Retry,
 ) -> Result<Linking, StoreError> {
+    if account == to {
+        return Ok(Linking::Known(Linked::Same(account.clone())));
+    }
     let from = present(client, account, retry).await?;
-    let to = read_account(client, to, retry).await?;
+    let to = present(client, to, retry).await?;
+    if from.id == to.id {
+        return Ok(Linking::Known(Linked::Same(from.contributor().clone())));
+    }
     let to = match &to.target {
         Some(target) => read_account(client, target, retry).await?,
         None => to,
@@ -284,6 +329,9 @@ pub(super) async fn standing_of(
     retry: &mut Retry,
 ) -> Result<Standing, StoreError> {
     let found = client.get_one(CONTRIBUTORS, document_id(id.as_str()), retry).await?;
-    let unknown = Standing { contributor: id.clone(), tally: 0, recognized: 0 };
-    found.map_or(Ok(unknown), |document| codec::read::<ContributorFields>(&document)?.standing())
+    let Some(document) = found else {
+        let recognized = read_account(client, id, retry).await?.recognized;
+        return Ok(Standing { contributor: id.clone(), tally: 0, recognized });
+    };
+    codec::read::<ContributorFields>(&document)?.standing()
 }

@@ -9,9 +9,11 @@
 //! condition that it exists, or, to create it, that the account's document is as it was read, or absent. A linked or
 //! renamed account fails both, in whichever process, and the commit is repeated for its contributor.
 
+mod claim;
 mod decide;
 mod known;
 mod moves;
+mod tidy;
 mod unlink;
 mod whose;
 
@@ -60,6 +62,8 @@ struct AccountFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder_at: Option<i64>,
     /// What the contributor's document had, while there is none.
+    #[serde(default)]
+    recognized: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user_id: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +93,8 @@ pub(super) struct Account {
     moving: bool,
     holder: Option<ContributorId>,
     holder_at: Option<Moment>,
+    /// The highest milestone recognised, while it has no document in `contributors`.
+    recognized: u64,
     user_id: Option<u64>,
     page: Option<String>,
     unchanged: FirestoreWritePrecondition,
@@ -122,6 +128,7 @@ impl Account {
             moving: false,
             holder: None,
             holder_at: None,
+            recognized: 0,
             user_id: None,
             page: None,
             unchanged: FirestoreWritePrecondition::Exists(false),
@@ -138,6 +145,7 @@ impl Account {
             moving: fields.moving,
             holder: fields.holder.as_deref().map(parse).transpose()?,
             holder_at: fields.holder_at.map(codec::moment_of).transpose()?,
+            recognized: fields.recognized,
             user_id: fields.user_id.map(i64::cast_unsigned),
             page: fields.account_url,
             unchanged: unchanged(document)?,
@@ -167,6 +175,7 @@ impl Account {
             moving: self.moving,
             holder: self.holder.as_ref().map(|holder| holder.as_str().to_owned()),
             holder_at: self.holder_at.map(|at| at.timestamp_micros()),
+            recognized: self.recognized,
             user_id: self.user_id.map(u64::cast_signed),
             account_url: self.page.clone(),
             commit: nonce(),

@@ -12,7 +12,7 @@ use firestore::{
 };
 
 use super::decide::{Changes, Joining};
-use super::{Account, Number, Read, commit, is_of_number, presence, read_account};
+use super::{Account, Number, claim, commit, is_of_number, presence, read_account};
 use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
 use crate::store::firestore::forget;
@@ -27,10 +27,10 @@ use crate::store::firestore::work;
 use crate::store::{Shown, StoreError};
 
 /// How many contributions one commit moves.
-const TOGETHER: usize = 100;
+pub(super) const TOGETHER: usize = 100;
 /// How often something may change between a read and a write of one move.
-const ROUNDS: usize = 100;
-const CONFLICT: &str = "an account keeps changing while its contributions move";
+pub(super) const ROUNDS: usize = 100;
+pub(super) const CONFLICT: &str = "an account keeps changing while its contributions move";
 /// How many accounts one sweep looks at.
 const MOST: usize = 100;
 
@@ -66,7 +66,7 @@ async fn finish_document(client: &Client, document: &str) -> Result<(), StoreErr
         return Ok(());
     };
     if is_of_number(document) {
-        return claim(client, Number::read(&found)?).await;
+        return claim::claim(client, Number::read(&found)?).await;
     }
     finish(client, &Account::read(&found)?.id).await
 }
@@ -97,7 +97,7 @@ pub(in super::super) async fn finish(client: &Client, id: &ContributorId) -> Res
     Err(StoreError::Unavailable(CONFLICT.to_owned()))
 }
 
-enum Moved {
+pub(super) enum Moved {
     All,
     /// Something was not as it was read.
     Changed,
@@ -113,13 +113,13 @@ pub(in super::super) struct Move<'a> {
 }
 
 /// A contribution to be moved.
-struct Item {
+pub(super) struct Item {
     document: String,
-    id: ContributionId,
+    pub(super) id: ContributionId,
     work: Option<WorkId>,
-    contributor: ContributorId,
+    pub(super) contributor: ContributorId,
     /// Under which it arrived.
-    account: ContributorId,
+    pub(super) account: ContributorId,
     counted: bool,
     recorded_at: Moment,
     unchanged: FirestoreWritePrecondition,
@@ -156,7 +156,7 @@ async fn move_all(client: &Client, id: &ContributorId, to: &ContributorId) -> Re
     }
 }
 
-fn item(document: &FirestoreDocument) -> Result<Item, StoreError> {
+pub(super) fn item(document: &FirestoreDocument) -> Result<Item, StoreError> {
     let fields: ContributionFields = codec::read(document)?;
     let (account, work) = (fields.account()?, fields.work());
     let counted = fields.counted()?;
@@ -172,7 +172,7 @@ fn item(document: &FirestoreDocument) -> Result<Item, StoreError> {
     })
 }
 
-async fn move_items(
+pub(super) async fn move_items(
     client: &Client,
     items: Vec<Item>,
     to: &ContributorId,
@@ -282,7 +282,7 @@ impl Move<'_> {
 }
 
 /// The recognitions of an account become those of the contributor for whom it counts; whether all of them did.
-async fn move_recognitions(
+pub(super) async fn move_recognitions(
     client: &Client,
     id: &ContributorId,
     to: &ContributorId,
@@ -360,53 +360,5 @@ impl<'a> Owner<'a> {
         let mut mask = vec!["contributor", "account_url"];
         mask.extend(self.contribution.as_ref().map(|_| "contribution.contributor"));
         mask.into_iter().map(str::to_owned).collect()
-    }
-}
-
-/// Gives an account what addresses with its number brought to accounts without one.
-async fn claim(client: &Client, mut number: Number) -> Result<(), StoreError> {
-    for _ in 0..ROUNDS {
-        let Some(bound) = number.bound.clone().filter(|_| number.moving) else { return Ok(()) };
-        let to = read_account(client, &bound.id, &mut client.retry()).await?.contributor().clone();
-        if let Moved::All = claim_all(client, &number, &bound.id, &to).await? {
-            let mut writes = client.writes();
-            Number { moving: false, ..number.clone() }.write(&mut writes)?;
-            if commit(client, &writes, &mut client.retry()).await? {
-                return Ok(());
-            }
-        }
-        client.retry().pause(CONFLICT.to_owned()).await?;
-        let found = client.get_one(ACCOUNTS, number.document.clone(), &mut client.retry()).await?;
-        let Some(found) = found else { return Ok(()) };
-        number = Number::read(&found)?;
-    }
-    Err(StoreError::Unavailable(CONFLICT.to_owned()))
-}
-
-async fn claim_all(
-    client: &Client,
-    number: &Number,
-    account: &ContributorId,
-    to: &ContributorId,
-) -> Result<Moved, StoreError> {
-    let digits = number.document.rsplit_once(':').and_then(|(_, digits)| digits.parse::<u64>().ok());
-    let Some(digits) = digits else { return Ok(Moved::All) };
-    let mut after = None;
-    loop {
-        let value = codec::difference(digits.cast_signed());
-        let query = queries::WITH_NUMBER.query([value], after.take(), Some(TOGETHER));
-        let mut retry = client.retry();
-        let found = client.query(query, &mut retry).await?.documents;
-        let weak = found.iter().filter(|document| codec::stated_number(document).is_none());
-        let mut items: Vec<_> = weak.map(item).collect::<Result<_, _>>()?;
-        items.retain(|one| one.account.host() == account.host() && one.account != *account);
-        let mut read = Read::default();
-        read.read(client, items.iter().map(|one| &one.account), std::iter::empty(), &mut retry).await?;
-        items.retain(|one| read.account(&one.account).number.is_none());
-        if let Moved::Changed = move_items(client, items, to, Some(account)).await? {
-            return Ok(Moved::Changed);
-        }
-        let Some(last) = found.last().filter(|_| found.len() == TOGETHER) else { return Ok(Moved::All) };
-        after = Some(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))]);
     }
 }

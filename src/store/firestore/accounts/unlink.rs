@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps};
 
 use super::decide::{Changes, Joining, present, standing_of};
-use super::{Account, commit, followers, moves, read_account};
+use super::{Account, commit, followers, moves, read_account, tidy};
 use crate::domain::ContributorId;
 use crate::store::firestore::codec::{self, ContributorFields, document_id};
 use crate::store::firestore::outbox::unchanged;
@@ -32,6 +32,7 @@ pub(in super::super) async fn unlink(client: &Client, id: &ContributorId) -> Res
             for id in &moving {
                 moves::finish(client, id).await?;
             }
+            tidy::tidy(client, &contributor).await?;
             break (id, contributor);
         }
         retry.pause("the accounts keep changing".to_owned()).await?;

@@ -9,7 +9,7 @@ use firestore::{
 use futures::future::join_all;
 
 use super::known::Knowledge;
-use super::{Read, decide, number_document};
+use super::{Account, Read, decide, number_document};
 use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming};
 use crate::store::StoreError;
 use crate::store::firestore::codec::{self, document_id};
@@ -32,6 +32,8 @@ pub(in super::super) struct Arrival<'a> {
     pub(in super::super) account: ContributorId,
     /// Whether the contributor has a document.
     pub(in super::super) exists: bool,
+    /// The highest milestone that it had recognised, if it has none.
+    pub(in super::super) recognized: u64,
     naming: Naming,
     /// Documents of `accounts` on whose state this depends.
     checks: Vec<(String, FirestoreWritePrecondition)>,
@@ -67,6 +69,7 @@ impl Arrival<'_> {
         self.stated = None;
         self.account = name.clone();
         self.exists = exists;
+        self.recognized = 0;
         self.plain = Some(Unbound(unbound));
         if !exists {
             self.checks.push((document_id(name.as_str()), FirestoreWritePrecondition::Exists(false)));
@@ -123,6 +126,7 @@ fn distinct(batch: &[Contribution]) -> Vec<Arrival<'_>> {
                 contribution: one.clone(),
                 account: one.contributor.clone(),
                 exists: false,
+                recognized: 0,
                 naming,
                 checks: Vec::new(),
                 stated: None,
@@ -188,10 +192,18 @@ pub(in super::super) async fn look_up(
 fn is_new(naming: &Naming, identity: &Identity, read: &Read) -> bool {
     let Identity::Known(account) = identity else { return true };
     let name = read.account(&naming.name);
+    if is_former(naming, account, &name) {
+        return true;
+    }
     let of_this_login =
         *account == name.id || naming.number.is_some_and(|number| *account == name.id.numbered(number));
     let newer = naming.stated_at.is_some_and(|at| name.holder_at.is_some_and(|since| at > since));
     of_this_login && newer
+}
+
+/// Whether an older statement of a number says that this was its name before.
+pub(super) fn is_former(naming: &Naming, account: &ContributorId, name: &Account) -> bool {
+    naming.stated_at.is_some() && name.number.is_none() && *account != name.id
 }
 
 /// Which account each of these names, and what that was read from.
@@ -266,8 +278,11 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
     if let Some(number) = number.filter(|_| unbound) {
         check(number.document.clone(), &number.unchanged);
     }
+    let mut recognized = 0;
     if !exists {
-        check(document_id(contributor.as_str()), &read.account(&contributor).unchanged);
+        let found = read.account(&contributor);
+        recognized = found.recognized;
+        check(document_id(contributor.as_str()), &found.unchanged);
     }
     let newer = number.and_then(|number| {
         let (bound, at) = (number.bound.as_ref()?, arrival.naming.stated_at?);
@@ -280,6 +295,7 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
     arrival.stated = newer;
     arrival.account = account.clone();
     arrival.exists = exists;
+    arrival.recognized = recognized;
     arrival.plain = plain.then_some(Unbound(unbound));
     arrival.contribution.contributor = contributor;
 }
