@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps};
 
-use super::decide::{Changes, raise};
+use super::decide::{Changes, is_absent, raise};
 use super::moves::{CONFLICT, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
 use super::{Number, Read, commit, presence, read_account, tidy};
 use crate::domain::{ContributionId, ContributorId};
@@ -124,6 +124,7 @@ async fn inherit(client: &Client, from: &ContributorId, to: &ContributorId) -> R
     if presence(client, [to].into(), &mut retry).await?.get(to) == Some(&true) {
         raise(&mut writes, to, recognized)?;
     } else {
+        is_absent(&mut writes, to)?;
         let mut changes = Changes::default();
         let account = changes.of(read_account(client, to, &mut retry).await?);
         account.recognized = account.recognized.max(recognized);

@@ -170,10 +170,12 @@ async fn redirect(
     from.moving = true;
     let recognized = std::mem::take(&mut from.recognized);
     let Some((contributor, unchanged)) = before else {
-        // Neither has contributed, or only the other one has.
+        // It may contribute for the first time before this is committed.
+        is_absent(writes, &from.id)?;
         if recognized > 0 && exists {
             raise(writes, &to.id, recognized)?;
-        } else {
+        } else if recognized > 0 {
+            is_absent(writes, &to.id)?;
             let to = changes.of(to);
             to.recognized = to.recognized.max(recognized);
         }
@@ -221,6 +223,13 @@ impl Joining {
             .map_err(refused)?;
         Ok(())
     }
+}
+
+/// Has the commit fail where this contributor has a document.
+pub(super) fn is_absent(writes: &mut FirestoreTransactionData, id: &ContributorId) -> Result<(), StoreError> {
+    let absent = Some(FirestoreWritePrecondition::Exists(false));
+    writes.delete_by_id(CONTRIBUTORS, document_id(id.as_str()), absent).map_err(refused)?;
+    Ok(())
 }
 
 /// Raises the highest milestone of a contributor that has a document.

@@ -62,6 +62,7 @@ async fn set_apart(
         .collect();
     let moving: Vec<_> = [&account].into_iter().chain(&former).map(|one| one.id.clone()).collect();
     let mut writes = client.writes();
+    let mut kept = 0;
     if let Some(document) = document {
         let found: Contributor = codec::read::<ContributorFields>(&document)?.contributor()?;
         if has_arrived(client, &moving, retry).await? {
@@ -69,6 +70,8 @@ async fn set_apart(
             let (first_at, last_at) = (found.last_at, found.first_at);
             let join = Joining { counted: 0, recognized: found.standing.recognized, first_at, last_at };
             join.write(&mut writes, &account, false)?;
+        } else {
+            kept = found.standing.recognized;
         }
         let same = FirestoreFieldTransformType::Maximum(codec::integer(0));
         let same = FirestoreFieldTransform::new("recognized".to_owned(), same);
@@ -90,6 +93,7 @@ async fn set_apart(
     account.target = None;
     account.linked = false;
     account.moving = true;
+    account.recognized = kept;
     changes.write(client, &mut writes)?;
     Ok(commit(client, &writes, retry).await?.then_some(moving))
 }
