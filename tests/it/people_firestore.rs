@@ -76,6 +76,7 @@ async fn tally(store: &dyn Store, id: &str) -> Option<(String, u64, u64)> {
     Some((standing.contributor.to_string(), standing.tally, standing.recognized))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
 fn is(id: &str, tally: u64, recognized: u64) -> Option<(String, u64, u64)> {
     Some((id.to_owned(), tally, recognized))
 }
@@ -669,4 +670,18 @@ async fn under_load_of_several_processes_tallies_are_exact_and_recognitions_are_
         let milestones: BTreeSet<_> = reached.iter().map(|(id, _)| id.rsplit(':').next().unwrap()).collect();
         assert!(milestones.contains("25"), "{login}: {reached:?}");
     }
+}
+
+/// Both were found to be owed the same milestone, and one of the two had it when they became one contributor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_milestone_that_an_account_brought_is_not_recognised_again_for_its_contributor() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    count(&one, "ann", 3).await;
+    count(&one, "ben", 3).await;
+    assert!(recognised(&one, &[recognition("ann", 3, at(1))], &[Destination::Local]).await[0]);
+    link(&one, "ann", "ben").await;
+    let late = [recognition("ann", 3, at(2)), recognition("ben", 3, at(2)), recognition("ben", 5, at(2))];
+    assert_eq!(recognised(&other, &late, &[Destination::Local]).await, [false, false, true]);
+    assert_eq!(recognised(&one, &late, &[Destination::Local]).await, [false; 3]);
+    assert_eq!(tally(&one, "ben").await, is("ben", 6, 5));
 }

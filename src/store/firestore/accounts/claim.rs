@@ -7,7 +7,7 @@ use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreT
 
 use super::decide::{Changes, is_absent, raise};
 use super::moves::{CONFLICT, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
-use super::{Number, Read, commit, presence, read_account, tidy};
+use super::{Number, Read, commit, note_joined, presence, read_account, tidy};
 use crate::domain::{ContributionId, ContributorId};
 use crate::store::firestore::codec::{self, ContributorFields, document_id};
 use crate::store::firestore::lists;
@@ -121,6 +121,7 @@ async fn inherit(client: &Client, from: &ContributorId, to: &ContributorId) -> R
     writes
         .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), as_read, vec![still])
         .map_err(refused)?;
+    note_joined(&mut writes, to)?;
     if presence(client, [to].into(), &mut retry).await?.get(to) == Some(&true) {
         raise(&mut writes, to, recognized)?;
     } else {

@@ -12,7 +12,9 @@ use firestore::{
     FirestoreWritePrecondition,
 };
 
-use super::{Account, Number, Read, commit, followers, moves, number_document, read_account, whose};
+use super::{
+    Account, Number, Read, commit, followers, moves, note_joined, number_document, read_account, whose,
+};
 use crate::domain::{ContributorId, Identity, Moment, Naming, Numbered, Standing};
 use crate::store::firestore::codec::{self, ContributorFields, ContributorNames, document_id};
 use crate::store::firestore::forget;
@@ -164,6 +166,7 @@ async fn redirect(
             exists = true;
         }
     }
+    note_joined(writes, &to.id)?;
     changes.of(to.clone());
     let from = changes.of(from);
     from.target = Some(to.id.clone());

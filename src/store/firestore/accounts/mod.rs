@@ -227,6 +227,37 @@ fn is_of_number(document: &str) -> bool {
     document.starts_with('#') && document.contains(':')
 }
 
+/// The document that says that another account counts for this contributor, or did.
+fn joined_document(contributor: &ContributorId) -> String {
+    document_id(&format!("#joined:{contributor}"))
+}
+
+/// Notes that another account counts for this contributor: what is recognised for it must read what that one had.
+fn note_joined(writes: &mut FirestoreTransactionData, contributor: &ContributorId) -> Result<(), StoreError> {
+    let nothing = BTreeMap::<String, bool>::new();
+    let id = joined_document(contributor);
+    writes.update_object(ACCOUNTS, id, &nothing, None, None, Vec::new()).map_err(refused)?;
+    Ok(())
+}
+
+/// Has the commit fail where another account counts or counted for this contributor.
+pub(super) fn has_none_joined(
+    writes: &mut FirestoreTransactionData,
+    contributor: &ContributorId,
+) -> Result<(), StoreError> {
+    let absent = Some(FirestoreWritePrecondition::Exists(false));
+    writes.delete_by_id(ACCOUNTS, joined_document(contributor), absent).map_err(refused)?;
+    Ok(())
+}
+
+pub(super) async fn has_joined(
+    client: &Client,
+    contributor: &ContributorId,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    Ok(client.get_one(ACCOUNTS, joined_document(contributor), retry).await?.is_some())
+}
+
 /// Accounts and numbers as they were read, those that are absent too.
 #[derive(Default)]
 struct Read {
@@ -410,6 +441,7 @@ pub(super) async fn erase(client: &Client, person: &Person, retry: &mut Retry) -
                 .map_err(refused)?;
         }
         writes.delete_by_id(ACCOUNTS, document_id(name.as_str()), None).map_err(refused)?;
+        writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
     }
     for document in person.numbers.iter().filter_map(|(name, number)| number_document(name, *number)) {
         writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
