@@ -592,12 +592,17 @@ async fn at_the_front_door_a_new_contribution_costs_one_commit_of_two_writes_and
     let Some(stage) = stage().await else { return };
     let environment = stage.environment.with("PLAUDIT_MILESTONES", "1000");
     let (proxy, process) = stage.proxied(&environment).await;
+    // Both contributors are known.
+    process.post(&talk("ann", "zeroth")).await.expect(201);
+    process.github("issues", ISSUE).await.expect(200);
     // After this drain all calls of the start are over.
     process.drain().await;
     proxy.take_calls();
     process.post(&talk("ann", "first")).await.expect(201);
     process.post(&talk("ann", "second")).await.expect(201);
-    process.github("issues", ISSUE).await.expect(200);
+    let mut another: Value = serde_json::from_str(ISSUE).unwrap();
+    another["issue"]["number"] = 901.into();
+    process.github("issues", &another.to_string()).await.expect(200);
     // Besides the outbox's regular queries, no other call is allowed.
     let calls: Vec<_> = proxy.take_calls();
     let calls: Vec<_> = calls.iter().filter(|call| !call.rpc.starts_with("Run")).collect();

@@ -72,7 +72,9 @@ async fn a_new_contribution_costs_one_commit_of_two_writes_and_no_read() {
         ledger.proxied.record(&[done(&format!("c{i}"), "ann")], at(0)).await.unwrap();
         let calls = ledger.proxy.take_calls();
         assert_eq!(calls.len(), 1);
-        assert_eq!((calls[0].rpc.as_str(), calls[0].writes()), ("Commit", 2));
+        // The first of a contributor has it checked that nothing is said of the account.
+        let writes = if i == 1 { 3 } else { 2 };
+        assert_eq!((calls[0].rpc.as_str(), calls[0].writes()), ("Commit", writes));
         assert!(!calls[0].is_in_transaction());
     }
 }
@@ -82,6 +84,10 @@ async fn contributions_together_share_one_commit_and_one_write_for_each_contribu
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
+    let people: Vec<_> = (0..100).map(|i| format!("person-{i}")).chain(["ann".to_owned()]).collect();
+    let first: Vec<_> = people.iter().map(|who| done(&format!("first-{who}"), who)).collect();
+    ledger.proxied.record(&first, at(0)).await.unwrap();
+    ledger.proxy.take_calls();
     let batch: Vec<_> = (0..100).map(|i| done(&format!("c{i}"), "ann")).collect();
     ledger.proxied.record(&batch, at(0)).await.unwrap();
     let calls = ledger.proxy.take_calls();
@@ -130,10 +136,10 @@ async fn a_new_pull_request_costs_one_commit_of_three_writes_and_no_read() {
     };
     ledger.proxied.record(&[Contribution { landed_at: None, ..landed() }], at(0)).await.unwrap();
     let calls = ledger.proxy.take_calls();
-    // The contribution, the contributor and the mark.
+    // The contribution, the contributor, the mark, and the check of an account that is new.
     assert_eq!(
         calls.iter().map(|call| (call.rpc.as_str(), call.writes())).collect::<Vec<_>>(),
-        [("Commit", 3)]
+        [("Commit", 4)]
     );
 }
 
@@ -145,8 +151,8 @@ async fn a_landing_and_a_review_cost_three_reads_and_one_commit() {
     ledger.proxied.record(&[landed()], at(0)).await.unwrap();
     let calls = ledger.proxy.take_calls();
     let (commit, reads) = calls.split_last().unwrap();
-    // The mark, the part and the contributor.
-    assert_eq!((commit.rpc.as_str(), commit.writes()), ("Commit", 3));
+    // The mark, the part, the contributor, and the check of an account that is new.
+    assert_eq!((commit.rpc.as_str(), commit.writes()), ("Commit", 4));
     let mut reads: Vec<_> = reads.iter().map(|call| call.rpc.as_str()).collect();
     reads.sort_unstable();
     assert_eq!(reads, ["BatchGetDocuments", "BatchGetDocuments", "RunQuery"]);
@@ -201,7 +207,8 @@ async fn history_costs_two_reads_and_one_commit_and_a_lost_answer_counts_once() 
     let calls = ledger.proxy.take_calls();
     let costs: Vec<_> = calls.iter().map(|call| call.rpc.as_str()).collect();
     assert_eq!(costs, ["BatchGetDocuments", "BatchGetDocuments", "Commit"]);
-    assert_eq!((calls[2].writes(), calls[2].is_in_transaction()), (4, false));
+    // The contributor is new.
+    assert_eq!((calls[2].writes(), calls[2].is_in_transaction()), (5, false));
     for (fault, from) in [Fault::LoseAnswer, Fault::CutAfter, Fault::CutBefore].into_iter().zip([3, 6, 9]) {
         ledger.proxy.fault("Commit", fault);
         let recorded = record_history(&ledger.proxied, &batch(from), &milestones).await;
@@ -240,7 +247,7 @@ async fn a_live_contribution_between_the_read_and_the_commit_of_history_is_not_m
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recognition_costs_one_commit_of_two_writes() {
+async fn a_recognition_costs_one_commit_of_three_writes() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
@@ -249,7 +256,8 @@ async fn a_recognition_costs_one_commit_of_two_writes() {
     let calls = ledger.proxy.take_calls();
     assert_eq!(
         calls.iter().map(|call| (call.rpc.as_str(), call.writes())).collect::<Vec<_>>(),
-        [("Commit", 2)]
+        // The third has it checked that no other account counts for her.
+        [("Commit", 3)]
     );
 }
 
@@ -316,7 +324,7 @@ async fn after_a_lost_answer_the_tally_is_that_of_its_commit() {
     let Some(ledger) = ledger(PATIENT).await else {
         return;
     };
-    count(&ledger.direct, "ann", 1).await;
+    count(&ledger.proxied, "ann", 1).await;
     let release = CancellationToken::new();
     ledger.proxy.fault("Commit", Fault::LoseAnswer);
     ledger.proxy.fault("Commit", Fault::HoldAnswer(release.clone()));

@@ -195,9 +195,16 @@ async fn a_forgotten_person_leaves_no_trace_in_firestore() {
     is_forgotten(&plaudit).await;
     let client = Client::new(&format!("http://{host}"));
     let mut documents = 0;
-    for collection in
-        ["contributions", "contributors", "recognitions", "reviews", "private", "forgotten", "bookmarks"]
-    {
+    for collection in [
+        "accounts",
+        "contributions",
+        "contributors",
+        "recognitions",
+        "reviews",
+        "private",
+        "forgotten",
+        "bookmarks",
+    ] {
         let path = format!("/v1/projects/{project}/databases/(default)/documents/{collection}?pageSize=300");
         let dump = client.get(&path).await.expect(200);
         assert_eq!(traces(&dump.text), [""; 0], "{collection}: {}", dump.text);

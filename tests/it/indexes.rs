@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
 use plaudit::domain::{
-    Contribution, ContributionId, Destination, Fingerprint, GiveUp, Labels, RepositoryId, Review, Ruling,
-    WorkId,
+    Contribution, ContributionId, Destination, Fingerprint, GiveUp, Kind, Labels, RepositoryId, Review,
+    Ruling, WorkId,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::firestore::queries::{Comparison, Direction, NAME, SHAPES, Shape};
@@ -158,8 +158,16 @@ fn single_fields_used(file: &Value) -> BTreeSet<(&'static str, Indexed)> {
 }
 
 /// Every collection.
-const COLLECTIONS: [&str; 7] =
-    ["bookmarks", "contributions", "contributors", "forgotten", "recognitions", "reviews", "private"];
+const COLLECTIONS: [&str; 8] = [
+    "accounts",
+    "bookmarks",
+    "contributions",
+    "contributors",
+    "forgotten",
+    "recognitions",
+    "reviews",
+    "private",
+];
 
 /// The fields of documents that contain everything that the store writes.
 async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
@@ -200,6 +208,16 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     store.conceal(&repository, concealment).await.unwrap();
     store.publicized(&repository, at(2)).await.unwrap();
     store.set_bookmark("backfill:github:1:issues", "here").await.unwrap();
+
+    // A login that another account has taken, and that is linked.
+    let issue = |id: &str, number| Contribution {
+        kind: Kind::ISSUE,
+        user_id: Some(number),
+        ..done(&format!("github:1:issue:{id}"), "github:lin")
+    };
+    store.record(&[issue("1", 8)], at(0)).await.unwrap();
+    store.record(&[issue("2", 9)], at(0)).await.unwrap();
+    store.link(&who("github:lin"), &who("github:octocat")).await.unwrap();
 
     let unrecorded = Review {
         work: WorkId::from_text("github:1:pull_request:8"),

@@ -61,6 +61,7 @@ mod other_hosts;
 mod outbox;
 mod pages;
 mod people;
+mod people_firestore;
 mod privacy;
 mod private;
 mod pubsub;

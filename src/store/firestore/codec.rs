@@ -218,6 +218,15 @@ impl<'a> ContributorNames<'a> {
         }
     }
 
+    /// What was known of a contributor whose document is made again.
+    pub(super) fn kept(
+        contributor: &'a ContributorId,
+        user_id: Option<u64>,
+        account_url: Option<&'a str>,
+    ) -> Self {
+        Self { user_id: user_id.map(u64::cast_signed), account_url, ..Self::of(contributor, &[]) }
+    }
+
     /// Only what is set here: a field in the mask and not in the document would be deleted.
     pub(super) fn mask(&self) -> Vec<String> {
         let mut mask = vec!["id".to_owned(), "login".to_owned()];
@@ -239,6 +248,9 @@ impl<'a> ContributorNames<'a> {
 pub(super) struct ContributionFields {
     id: String,
     contributor: String,
+    /// Under which it arrived, where that is not the contributor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     kind: String,
     occurred_at: FirestoreTimestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -285,6 +297,8 @@ pub(super) struct Stored<'a> {
     pub(super) counted: bool,
     pub(super) deleted: bool,
     pub(super) private: bool,
+    /// The account, where that is not the contributor.
+    pub(super) account: Option<&'a ContributorId>,
 }
 
 /// What decides about a part of a work, in a document of `contributions`: a recorded contribution or, without
@@ -294,6 +308,10 @@ pub(super) struct PartFields {
     id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     contributor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recorded_at: Option<FirestoreTimestamp>,
     /// Of a part that is not recorded: by whom it would be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     author: Option<String>,
@@ -327,6 +345,8 @@ impl PartFields {
         Ok(Self {
             id: part.id.as_str().to_owned(),
             contributor: None,
+            account: None,
+            recorded_at: None,
             author: author_of_part(&part.id).filter(|_| part.contributor.is_none()).map(|id| id.to_string()),
             content: None,
             commit: None,
@@ -338,6 +358,25 @@ impl PartFields {
             deleted: part.deleted,
             private: part.private,
         })
+    }
+
+    /// What changes of a part that moves to another contributor.
+    pub(super) fn moving() -> Vec<String> {
+        let changing = Self::CHANGING.into_iter().chain(["contributor", "account"]);
+        changing.map(str::to_owned).collect()
+    }
+
+    /// The same part of this contributor, which arrived under this account.
+    pub(super) fn moved(self, contributor: &ContributorId, account: Option<&ContributorId>) -> Self {
+        let text = |id: &ContributorId| id.as_str().to_owned();
+        Self { contributor: Some(text(contributor)), account: account.map(text), ..self }
+    }
+
+    /// The account under which it arrived, if it is recorded, and when.
+    pub(super) fn arrived(&self) -> Result<Option<(ContributorId, Moment)>, StoreError> {
+        let account = self.account.as_deref().or(self.contributor.as_deref());
+        let Some((account, at)) = account.zip(self.recorded_at) else { return Ok(None) };
+        Ok(Some((contributor(account)?, moment(at)?)))
     }
 
     pub(super) fn is_private(&self) -> bool {
@@ -478,6 +517,7 @@ impl ContributionFields {
         Ok(Self {
             id: contribution.id.as_str().to_owned(),
             contributor: contribution.contributor.as_str().to_owned(),
+            account: stored.and_then(|stored| Some(stored.account?.as_str().to_owned())),
             kind: contribution.kind.as_str().to_owned(),
             occurred_at: timestamp(contribution.occurred_at)?,
             title: contribution.title.clone(),
@@ -496,6 +536,16 @@ impl ContributionFields {
             retracted: stored.map(|stored| !stored.counted),
             deleted: stored.is_some_and(|stored| stored.deleted),
         })
+    }
+
+    /// The account under which it arrived, where that is not the contributor.
+    pub(super) fn account(&self) -> Result<Option<ContributorId>, StoreError> {
+        self.account.as_deref().map(contributor).transpose()
+    }
+
+    /// The work, where this is one of its parts.
+    pub(super) fn work(&self) -> Option<WorkId> {
+        self.work.as_deref().map(WorkId::from_text)
     }
 
     pub(super) fn place(&self) -> usize {

@@ -12,6 +12,7 @@ use firestore::{
     FirestoreWritePrecondition,
 };
 
+use super::accounts::{self, Person};
 use super::codec::{self, document_id, timestamp};
 use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS, REVIEWS};
 use super::record::refused;
@@ -98,32 +99,65 @@ pub(super) async fn check(client: &Client) -> Result<(), StoreError> {
 pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgot, StoreError> {
     let Some(key) = client.forget_key() else { return Ok(Forgot::NoKey) };
     let mut retry = client.retry();
-    let id = document_id(who.as_str());
     // Other instances may have another key.
     check(client).await?;
-    let is_known = client.get_one(CONTRIBUTORS, id.clone(), &mut retry).await?.is_some()
+    let person = accounts::person(client, who, &mut retry).await?;
+    let ids: Vec<_> = person.names.iter().map(|name| document_id(name.as_str())).collect();
+    let is_known = person.is_written
+        || !client.get(CONTRIBUTORS, &ids, None, &mut retry).await?.is_empty()
         || is_marked(client, who, &mut retry).await?
         || is_forgotten(client, who, &mut retry).await?;
     if !is_known {
         return Ok(Forgot::Unknown);
     }
-    remember(client, key, std::iter::once(key.of_name(who)), &mut retry).await?;
+    let person = remember_person(client, key, person, &mut retry).await?;
     let mut erased = Erased::default();
     loop {
-        // Each part has its own patience: there may be many.
-        let mut retry = client.retry();
-        let contributions = erase_contributions(client, key, who, &mut retry).await?;
-        let marks = erase_marks(client, who, &mut retry).await?;
-        let recognitions = erase_recognitions(client, who, &mut retry).await?;
-        erased.contributions += contributions;
-        erased.recognitions += recognitions;
-        if contributions + marks + recognitions == 0 {
+        let mut last = true;
+        // What moves from one account to another is found at the second one.
+        for who in &person.names {
+            // Each part has its own patience: there may be many.
+            let mut retry = client.retry();
+            let contributions = erase_contributions(client, key, who, &mut retry).await?;
+            let marks = erase_marks(client, who, &mut retry).await?;
+            let recognitions = erase_recognitions(client, who, &mut retry).await?;
+            erased.contributions += contributions;
+            erased.recognitions += recognitions;
+            last &= contributions + marks + recognitions == 0;
+        }
+        if last {
             break;
         }
     }
-    erase_bookmarks(client, who, &mut client.retry()).await?;
-    delete(client, CONTRIBUTORS, [id], &mut client.retry()).await?;
+    for who in &person.names {
+        erase_bookmarks(client, who, &mut client.retry()).await?;
+    }
+    let ids = person.names.iter().map(|name| document_id(name.as_str()));
+    delete(client, CONTRIBUTORS, ids, &mut client.retry()).await?;
+    accounts::erase(client, &person, &mut client.retry()).await?;
     Ok(Forgot::Erased(erased))
+}
+
+/// Remembers all names and numbers of a person, and returns them. Once they are remembered, no account joins them.
+async fn remember_person(
+    client: &Client,
+    key: &ForgetKey,
+    mut person: Person,
+    retry: &mut Retry,
+) -> Result<Person, StoreError> {
+    loop {
+        let names = person.names.iter().map(|name| key.of_name(name));
+        let numbers = person.numbers.iter().filter_map(|(name, number)| key.of_number(name, *number));
+        remember(client, key, names.chain(numbers), retry).await?;
+        let mut again = person.clone();
+        for name in &person.names {
+            again.join(accounts::person(client, name, retry).await?);
+        }
+        if again.names.len() == person.names.len() {
+            return Ok(person);
+        }
+        person = again;
+    }
 }
 
 async fn remember(

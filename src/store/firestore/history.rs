@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use firestore::FirestoreWritePrecondition;
 
+use super::accounts::arrivals;
 use super::codec::{self, ContributorFields, document_id};
 use super::outbox::unchanged;
 use super::queries::CONTRIBUTORS;
@@ -24,12 +25,24 @@ pub(super) async fn record(
     now: Moment,
 ) -> Result<History, StoreError> {
     let mut retry = client.retry();
-    let contributors = batch.iter().map(|one| &one.contributor);
+    let arrivals = arrivals(client, batch, &mut retry).await?;
+    let contributors = arrivals.iter().map(|one| &one.contribution.contributor);
     let owed = Standings::read(client, contributors, milestones, &mut retry).await?.owed();
     if !owed.is_empty() {
         return Ok(History::Owed(owed));
     }
-    record::record(client, batch, Some(milestones), now, retry).await.map(History::Recorded)
+    record::record_arrivals(client, batch, arrivals, Some(milestones), now, retry)
+        .await
+        .map(History::Recorded)
+}
+
+/// That a contributor's document is there or not, as it was found; of history, that it is as it was read.
+pub(super) fn still(exists: bool, raise: Option<&Raise>) -> FirestoreWritePrecondition {
+    match raise.map(|raise| raise.unchanged.clone()) {
+        Some(unchanged @ FirestoreWritePrecondition::UpdateTime(_)) => unchanged,
+        // Only what was found not to be there may be made: it is checked that its account is as it was read.
+        _ => FirestoreWritePrecondition::Exists(exists),
+    }
 }
 
 /// Contributors as they were read.

@@ -2,16 +2,33 @@
 
 use firestore::{FirestoreDocument, FirestoreValue};
 
+use super::accounts;
 use super::codec::{self, ContributionFields, ContributorFields, RecognitionFields, document_id, timestamp};
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, Shape, name_value};
 use super::readable::{Query, readable};
 use super::rpc::{Client, Sum};
-use crate::domain::{Moment, Recognition};
+use crate::domain::{ContributorId, Moment, Recognition};
 use crate::store::cursor::{Cursor, List};
 use crate::store::{
     ContributionFilter, Contributor, ContributorFilter, Counted, Of, Order, Page, Paged, RecognitionFilter,
     Shown, Sorting, StoreError, Totals,
 };
+
+/// One contributor, by its own id or that of an account that counts for it, which has no document.
+pub(super) async fn contributor(
+    client: &Client,
+    id: &ContributorId,
+) -> Result<Option<Contributor>, StoreError> {
+    let mut retry = client.retry();
+    let mut found = client.get_one(CONTRIBUTORS, document_id(id.as_str()), &mut retry).await?;
+    if found.is_none() {
+        let contributor = accounts::contributor_of(client, id, &mut retry).await?;
+        if contributor != *id {
+            found = client.get_one(CONTRIBUTORS, document_id(contributor.as_str()), &mut retry).await?;
+        }
+    }
+    found.map(|document| codec::read::<ContributorFields>(&document)?.contributor()).transpose()
+}
 
 /// Most contributions first, by id, or by login.
 pub(super) async fn contributors(
@@ -70,10 +87,12 @@ pub(super) async fn contributions(
         (Of::Repository(_), Some(_)) => &queries::CONTRIBUTIONS_IN_BY_KIND,
     };
     let of = match &filter.of {
-        Of::Contributor(contributor) => contributor.as_str(),
-        Of::Repository(repository) => repository,
+        Of::Contributor(id) => {
+            accounts::contributor_of(client, id, &mut client.retry()).await?.as_str().to_owned()
+        }
+        Of::Repository(repository) => repository.clone(),
     };
-    let mut values = contributions_of(of, filter.shown, filter.since, filter.until)?;
+    let mut values = contributions_of(&of, filter.shown, filter.since, filter.until)?;
     values.extend(filter.kind.as_ref().map(|kind| codec::value(kind.as_str())));
     let after = Cursor::read(page, List::Contributions)?;
     let after = after.map(|last| time_and_name(client, CONTRIBUTIONS, &last)).transpose()?;
@@ -115,7 +134,11 @@ pub(super) async fn recognitions(
         None => &queries::RECOGNITIONS_FROM,
         Some(_) => &queries::RECOGNITIONS_OF,
     };
-    let mut values: Vec<_> = filter.contributor.iter().map(|one| codec::value(one.as_str())).collect();
+    let mut values = Vec::new();
+    if let Some(id) = &filter.contributor {
+        let contributor = accounts::contributor_of(client, id, &mut client.retry()).await?;
+        values.push(codec::value(contributor.as_str()));
+    }
     values.push(since_value(filter.since)?);
     list_page(client, shape, values, after, page, item, Cursor::of_recognition).await
 }

@@ -1,8 +1,9 @@
 //! The ledger on Firestore: any number of instances, nothing to run.
 //!
-//! Seven collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
+//! Eight collections. `contributions/{id}` is what was recorded; `contributors/{id}` the tally and the
 //! highest milestone recognised; `recognitions/{id}` what was recognised, and where it is still `due`;
-//! `reviews/{work}` the reviews of a work, and the lock for changes to it; `private/{repository}` since when a
+//! `accounts/{id}` for whom an account counts that is
+//! not its own contributor, and which number it has; `reviews/{work}` the reviews of a work, and the lock for changes to it; `private/{repository}` since when a
 //! repository is private; `forgotten/{hash}` whom it has forgotten; `bookmarks/{name}` where a long read of a host
 //! goes on.
 //! Contributions and their tally are committed together, by one call without a read; its answer has the
@@ -43,7 +44,7 @@ mod since;
 mod work;
 
 use codec::document_id;
-use queries::{CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS};
+use queries::{CONTRIBUTIONS, RECOGNITIONS};
 use rpc::Client;
 pub use rpc::Patience;
 
@@ -116,7 +117,7 @@ impl Store for Firestore {
     }
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {
-        record::record(&self.client, batch, None, now, self.client.retry()).await
+        record::record(&self.client, batch, now).await
     }
 
     async fn record_history(
@@ -255,9 +256,7 @@ impl Store for Firestore {
     }
 
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
-        let id = document_id(id.as_str());
-        let found = self.client.get_one(CONTRIBUTORS, id, &mut self.client.retry()).await?;
-        found.map(|document| codec::read::<codec::ContributorFields>(&document)?.contributor()).transpose()
+        lists::contributor(&self.client, id).await
     }
 
     async fn contributors(

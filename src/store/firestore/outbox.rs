@@ -9,6 +9,7 @@ use firestore::{
 use futures::StreamExt;
 use futures::stream;
 
+use super::accounts;
 use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
 use super::forget;
 use super::privacy;
@@ -121,6 +122,13 @@ impl Making<'_> {
             {
                 Ok(false)
             }
+            // It is owed by the contributor for whom this account counts, if at all.
+            Err(Fault::Missing(_)) if self.counts_for_another(recognition, &mut retry).await? => Ok(false),
+            Err(Fault::Exists | Fault::Changed)
+                if accounts::has_joined(self.client, &recognition.contributor, &mut retry).await? =>
+            {
+                self.of_several_accounts(recognition, perhaps_ours, &mut retry).await
+            }
             Err(Fault::Exists) => {
                 let perhaps_ours = perhaps_ours || retry.has_tried();
                 self.raise_for(recognition, perhaps_ours, &mut retry).await
@@ -129,8 +137,63 @@ impl Making<'_> {
         }
     }
 
+    /// Makes a recognition of a contributor for whom another account counts or counted: not where that one had this
+    /// milestone. So this reads the contributor first.
+    async fn of_several_accounts(
+        &self,
+        recognition: &Recognition,
+        perhaps_ours: bool,
+        retry: &mut Retry,
+    ) -> Result<bool, StoreError> {
+        loop {
+            let id = document_id(recognition.contributor.as_str());
+            let Some(document) = self.client.get_one(CONTRIBUTORS, id, retry).await? else {
+                return Ok(false);
+            };
+            let standing = codec::read::<ContributorFields>(&document)?.standing()?;
+            if standing.recognized >= recognition.milestone {
+                let perhaps_ours = perhaps_ours || retry.has_tried();
+                return self.raise_for(recognition, perhaps_ours, retry).await;
+            }
+            // What reached it is of another contributor again.
+            if standing.tally < recognition.milestone {
+                return Ok(false);
+            }
+            match self.create_if(&[recognition], Some(unchanged(&document)?), retry).await {
+                Ok(()) => return Ok(true),
+                Err(Fault::Exists) => {
+                    let perhaps_ours = perhaps_ours || retry.has_tried();
+                    return self.raise_for(recognition, perhaps_ours, retry).await;
+                }
+                Err(Fault::Changed | Fault::Missing(_)) => {
+                    retry.pause("the contributor keeps changing".to_owned()).await?;
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+    }
+
+    async fn counts_for_another(
+        &self,
+        recognition: &Recognition,
+        retry: &mut Retry,
+    ) -> Result<bool, StoreError> {
+        let contributor = accounts::contributor_of(self.client, &recognition.contributor, retry).await?;
+        Ok(contributor != recognition.contributor)
+    }
+
     /// Creates these, ascending and of one contributor, and raises the contributor's highest milestone.
     async fn create(&self, recognitions: &[&Recognition], retry: &mut Retry) -> Result<(), Fault> {
+        self.create_if(recognitions, None, retry).await
+    }
+
+    /// The same, if the contributor is as it was read; without that, if no other account counts or counted for it.
+    async fn create_if(
+        &self,
+        recognitions: &[&Recognition],
+        as_read: Option<FirestoreWritePrecondition>,
+        retry: &mut Retry,
+    ) -> Result<(), Fault> {
         let mut writes = self.client.writes();
         for recognition in recognitions {
             let id = document_id(recognition.id.as_str());
@@ -145,7 +208,10 @@ impl Making<'_> {
                 .map_err(|error| Fault::Final(refused(error)))?;
         }
         if let Some(highest) = recognitions.last() {
-            raise(&mut writes, highest).map_err(Fault::Final)?;
+            if as_read.is_none() {
+                accounts::has_none_joined(&mut writes, &highest.contributor).map_err(Fault::Final)?;
+            }
+            raise(&mut writes, highest, as_read).map_err(Fault::Final)?;
             let key = self.client.forget_key();
             forget::guard(&mut writes, key.map(|key| key.of_name(&highest.contributor)).into_iter())
                 .map_err(Fault::Final)?;
@@ -169,16 +235,23 @@ impl Making<'_> {
             return Ok(true);
         }
         let mut writes = self.client.writes();
-        raise(&mut writes, recognition)?;
-        self.client.commit(&writes, retry).await?;
-        Ok(false)
+        raise(&mut writes, recognition, None)?;
+        match self.client.commit(&writes, retry).await {
+            Ok(_) => Ok(false),
+            Err(Fault::Missing(_)) if self.counts_for_another(recognition, retry).await? => Ok(false),
+            Err(fault) => Err(fault.into()),
+        }
     }
 }
 
-fn raise(writes: &mut FirestoreTransactionData, recognition: &Recognition) -> Result<(), StoreError> {
+fn raise(
+    writes: &mut FirestoreTransactionData,
+    recognition: &Recognition,
+    as_read: Option<FirestoreWritePrecondition>,
+) -> Result<(), StoreError> {
     let maximum = FirestoreFieldTransformType::Maximum(codec::integer(recognition.milestone));
     let raised = FirestoreFieldTransform::new("recognized".to_owned(), maximum);
-    let exists = Some(FirestoreWritePrecondition::Exists(true));
+    let exists = Some(as_read.unwrap_or(FirestoreWritePrecondition::Exists(true)));
     let id = document_id(recognition.contributor.as_str());
     let nothing = BTreeMap::<String, bool>::new();
     writes

@@ -23,6 +23,8 @@ pub(super) const RECOGNITIONS: &str = "recognitions";
 pub(super) const PRIVATE: &str = "private";
 /// Keyed hashes of the names and numbers of people who are erased.
 pub(super) const FORGOTTEN: &str = "forgotten";
+/// For whom accounts count, and the names of their numbers.
+pub(super) const ACCOUNTS: &str = "accounts";
 /// Where long reads of hosts go on.
 pub(super) const BOOKMARKS: &str = "bookmarks";
 /// The field path of a document's own name.
@@ -98,6 +100,18 @@ shapes! {
     CONTRIBUTIONS_IN_BY_KIND: CONTRIBUTIONS ["repository" Equal, "private" AnyOf, "retracted" AnyOf, "recorded_at" AtLeast, "recorded_at" Below, "kind" Equal] by ["recorded_at", Descending; NAME, Descending];
     /// The parts of a work, and the marks for parts that are not recorded yet.
     PARTS_OF: CONTRIBUTIONS ["work" Equal] by [];
+    /// What arrived under an account that is not its contributor.
+    ARRIVED_UNDER: CONTRIBUTIONS ["account" Equal] by [NAME, Ascending];
+    /// What names an account by a number, stated by its host or not.
+    WITH_NUMBER: CONTRIBUTIONS ["user_id" Equal] by [NAME, Ascending];
+    /// The other accounts that count for a contributor.
+    ACCOUNTS_OF: ACCOUNTS ["target" Equal] by [];
+    /// Those of which something may be left to be moved.
+    ACCOUNTS_MOVING: ACCOUNTS ["moving" Equal] by [];
+    /// The names that an account had after others.
+    ACCOUNTS_HELD: ACCOUNTS ["holder" Equal] by [];
+    /// The recognitions that were made for an account, by the beginning of their ids.
+    RECOGNITIONS_NAMED: RECOGNITIONS ["id" AtLeast, "id" Below] by ["id", Ascending];
     /// Where every long read goes on.
     BOOKMARKS_ALL: BOOKMARKS [] by [];
     /// The marks that reviews left of an author's parts which are not recorded.

@@ -2,6 +2,7 @@
 
 use firestore::FirestoreDocument;
 
+use super::accounts;
 use super::codec::{self, ContributionFields, document_id};
 use super::lists;
 use super::queries::{self, CONTRIBUTORS};
@@ -31,6 +32,7 @@ pub(super) async fn reached(
     tally: u64,
 ) -> Result<Option<Contribution>, StoreError> {
     let mut retry = client.retry();
+    let contributor = &accounts::contributor_of(client, contributor, &mut retry).await?;
     let id = [document_id(contributor.as_str())];
     let mut limit = FIRST;
     loop {

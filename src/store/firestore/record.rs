@@ -12,12 +12,13 @@ use firestore::{
 use futures::StreamExt;
 use futures::stream;
 
+use super::accounts::{Arrival, arrivals, check, look_up};
 use super::codec::{
     self, ContributionFields, ContributorFields, ContributorNames, MarkFields, PartFields, Stored,
     document_id,
 };
 use super::forget;
-use super::history::{Raise, Standings};
+use super::history::{Raise, Standings, still};
 use super::queries::{CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::rpc::{Client, Fault, Retry};
 use super::work;
@@ -40,7 +41,8 @@ pub(super) struct Tally {
 
 /// What is known of a contribution of the batch.
 enum Fate {
-    Counted(Tally),
+    /// Where it counts for another contributor than it names, with that one.
+    Counted(Tally, Option<ContributorId>),
     KnownBefore(Known),
     /// Decided together with its work, or that it is of somebody who is forgotten.
     Judged(Recorded),
@@ -68,6 +70,12 @@ impl Known {
     }
 }
 
+/// What is pending of one contributor.
+struct Group<'p, 'a> {
+    contributor: &'p ContributorId,
+    arrivals: Vec<&'p Arrival<'a>>,
+}
+
 /// A batch on its way into the ledger.
 struct Recording<'a> {
     client: &'a Client,
@@ -77,9 +85,9 @@ struct Recording<'a> {
     /// A nonce, the same for every try of this batch: a document that carries it was written by this call.
     commit: String,
     /// Not yet decided, each once, in the batch's order.
-    pending: Vec<&'a Contribution>,
+    pending: Vec<Arrival<'a>>,
     /// Works to be decided one by one, with what is to be recorded of each.
-    works: BTreeMap<WorkId, Vec<&'a Contribution>>,
+    works: BTreeMap<WorkId, Vec<Arrival<'a>>>,
     fates: HashMap<&'a str, Fate>,
     /// The contributors' tallies now, as far as they are known.
     tallies: HashMap<ContributorId, Tally>,
@@ -88,13 +96,27 @@ struct Recording<'a> {
 pub(super) async fn record(
     client: &Client,
     batch: &[Contribution],
+    now: Moment,
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut retry = client.retry();
+    let arrivals = arrivals(client, batch, &mut retry).await?;
+    record_arrivals(client, batch, arrivals, None, now, retry).await
+}
+
+/// Records a batch, of which it is known whose each contribution is.
+pub(super) async fn record_arrivals(
+    client: &Client,
+    batch: &[Contribution],
+    arrivals: Vec<Arrival<'_>>,
     history: Option<&Milestones>,
     now: Moment,
     mut retry: Retry,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let distinct = distinct(batch);
     let mut works = HashSet::new();
-    let (plain, reading) = distinct.iter().partition(|one| is_decided_alone(one) && works.insert(one.work()));
+    let (plain, reading) = arrivals.into_iter().partition(|one| {
+        let one = &one.contribution;
+        is_decided_alone(one) && works.insert(one.work())
+    });
     let mut recording = Recording {
         client,
         now,
@@ -117,28 +139,12 @@ async fn decide_work<'a>(
     now: Moment,
     history: Option<&Milestones>,
     work: WorkId,
-    parts: Vec<&'a Contribution>,
+    parts: Vec<Arrival<'a>>,
     mut retry: Retry,
 ) -> Result<Vec<(&'a Contribution, Recorded)>, StoreError> {
-    let recorded = work::record(client, &work, &parts, history, now, &mut retry).await?;
-    Ok(parts.into_iter().zip(recorded).collect())
-}
-
-/// Each contribution once, with the newest labels and the last landing of its repeats.
-fn distinct(batch: &[Contribution]) -> Vec<Contribution> {
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    let mut distinct: Vec<Contribution> = Vec::with_capacity(batch.len());
-    for one in batch {
-        let known = places.get(one.id.as_str()).and_then(|place| distinct.get_mut(*place));
-        if let Some(known) = known {
-            known.labels = known.labels.max(one.labels);
-            known.landed_at = known.landed_at.max(one.landed_at);
-        } else {
-            places.insert(one.id.as_str(), distinct.len());
-            distinct.push(one.clone());
-        }
-    }
-    distinct
+    let given: Vec<_> = parts.iter().map(|one| one.given).collect();
+    let recorded = work::record(client, &work, parts, history, now, &mut retry).await?;
+    Ok(given.into_iter().zip(recorded).collect())
 }
 
 /// Whether this counts unless a review came first, which left a document at its id or the mark of its work.
@@ -162,18 +168,38 @@ impl<'a> Recording<'a> {
             let standings = self.standings(&groups, retry).await?;
             let writes = self.writes(&groups, standings.as_ref())?;
             match self.client.commit(&writes, retry).await {
-                Ok(response) => return self.counted(&groups, &response),
-                Err(Fault::Exists | Fault::Changed) if self.is_without_forgotten(retry).await? => {}
-                Err(Fault::Exists) => self.sort_out(retry).await?,
-                // A contributor has changed since: by others, or by this commit, whose answer was lost.
-                Err(Fault::Changed | Fault::Missing(_)) if standings.is_some() => {
-                    self.sort_out(retry).await?;
-                    retry.pause("the contributors of this history keep changing".to_owned()).await?;
+                Ok(response) => {
+                    let tallies = tallies_of(&groups, &response, self.pending.len())?;
+                    return self.counted(tallies);
+                }
+                Err(Fault::Exists | Fault::Changed | Fault::Missing(_)) => {
+                    let of_history = standings.is_some();
+                    drop(standings);
+                    self.find_out_why(of_history, retry).await?;
                 }
                 Err(fault) => return Err(fault.into()),
             }
         }
         Err(StoreError::Unavailable("the same contributions are being recorded elsewhere".into()))
+    }
+
+    /// After a commit that was refused: some of the pending are known or forgotten, or count for other contributors
+    /// than this process knew.
+    async fn find_out_why(&mut self, of_history: bool, retry: &mut Retry) -> Result<(), StoreError> {
+        if self.is_without_forgotten(retry).await? {
+            return Ok(());
+        }
+        let before = self.pending.len();
+        self.sort_out(retry).await?;
+        let is_found = self.pending.len() < before;
+        if of_history {
+            // A contributor has changed since: by others, or by this commit, whose answer was lost.
+            retry.pause("the contributors of this history keep changing".to_owned()).await?;
+        }
+        if is_found && !of_history {
+            return Ok(());
+        }
+        look_up(self.client, self.pending.iter_mut().collect(), retry).await
     }
 
     /// Leaves out what is pending of those who are forgotten; whether that is something.
@@ -187,14 +213,15 @@ impl<'a> Recording<'a> {
     /// Those of `contributions` whose contributors are not forgotten; the others are decided.
     async fn leave_out_forgotten(
         &mut self,
-        contributions: Vec<&'a Contribution>,
+        contributions: Vec<Arrival<'a>>,
         retry: &mut Retry,
-    ) -> Result<Vec<&'a Contribution>, StoreError> {
-        let forgotten = forget::are_forgotten(self.client, &contributions, retry).await?;
+    ) -> Result<Vec<Arrival<'a>>, StoreError> {
+        let given: Vec<_> = contributions.iter().map(|one| one.given).collect();
+        let forgotten = forget::are_forgotten(self.client, &given, retry).await?;
         let mut rest = Vec::with_capacity(contributions.len());
         for (one, forgotten) in contributions.into_iter().zip(forgotten) {
             if forgotten {
-                self.fates.insert(one.id.as_str(), Fate::Judged(Recorded::FORGOTTEN));
+                self.fates.insert(one.given.id.as_str(), Fate::Judged(Recorded::FORGOTTEN));
             } else {
                 rest.push(one);
             }
@@ -203,19 +230,19 @@ impl<'a> Recording<'a> {
     }
 
     /// The contributors of history, as they are now.
-    async fn standings(
-        &self,
-        groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
+    async fn standings<'s>(
+        &'s self,
+        groups: &[Group<'s, 'a>],
         retry: &mut Retry,
-    ) -> Result<Option<Standings<'a>>, StoreError> {
+    ) -> Result<Option<Standings<'s>>, StoreError> {
         let Some(milestones) = self.history else { return Ok(None) };
-        let contributors = groups.iter().map(|(contributor, _)| *contributor);
+        let contributors = groups.iter().map(|group| group.contributor);
         Standings::read_to_raise(self.client, contributors, milestones, retry).await.map(Some)
     }
 
-    fn look_at_works_of(&mut self, reading: Vec<&'a Contribution>) {
+    fn look_at_works_of(&mut self, reading: Vec<Arrival<'a>>) {
         for one in reading {
-            self.works.entry(one.work()).or_default().push(one);
+            self.works.entry(one.contribution.work()).or_default().push(one);
         }
     }
 
@@ -242,16 +269,17 @@ impl<'a> Recording<'a> {
     }
 
     /// What is pending, by contributor, in the order of their first contribution.
-    fn groups(&self) -> Vec<(&'a ContributorId, Vec<&'a Contribution>)> {
+    fn groups(&self) -> Vec<Group<'_, 'a>> {
         let mut places = HashMap::new();
-        let mut groups: Vec<(&ContributorId, Vec<&Contribution>)> = Vec::new();
-        for &one in &self.pending {
-            let place = *places.entry(&one.contributor).or_insert_with(|| {
-                groups.push((&one.contributor, Vec::new()));
+        let mut groups: Vec<Group<'_, 'a>> = Vec::new();
+        for one in &self.pending {
+            let contributor = &one.contribution.contributor;
+            let place = *places.entry(contributor).or_insert_with(|| {
+                groups.push(Group { contributor, arrivals: Vec::new() });
                 groups.len() - 1
             });
-            if let Some((_, group)) = groups.get_mut(place) {
-                group.push(one);
+            if let Some(group) = groups.get_mut(place) {
+                group.arrivals.push(one);
             }
         }
         groups
@@ -259,10 +287,11 @@ impl<'a> Recording<'a> {
 
     /// One write for each contribution, then one for each contributor, then one for the mark of each pull
     /// request: n + 1 for n of one contributor, and one more for each pull request. A review that came first
-    /// has made the mark, so the commit fails and the work is read.
+    /// has made the mark, so the commit fails and the work is read. A contributor who is new costs one more, which has
+    /// it checked that nothing is said of the account.
     fn writes(
         &self,
-        groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
+        groups: &[Group<'_, 'a>],
         standings: Option<&Standings<'_>>,
     ) -> Result<FirestoreTransactionData, StoreError> {
         let mut writes = self.client.writes();
@@ -273,25 +302,28 @@ impl<'a> Recording<'a> {
                 commit: &self.commit,
                 counted: true,
                 deleted: false,
-                private: one.private,
+                private: one.contribution.private,
+                account: one.apart(),
             };
-            let fields = ContributionFields::new(one, Some(&stored))?;
-            let id = document_id(one.id.as_str());
+            let fields = ContributionFields::new(&one.contribution, Some(&stored))?;
+            let id = document_id(one.id().as_str());
             let create = Some(FirestoreWritePrecondition::Exists(false));
             writes.update_object(CONTRIBUTIONS, id, &fields, None, create, Vec::new()).map_err(refused)?;
         }
-        for (contributor, group) in groups {
-            let names = ContributorNames::of(contributor, group);
+        for Group { contributor, arrivals } in groups {
+            let contributions: Vec<_> = arrivals.iter().map(|one| &one.contribution).collect();
+            let names = ContributorNames::of(contributor, &contributions);
             let id = document_id(contributor.as_str());
-            let counted = i64::try_from(group.len()).unwrap_or(i64::MAX);
+            let counted = i64::try_from(arrivals.len()).unwrap_or(i64::MAX);
             let raise = standings.and_then(|standings| standings.raise(contributor, counted));
-            let joining = joining(counted, self.now, raise.as_ref());
-            let unchanged = raise.map(|raise| raise.unchanged);
+            let joining = joining(counted, self.now, raise.as_ref(), arrivals.first().copied());
+            let exists = arrivals.first().is_none_or(|one| one.exists);
+            let unchanged = Some(still(exists, raise.as_ref()));
             writes
                 .update_object(CONTRIBUTORS, id, &names, Some(names.mask()), unchanged, joining)
                 .map_err(refused)?;
         }
-        for one in self.pending.iter().filter(|one| is_part(one)) {
+        for one in self.pending.iter().map(|one| &one.contribution).filter(|one| is_part(one)) {
             let work = one.work();
             let mark = Work { labels: one.labels, ..Work::default() };
             let fields = MarkFields::of(&work, &mark, &self.commit)?;
@@ -300,43 +332,44 @@ impl<'a> Recording<'a> {
                 .update_object(REVIEWS, document_id(work.as_str()), &fields, None, create, Vec::new())
                 .map_err(refused)?;
         }
+        check(&mut writes, self.pending.iter())?;
         let key = self.client.forget_key();
         forget::guard(
             &mut writes,
-            key.into_iter().flat_map(|key| self.pending.iter().flat_map(|one| key.of(one))),
+            key.into_iter().flat_map(|key| self.pending.iter().flat_map(|one| key.of(one.given))),
         )?;
         Ok(writes)
     }
 
-    fn counted(
-        &mut self,
-        groups: &[(&'a ContributorId, Vec<&'a Contribution>)],
-        response: &FirestoreTransactionResponse,
-    ) -> Result<(), StoreError> {
-        let results = response.write_results.iter().skip(self.pending.len());
-        let mut tallies = results.map(tally_of);
-        for (contributor, group) in groups {
-            let tally = tallies.next().flatten().ok_or_else(|| {
-                StoreError::Broken(format!("the commit was answered without the tally of {contributor}"))
+    /// Ends with what is pending, which is counted now. `after` has the tallies of its contributors.
+    fn counted(&mut self, after: HashMap<ContributorId, Tally>) -> Result<(), StoreError> {
+        let mut left: HashMap<&ContributorId, u64> = HashMap::new();
+        let pending = std::mem::take(&mut self.pending);
+        for one in &pending {
+            *left.entry(&one.contribution.contributor).or_default() += 1;
+        }
+        // Of n counted together the i-th has the tally `after − n + i`.
+        for one in &pending {
+            let contributor = &one.contribution.contributor;
+            let tally = after.get(contributor).ok_or_else(|| {
+                StoreError::Broken(format!("contributions of {contributor} are there without their tally"))
             })?;
-            self.counted_for(contributor, group, tally);
+            let later = left.get_mut(contributor).map_or(0, |left| {
+                *left -= 1;
+                *left
+            });
+            let tally = Tally { tally: tally.tally.saturating_sub(later), ..*tally };
+            let contributor = (*contributor != one.given.contributor).then(|| contributor.clone());
+            self.fates.insert(one.given.id.as_str(), Fate::Counted(tally, contributor));
+            one.learn(self.client);
         }
-        self.pending.clear();
+        self.tallies.extend(after);
         Ok(())
-    }
-
-    /// Of n counted together the i-th has the tally `after − n + i`.
-    fn counted_for(&mut self, contributor: &'a ContributorId, group: &[&'a Contribution], after: Tally) {
-        let before = after.tally.saturating_sub(group.len() as u64);
-        for (one, tally) in group.iter().zip(before + 1..) {
-            self.fates.insert(one.id.as_str(), Fate::Counted(Tally { tally, ..after }));
-        }
-        self.tallies.insert(contributor.clone(), after);
     }
 
     /// Reads which of the pending are known, and by whom.
     async fn sort_out(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
-        let ids: Vec<_> = self.pending.iter().map(|one| document_id(one.id.as_str())).collect();
+        let ids: Vec<_> = self.pending.iter().map(|one| document_id(one.id().as_str())).collect();
         let mut known = HashMap::new();
         for document in self.client.get(CONTRIBUTIONS, &ids, None, retry).await? {
             let fields: PartFields = codec::read(&document)?;
@@ -346,17 +379,24 @@ impl<'a> Recording<'a> {
         let mut ours = Vec::new();
         let mut unknown = Vec::new();
         let mut reading = Vec::new();
-        for (one, id) in self.pending.iter().copied().zip(ids) {
+        for (one, id) in std::mem::take(&mut self.pending).into_iter().zip(ids) {
             match known.get(&id) {
-                None if is_part(one) => reading.push(one),
+                None if is_part(&one.contribution) => reading.push(one),
                 None => unknown.push(one),
                 Some((fields, since)) if fields.is_of(&self.commit) => {
                     ours_since = *since;
                     ours.push(one);
                 }
                 Some((fields, _)) => match Known::of(fields)? {
-                    Some(known) if one.labels <= fields.part()?.labels => {
-                        self.fates.insert(one.id.as_str(), Fate::KnownBefore(known));
+                    // One that does not count may be a repeat of another part of its work.
+                    Some(known)
+                        if one.contribution.labels <= fields.part()?.labels
+                            && !(known.rejected && is_part(&one.contribution)) =>
+                    {
+                        if known.contributor == one.contribution.contributor {
+                            one.learn(self.client);
+                        }
+                        self.fates.insert(one.given.id.as_str(), Fate::KnownBefore(known));
                     }
                     // A review was stored before it, or there are newer labels.
                     _ => reading.push(one),
@@ -380,19 +420,11 @@ impl<'a> Recording<'a> {
         since: FirestoreInstant,
         retry: &mut Retry,
     ) -> Result<(), StoreError> {
-        let groups = self.groups();
-        let ids: Vec<_> = groups.iter().map(|(contributor, _)| document_id(contributor.as_str())).collect();
+        let contributors: HashSet<_> =
+            self.pending.iter().map(|one| one.contribution.contributor.clone()).collect();
         let mut tallies = HashMap::new();
-        for document in self.client.get(CONTRIBUTORS, &ids, Some(since), retry).await? {
-            tallies.insert(codec::id_of(&document).to_owned(), read_tally(&document)?);
-        }
-        for ((contributor, group), id) in groups.iter().zip(&ids) {
-            let tally = tallies.get(id).copied().ok_or_else(|| {
-                StoreError::Broken(format!("contributions of {contributor} are there without their tally"))
-            })?;
-            self.counted_for(contributor, group, tally);
-        }
-        Ok(())
+        read_missing(self.client, contributors.iter(), &mut tallies, Some(since), retry).await?;
+        self.counted(tallies)
     }
 
     async fn answer(
@@ -412,7 +444,7 @@ impl<'a> Recording<'a> {
                     answers.push(self.repeat(known, one));
                     continue;
                 }
-                (Fate::Counted(tally), None) => recorded(Novelty::New, *tally, None),
+                (Fate::Counted(tally, other), None) => recorded(Novelty::New, *tally, other.clone()),
                 (Fate::Judged(first), None) => first.clone(),
             };
             let contributor = first.counted_for.clone().unwrap_or_else(|| one.contributor.clone());
@@ -433,10 +465,26 @@ impl<'a> Recording<'a> {
     async fn read_missing_tallies(&mut self, retry: &mut Retry) -> Result<(), StoreError> {
         let known = self.fates.values().filter_map(|fate| match fate {
             Fate::KnownBefore(known) => Some(&known.contributor),
-            Fate::Counted(_) | Fate::Judged(_) => None,
+            Fate::Counted(..) | Fate::Judged(_) => None,
         });
         read_missing(self.client, known, &mut self.tallies, None, retry).await
     }
+}
+
+/// The tallies in a commit's answer, which has those of the `recorded` contributions before.
+fn tallies_of(
+    groups: &[Group<'_, '_>],
+    response: &FirestoreTransactionResponse,
+    recorded: usize,
+) -> Result<HashMap<ContributorId, Tally>, StoreError> {
+    let results = response.write_results.iter().skip(recorded);
+    let read = |(Group { contributor, .. }, result): (&Group<'_, '_>, _)| {
+        let tally = tally_of(result).ok_or_else(|| {
+            StoreError::Broken(format!("the commit was answered without the tally of {contributor}"))
+        })?;
+        Ok(((*contributor).clone(), tally))
+    };
+    groups.iter().zip(results).map(read).collect()
 }
 
 /// Adds the tallies of those `contributors` that `tallies` lacks; as they were at `at`, if given.
@@ -465,9 +513,15 @@ pub(super) async fn read_missing<'c>(
 
 /// What a contributor's document becomes by contributions that are recorded now, of which `counted` count. The
 /// answer has the results of the first two: the tally, and the highest milestone recognised.
-pub(super) fn joining(counted: i64, now: Moment, raise: Option<&Raise>) -> Vec<FirestoreFieldTransform> {
+pub(super) fn joining(
+    counted: i64,
+    now: Moment,
+    raise: Option<&Raise>,
+    first: Option<&Arrival<'_>>,
+) -> Vec<FirestoreFieldTransform> {
     let at = codec::value(now.timestamp_micros());
-    let mut transforms = changing(counted, raise);
+    let recognized = first.map_or(0, |one| one.recognized);
+    let mut transforms = changing(counted, recognized.max(raise.map_or(0, |raise| raise.milestone)));
     transforms.extend([
         FirestoreFieldTransform::new("first_at".to_owned(), FirestoreFieldTransformType::Minimum(at.clone())),
         FirestoreFieldTransform::new("last_at".to_owned(), FirestoreFieldTransformType::Maximum(at)),
@@ -476,8 +530,7 @@ pub(super) fn joining(counted: i64, now: Moment, raise: Option<&Raise>) -> Vec<F
 }
 
 /// What a contributor's document becomes by `counted` contributions more, or fewer.
-pub(super) fn changing(counted: i64, raise: Option<&Raise>) -> Vec<FirestoreFieldTransform> {
-    let recognized = raise.map_or(0, |raise| raise.milestone);
+pub(super) fn changing(counted: i64, recognized: u64) -> Vec<FirestoreFieldTransform> {
     vec![
         FirestoreFieldTransform::new(
             "tally".to_owned(),

@@ -15,6 +15,7 @@ use futures::TryStreamExt;
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::accounts::Known;
 use super::codec;
 use super::connection::{Connections, Target};
 use super::explain::{Database, UNREACHABLE, message, no_connection, passing};
@@ -111,6 +112,7 @@ pub(super) struct Client {
     project: String,
     database: String,
     forget_key: Option<ForgetKey>,
+    known: Arc<Known>,
 }
 
 /// What an aggregation answers.
@@ -154,6 +156,7 @@ impl Client {
             project: project.to_owned(),
             database: database.to_owned(),
             forget_key: None,
+            known: Arc::default(),
         })
     }
 
@@ -163,6 +166,16 @@ impl Client {
 
     pub(super) fn set_forget_key(&mut self, key: Option<ForgetKey>) {
         self.forget_key = key;
+    }
+
+    /// What this process knows of accounts.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// How long a request may spend on what can be done later.
+    pub(super) fn a_part_of_patience(&self) -> Duration {
+        self.patience.total / 3
     }
 
     /// Patience for one method.

@@ -6,24 +6,23 @@
 //! reading creates the mark of its pull request, or only itself: a review that comes first has left the mark, or
 //! a document at the id of an issue, on which that recording fails, and then it comes here too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use firestore::{
     FirestoreTimestamp, FirestoreTransactionData, FirestoreTransactionOps, FirestoreTransactionResponse,
     FirestoreWritePrecondition, timestamp_utils,
 };
 
+use super::accounts::{Arrival, Move, check, contributor_of, finish, look_up};
 use super::codec::{self, ContributionFields, ContributorNames, MarkFields, PartFields, Stored, document_id};
 use super::forget;
-use super::history::{Raise, Standings};
+use super::history::{Raise, Standings, still};
 use super::outbox::unchanged;
 use super::privacy;
 use super::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, REVIEWS};
 use super::record::{Known, Tally, changing, joining, read_missing, recorded, refused, tally_of};
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{
-    Contribution, ContributionId, ContributorId, Milestones, Moment, Part, Review, Work, WorkId,
-};
+use crate::domain::{ContributionId, ContributorId, Milestones, Moment, Part, Review, Work, WorkId};
 use crate::store::forgetting::author_of_part;
 use crate::store::{Novelty, Recorded, Reviewed, StoreError};
 
@@ -31,8 +30,10 @@ use crate::store::{Novelty, Recorded, Reviewed, StoreError};
 struct Change<'a> {
     client: &'a Client,
     id: &'a WorkId,
-    recorded: &'a [&'a Contribution],
+    recorded: Vec<Arrival<'a>>,
     review: Option<&'a Review>,
+    /// Parts that become another contributor's.
+    moved: Option<(&'a BTreeSet<ContributionId>, &'a Move<'a>)>,
     /// Of history: what its contributors take as recognised.
     history: Option<&'a Milestones>,
     now: Moment,
@@ -50,6 +51,7 @@ struct Found {
 
 struct FoundPart {
     known: Option<Known>,
+    arrived: Option<(ContributorId, Moment)>,
     unchanged: FirestoreWritePrecondition,
 }
 
@@ -65,14 +67,48 @@ struct Changed {
 pub(super) async fn record(
     client: &Client,
     id: &WorkId,
-    parts: &[&Contribution],
+    parts: Vec<Arrival<'_>>,
     history: Option<&Milestones>,
     now: Moment,
     retry: &mut Retry,
 ) -> Result<Vec<Recorded>, StoreError> {
-    let change = Change { history, ..Change::new(client, id, parts, None, now) };
+    let mut change = Change { history, recorded: parts, now, ..Change::new(client, id) };
     let changed = change.apply(retry).await?;
-    parts.iter().map(|one| changed.recorded(one)).collect()
+    change.recorded.iter().for_each(|one| one.learn(client));
+    change.recorded.iter().map(|one| changed.recorded(one)).collect()
+}
+
+/// Moves parts to another contributor; false where something else was not as it was read.
+pub(super) async fn move_parts(
+    client: &Client,
+    id: &WorkId,
+    parts: &BTreeSet<ContributionId>,
+    moving: &Move<'_>,
+) -> Result<bool, StoreError> {
+    let change = Change { moved: Some((parts, moving)), ..Change::new(client, id) };
+    let mut retry = client.retry();
+    let found = change.read(&retry).await?;
+    let changed = Changed {
+        known: HashMap::new(),
+        after: change.decide(&found.work),
+        before: found.work.clone(),
+        tallies: HashMap::new(),
+    };
+    let is_left = |id: &ContributionId| {
+        changed
+            .before
+            .part(id)
+            .is_some_and(|part| part.contributor.as_ref().is_some_and(|who| *who != moving.to.id))
+    };
+    if !parts.iter().any(is_left) && changed.after == changed.before && !moving.is_claim() {
+        return Ok(true);
+    }
+    let (writes, _) = change.writes(&found, &changed, None)?;
+    match client.commit(&writes, &mut retry).await {
+        Ok(_) => Ok(true),
+        Err(Fault::Exists | Fault::Changed | Fault::Missing(_)) => Ok(false),
+        Err(fault) => Err(fault.into()),
+    }
 }
 
 /// Applies a review, and answers for each recorded part that it concerns.
@@ -86,7 +122,7 @@ pub(super) async fn review(client: &Client, review: &Review) -> Result<Vec<Revie
     }
     let review = &review;
     let id = work_of(client, &review.work, &mut retry).await?;
-    let change = Change::new(client, &id, &[], Some(review), Moment::UNIX_EPOCH);
+    let mut change = Change { review: Some(review), ..Change::new(client, &id) };
     let changed = change.apply(&mut retry).await?;
     if review.private {
         let parts = changed.after.parts.iter().map(|part| part.id.as_str());
@@ -104,19 +140,14 @@ async fn work_of(client: &Client, named: &WorkId, retry: &mut Retry) -> Result<W
 }
 
 impl<'a> Change<'a> {
-    fn new(
-        client: &'a Client,
-        id: &'a WorkId,
-        recorded: &'a [&'a Contribution],
-        review: Option<&'a Review>,
-        now: Moment,
-    ) -> Self {
+    fn new(client: &'a Client, id: &'a WorkId) -> Self {
         let commit = uuid::Uuid::new_v4().simple().to_string();
-        Self { client, id, recorded, review, history: None, now, commit }
+        let now = Moment::UNIX_EPOCH;
+        Self { client, id, recorded: Vec::new(), review: None, moved: None, history: None, now, commit }
     }
 
     /// Reads, decides and commits, until nothing has changed in between.
-    async fn apply(&self, retry: &mut Retry) -> Result<Changed, StoreError> {
+    async fn apply(&mut self, retry: &mut Retry) -> Result<Changed, StoreError> {
         let mut attempted: Option<Changed> = None;
         loop {
             let found = self.read(retry).await?;
@@ -145,7 +176,10 @@ impl<'a> Change<'a> {
                     return Ok(changed);
                 }
                 Err(Fault::Exists | Fault::Changed | Fault::Missing(_)) => {
+                    drop(standings);
                     retry.pause("the parts of one work keep changing".to_owned()).await?;
+                    look_up(self.client, self.recorded.iter_mut().collect(), retry).await?;
+                    self.follow(&changed.before, retry).await?;
                     attempted = Some(changed);
                 }
                 Err(fault) => return Err(fault.into()),
@@ -153,15 +187,27 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// Moves the parts of accounts that count for another contributor by now.
+    async fn follow(&self, work: &Work, retry: &mut Retry) -> Result<(), StoreError> {
+        let contributors: BTreeSet<_> =
+            work.parts.iter().filter_map(|part| part.contributor.as_ref()).collect();
+        for contributor in contributors {
+            if contributor_of(self.client, contributor, retry).await? != *contributor {
+                finish(self.client, contributor).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The contributors of history, as they are now.
-    async fn standings(&self, retry: &mut Retry) -> Result<Option<Standings<'a>>, StoreError> {
+    async fn standings(&self, retry: &mut Retry) -> Result<Option<Standings<'_>>, StoreError> {
         let Some(milestones) = self.history else { return Ok(None) };
-        let contributors = self.recorded.iter().map(|one| &one.contributor);
+        let contributors = self.recorded.iter().map(|one| &one.contribution.contributor);
         Standings::read_to_raise(self.client, contributors, milestones, retry).await.map(Some)
     }
 
     async fn read(&self, retry: &Retry) -> Result<Found, StoreError> {
-        let named = self.recorded.iter().map(|one| &one.id).chain(self.review.and_then(|r| r.part.as_ref()));
+        let named = self.recorded.iter().map(Arrival::id).chain(self.review.and_then(|r| r.part.as_ref()));
         let ids: Vec<_> = named.map(|id| document_id(id.as_str())).collect();
         let (mut for_mark, mut for_named, mut for_parts) = (retry.clone(), retry.clone(), retry.clone());
         let parts = queries::PARTS_OF.query([codec::value(self.id.as_str())], None, None);
@@ -186,7 +232,8 @@ impl<'a> Change<'a> {
         for document in named.into_iter().chain(parts.documents) {
             let fields: PartFields = codec::read(&document)?;
             let part = fields.part()?;
-            let read = FoundPart { known: Known::of(&fields)?, unchanged: unchanged(&document)? };
+            let (known, arrived) = (Known::of(&fields)?, fields.arrived()?);
+            let read = FoundPart { known, arrived, unchanged: unchanged(&document)? };
             if found.parts.insert(part.id.clone(), read).is_none() {
                 found.work.parts.push(part);
             } else if let Some(known) = found.work.parts.iter_mut().find(|known| known.id == part.id) {
@@ -200,8 +247,14 @@ impl<'a> Change<'a> {
 
     fn decide(&self, before: &Work) -> Work {
         let mut after = before.clone();
-        for one in self.recorded {
-            after.record(one);
+        for one in &self.recorded {
+            after.record(&one.contribution);
+        }
+        if let Some((moved, moving)) = self.moved {
+            let parts = after.parts.iter_mut().filter(|part| moved.contains(&part.id));
+            for part in parts.filter(|part| part.contributor.is_some()) {
+                part.contributor = Some(moving.to.id.clone());
+            }
         }
         if let Some(review) = self.review {
             after.review(review);
@@ -234,20 +287,56 @@ impl<'a> Change<'a> {
             .update_object(REVIEWS, document_id(self.id.as_str()), &mark, None, unchanged, Vec::new())
             .map_err(refused)?;
         let mut deltas: BTreeMap<ContributorId, Delta<'_>> = BTreeMap::new();
-        for part in changed.after.parts.iter().filter(|part| changed.before.part(&part.id) != Some(part)) {
+        let mut moved_at = Vec::new();
+        for part in &changed.after.parts {
             let was = changed.before.part(&part.id);
-            let unchanged = found.parts.get(&part.id).map_or_else(absent, |part| part.unchanged.clone());
-            let new = was.is_none_or(|was| was.contributor.is_none());
-            let recorded = self.recorded.iter().enumerate().find(|(_, one)| new && one.id == part.id);
-            self.write_part(&mut writes, part, recorded, unchanged)?;
-            if let Some(contributor) = &part.contributor {
-                let delta = deltas.entry(contributor.clone()).or_default();
-                delta.counted += i64::from(part.counted) - i64::from(was.is_some_and(|was| was.counted));
-                delta.recorded.extend(recorded.map(|(_, one)| *one));
+            let moved = self.moved.filter(|(moved, _)| moved.contains(&part.id)).map(|(_, moving)| moving);
+            if moved.is_none() && was == Some(part) {
+                continue;
+            }
+            let read = found.parts.get(&part.id);
+            let unchanged = read.map_or_else(absent, |part| part.unchanged.clone());
+            let arrived = read.and_then(|read| read.arrived.as_ref());
+            if let Some(((account, at), moving)) = arrived.zip(moved) {
+                let account = moving.account(account);
+                let fields = PartFields::of(part, self.id)?.moved(&moving.to.id, account.as_ref());
+                let (document, fields_moved) = (document_id(part.id.as_str()), Some(PartFields::moving()));
+                writes
+                    .update_object(
+                        CONTRIBUTIONS,
+                        document,
+                        &fields,
+                        fields_moved,
+                        Some(unchanged),
+                        Vec::new(),
+                    )
+                    .map_err(refused)?;
+                moved_at.push(*at);
+            } else if was != Some(part) {
+                let new = was.is_none_or(|was| was.contributor.is_none());
+                let recorded = self.recorded.iter().enumerate().find(|(_, one)| new && *one.id() == part.id);
+                self.write_part(&mut writes, part, recorded, unchanged)?;
+                let recorded = recorded.zip(part.contributor.as_ref());
+                if let Some(((_, one), contributor)) = recorded {
+                    deltas.entry(contributor.clone()).or_default().recorded.push(one);
+                }
+            }
+            for (part, sign) in [(Some(part), 1), (was, -1)] {
+                let Some(part) = part.filter(|part| part.counted) else { continue };
+                if let Some(contributor) = &part.contributor {
+                    deltas.entry(contributor.clone()).or_default().counted += sign;
+                }
             }
         }
+        if let Some((_, moving)) = self.moved {
+            let counted =
+                deltas.into_iter().map(|(contributor, delta)| (contributor, delta.counted)).collect();
+            moving.tallies(self.client, &mut writes, &counted, moved_at.into_iter())?;
+            return Ok((writes, Vec::new()));
+        }
+        check(&mut writes, self.recorded.iter())?;
         let key = self.client.forget_key();
-        let recorded = key.into_iter().flat_map(|key| self.recorded.iter().flat_map(|one| key.of(one)));
+        let recorded = key.into_iter().flat_map(|key| self.recorded.iter().flat_map(|one| key.of(one.given)));
         // A review may leave a mark of a part that is not recorded.
         let unrecorded = changed.after.parts.iter().filter(|part| part.contributor.is_none());
         let authors = unrecorded.filter_map(|part| author_of_part(&part.id));
@@ -256,7 +345,7 @@ impl<'a> Change<'a> {
         deltas.retain(|_, delta| delta.counted != 0 || !delta.recorded.is_empty());
         for (contributor, delta) in &deltas {
             let raise = standings.and_then(|standings| standings.raise(contributor, delta.counted));
-            self.write_contributor(&mut writes, contributor, delta, raise)?;
+            self.write_contributor(&mut writes, contributor, delta, raise.as_ref())?;
         }
         Ok((writes, deltas.into_keys().collect()))
     }
@@ -265,15 +354,21 @@ impl<'a> Change<'a> {
         &self,
         writes: &mut FirestoreTransactionData,
         part: &Part,
-        recorded: Option<(usize, &&Contribution)>,
+        recorded: Option<(usize, &Arrival<'_>)>,
         unchanged: FirestoreWritePrecondition,
     ) -> Result<(), StoreError> {
         let id = document_id(part.id.as_str());
         if let Some((place, one)) = recorded {
-            let (counted, deleted) = (part.counted, part.deleted);
-            let stored =
-                Stored { at: self.now, place, commit: &self.commit, counted, deleted, private: part.private };
-            let fields = ContributionFields::new(one, Some(&stored))?;
+            let stored = Stored {
+                at: self.now,
+                place,
+                commit: &self.commit,
+                counted: part.counted,
+                deleted: part.deleted,
+                private: part.private,
+                account: one.apart(),
+            };
+            let fields = ContributionFields::new(&one.contribution, Some(&stored))?;
             writes.update_object(CONTRIBUTIONS, id, &fields, None, Some(unchanged), Vec::new())
         } else {
             let fields = PartFields::of(part, self.id)?;
@@ -289,18 +384,19 @@ impl<'a> Change<'a> {
         writes: &mut FirestoreTransactionData,
         contributor: &ContributorId,
         delta: &Delta<'_>,
-        raise: Option<Raise>,
+        raise: Option<&Raise>,
     ) -> Result<(), StoreError> {
         let id = document_id(contributor.as_str());
+        let exists = delta.recorded.first().is_none_or(|one| one.exists);
+        let unchanged = Some(still(exists, raise));
         if delta.recorded.is_empty() {
             let nothing = BTreeMap::<String, bool>::new();
-            let changing = changing(delta.counted, raise.as_ref());
-            let exists = raise.map_or(FirestoreWritePrecondition::Exists(true), |raise| raise.unchanged);
-            writes.update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), Some(exists), changing)
+            let changing = changing(delta.counted, raise.map_or(0, |raise| raise.milestone));
+            writes.update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), unchanged, changing)
         } else {
-            let names = ContributorNames::of(contributor, &delta.recorded);
-            let joining = joining(delta.counted, self.now, raise.as_ref());
-            let unchanged = raise.map(|raise| raise.unchanged);
+            let recorded: Vec<_> = delta.recorded.iter().map(|one| &one.contribution).collect();
+            let names = ContributorNames::of(contributor, &recorded);
+            let joining = joining(delta.counted, self.now, raise, delta.recorded.first().copied());
             writes.update_object(CONTRIBUTORS, id, &names, Some(names.mask()), unchanged, joining)
         }
         .map_err(refused)?;
@@ -324,7 +420,7 @@ impl<'a> Change<'a> {
 struct Delta<'a> {
     /// How many contributions count more, or fewer.
     counted: i64,
-    recorded: Vec<&'a Contribution>,
+    recorded: Vec<&'a Arrival<'a>>,
 }
 
 fn tallies(
@@ -347,18 +443,21 @@ impl Changed {
         self.tallies.get(contributor).copied().unwrap_or_default()
     }
 
-    fn recorded(&self, one: &Contribution) -> Result<Recorded, StoreError> {
-        let lost = || StoreError::Broken(format!("the contribution {} was neither new nor known", one.id));
-        let part = self.after.part(&one.id).ok_or_else(lost)?;
+    fn recorded(&self, one: &Arrival<'_>) -> Result<Recorded, StoreError> {
+        let id = one.id();
+        let lost = || StoreError::Broken(format!("the contribution {id} was neither new nor known"));
+        let part = self.after.part(id).ok_or_else(lost)?;
         let contributor = part.contributor.as_ref().ok_or_else(lost)?;
-        let was_counted = self.before.part(&one.id).is_some_and(|was| was.counted);
-        let novelty = match self.known.get(&one.id) {
+        let was_counted = self.before.part(id).is_some_and(|was| was.counted);
+        let repeats = self.after.is_repeat(id);
+        let novelty = match self.known.get(id) {
+            None if repeats => Novelty::Same,
             None => Novelty::of_new(part.counted),
             Some(_) if part.counted && !was_counted => Novelty::New,
-            Some(_) if !part.counted && !part.deleted => Novelty::Retracted,
-            Some(known) => Novelty::of_repeat(known.content, one.content),
+            Some(_) if !part.counted && !part.deleted && !repeats => Novelty::Retracted,
+            Some(known) => Novelty::of_repeat(known.content, one.given.content),
         };
-        let other = (*contributor != one.contributor).then(|| contributor.clone());
+        let other = (*contributor != one.given.contributor).then(|| contributor.clone());
         Ok(Recorded { private: part.private, ..recorded(novelty, self.tally(contributor), other) })
     }
 

@@ -1,0 +1,451 @@
+//! Accounts: the names under which contributions arrive, and for whom they count.
+//!
+//! `accounts/{id}` says of a name to which number on its host it is bound, and for which contributor it counts if not
+//! for itself; `accounts/#{host}:{number}` under which name the account with a number is known at present. A name
+//! without anything to say has no document.
+//!
+//! A commit without a read must not count anything for an account that counts for another contributor. So such an
+//! account has no document in `contributors`: every commit that writes a contributor's document does so on the
+//! condition that it exists, or, to create it, that the account's document is as it was read, or absent. A linked or
+//! renamed account fails both, in whichever process, and the commit is repeated for its contributor.
+
+mod claim;
+mod decide;
+mod known;
+mod moves;
+mod tidy;
+mod unlink;
+mod whose;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use firestore::{
+    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+};
+use serde::{Deserialize, Serialize};
+
+use super::codec::{self, document_id};
+use super::outbox::unchanged;
+use super::queries::{self, ACCOUNTS, CONTRIBUTORS};
+use super::record::refused;
+use super::rpc::{Client, Fault, Retry};
+use crate::domain::{ContributorId, Moment, Naming, Numbered};
+use crate::store::{self, StoreError};
+
+pub(super) use decide::link;
+pub(super) use known::Known;
+pub(super) use moves::{Move, finish, move_late};
+pub(super) use unlink::unlink;
+pub(super) use whose::{Arrival, arrivals, check, look_up};
+
+/// The most accounts that one contributor may have.
+const MOST_ACCOUNTS: usize = 200;
+
+/// A document of `accounts`, of a name.
+#[derive(Clone, Serialize, Deserialize)]
+struct AccountFields {
+    id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    number: Option<i64>,
+    /// For which contributor it counts; absent where it counts for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+    /// Whether `target` was said by hand.
+    #[serde(default)]
+    linked: bool,
+    /// Whether contributions may be left that count for another contributor than they should.
+    #[serde(default)]
+    moving: bool,
+    /// Of a login that several accounts have had: the account that had it last, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder_at: Option<i64>,
+    /// What the contributor's document had, while there is none.
+    #[serde(default)]
+    recognized: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account_url: Option<String>,
+    /// Different with every write, or Firestore would keep the update time.
+    commit: String,
+}
+
+/// A document of `accounts`, of a number on a host.
+#[derive(Serialize, Deserialize)]
+struct NumberFields {
+    id: String,
+    /// Microseconds since 1970, because Firestore's `maximum` knows numbers only.
+    named_at: i64,
+    /// Whether contributions may be left that name this number and count for another account.
+    moving: bool,
+    commit: String,
+}
+
+/// An account as it was read.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) id: ContributorId,
+    number: Option<u64>,
+    target: Option<ContributorId>,
+    linked: bool,
+    moving: bool,
+    holder: Option<ContributorId>,
+    holder_at: Option<Moment>,
+    /// The highest milestone recognised, while it has no document in `contributors`.
+    recognized: u64,
+    user_id: Option<u64>,
+    page: Option<String>,
+    unchanged: FirestoreWritePrecondition,
+}
+
+/// A number on a host as it was read.
+#[derive(Clone)]
+struct Number {
+    document: String,
+    bound: Option<Numbered>,
+    moving: bool,
+    unchanged: FirestoreWritePrecondition,
+}
+
+fn parse(id: &str) -> Result<ContributorId, StoreError> {
+    ContributorId::parse(id)
+        .map_err(|_| StoreError::Broken(format!("the document of the account {id} is not plaudit's")))
+}
+
+fn nonce() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+impl Account {
+    fn absent(id: &ContributorId) -> Self {
+        Self {
+            id: id.clone(),
+            number: None,
+            target: None,
+            linked: false,
+            moving: false,
+            holder: None,
+            holder_at: None,
+            recognized: 0,
+            user_id: None,
+            page: None,
+            unchanged: FirestoreWritePrecondition::Exists(false),
+        }
+    }
+
+    fn read(document: &FirestoreDocument) -> Result<Self, StoreError> {
+        let fields: AccountFields = codec::read(document)?;
+        Ok(Self {
+            id: parse(&fields.id)?,
+            number: fields.number.map(i64::cast_unsigned),
+            target: fields.target.as_deref().map(parse).transpose()?,
+            linked: fields.linked,
+            moving: fields.moving,
+            holder: fields.holder.as_deref().map(parse).transpose()?,
+            holder_at: fields.holder_at.map(codec::moment_of).transpose()?,
+            recognized: fields.recognized,
+            user_id: fields.user_id.map(i64::cast_unsigned),
+            page: fields.account_url,
+            unchanged: unchanged(document)?,
+        })
+    }
+
+    /// For whom it counts.
+    fn contributor(&self) -> &ContributorId {
+        self.target.as_ref().unwrap_or(&self.id)
+    }
+
+    /// Notes that `account` has this login since `at`.
+    fn is_held_by(&mut self, account: &ContributorId, at: Moment) {
+        if self.holder_at.is_none_or(|since| since <= at) {
+            self.holder = Some(account.clone());
+            self.holder_at = Some(at);
+        }
+    }
+
+    /// Writes the whole document, if it is as it was read.
+    fn write(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
+        let fields = AccountFields {
+            id: self.id.as_str().to_owned(),
+            number: self.number.map(u64::cast_signed),
+            target: self.target.as_ref().map(|target| target.as_str().to_owned()),
+            linked: self.linked,
+            moving: self.moving,
+            holder: self.holder.as_ref().map(|holder| holder.as_str().to_owned()),
+            holder_at: self.holder_at.map(|at| at.timestamp_micros()),
+            recognized: self.recognized,
+            user_id: self.user_id.map(u64::cast_signed),
+            account_url: self.page.clone(),
+            commit: nonce(),
+        };
+        let id = document_id(self.id.as_str());
+        writes
+            .update_object(ACCOUNTS, id, &fields, None, Some(self.unchanged.clone()), Vec::new())
+            .map_err(refused)?;
+        Ok(())
+    }
+}
+
+impl Number {
+    fn absent(document: String) -> Self {
+        Self { document, bound: None, moving: false, unchanged: FirestoreWritePrecondition::Exists(false) }
+    }
+
+    fn read(document: &FirestoreDocument) -> Result<Self, StoreError> {
+        let fields: NumberFields = codec::read(document)?;
+        Ok(Self {
+            document: codec::id_of(document).to_owned(),
+            bound: Some(Numbered { id: parse(&fields.id)?, named_at: codec::moment_of(fields.named_at)? }),
+            moving: fields.moving,
+            unchanged: unchanged(document)?,
+        })
+    }
+
+    fn write(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
+        let Some(Numbered { id, named_at }) = &self.bound else { return Ok(()) };
+        let fields = NumberFields {
+            id: id.as_str().to_owned(),
+            named_at: named_at.timestamp_micros(),
+            moving: self.moving,
+            commit: nonce(),
+        };
+        writes
+            .update_object(ACCOUNTS, &self.document, &fields, None, Some(self.unchanged.clone()), Vec::new())
+            .map_err(refused)?;
+        Ok(())
+    }
+}
+
+/// The id of the document of a number; no name begins with this sign and has a colon.
+fn number_document(name: &ContributorId, number: u64) -> Option<String> {
+    name.host().map(|host| document_id(&format!("#{host}:{number}")))
+}
+
+fn is_of_number(document: &str) -> bool {
+    document.starts_with('#') && document.contains(':')
+}
+
+/// The document that says that another account counts for this contributor, or did.
+fn joined_document(contributor: &ContributorId) -> String {
+    document_id(&format!("#joined:{contributor}"))
+}
+
+/// Notes that another account counts for this contributor: what is recognised for it must read what that one had.
+fn note_joined(writes: &mut FirestoreTransactionData, contributor: &ContributorId) -> Result<(), StoreError> {
+    let nothing = BTreeMap::<String, bool>::new();
+    let id = joined_document(contributor);
+    writes.update_object(ACCOUNTS, id, &nothing, None, None, Vec::new()).map_err(refused)?;
+    Ok(())
+}
+
+/// Has the commit fail where another account counts or counted for this contributor.
+pub(super) fn has_none_joined(
+    writes: &mut FirestoreTransactionData,
+    contributor: &ContributorId,
+) -> Result<(), StoreError> {
+    let absent = Some(FirestoreWritePrecondition::Exists(false));
+    writes.delete_by_id(ACCOUNTS, joined_document(contributor), absent).map_err(refused)?;
+    Ok(())
+}
+
+pub(super) async fn has_joined(
+    client: &Client,
+    contributor: &ContributorId,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    Ok(client.get_one(ACCOUNTS, joined_document(contributor), retry).await?.is_some())
+}
+
+/// Accounts and numbers as they were read, those that are absent too.
+#[derive(Default)]
+struct Read {
+    accounts: HashMap<ContributorId, Account>,
+    numbers: HashMap<String, Number>,
+    /// Whether each contributor has a document.
+    contributors: HashMap<ContributorId, bool>,
+}
+
+impl Read {
+    /// Reads what is not read yet of these.
+    async fn read<'n>(
+        &mut self,
+        client: &Client,
+        names: impl Iterator<Item = &'n ContributorId>,
+        numbers: impl Iterator<Item = String>,
+        retry: &mut Retry,
+    ) -> Result<(), StoreError> {
+        let names: HashSet<_> = names.filter(|name| !self.accounts.contains_key(name)).collect();
+        let numbers: HashSet<_> = numbers.filter(|number| !self.numbers.contains_key(number)).collect();
+        let ids: Vec<_> =
+            names.iter().map(|name| document_id(name.as_str())).chain(numbers.iter().cloned()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for document in client.get(ACCOUNTS, &ids, None, retry).await? {
+            if numbers.contains(codec::id_of(&document)) {
+                let number = Number::read(&document)?;
+                self.numbers.insert(number.document.clone(), number);
+            } else {
+                let account = Account::read(&document)?;
+                self.accounts.insert(account.id.clone(), account);
+            }
+        }
+        for name in names {
+            self.accounts.entry(name.clone()).or_insert_with(|| Account::absent(name));
+        }
+        for number in numbers {
+            self.numbers.entry(number.clone()).or_insert_with(|| Number::absent(number));
+        }
+        Ok(())
+    }
+
+    async fn read_presence<'n>(
+        &mut self,
+        client: &Client,
+        contributors: impl Iterator<Item = &'n ContributorId>,
+        retry: &mut Retry,
+    ) -> Result<(), StoreError> {
+        let unread: HashSet<_> = contributors.filter(|one| !self.contributors.contains_key(one)).collect();
+        self.contributors.extend(presence(client, unread, retry).await?);
+        Ok(())
+    }
+
+    fn account(&self, id: &ContributorId) -> Account {
+        self.accounts.get(id).cloned().unwrap_or_else(|| Account::absent(id))
+    }
+
+    fn number_of(&self, naming: &Naming) -> Option<&Number> {
+        naming.number.and_then(|number| self.numbers.get(&number_document(&naming.name, number)?))
+    }
+}
+
+/// Whether each of these has a document in `contributors`.
+async fn presence(
+    client: &Client,
+    contributors: HashSet<&ContributorId>,
+    retry: &mut Retry,
+) -> Result<HashMap<ContributorId, bool>, StoreError> {
+    if contributors.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<_> = contributors.iter().map(|one| document_id(one.as_str())).collect();
+    let found = client.get(CONTRIBUTORS, &ids, None, retry).await?;
+    let found: HashSet<_> = found.iter().map(codec::id_of).collect();
+    let exists = |one: &ContributorId| found.contains(document_id(one.as_str()).as_str());
+    Ok(contributors.into_iter().map(|one| (one.clone(), exists(one))).collect())
+}
+
+async fn read_account(client: &Client, id: &ContributorId, retry: &mut Retry) -> Result<Account, StoreError> {
+    let found = client.get_one(ACCOUNTS, document_id(id.as_str()), retry).await?;
+    found.map_or_else(|| Ok(Account::absent(id)), |document| Account::read(&document))
+}
+
+/// The other accounts that count for this contributor, each as it was read.
+async fn followers(
+    client: &Client,
+    contributor: &ContributorId,
+    retry: &mut Retry,
+) -> Result<Vec<Account>, StoreError> {
+    let query = queries::ACCOUNTS_OF.query([codec::value(contributor.as_str())], None, Some(MOST_ACCOUNTS));
+    let found = client.query(query, retry).await?.documents;
+    found.iter().map(Account::read).collect()
+}
+
+/// Commits; false where something has changed since it was read, or this very commit was applied and its answer lost.
+async fn commit(
+    client: &Client,
+    writes: &FirestoreTransactionData,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    match client.commit(writes, retry).await {
+        Ok(_) => Ok(true),
+        Err(Fault::Exists | Fault::Changed | Fault::Missing(_)) => Ok(false),
+        Err(fault) => Err(fault.into()),
+    }
+}
+
+/// For whom what arrives under `id` counts.
+pub(super) async fn contributor_of(
+    client: &Client,
+    id: &ContributorId,
+    retry: &mut Retry,
+) -> Result<ContributorId, StoreError> {
+    Ok(read_account(client, id, retry).await?.contributor().clone())
+}
+
+pub(super) async fn accounts_of(
+    client: &Client,
+    contributor: &ContributorId,
+) -> Result<Vec<store::Account>, StoreError> {
+    let mut retry = client.retry();
+    let contributor = contributor_of(client, contributor, &mut retry).await?;
+    let followers = followers(client, &contributor, &mut retry).await?;
+    let mut accounts: Vec<_> = followers
+        .into_iter()
+        .map(|one| store::Account { id: one.id, number: one.number, linked: one.linked })
+        .collect();
+    accounts.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(accounts)
+}
+
+/// A person's accounts, by which everything of them is found.
+#[derive(Clone)]
+pub(super) struct Person {
+    /// Those that count for another one of them come before it.
+    pub(super) names: Vec<ContributorId>,
+    pub(super) numbers: Vec<(ContributorId, u64)>,
+    /// Whether anything is written of their accounts.
+    pub(super) is_written: bool,
+}
+
+impl Person {
+    /// Adds the accounts of `other` that are not among these.
+    pub(super) fn join(&mut self, other: Self) {
+        let names: Vec<_> = other.names.into_iter().filter(|name| !self.names.contains(name)).collect();
+        self.names.splice(0..0, names);
+        self.numbers.extend(other.numbers);
+    }
+}
+
+pub(super) async fn person(
+    client: &Client,
+    id: &ContributorId,
+    retry: &mut Retry,
+) -> Result<Person, StoreError> {
+    let contributor = contributor_of(client, id, retry).await?;
+    let mut accounts = followers(client, &contributor, retry).await?;
+    accounts.push(read_account(client, &contributor, retry).await?);
+    let numbers = accounts.iter().filter_map(|one| Some((one.id.clone(), one.number?))).collect();
+    let is_written =
+        accounts.iter().any(|one| matches!(one.unchanged, FirestoreWritePrecondition::UpdateTime(_)));
+    Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, is_written })
+}
+
+/// Erases what says of a person's accounts that they are one.
+pub(super) async fn erase(client: &Client, person: &Person, retry: &mut Retry) -> Result<(), StoreError> {
+    let mut writes = client.writes();
+    for name in &person.names {
+        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, Some(MOST_ACCOUNTS));
+        for document in client.query(held, retry).await?.documents {
+            if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
+                continue;
+            }
+            // In the mask and not among the fields, they are deleted.
+            let mask = Some(vec!["holder".to_owned(), "holder_at".to_owned()]);
+            let nothing = BTreeMap::<String, bool>::new();
+            let exists = Some(FirestoreWritePrecondition::Exists(true));
+            writes
+                .update_object(ACCOUNTS, codec::id_of(&document), &nothing, mask, exists, Vec::new())
+                .map_err(refused)?;
+        }
+        writes.delete_by_id(ACCOUNTS, document_id(name.as_str()), None).map_err(refused)?;
+        writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
+    }
+    for document in person.numbers.iter().filter_map(|(name, number)| number_document(name, *number)) {
+        writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
+    }
+    client.commit(&writes, retry).await?;
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! Moves: contributions and recognitions follow their accounts.
+//!
+//! An account that is `moving` may have contributions left that count for another contributor than it does. A move
+//! reads them, and commits a part of them with the tallies on both sides, as long as each is as it was read. So any
+//! number of processes may move the same, and what one left the next one, or a drain, goes on with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use firestore::{
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps,
+    FirestoreWritePrecondition,
+};
+
+use super::decide::{Changes, Joining};
+use super::{Account, Number, claim, commit, is_of_number, presence, read_account};
+use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
+use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
+use crate::store::firestore::forget;
+use crate::store::firestore::lists;
+use crate::store::firestore::outbox::unchanged;
+use crate::store::firestore::queries::{
+    self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, name_value,
+};
+use crate::store::firestore::record::refused;
+use crate::store::firestore::rpc::{Client, Retry};
+use crate::store::firestore::work;
+use crate::store::{Shown, StoreError};
+
+/// How many contributions one commit moves.
+pub(super) const TOGETHER: usize = 100;
+/// How often something may change between a read and a write of one move.
+pub(super) const ROUNDS: usize = 100;
+pub(super) const CONFLICT: &str = "an account keeps changing while its contributions move";
+/// How many accounts one sweep looks at.
+const MOST: usize = 100;
+
+/// Moves what is left of these documents of `accounts`, as far as a request can wait for it.
+pub(super) async fn now(client: &Client, documents: Vec<String>) {
+    let moving = async {
+        for document in documents {
+            finish_document(client, &document).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    match tokio::time::timeout(client.a_part_of_patience(), moving).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "contributions of a renamed account are moved by the next drain");
+        }
+        Err(_) => tracing::info!("contributions of a renamed account are moved by the next drain"),
+    }
+}
+
+/// Goes on with every move that was left.
+pub(in super::super) async fn move_late(client: &Client) -> Result<(), StoreError> {
+    let query = queries::ACCOUNTS_MOVING.query([codec::value(true)], None, Some(MOST));
+    let mut failed = None;
+    for document in client.query(query, &mut client.retry()).await?.documents {
+        failed = finish_document(client, codec::id_of(&document)).await.err().or(failed);
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+async fn finish_document(client: &Client, document: &str) -> Result<(), StoreError> {
+    let Some(found) = client.get_one(ACCOUNTS, document.to_owned(), &mut client.retry()).await? else {
+        return Ok(());
+    };
+    if is_of_number(document) {
+        return claim::claim(client, Number::read(&found)?).await;
+    }
+    finish(client, &Account::read(&found)?.id).await
+}
+
+/// Moves everything that arrived under an account to the contributor for whom it counts.
+pub(in super::super) async fn finish(client: &Client, id: &ContributorId) -> Result<(), StoreError> {
+    for _ in 0..ROUNDS {
+        let mut account = read_account(client, id, &mut client.retry()).await?;
+        if !account.moving {
+            return Ok(());
+        }
+        let to = account.contributor().clone();
+        let moved = match move_all(client, id, &to).await? {
+            Moved::All => move_recognitions(client, id, &to).await?,
+            Moved::Changed => false,
+        };
+        if moved {
+            account.moving = false;
+            let (mut writes, mut changes) = (client.writes(), Changes::default());
+            changes.of(account);
+            changes.write(client, &mut writes)?;
+            if commit(client, &writes, &mut client.retry()).await? {
+                return Ok(());
+            }
+        }
+        client.retry().pause(CONFLICT.to_owned()).await?;
+    }
+    Err(StoreError::Unavailable(CONFLICT.to_owned()))
+}
+
+pub(super) enum Moved {
+    All,
+    /// Something was not as it was read.
+    Changed,
+}
+
+/// What is to be moved, and where to.
+pub(in super::super) struct Move<'a> {
+    pub(in super::super) to: &'a Account,
+    /// The account to which the contributions belong, whatever they arrived under.
+    claimed_by: Option<&'a ContributorId>,
+    /// Whether contributors have documents.
+    exist: HashMap<ContributorId, bool>,
+}
+
+/// A contribution to be moved.
+pub(super) struct Item {
+    document: String,
+    pub(super) id: ContributionId,
+    work: Option<WorkId>,
+    pub(super) contributor: ContributorId,
+    /// Under which it arrived.
+    pub(super) account: ContributorId,
+    counted: bool,
+    recorded_at: Moment,
+    unchanged: FirestoreWritePrecondition,
+}
+
+async fn move_all(client: &Client, id: &ContributorId, to: &ContributorId) -> Result<Moved, StoreError> {
+    // Those that arrived under it and count for a third one, whose account it was before.
+    let mut after = None;
+    loop {
+        let query = queries::ARRIVED_UNDER.query([codec::value(id.as_str())], after.take(), Some(TOGETHER));
+        let found = client.query(query, &mut client.retry()).await?.documents;
+        let items: Vec<_> = found.iter().map(item).collect::<Result<_, _>>()?;
+        let items: Vec<_> = items.into_iter().filter(|one| one.contributor != *to).collect();
+        if let Moved::Changed = move_items(client, items, to, None).await? {
+            return Ok(Moved::Changed);
+        }
+        let Some(last) = found.last().filter(|_| found.len() == TOGETHER) else { break };
+        after = Some(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))]);
+    }
+    if id == to {
+        return Ok(Moved::All);
+    }
+    loop {
+        let values = lists::contributions_of(id.as_str(), Shown::All, None, None)?;
+        let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(TOGETHER));
+        let found = client.query(query, &mut client.retry()).await?.documents;
+        let items: Vec<_> = found.iter().map(item).collect::<Result<_, _>>()?;
+        if items.is_empty() {
+            return Ok(Moved::All);
+        }
+        if let Moved::Changed = move_items(client, items, to, None).await? {
+            return Ok(Moved::Changed);
+        }
+    }
+}
+
+pub(super) fn item(document: &FirestoreDocument) -> Result<Item, StoreError> {
+    let fields: ContributionFields = codec::read(document)?;
+    let (account, work) = (fields.account()?, fields.work());
+    let counted = fields.counted()?;
+    Ok(Item {
+        document: codec::id_of(document).to_owned(),
+        work,
+        account: account.unwrap_or_else(|| counted.contribution.contributor.clone()),
+        counted: !counted.retracted,
+        recorded_at: counted.recorded_at,
+        unchanged: unchanged(document)?,
+        id: counted.contribution.id,
+        contributor: counted.contribution.contributor,
+    })
+}
+
+pub(super) async fn move_items(
+    client: &Client,
+    items: Vec<Item>,
+    to: &ContributorId,
+    claimed_by: Option<&ContributorId>,
+) -> Result<Moved, StoreError> {
+    if items.is_empty() {
+        return Ok(Moved::All);
+    }
+    let mut retry = client.retry();
+    let of = items.iter().map(|one| &one.contributor).chain([to]).collect();
+    let exist = presence(client, of, &mut retry).await?;
+    let to = read_account(client, to, &mut retry).await?;
+    if to.target.is_some() {
+        return Ok(Moved::Changed);
+    }
+    let mut moving = Move { to: &to, claimed_by, exist };
+    let (parts, whole): (Vec<_>, Vec<_>) = items.into_iter().partition(|one| one.work.is_some());
+    if !whole.is_empty() {
+        if !moving.whole(client, &whole, &mut retry).await? {
+            return Ok(Moved::Changed);
+        }
+        moving.exist.insert(to.id.clone(), true);
+    }
+    let mut works: BTreeMap<WorkId, BTreeSet<ContributionId>> = BTreeMap::new();
+    for part in parts {
+        works.entry(part.work.unwrap_or_else(|| WorkId::alone(&part.id))).or_default().insert(part.id);
+    }
+    for (work, parts) in works {
+        if !work::move_parts(client, &work, &parts, &moving).await? {
+            return Ok(Moved::Changed);
+        }
+        moving.exist.insert(to.id.clone(), true);
+    }
+    Ok(Moved::All)
+}
+
+impl Move<'_> {
+    /// Whether the contributions get another account, and perhaps keep their contributor.
+    pub(in super::super) fn is_claim(&self) -> bool {
+        self.claimed_by.is_some()
+    }
+
+    /// Under which account a contribution is afterwards, if not under its contributor.
+    pub(in super::super) fn account(&self, arrived_under: &ContributorId) -> Option<ContributorId> {
+        let account = self.claimed_by.unwrap_or(arrived_under);
+        (*account != self.to.id).then(|| account.clone())
+    }
+
+    /// Adds the tallies on both sides to a commit. A contributor without a document has no tally.
+    pub(in super::super) fn tallies(
+        &self,
+        client: &Client,
+        writes: &mut firestore::FirestoreTransactionData,
+        counted: &BTreeMap<ContributorId, i64>,
+        recorded_at: impl Iterator<Item = Moment> + Clone,
+    ) -> Result<(), StoreError> {
+        let exists = |id: &ContributorId| self.exist.get(id).copied().unwrap_or(true);
+        let (first_at, last_at) = (recorded_at.clone().min(), recorded_at.max());
+        let join = Joining {
+            counted: counted.get(&self.to.id).copied().unwrap_or_default(),
+            recognized: 0,
+            first_at: first_at.unwrap_or(Moment::MAX_UTC),
+            last_at: last_at.unwrap_or(Moment::UNIX_EPOCH),
+        };
+        join.write(writes, self.to, exists(&self.to.id))?;
+        if !exists(&self.to.id) {
+            let id = document_id(self.to.id.as_str());
+            super::whose::verify(writes, &id, self.to.unchanged.clone())?;
+        }
+        for (from, change) in counted.iter().filter(|(from, _)| **from != self.to.id && exists(from)) {
+            let change = FirestoreFieldTransformType::Increment(codec::difference(*change));
+            let change = FirestoreFieldTransform::new("tally".to_owned(), change);
+            let still = Some(FirestoreWritePrecondition::Exists(true));
+            let (id, nothing) = (document_id(from.as_str()), BTreeMap::<String, bool>::new());
+            writes
+                .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), still, vec![change])
+                .map_err(refused)?;
+        }
+        let Some(key) = client.forget_key() else { return Ok(()) };
+        let names = counted.keys().chain([&self.to.id]).map(|name| key.of_name(name));
+        forget::guard(writes, names)
+    }
+
+    /// Moves contributions that are works of their own; false where one was not as it was read.
+    async fn whole(&self, client: &Client, items: &[Item], retry: &mut Retry) -> Result<bool, StoreError> {
+        let mut writes = client.writes();
+        let mut counted: BTreeMap<ContributorId, i64> = BTreeMap::new();
+        for item in items {
+            let account = self.account(&item.account);
+            let fields = [
+                ("contributor", Some(self.to.id.as_str())),
+                ("account", account.as_ref().map(ContributorId::as_str)),
+            ];
+            let mask = fields.map(|(field, _)| field.to_owned()).to_vec();
+            let fields: BTreeMap<_, _> =
+                fields.into_iter().filter_map(|(field, id)| Some((field, id?))).collect();
+            let as_read = Some(item.unchanged.clone());
+            writes
+                .update_object(CONTRIBUTIONS, &item.document, &fields, Some(mask), as_read, Vec::new())
+                .map_err(refused)?;
+            *counted.entry(item.contributor.clone()).or_default() -= i64::from(item.counted);
+            *counted.entry(self.to.id.clone()).or_default() += i64::from(item.counted);
+        }
+        self.tallies(client, &mut writes, &counted, items.iter().map(|one| one.recorded_at))?;
+        commit(client, &writes, retry).await
+    }
+}
+
+/// The recognitions of an account become those of the contributor for whom it counts; whether all of them did.
+pub(super) async fn move_recognitions(
+    client: &Client,
+    id: &ContributorId,
+    to: &ContributorId,
+) -> Result<bool, StoreError> {
+    let mut retry = client.retry();
+    let document = client.get_one(CONTRIBUTORS, document_id(to.as_str()), &mut retry).await?;
+    let contributor =
+        document.map(|found| codec::read::<ContributorFields>(&found)?.contributor()).transpose()?;
+    let account_url = contributor.and_then(|contributor| contributor.account_url);
+    let prefix = [format!("{id}:"), format!("{id};")];
+    let made = queries::RECOGNITIONS_NAMED.query(prefix.map(codec::value), None, None);
+    let mut found = client.query(made, &mut retry).await?.documents;
+    let is_made_for =
+        |document: &FirestoreDocument| codec::text(document, "id").is_some_and(|made| is_of(made, id));
+    found.retain(|document| is_made_for(document));
+    if id != to {
+        let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
+        let held = queries::RECOGNITIONS_OF.query(values, None, None);
+        found.extend(client.query(held, &mut retry).await?.documents);
+    }
+    let mut seen = HashSet::new();
+    found.retain(|document| {
+        codec::text(document, "contributor") != Some(to.as_str()) && seen.insert(document.name.clone())
+    });
+    for together in found.chunks(TOGETHER) {
+        let mut writes = client.writes();
+        for document in together {
+            let fields = Owner::of(document, to, account_url.as_deref());
+            let as_read = Some(unchanged(document)?);
+            writes
+                .update_object(
+                    RECOGNITIONS,
+                    codec::id_of(document),
+                    &fields,
+                    Some(fields.mask()),
+                    as_read,
+                    Vec::new(),
+                )
+                .map_err(refused)?;
+        }
+        if let Some(key) = client.forget_key() {
+            forget::guard(&mut writes, [id, to].into_iter().map(|name| key.of_name(name)))?;
+        }
+        if !commit(client, &writes, &mut retry).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a recognition was made for this account.
+fn is_of(recognition: &str, account: &ContributorId) -> bool {
+    let id = RecognitionId::from_text(recognition);
+    id.as_str().rsplit_once(':').is_some_and(|(who, _)| who == account.as_str())
+}
+
+/// What a recognition's document says of its contributor.
+#[derive(serde::Serialize)]
+struct Owner<'a> {
+    contributor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contribution: Option<BTreeMap<&'static str, &'a str>>,
+}
+
+impl<'a> Owner<'a> {
+    fn of(document: &FirestoreDocument, to: &'a ContributorId, account_url: Option<&'a str>) -> Self {
+        let contribution = document.fields.contains_key("contribution");
+        let contribution = contribution.then(|| BTreeMap::from([("contributor", to.as_str())]));
+        Self { contributor: to.as_str(), account_url, contribution }
+    }
+
+    fn mask(&self) -> Vec<String> {
+        let mut mask = vec!["contributor", "account_url"];
+        mask.extend(self.contribution.as_ref().map(|_| "contribution.contributor"));
+        mask.into_iter().map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,361 @@
+//! Whose a contribution is: which account it names, and for which contributor that counts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use firestore::{
+    FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData, FirestoreTransactionOps,
+    FirestoreWritePrecondition,
+};
+use futures::future::join_all;
+
+use super::known::Knowledge;
+use super::{Account, Read, decide, number_document};
+use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming};
+use crate::store::StoreError;
+use crate::store::firestore::codec::{self, document_id};
+use crate::store::firestore::forget;
+use crate::store::firestore::queries::ACCOUNTS;
+use crate::store::firestore::record::refused;
+use crate::store::firestore::rpc::{Client, Retry};
+
+/// How often accounts may change between the read and the write.
+const ROUNDS: usize = 8;
+
+/// A contribution of a batch, and whose it is.
+#[derive(Clone)]
+pub(in super::super) struct Arrival<'a> {
+    /// As it was given.
+    pub(in super::super) given: &'a Contribution,
+    /// With the newest labels and the last landing of its repeats, and the contributor for whom it counts.
+    pub(in super::super) contribution: Contribution,
+    /// The account under which it arrives.
+    pub(in super::super) account: ContributorId,
+    /// Whether the contributor has a document.
+    pub(in super::super) exists: bool,
+    /// The highest milestone that it had recognised, if it has none.
+    pub(in super::super) recognized: u64,
+    naming: Naming,
+    /// Documents of `accounts` on whose state this depends.
+    checks: Vec<(String, FirestoreWritePrecondition)>,
+    /// A newer statement of the number's name.
+    stated: Option<(String, Moment)>,
+    /// Whether the next one of the same naming needs no read; if so, whether its number is bound to no name.
+    plain: Option<Unbound>,
+}
+
+#[derive(Clone, Copy)]
+struct Unbound(bool);
+
+impl Arrival<'_> {
+    pub(in super::super) fn id(&self) -> &ContributionId {
+        &self.contribution.id
+    }
+
+    /// The account, where that is not the contributor.
+    pub(in super::super) fn apart(&self) -> Option<&ContributorId> {
+        (self.account != self.contribution.contributor).then_some(&self.account)
+    }
+
+    /// Notes that it is recorded: its contributor has a document.
+    pub(in super::super) fn learn(&self, client: &Client) {
+        if let Some(Unbound(unbound)) = self.plain {
+            client.known().learn(&self.naming, unbound);
+        }
+    }
+
+    fn is_itself(&mut self, unbound: bool, exists: bool) {
+        let name = self.naming.name.clone();
+        self.checks.clear();
+        self.stated = None;
+        self.account = name.clone();
+        self.exists = exists;
+        self.recognized = 0;
+        self.plain = Some(Unbound(unbound));
+        if !exists {
+            self.checks.push((document_id(name.as_str()), FirestoreWritePrecondition::Exists(false)));
+        }
+        let number = self.naming.number.filter(|_| unbound);
+        let number = number.and_then(|number| number_document(&name, number));
+        self.checks.extend(number.map(|number| (number, FirestoreWritePrecondition::Exists(false))));
+        self.contribution.contributor = name;
+    }
+}
+
+/// Each contribution of a batch once, with whose it is as far as this process knows. What is wrong about that makes the
+/// commit fail.
+pub(in super::super) async fn arrivals<'a>(
+    client: &Client,
+    batch: &'a [Contribution],
+    retry: &mut Retry,
+) -> Result<Vec<Arrival<'a>>, StoreError> {
+    let mut arrivals = distinct(batch);
+    let mut is_all_known = true;
+    for arrival in &mut arrivals {
+        match client.known().of(&arrival.naming) {
+            Knowledge::Plain { unbound } => arrival.is_itself(unbound, true),
+            // Most that are unknown are new.
+            Knowledge::Unknown if arrival.naming.number.is_none() => arrival.is_itself(false, false),
+            Knowledge::Unknown | Knowledge::Stale => is_all_known = false,
+        }
+    }
+    if !is_all_known {
+        // What one commit checks must be of one reading.
+        let unsure = arrivals.iter_mut().filter(|one| one.plain.is_none() || !one.checks.is_empty());
+        look_up(client, unsure.collect(), retry).await?;
+    }
+    Ok(arrivals)
+}
+
+fn distinct(batch: &[Contribution]) -> Vec<Arrival<'_>> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut distinct: Vec<Arrival<'_>> = Vec::with_capacity(batch.len());
+    for one in batch {
+        let known = places.get(one.id.as_str()).and_then(|place| distinct.get_mut(*place));
+        if let Some(Arrival { contribution: known, .. }) = known {
+            known.labels = known.labels.max(one.labels);
+            known.landed_at = known.landed_at.max(one.landed_at);
+        } else {
+            places.insert(one.id.as_str(), distinct.len());
+            let mut naming = one.naming();
+            // A plain name is of no host.
+            if naming.name.host().is_none() {
+                naming = Naming { number: None, stated_at: None, ..naming };
+            }
+            distinct.push(Arrival {
+                given: one,
+                contribution: one.clone(),
+                account: one.contributor.clone(),
+                exists: false,
+                recognized: 0,
+                naming,
+                checks: Vec::new(),
+                stated: None,
+                plain: None,
+            });
+        }
+    }
+    distinct
+}
+
+/// Reads whose these are, and binds and renames accounts as they say.
+pub(in super::super) async fn look_up(
+    client: &Client,
+    mut arrivals: Vec<&mut Arrival<'_>>,
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    if arrivals.is_empty() {
+        return Ok(());
+    }
+    for arrival in &arrivals {
+        client.known().unlearn(&arrival.naming.name);
+    }
+    for _ in 0..ROUNDS {
+        let namings: Vec<_> = arrivals.iter().map(|arrival| &arrival.naming).collect();
+        let (read, identities) = identities(client, &namings, retry).await?;
+        let is_new = |(naming, identity): &(&&Naming, &Identity)| is_new(naming, identity, &read);
+        let decisions: Vec<_> = namings.iter().zip(&identities).filter(is_new).collect();
+        if decisions.is_empty() {
+            for (arrival, identity) in arrivals.iter_mut().zip(identities) {
+                if let Identity::Known(account) = identity {
+                    settle(arrival, &account, &read);
+                }
+            }
+            return Ok(());
+        }
+        let mut distinct = BTreeMap::new();
+        for (naming, identity) in decisions {
+            let key = (naming.name.clone(), naming.number, naming.stated_at);
+            distinct.insert(key, decide::apply(client, naming, identity, &read, retry.clone()));
+        }
+        let done = join_all(distinct.into_values()).await;
+        done.into_iter().collect::<Result<(), _>>()?;
+        // What names somebody who is forgotten binds nothing, and is not recorded either.
+        let given: Vec<_> = arrivals.iter().map(|arrival| arrival.given).collect();
+        let forgotten = forget::are_forgotten(client, &given, retry).await?;
+        let mut rest = Vec::with_capacity(arrivals.len());
+        for (arrival, forgotten) in arrivals.into_iter().zip(forgotten) {
+            if forgotten {
+                arrival.is_itself(false, true);
+            } else {
+                rest.push(arrival);
+            }
+        }
+        arrivals = rest;
+        if arrivals.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Unavailable("the accounts of these contributions keep changing".into()))
+}
+
+/// Whether this says something of an account that is not written yet.
+fn is_new(naming: &Naming, identity: &Identity, read: &Read) -> bool {
+    let Identity::Known(account) = identity else { return true };
+    let name = read.account(&naming.name);
+    if is_former(naming, account, &name) {
+        return true;
+    }
+    let of_this_login =
+        *account == name.id || naming.number.is_some_and(|number| *account == name.id.numbered(number));
+    let newer = naming.stated_at.is_some_and(|at| name.holder_at.is_some_and(|since| at > since));
+    of_this_login && newer
+}
+
+/// Whether an older statement of a number says that this was its name before.
+pub(super) fn is_former(naming: &Naming, account: &ContributorId, name: &Account) -> bool {
+    naming.stated_at.is_some() && name.number.is_none() && *account != name.id
+}
+
+/// Which account each of these names, and what that was read from.
+async fn identities(
+    client: &Client,
+    namings: &[&Naming],
+    retry: &mut Retry,
+) -> Result<(Read, Vec<Identity>), StoreError> {
+    let mut read = Read::default();
+    let mut contributors = Read::default();
+    let numbers = namings.iter().filter_map(|one| number_document(&one.name, one.number?));
+    let mut for_contributors = retry.clone();
+    let names = || namings.iter().map(|one| &one.name);
+    tokio::try_join!(
+        read.read(client, names(), numbers, retry),
+        contributors.read_presence(client, names(), &mut for_contributors),
+    )?;
+    read.contributors = contributors.contributors;
+    let identities: Vec<_> = namings.iter().map(|naming| identify(client, naming, &read)).collect();
+    let accounts = identities.iter().flat_map(|identity| match identity {
+        Identity::Known(id) | Identity::Bind(id) => vec![id],
+        Identity::Rename { from, to } => vec![from, to],
+    });
+    read.read(client, accounts, std::iter::empty(), retry).await?;
+    let contributors: Vec<_> = identities
+        .iter()
+        .filter_map(|identity| match identity {
+            Identity::Known(id) => Some(read.account(id).contributor().clone()),
+            Identity::Bind(_) | Identity::Rename { .. } => None,
+        })
+        .collect();
+    read.read_presence(client, contributors.iter(), retry).await?;
+    // To create a contributor, its account must be as it was read.
+    let absent = contributors.iter().filter(|one| read.contributors.get(one) == Some(&false));
+    let absent: Vec<_> = absent.cloned().collect();
+    read.read(client, absent.iter(), std::iter::empty(), retry).await?;
+    Ok((read, identities))
+}
+
+fn identify(client: &Client, naming: &Naming, read: &Read) -> Identity {
+    let name = read.account(&naming.name);
+    let Some(number) = naming.number else {
+        return Identity::Known(name.holder.unwrap_or(name.id));
+    };
+    let mut numbered = read.number_of(naming).and_then(|number| number.bound.clone());
+    if let Some(numbered) = &mut numbered
+        && let Some(at) = client.known().stated_at(&numbered.id, number)
+    {
+        numbered.named_at = numbered.named_at.max(at);
+    }
+    naming.identify(numbered.as_ref(), name.number)
+}
+
+/// Sets for whom an arrival counts, and what its commit depends on.
+fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
+    let name = read.account(&arrival.naming.name);
+    let number = read.number_of(&arrival.naming);
+    let unbound = number.is_some_and(|number| number.bound.is_none());
+    let found = read.account(account);
+    let contributor = found.contributor().clone();
+    let exists = read.contributors.get(&contributor).copied().unwrap_or_default();
+    let mut checks = BTreeMap::new();
+    let mut check = |document: String, unchanged: &FirestoreWritePrecondition| {
+        checks.insert(document, unchanged.clone());
+    };
+    if contributor != *account {
+        check(document_id(account.as_str()), &found.unchanged);
+    }
+    if *account != name.id && arrival.naming.number.is_none() {
+        check(document_id(name.id.as_str()), &name.unchanged);
+    }
+    if let Some(number) = number.filter(|_| unbound) {
+        check(number.document.clone(), &number.unchanged);
+    }
+    let mut recognized = 0;
+    if !exists {
+        let found = read.account(&contributor);
+        recognized = found.recognized;
+        check(document_id(contributor.as_str()), &found.unchanged);
+    }
+    let newer = number.and_then(|number| {
+        let (bound, at) = (number.bound.as_ref()?, arrival.naming.stated_at?);
+        (bound.id == *account && *account == name.id && at > bound.named_at)
+            .then(|| (number.document.clone(), at))
+    });
+    let is_held = name.holder.is_some();
+    let plain = *account == name.id && contributor == name.id && !is_held;
+    arrival.checks = checks.into_iter().collect();
+    arrival.stated = newer;
+    arrival.account = account.clone();
+    arrival.exists = exists;
+    arrival.recognized = recognized;
+    arrival.plain = plain.then_some(Unbound(unbound));
+    arrival.contribution.contributor = contributor;
+}
+
+/// Has the commit fail where an account is not as it was read, and notes the newest statements of names.
+pub(in super::super) fn check<'a, 'b: 'a>(
+    writes: &mut FirestoreTransactionData,
+    arrivals: impl Iterator<Item = &'a Arrival<'b>> + Clone,
+) -> Result<(), StoreError> {
+    let checks = arrivals.clone().flat_map(|arrival| arrival.checks.iter().cloned());
+    // An account may have changed between two reads of it: then one of the two fails.
+    let mut distinct: Vec<(String, FirestoreWritePrecondition)> = Vec::new();
+    for (document, unchanged) in checks {
+        if !distinct.iter().any(|known| known.0 == document && same(&known.1, &unchanged)) {
+            distinct.push((document, unchanged));
+        }
+    }
+    for (document, unchanged) in distinct {
+        verify(writes, &document, unchanged)?;
+    }
+    let mut stated: BTreeMap<&str, Moment> = BTreeMap::new();
+    for (document, at) in arrivals.filter_map(|arrival| arrival.stated.as_ref()) {
+        let newest = stated.entry(document).or_insert(*at);
+        *newest = (*newest).max(*at);
+    }
+    for (document, at) in stated {
+        let maximum = FirestoreFieldTransformType::Maximum(codec::value(at.timestamp_micros()));
+        let named_at = FirestoreFieldTransform::new("named_at".to_owned(), maximum);
+        let exists = Some(FirestoreWritePrecondition::Exists(true));
+        let nothing = BTreeMap::<String, bool>::new();
+        writes
+            .update_object(ACCOUNTS, document, &nothing, Some(Vec::new()), exists, vec![named_at])
+            .map_err(refused)?;
+    }
+    Ok(())
+}
+
+fn same(one: &FirestoreWritePrecondition, other: &FirestoreWritePrecondition) -> bool {
+    match (one, other) {
+        (FirestoreWritePrecondition::Exists(one), FirestoreWritePrecondition::Exists(other)) => one == other,
+        (FirestoreWritePrecondition::UpdateTime(one), FirestoreWritePrecondition::UpdateTime(other)) => {
+            one == other
+        }
+        _ => false,
+    }
+}
+
+/// A write that changes nothing and fails where the document of `accounts` is not as it was read.
+pub(super) fn verify(
+    writes: &mut FirestoreTransactionData,
+    document: &str,
+    unchanged: FirestoreWritePrecondition,
+) -> Result<(), StoreError> {
+    if matches!(unchanged, FirestoreWritePrecondition::Exists(false)) {
+        writes.delete_by_id(ACCOUNTS, document, Some(unchanged)).map_err(refused)?;
+        return Ok(());
+    }
+    // The field is in the mask and not in the document: it would be deleted, and there is none.
+    let mask = Some(vec!["nothing".to_owned()]);
+    let nothing = BTreeMap::<String, bool>::new();
+    writes.update_object(ACCOUNTS, document, &nothing, mask, Some(unchanged), Vec::new()).map_err(refused)?;
+    Ok(())
+}

@@ -1,0 +1,687 @@
+//! Linked and renamed accounts on Firestore: what several processes see of them, at what cost, and what a process that
+//! ends in between leaves to the next one.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures::stream::{self, StreamExt as _};
+use plaudit::domain::{Contribution, Destination, Kind, Labels, Milestones, Review, Ruling, Standing, owed};
+use plaudit::store::firestore::Firestore;
+use plaudit::store::{
+    ContributionFilter, ContributorFilter, Counted, ForgetKey, Forgot, Linked, Novelty, Of, Order, Page,
+    RecognitionFilter, Recorded, Shown, Store, StoreError, Unlinked,
+};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{at, count, done, recognised, recognition, record_history, who};
+use crate::support::emulators::{self, PATIENT};
+use crate::support::h2proxy::{Call, Fault, Proxy};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// Two processes over one ledger; the second one through a proxy.
+struct Ledger {
+    one: Firestore,
+    other: Firestore,
+    proxy: Proxy,
+}
+
+async fn ledger() -> Option<Ledger> {
+    let host = emulators::firestore()?;
+    let project = emulators::fresh_project();
+    let open = async |host: &str| {
+        let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
+        store.with_forget_key(ForgetKey::new(KEY)).await.unwrap()
+    };
+    let one = open(host).await;
+    // The first commit of an emulator takes seconds.
+    one.record(&[done("warm-up", "warm-up")], at(0)).await.unwrap();
+    let proxy = Proxy::start(host).await;
+    let other = open(&proxy.host).await;
+    proxy.take_calls();
+    Some(Ledger { one, other, proxy })
+}
+
+/// An issue by which the host states a number and a name.
+fn issue(id: &str, login: &str, number: u64, second: i64) -> Contribution {
+    Contribution {
+        kind: Kind::ISSUE,
+        user_id: Some(number),
+        occurred_at: at(second),
+        ..done(&format!("github:1:issue:{id}"), &format!("github:{login}"))
+    }
+}
+
+/// A push whose author's address may have a number.
+fn push(id: &str, login: &str, number: Option<u64>) -> Contribution {
+    let id = format!("github:1:push:{id}:{login}");
+    Contribution { kind: Kind::PUSH, user_id: number, ..done(&id, &format!("github:{login}")) }
+}
+
+fn part(number: u32, login: &str) -> Contribution {
+    done(&format!("github:1:pull_request:{number}:{login}"), &format!("github:{login}"))
+}
+
+async fn record(store: &dyn Store, contributions: &[Contribution]) -> Vec<Recorded> {
+    store.record(contributions, at(0)).await.unwrap()
+}
+
+async fn tally(store: &dyn Store, id: &str) -> Option<(String, u64, u64)> {
+    let found = store.contributor(&who(id)).await.unwrap()?;
+    let standing = found.standing;
+    Some((standing.contributor.to_string(), standing.tally, standing.recognized))
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
+fn is(id: &str, tally: u64, recognized: u64) -> Option<(String, u64, u64)> {
+    Some((id.to_owned(), tally, recognized))
+}
+
+async fn contributions(store: &dyn Store, id: &str) -> Vec<Counted> {
+    let filter = ContributionFilter::of(Of::Contributor(who(id)), Shown::All);
+    let mut found = Vec::new();
+    let mut page = Page { limit: 100, after: None };
+    loop {
+        let paged = store.contributions(&filter, &page).await.unwrap();
+        found.extend(paged.items);
+        let Some(next) = paged.next else { return found };
+        page.after = Some(next);
+    }
+}
+
+/// Every contributor that is listed, with its tally, each equal to what its contributions say.
+async fn tallies(store: &dyn Store) -> Vec<(String, u64)> {
+    let page = Page { limit: 100, after: None };
+    let listed = store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap().items;
+    let mut tallies = Vec::new();
+    for one in listed.into_iter().filter(|one| one.standing.contributor.as_str() != "warm-up") {
+        let id = one.standing.contributor.as_str();
+        let found = contributions(store, id).await;
+        assert!(found.iter().all(|one| one.contribution.contributor.as_str() == id), "{found:?}");
+        let counted = found.iter().filter(|one| !one.retracted).count() as u64;
+        assert_eq!(one.standing.tally, counted, "{id}: {found:#?}");
+        tallies.push((id.to_owned(), counted));
+    }
+    tallies
+}
+
+fn those(tallies: &[(&str, u64)]) -> Vec<(String, u64)> {
+    tallies.iter().map(|(id, tally)| ((*id).to_owned(), *tally)).collect()
+}
+
+async fn link(store: &dyn Store, account: &str, to: &str) -> Linked {
+    store.link(&who(account), &who(to)).await.unwrap()
+}
+
+fn linked(linked: Linked) -> (String, u64, u64) {
+    let Linked::To(standing) = linked else { panic!("{linked:?}") };
+    (standing.contributor.to_string(), standing.tally, standing.recognized)
+}
+
+async fn recognitions(store: &dyn Store, id: &str) -> Vec<(String, String)> {
+    let filter = RecognitionFilter { contributor: Some(who(id)), since: None };
+    let found = store.recognitions(&filter, &Page { limit: 100, after: None }).await.unwrap().items;
+    let mut found: Vec<_> =
+        found.into_iter().map(|one| (one.id.to_string(), one.contributor.to_string())).collect();
+    found.sort();
+    found
+}
+
+fn novelties(recorded: &[Recorded]) -> Vec<Novelty> {
+    recorded.iter().map(|one| one.novelty).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn linked_accounts_are_one_contributor_in_every_process_until_they_are_unlinked() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    count(&one, "ann", 3).await;
+    count(&other, "ben", 2).await;
+    // Both processes know both.
+    record(&other, &[done("a4", "ann")]).await;
+    record(&one, &[done("b3", "ben")]).await;
+    assert!(recognised(&one, &[recognition("ann", 3, at(1))], &[Destination::Local]).await[0]);
+    assert_eq!(linked(link(&one, "ann", "ben").await), ("ben".into(), 7, 3));
+    assert_eq!(linked(link(&other, "ann", "ben").await), ("ben".into(), 7, 3), "the same answer again");
+    for store in [&one, &other] {
+        for id in ["ann", "ben"] {
+            assert_eq!(tally(store, id).await, is("ben", 7, 3));
+            assert_eq!(contributions(store, id).await.len(), 7);
+            assert_eq!(recognitions(store, id).await, [("ann:3".to_owned(), "ben".to_owned())]);
+        }
+        assert_eq!(tallies(store).await, those(&[("ben", 7)]));
+        assert_eq!(store.owing(&Milestones::parse("3").unwrap(), None, 9).await.unwrap(), []);
+        let accounts = store.accounts_of(&who("ann")).await.unwrap();
+        assert_eq!((accounts.len(), accounts[0].id.as_str(), accounts[0].linked), (1, "ann", true));
+    }
+    // The other process remembers that this account counts for itself.
+    let late = record(&other, &[done("a5", "ann")]).await;
+    assert_eq!((late[0].novelty, late[0].tally, late[0].recognized), (Novelty::New, 8, 3));
+    assert_eq!(late[0].counted_for, Some(who("ben")));
+    let history = record_history(&other, &[done("a6", "ann")], &Milestones::parse("9").unwrap()).await;
+    assert_eq!((history[0].tally, history[0].recognized, &history[0].counted_for), (9, 9, &Some(who("ben"))));
+    assert_eq!(record(&one, &[done("a5", "ann")]).await[0].counted_for, Some(who("ben")));
+    let due = one.claim(Destination::Local, at(9), at(9), 9).await.unwrap();
+    assert_eq!(due[0].recognition.contributor.as_str(), "ben");
+    // Neither a recognition that was under way nor a repeat of one is made for the account.
+    let made = [recognition("ann", 3, at(2)), recognition("ann", 7, at(2))];
+    assert_eq!(recognised(&other, &made, &[Destination::Local]).await, [false, false]);
+
+    let Linked::Elsewhere(ben) = link(&one, "ann", "cleo").await else { panic!() };
+    assert_eq!(ben.as_str(), "ben");
+    assert_eq!(link(&one, "ben", "ann").await, Linked::Same(who("ben")));
+    assert_eq!(link(&one, "ben", "ben").await, Linked::Same(who("ben")));
+
+    let apart = one.unlink(&who("ann")).await.unwrap();
+    let Unlinked::Apart { account, contributor } = apart else { panic!("{apart:?}") };
+    assert_eq!((account.tally, account.recognized, contributor.tally, contributor.recognized), (6, 9, 3, 9));
+    for store in [&one, &other] {
+        assert_eq!(tallies(store).await, those(&[("ann", 6), ("ben", 3)]));
+        assert_eq!(recognitions(store, "ann").await, [("ann:3".to_owned(), "ann".to_owned())]);
+        assert_eq!(store.unlink(&who("ann")).await.unwrap(), Unlinked::NotLinked);
+        assert_eq!(store.accounts_of(&who("ben")).await.unwrap(), []);
+    }
+    let again = record(&other, &[done("a7", "ann"), done("b4", "ben")]).await;
+    assert_eq!(again.iter().map(|one| one.tally).collect::<Vec<_>>(), [7, 4]);
+    assert!(again.iter().all(|one| one.counted_for.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_linked_to_an_account_follows_it_and_comes_back_to_itself() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    for (name, tally) in [("ann", 1), ("ben", 2), ("cleo", 4)] {
+        count(&one, name, tally).await;
+    }
+    link(&one, "ann", "ben").await;
+    assert_eq!(linked(link(&other, "ben", "cleo").await), ("cleo".into(), 7, 0));
+    assert_eq!(linked(link(&other, "ann", "cleo").await), ("cleo".into(), 7, 0));
+    assert_eq!(record(&one, &[done("late", "ann")]).await[0].counted_for, Some(who("cleo")));
+    let accounts = one.accounts_of(&who("cleo")).await.unwrap();
+    assert_eq!(accounts.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["ann", "ben"]);
+    one.unlink(&who("ben")).await.unwrap();
+    assert_eq!(tallies(&other).await, those(&[("ben", 2), ("cleo", 6)]));
+    one.unlink(&who("ann")).await.unwrap();
+    assert_eq!(tallies(&other).await, those(&[("ann", 2), ("ben", 2), ("cleo", 4)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_that_are_unknown_can_be_linked_and_count_once_they_contribute() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    assert_eq!(linked(link(&one, "ann", "ben").await), ("ben".into(), 0, 0));
+    assert_eq!(tallies(&one).await, those(&[]));
+    let first = record(&other, &[done("a1", "ann")]).await;
+    assert_eq!((first[0].tally, &first[0].counted_for), (1, &Some(who("ben"))));
+    assert_eq!(tallies(&one).await, those(&[("ben", 1)]));
+    assert_eq!(linked(link(&one, "cleo", "dora").await), ("dora".into(), 0, 0));
+    one.unlink(&who("cleo")).await.unwrap();
+    assert_eq!(record(&other, &[done("c1", "cleo")]).await[0].counted_for, None);
+    assert_eq!(tallies(&one).await, those(&[("ben", 1), ("cleo", 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parts_of_one_pull_request_by_one_person_count_once() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    record(&one, &[part(7, "ann"), part(8, "ann"), part(9, "ann")]).await;
+    record(&one, &[part(7, "ben"), part(8, "cleo")]).await;
+    assert_eq!(linked(link(&one, "github:ann", "github:ben").await), ("github:ben".into(), 3, 0));
+    assert_eq!(tallies(&one).await, those(&[("github:ben", 3), ("github:cleo", 1)]));
+    // A new part of a work that the person has a part in.
+    let repeat = record(&other, &[part(9, "ben")]).await;
+    assert_eq!((repeat[0].novelty, repeat[0].tally), (Novelty::Same, 3));
+    let repeat = record(&one, &[part(9, "ben")]).await;
+    assert_eq!((repeat[0].novelty, repeat[0].tally), (Novelty::Same, 3));
+    // When the one that counts is taken back, the other one does.
+    let reject = |second, rejected| Review {
+        work: part(7, "ann").work(),
+        part: Some(part(7, "ann").id),
+        ruling: Ruling::Labels(Labels { at: at(second), rejected }),
+        private: false,
+    };
+    one.review(&reject(1, true)).await.unwrap();
+    assert_eq!(tally(&one, "github:ann").await, is("github:ben", 2, 0));
+    one.review(&reject(2, false)).await.unwrap();
+    assert_eq!(tally(&one, "github:ann").await, is("github:ben", 3, 0));
+    one.unlink(&who("github:ann")).await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:ann", 3), ("github:ben", 2), ("github:cleo", 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamed_account_takes_everything_along_in_every_process() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    record(&one, &[issue("1", "mona", 7, 1), issue("2", "mona", 7, 2), push("a", "mona", None)]).await;
+    record(&other, &[issue("3", "mona", 7, 3), push("b", "mona", None)]).await;
+    assert!(recognised(&one, &[recognition("github:mona", 3, at(1))], &[Destination::Local]).await[0]);
+    let renamed = record(&one, &[issue("4", "monalisa", 7, 10)]).await;
+    assert_eq!((renamed[0].novelty, renamed[0].tally, renamed[0].recognized), (Novelty::New, 6, 3));
+    assert_eq!(renamed[0].counted_for, None);
+    for store in [&one, &other] {
+        assert_eq!(tallies(store).await, those(&[("github:monalisa", 6)]));
+        assert_eq!(tally(store, "github:mona").await, is("github:monalisa", 6, 3));
+        let accounts = store.accounts_of(&who("github:mona")).await.unwrap();
+        assert_eq!(
+            (accounts[0].id.as_str(), accounts[0].number, accounts[0].linked),
+            ("github:mona", Some(7), false)
+        );
+        let made = [("github:mona:3".to_owned(), "github:monalisa".to_owned())];
+        assert_eq!(recognitions(store, "github:monalisa").await, made);
+    }
+    // What the other process believes to be plain; an older statement; an old address.
+    let late = [push("c", "mona", None), issue("5", "mona", 7, 5), push("d", "mona", Some(7))];
+    for recorded in record(&other, &late).await {
+        assert_eq!((recorded.novelty, recorded.counted_for), (Novelty::New, Some(who("github:monalisa"))));
+    }
+    assert_eq!(tallies(&one).await, those(&[("github:monalisa", 9)]));
+    assert_eq!(one.unlink(&who("github:mona")).await.unwrap(), Unlinked::FormerName(who("github:monalisa")));
+    assert_eq!(link(&one, "github:mona", "github:monalisa").await, Linked::Same(who("github:monalisa")));
+    // And back.
+    record(&other, &[issue("6", "mona", 7, 20)]).await;
+    for store in [&one, &other] {
+        assert_eq!(tallies(store).await, those(&[("github:mona", 10)]));
+        assert_eq!(recognitions(store, "github:mona").await.len(), 1);
+    }
+    assert_eq!(record(&one, &[push("e", "monalisa", None)]).await[0].counted_for, Some(who("github:mona")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_by_hand_survives_a_rename() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    record(&one, &[issue("1", "mona", 7, 1), issue("2", "lin", 8, 1)]).await;
+    link(&one, "github:mona", "github:lin").await;
+    let renamed = record(&other, &[issue("3", "monalisa", 7, 10)]).await;
+    assert_eq!((renamed[0].tally, &renamed[0].counted_for), (3, &Some(who("github:lin"))));
+    assert_eq!(tallies(&one).await, those(&[("github:lin", 3)]));
+    let accounts = one.accounts_of(&who("github:lin")).await.unwrap();
+    let accounts: Vec<_> = accounts.iter().map(|one| (one.id.as_str(), one.linked)).collect();
+    assert_eq!(accounts, [("github:mona", true), ("github:monalisa", true)]);
+    one.unlink(&who("github:monalisa")).await.unwrap();
+    assert_eq!(tallies(&other).await, those(&[("github:lin", 1), ("github:monalisa", 2)]));
+    assert_eq!(record(&other, &[push("a", "mona", None)]).await[0].counted_for, Some(who("github:monalisa")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_only_addresses_state_is_credited_and_claimed_once_the_host_states_it() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    // Old addresses, before any statement: each stays with its name.
+    let weak = [push("a", "mona", Some(7)), push("b", "mona", Some(7)), push("c", "old", Some(7))];
+    for recorded in record(&one, &weak).await {
+        assert_eq!((recorded.novelty, recorded.counted_for), (Novelty::New, None));
+    }
+    record(&other, &[push("d", "old", None), push("e", "old", Some(9)), push("f", "old", Some(7))]).await;
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 2), ("github:old", 4)]));
+    let stated = record(&one, &[issue("1", "monalisa", 7, 1)]).await;
+    assert_eq!((stated[0].tally, &stated[0].counted_for), (5, &None));
+    let claimed = those(&[("github:monalisa", 5), ("github:old", 2)]);
+    assert_eq!(tallies(&other).await, claimed);
+    // From now on the number decides, in the process that has seen it unbound too.
+    let later = [push("g", "mona", Some(7)), push("h", "old", Some(7)), push("i", "old", Some(9))];
+    let later: Vec<_> = record(&other, &later).await.into_iter().map(|one| one.counted_for).collect();
+    assert_eq!(later, [Some(who("github:monalisa")), Some(who("github:monalisa")), None]);
+    // It renames nothing and binds nothing.
+    assert_eq!(one.accounts_of(&who("github:monalisa")).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_firestore_a_login_that_another_account_takes_inherits_nothing() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    record(&one, &[issue("1", "mona", 7, 1), push("a", "mona", None)]).await;
+    record(&one, &[issue("2", "monalisa", 7, 10)]).await;
+    let taken = record(&other, &[issue("3", "mona", 9, 20)]).await;
+    assert_eq!((taken[0].tally, &taken[0].counted_for), (1, &Some(who("github:9+mona"))));
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 1), ("github:monalisa", 3)]));
+    // Without a number it is of the one that has had the login last; an address is of its number.
+    let later = [push("b", "mona", None), push("c", "mona", Some(7)), push("d", "mona", Some(9))];
+    let later = record(&one, &later).await;
+    let counted_for: Vec<_> = later.iter().filter_map(|one| one.counted_for.clone()).collect();
+    assert_eq!(counted_for, [who("github:9+mona"), who("github:monalisa"), who("github:9+mona")]);
+    record(&one, &[issue("4", "mona", 7, 30)]).await;
+    let back = record(&one, &[push("e", "mona", None)]).await;
+    assert_eq!((back[0].tally, &back[0].counted_for), (6, &None));
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 3), ("github:mona", 6)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_forgotten_with_every_account() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    record(&one, &[issue("1", "mona", 7, 1), issue("2", "monalisa", 7, 10), push("a", "lin", None)]).await;
+    record(&one, &[issue("3", "monalisa", 9, 20), issue("4", "monalisa", 7, 21), part(7, "lin")]).await;
+    record(&other, &[push("b", "mona", None), push("c", "lin", None)]).await;
+    link(&one, "github:lin", "github:mona").await;
+    assert!(recognised(&one, &[recognition("github:monalisa", 3, at(1))], &[Destination::Local]).await[0]);
+    let Forgot::Erased(erased) = other.forget(&who("github:lin")).await.unwrap() else { panic!() };
+    assert_eq!((erased.contributions, erased.recognitions), (7, 1));
+    for store in [&one, &other] {
+        assert_eq!(tallies(store).await, those(&[("github:9+monalisa", 1)]));
+        for login in ["mona", "monalisa", "lin"] {
+            assert_eq!(tally(store, &format!("github:{login}")).await, None);
+        }
+        let again = [
+            issue("1", "mona", 7, 1),
+            issue("5", "another", 7, 50),
+            push("d", "lin", None),
+            push("e", "mona", None),
+            part(7, "lin"),
+        ];
+        assert_eq!(novelties(&record(store, &again).await), [Novelty::Forgotten; 5]);
+    }
+    let Forgot::Erased(again) = one.forget(&who("github:mona")).await.unwrap() else { panic!() };
+    assert_eq!(again.contributions, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_known_costs_one_commit_of_two_writes_and_no_read() {
+    let Some(Ledger { other, proxy, one: _ }) = ledger().await else { return };
+    record(&other, &[issue("1", "mona", 7, 1), push("a", "mona", None)]).await;
+    record(&other, &[push("a", "weak", Some(8))]).await;
+    proxy.take_calls();
+    for (contribution, number) in
+        [issue("2", "mona", 7, 2), push("b", "mona", None), push("c", "mona", Some(7))].map(|one| {
+            let number = one.user_id.is_some();
+            (one, number)
+        })
+    {
+        record(&other, &[contribution]).await;
+        let calls = proxy.take_calls();
+        let rpcs: Vec<_> = calls.iter().map(|call| call.rpc.as_str()).collect();
+        assert_eq!(rpcs, ["Commit"]);
+        // And one for each name or number that may not be forgotten.
+        assert_eq!(calls[0].writes(), 3 + usize::from(number));
+    }
+    record(&other, &[push("b", "weak", Some(8))]).await;
+    let calls = proxy.take_calls();
+    assert_eq!(calls.len(), 1, "a number that is bound to no name is checked by the commit");
+}
+
+/// A recognition that is under way while its contributor is linked to another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recognition_under_way_while_its_account_is_linked_is_not_made_again() {
+    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    for (round, before) in [true, false].into_iter().enumerate() {
+        let (ann, ben) = (format!("ann{round}"), format!("ben{round}"));
+        count(&one, &ann, 3).await;
+        count(&one, &ben, 1).await;
+        let release = CancellationToken::new();
+        let is_redirect = |call: &Call| call.rpc == "Commit";
+        let made = recognition(&ann, 3, at(1));
+        let made = std::slice::from_ref(&made);
+        if before {
+            // The decision was read, and the recognition comes before its commit.
+            proxy.fault_where(|call: &Call| call.rpc == "RunQuery", Fault::HoldAnswer(release.clone()));
+        } else {
+            proxy.fault_where(is_redirect, Fault::HoldAnswer(release.clone()));
+        }
+        let meanwhile = async {
+            proxy.faults_met(round + 1).await;
+            let new = recognised(&one, made, &[Destination::Local]).await[0];
+            release.cancel();
+            new
+        };
+        let (linked_to, new) = tokio::join!(link(&other, &ann, &ben), meanwhile);
+        assert_eq!(new, before);
+        assert_eq!(linked(linked_to), (ben.clone(), 4, if before { 3 } else { 0 }));
+        let owing = one.owing(&Milestones::parse("3").unwrap(), None, 9).await.unwrap();
+        assert_eq!(owing.len(), usize::from(!before), "{owing:?}");
+        assert_eq!(recognitions(&one, &ben).await.len(), usize::from(before));
+    }
+}
+
+/// Has the call after `n` others refused. Returns how many there were.
+fn refused_at(proxy: &Proxy, n: usize) -> Arc<AtomicUsize> {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    proxy.fault_where(
+        move |_| counted.fetch_add(1, Ordering::SeqCst) == n,
+        Fault::Status(7, "the process ends here"),
+    );
+    calls
+}
+
+/// A process ends after each of its calls, and another one goes on by the next drain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_is_cut_anywhere_is_completed_by_the_next_drain_or_the_same_call() {
+    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    let milestones = Milestones::parse("3").unwrap();
+    let mut cut = 0;
+    for n in 0.. {
+        let name = |login: &str| format!("github:{login}{n}");
+        let (ann, ben) = (name("ann"), name("ben"));
+        let id = |id: &str| format!("{id}/{n}");
+        let own = [push(&id("a"), &format!("ann{n}"), None), push(&id("b"), &format!("ann{n}"), None)];
+        record(&one, &own).await;
+        record(&one, &[part(n, &format!("ann{n}")), push(&id("c"), &format!("ben{n}"), None)]).await;
+        record(&one, &[part(n, &format!("ben{n}"))]).await;
+        assert!(recognised(&one, &[recognition(&ann, 3, at(1))], &[Destination::Local]).await[0]);
+        refused_at(&proxy, usize::try_from(n).unwrap());
+        let failed = other.link(&who(&ann), &who(&ben)).await.is_err();
+        proxy.always(None);
+        // Nothing is ever owed again, and what arrives in between counts once.
+        assert_eq!(one.owing(&milestones, None, 9).await.unwrap(), [], "after {n} calls");
+        record(&one, &[push(&id("d"), &format!("ann{n}"), None)]).await;
+        if n % 2 == 0 {
+            one.move_late().await.unwrap();
+            let is_linked = one.accounts_of(&who(&ben)).await.unwrap().len() == 1;
+            if !is_linked {
+                link(&one, &ann, &ben).await;
+            }
+        } else {
+            link(&one, &ann, &ben).await;
+        }
+        assert_eq!(tally(&one, &ann).await, is(&ben, 5, 3), "after {n} calls");
+        assert_eq!(recognitions(&one, &ben).await.len(), 1);
+        refused_at(&proxy, usize::try_from(n).unwrap());
+        let failed_apart = other.unlink(&who(&ann)).await.is_err();
+        proxy.always(None);
+        assert_eq!(one.owing(&milestones, None, 9).await.unwrap(), [], "after {n} calls");
+        record(&one, &[push(&id("e"), &format!("ann{n}"), None)]).await;
+        one.move_late().await.unwrap();
+        one.unlink(&who(&ann)).await.unwrap();
+        assert_eq!(tally(&one, &ann).await, is(&ann, 5, 3), "after {n} calls");
+        assert_eq!(tally(&one, &ben).await, is(&ben, 2, 3), "after {n} calls");
+        tallies(&one).await;
+        cut += usize::from(failed) + usize::from(failed_apart);
+        if !failed && !failed_apart {
+            break;
+        }
+    }
+    assert!(cut > 10, "{cut}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_that_is_cut_anywhere_is_completed_by_the_same_delivery_and_the_next_drain() {
+    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    for n in 0_u64.. {
+        let (old, new) = (format!("old{n}"), format!("new{n}"));
+        let number = 1_000 + n;
+        let id = |id: &str| format!("{id}{n}");
+        record(&one, &[issue(&id("1-"), &old, number, 1), push(&id("a"), &old, None)]).await;
+        record(
+            &one,
+            &[push(&id("w"), &format!("weak{n}"), Some(number)), part(u32::try_from(n).unwrap(), &new)],
+        )
+        .await;
+        let calls = refused_at(&proxy, usize::try_from(n).unwrap());
+        let renaming = [issue(&id("2-"), &new, number, 10)];
+        // What fails after the account is renamed fails no request.
+        drop(other.record(&renaming, at(0)).await);
+        proxy.always(None);
+        record(&one, &renaming).await;
+        one.move_late().await.unwrap();
+        assert_eq!(
+            tally(&one, &format!("github:{old}")).await,
+            is(&format!("github:{new}"), 5, 0),
+            "after {n} calls"
+        );
+        if calls.load(Ordering::SeqCst) <= usize::try_from(n).unwrap() {
+            assert!(n > 10, "{n}");
+            break;
+        }
+    }
+    tallies(&one).await;
+}
+
+/// Three processes over one ledger.
+struct Load {
+    stores: Vec<Firestore>,
+    milestones: Milestones,
+    /// What was recognised, by its id.
+    made: Mutex<Vec<String>>,
+}
+
+impl Load {
+    fn store(&self, n: usize) -> &Firestore {
+        &self.stores[n % self.stores.len()]
+    }
+
+    /// Records as a lane does, and recognises what is owed by then.
+    async fn record(&self, n: usize, batch: &[Contribution]) {
+        let store = self.store(n);
+        let recorded = loop {
+            match store.record(batch, at(0)).await {
+                Ok(recorded) => break recorded,
+                Err(StoreError::Unavailable(_)) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        for (one, recorded) in batch.iter().zip(recorded) {
+            let contributor = recorded.counted_for.unwrap_or_else(|| one.contributor.clone());
+            let (tally, recognized) = (recorded.tally, recorded.recognized);
+            self.recognise(n, &Standing { contributor, tally, recognized }).await;
+        }
+    }
+
+    async fn recognise(&self, n: usize, standing: &Standing) {
+        let made = owed(standing, &[], &self.milestones, at(1));
+        if made.is_empty() {
+            return;
+        }
+        match self.store(n).recognise(&made, &[Destination::Local]).await {
+            Ok(made) => self.made.lock().unwrap().extend(made.new.into_iter().map(|one| one.id.to_string())),
+            Err(StoreError::Unavailable(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// As a drain does.
+    async fn sweep(&self, n: usize) {
+        drop(self.store(n).move_late().await);
+        for standing in self.store(n).owing(&self.milestones, None, 100).await.unwrap() {
+            self.recognise(n, &standing).await;
+        }
+    }
+
+    async fn until_done<T>(&self, mut call: impl AsyncFnMut(&Firestore) -> Result<T, StoreError>) -> T {
+        for n in 0.. {
+            match call(self.store(n)).await {
+                Ok(done) => return done,
+                Err(StoreError::Unavailable(_)) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        unreachable!()
+    }
+}
+
+/// What an account contributes: issues that state its number from a time on, pushes with and without it, and parts of
+/// pull requests that others have parts of too.
+fn contributed(login: &str, number: u64, second: i64) -> Vec<Contribution> {
+    let mut all = Vec::new();
+    for n in 0..8_u32 {
+        all.push(issue(&format!("{login}-{n}"), login, number, second + i64::from(n)));
+        all.push(push(&format!("{login}-{n}-bare"), login, None));
+        all.push(push(&format!("{login}-{n}-address"), login, Some(number)));
+        all.push(part(1_000 + n, login));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_of_several_processes_tallies_are_exact_and_recognitions_are_made_once() {
+    let Some(host) = emulators::firestore() else { return };
+    let project = emulators::fresh_project();
+    let mut stores = Vec::new();
+    for _ in 0..3 {
+        let store = Firestore::open_emulator(host, &project, "(default)", PATIENT).await.unwrap();
+        stores.push(store.with_forget_key(ForgetKey::new(KEY)).await.unwrap());
+    }
+    let milestones = Milestones::parse("3,10,25,40").unwrap();
+    let load = &Load { stores, milestones, made: Mutex::default() };
+    let people = [
+        ("plain", 100, 0),
+        ("ann", 101, 0),
+        ("ben", 102, 0),
+        ("cleo", 103, 0),
+        ("dora", 104, 0),
+        ("old", 105, 0),
+        ("new", 105, 1_000),
+        ("emil", 106, 0),
+        ("fritz", 107, 0),
+    ];
+    let mut all: Vec<_> =
+        people.iter().flat_map(|(login, number, second)| contributed(login, *number, *second)).collect();
+    let mut random = StdRng::seed_from_u64(7);
+    all.shuffle(&mut random);
+    // Every contribution arrives twice.
+    let again: Vec<_> = all.iter().step_by(2).cloned().collect();
+    let deliveries: Vec<_> = all.iter().cloned().chain(again).collect();
+    let recording = async {
+        let batches = deliveries.chunks(3).enumerate();
+        let recordings: Vec<_> = batches.map(|(n, batch)| load.record(n, batch)).collect();
+        stream::iter(recordings).buffer_unordered(6).collect::<Vec<_>>().await;
+    };
+    let id = |login: &str| who(&format!("github:{login}"));
+    let deciding = async {
+        for round in 0..3 {
+            load.until_done(async |store| store.link(&id("ann"), &id("ben")).await).await;
+            load.until_done(async |store| store.link(&id("cleo"), &id("dora")).await).await;
+            load.sweep(round).await;
+            load.until_done(async |store| store.unlink(&id("cleo")).await).await;
+            if round < 2 {
+                load.until_done(async |store| store.unlink(&id("ann")).await).await;
+            }
+            if round == 1 {
+                load.until_done(async |store| store.link(&id("emil"), &id("fritz")).await).await;
+                load.until_done(async |store| store.forget(&id("emil")).await).await;
+            }
+        }
+    };
+    tokio::join!(recording, deciding);
+    for (n, batch) in all.chunks(50).enumerate() {
+        load.record(n, batch).await;
+    }
+    for n in 0..3 {
+        load.sweep(n).await;
+    }
+    assert_eq!(load.store(0).owing(&load.milestones, None, 9).await.unwrap(), []);
+    let expected = [("ben", 56), ("cleo", 32), ("dora", 32), ("new", 56), ("plain", 32)];
+    let expected: Vec<_> =
+        expected.iter().map(|(login, tally)| (format!("github:{login}"), *tally)).collect();
+    assert_eq!(tallies(load.store(0)).await, expected);
+    let made = load.made.lock().unwrap().clone();
+    let distinct: BTreeSet<_> = made.iter().collect();
+    assert_eq!(distinct.len(), made.len(), "{made:?}");
+    // Alone, nobody has 40.
+    for login in ["ann", "cleo", "plain", "old", "emil"] {
+        assert!(!distinct.contains(&format!("github:{login}:40")), "{made:?}");
+    }
+    for login in ["ben", "new", "plain"] {
+        let reached = recognitions(load.store(0), &format!("github:{login}")).await;
+        let milestones: BTreeSet<_> = reached.iter().map(|(id, _)| id.rsplit(':').next().unwrap()).collect();
+        assert!(milestones.contains("25"), "{login}: {reached:?}");
+    }
+}
+
+/// Both were found to be owed the same milestone, and one of the two had it when they became one contributor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_milestone_that_an_account_brought_is_not_recognised_again_for_its_contributor() {
+    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    count(&one, "ann", 3).await;
+    count(&one, "ben", 3).await;
+    assert!(recognised(&one, &[recognition("ann", 3, at(1))], &[Destination::Local]).await[0]);
+    link(&one, "ann", "ben").await;
+    let late = [recognition("ann", 3, at(2)), recognition("ben", 3, at(2)), recognition("ben", 5, at(2))];
+    assert_eq!(recognised(&other, &late, &[Destination::Local]).await, [false, false, true]);
+    assert_eq!(recognised(&one, &late, &[Destination::Local]).await, [false; 3]);
+    assert_eq!(tally(&one, "ben").await, is("ben", 6, 5));
+}
