@@ -10,10 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::ContributorId;
 use crate::hosts::mailmap::{self, AddressBook, Entries, Mapping};
-use crate::store::{Store, StoreError};
+use crate::store::{MAILMAP, Store, StoreError};
 
-/// The bookmark that holds them.
-const NAME: &str = "mailmap";
 /// The most addresses that are kept: some hundred kilobytes.
 pub const MOST: usize = 5_000;
 /// How often an instance looks for what another has changed.
@@ -82,7 +80,7 @@ impl Mailmap {
 
     /// Looks up what the ledger has.
     pub async fn load(&self) -> Result<(), StoreError> {
-        let text = self.store.bookmark(NAME).await?;
+        let text = self.store.bookmark(MAILMAP).await?;
         self.book.replace(mailmap::read(&text.unwrap_or_default()));
         Ok(())
     }
@@ -91,7 +89,8 @@ impl Mailmap {
     pub async fn add(&self, mappings: &[Mapping]) -> Result<Added, StoreError> {
         self.change(|entries| {
             let mut new = 0;
-            for one in mappings {
+            // An account that is linked needs no address, and may be unlinked.
+            for one in mappings.iter().filter(|one| one.other.is_none()) {
                 let before = entries.insert(one.address.clone(), one.proper.clone());
                 new += usize::from(before.as_ref() != Some(&one.proper));
             }
@@ -114,14 +113,14 @@ impl Mailmap {
     /// Changes them under an optimistic lock; nothing is written where nothing changes, or there would be too many.
     async fn change(&self, change: impl Fn(&mut Entries) -> Added) -> Result<Added, StoreError> {
         for _ in 0..ROUNDS {
-            let before = self.store.bookmark(NAME).await?;
+            let before = self.store.bookmark(MAILMAP).await?;
             let mut entries = mailmap::read(before.as_deref().unwrap_or_default());
             let added = change(&mut entries);
             if matches!(added, Added::New(0) | Added::TooMany) {
                 return Ok(added);
             }
             let text = mailmap::write(&entries);
-            if self.store.replace_bookmark(NAME, before.as_deref(), &text).await? {
+            if self.store.replace_bookmark(MAILMAP, before.as_deref(), &text).await? {
                 self.book.replace(entries);
                 return Ok(added);
             }

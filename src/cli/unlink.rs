@@ -3,7 +3,6 @@
 use anyhow::anyhow;
 use clap::Args;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::Failure;
 use super::instance::{Address, Instance, fields, segment};
@@ -37,10 +36,8 @@ pub async fn run(unlink: Unlink, env: &Environment) -> Result<(), Failure> {
     let instance = Instance::at(&unlink.address, env)?.patient();
     let (account, url) = (escaped(&unlink.account), &instance.url);
     let not_linked = || Failure::failed(anyhow!("{url} has no linked account {account}"));
-    let shown = instance.get(&format!("/v1/contributors/{}", segment(&unlink.account))).await?;
-    let contributor = shown.as_ref().and_then(|shown| shown.get("id").and_then(Value::as_str));
-    let contributor = contributor.ok_or_else(not_linked)?;
-    let path = format!("/v1/contributors/{}/accounts/{}", segment(contributor), segment(&unlink.account));
+    // Any of its accounts names the contributor.
+    let path = format!("/v1/contributors/{0}/accounts/{0}", segment(&unlink.account));
     let Apart { account, contributor } = fields(&instance.delete(&path).await?.ok_or_else(not_linked)?)?;
     print_out(format_args!(
         "{} counts for itself again: its tally is {}, that of {} is {}",

@@ -67,8 +67,7 @@ impl Naming {
     }
 
     /// Which account this names. `numbered` is the account to which its number is bound, and `bound` the number to
-    /// which its name is. Two names of one number at the same moment contradict each other, so the second one is taken
-    /// as it is.
+    /// which its name is. Of two names that are stated for the same moment, the one that arrives later is the newer.
     #[must_use]
     pub fn identify(&self, numbered: Option<&Numbered>, bound: Option<u64>) -> Identity {
         if self.number.is_none() {
@@ -76,14 +75,21 @@ impl Naming {
         }
         let own = self.own(bound);
         match (numbered, self.stated_at) {
-            (Some(known), Some(at)) if known.id != own && at > known.named_at => {
+            (Some(known), Some(at)) if known.id != own && self.is_newer(at, known, bound) => {
                 Identity::Rename { from: known.id.clone(), to: own }
             }
-            (Some(known), Some(at)) if known.id != own && at == known.named_at => Identity::Known(own),
             (Some(known), _) => Identity::Known(known.id.clone()),
             (None, Some(_)) => Identity::Bind(own),
             (None, None) => Identity::Known(own),
         }
+    }
+}
+
+impl Naming {
+    /// Whether a statement of `at` is newer than the newest known. A name that is bound to the number already was its
+    /// name before.
+    fn is_newer(&self, at: Moment, known: &Numbered, bound: Option<u64>) -> bool {
+        at > known.named_at || (at == known.named_at && bound != self.number)
     }
 }
 
@@ -133,10 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn two_names_of_a_number_at_one_moment_are_two_accounts() {
+    fn of_two_names_of_one_moment_the_one_that_arrives_later_is_the_newer() {
         let known = numbered("github:mona", 10);
-        let other = naming("github:lisa", Some(7), Some(10)).identify(Some(&known), None);
-        assert_eq!(other, Identity::Known(id("github:lisa")));
+        let other = naming("github:monalisa", Some(7), Some(10)).identify(Some(&known), None);
+        assert_eq!(other, Identity::Rename { from: id("github:mona"), to: id("github:monalisa") });
+        let known = numbered("github:monalisa", 10);
+        let again = naming("github:mona", Some(7), Some(10)).identify(Some(&known), Some(7));
+        assert_eq!(again, Identity::Known(id("github:monalisa")));
     }
 
     #[test]

@@ -181,7 +181,8 @@ impl<'a> Origin<'a> {
         let prefix = "users.noreply.";
         let here = domain.get(..prefix.len())?.eq_ignore_ascii_case(prefix)
             && domain.get(prefix.len()..)?.eq_ignore_ascii_case(&self.site.network);
-        (self.conventions.account_in)(local).filter(|account| here && !account.login.is_empty())
+        (self.conventions.account_in)(local)
+            .filter(|account| here && !account.login.is_empty() && !account.login.contains('+'))
     }
 
     /// A contribution to this repository; `rest` is its identity within it.

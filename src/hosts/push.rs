@@ -283,7 +283,10 @@ impl<'a> Credits<'a> {
         match known {
             Some(part) => {
                 part.commit = commit;
-                part.person.user_id = part.person.user_id.or(person.user_id);
+                // Anybody can write another number into an address with this login.
+                if part.person.user_id != person.user_id {
+                    part.person.user_id = None;
+                }
             }
             None => self.parts.push(Part { person, landed: share.landed, commit }),
         }

@@ -12,7 +12,8 @@ use super::access::Peer;
 use super::app::App;
 use super::list::QueryNames;
 use super::problem::{Problem, ProblemKind};
-use crate::domain::{ContributorId, Standing};
+use crate::domain::{ContributorId, InvalidContributor, Standing};
+use crate::hosts;
 use crate::store::{Account, Linked, StoreError, Unlinked};
 
 /// Another account that counts for a contributor.
@@ -122,7 +123,11 @@ pub(super) async fn link(
     app.access.manage(&headers, peer, "linking accounts", "")?;
     names.only(&[])?;
     let read = |field: &str, text: &str| {
-        ContributorId::of_client(text).map_err(|error| Problem::field(field, error.to_string()))
+        let id = person(text).map_err(|error| Problem::field(field, error.to_string()))?;
+        match hosts::no_person(&id, &app.rules) {
+            Some(reason) => Err(Problem::field(field, reason.meaning())),
+            None => Ok(id),
+        }
     };
     let (contributor, account) = (read("id", &path.id)?, read("account", &path.account)?);
     if account == contributor {
@@ -137,10 +142,9 @@ pub(super) async fn link(
             let Side { id, tally, recognized } = standing.into();
             Ok(Json(LinkAnswer { account: account.to_string(), contributor: id, tally, recognized }))
         }
-        Linked::Same(contributor) => Err(Problem::new(
-            ProblemKind::Linked,
-            format!("both are {contributor} already: its host gave one account both names"),
-        )),
+        Linked::Same(contributor) => {
+            Err(Problem::new(ProblemKind::Linked, format!("both are {contributor} already")))
+        }
         Linked::Elsewhere(contributor) => Err(Problem::new(
             ProblemKind::Linked,
             format!("{account} is linked to {contributor}; unlink it first"),
@@ -179,24 +183,36 @@ pub(super) async fn unlink(
     let read = |text: &str| ContributorId::parse(text).map_err(|_| unknown());
     let (contributor, account) = (read(&path.id)?, read(&path.account)?);
     let accounts = app.store.accounts_of(&contributor).await?;
-    match accounts.iter().find(|one| one.id == account) {
-        Some(Account { linked: true, .. }) => {}
-        Some(_) => return Err(former_name(&account, &contributor)),
-        None => return Err(unknown()),
+    if accounts.iter().all(|one| one.id != account) {
+        return Err(unknown());
     }
-    let (store, apart) = (Arc::clone(&app.store), account.clone());
-    let unlinking = app.tasks.spawn(async move { store.unlink(&apart).await });
+    let (own, apart) = (Arc::clone(&app), account.clone());
+    let unlinking = app.tasks.spawn(async move {
+        let unlinked = own.store.unlink(&apart).await;
+        // What is about to be published may name the contributor.
+        own.outbox.concealed();
+        unlinked
+    });
     let panicked = |_| Err(StoreError::Broken("unlinking ended without an answer".into()));
     match unlinking.await.unwrap_or_else(panicked)? {
         Unlinked::Apart { account, contributor } => {
             Ok(Json(UnlinkAnswer { account: account.into(), contributor: contributor.into() }))
         }
         Unlinked::NotLinked => Err(unknown()),
-        Unlinked::FormerName(contributor) => Err(former_name(&account, &contributor)),
+        Unlinked::FormerName(contributor) => {
+            let why = "its host gave one account both names";
+            Err(Problem::new(
+                ProblemKind::Linked,
+                format!("{account} is a former name of {contributor}: {why}"),
+            ))
+        }
     }
 }
 
-fn former_name(account: &ContributorId, contributor: &ContributorId) -> Problem {
-    let detail = format!("{account} is a former name of {contributor}: its host gave one account both names");
-    Problem::new(ProblemKind::Linked, detail)
+/// An id as clients name it, or that of an account whose login another one had before.
+fn person(text: &str) -> Result<ContributorId, InvalidContributor> {
+    match ContributorId::parse(text) {
+        Ok(id) if id.as_str().ends_with(&format!("+{}", id.login())) => Ok(id),
+        _ => ContributorId::of_client(text),
+    }
 }

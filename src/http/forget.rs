@@ -61,6 +61,7 @@ pub(super) async fn forget(
         let mut accounts: BTreeSet<_> =
             own.store.accounts_of(&id).await?.into_iter().map(|account| account.id).collect();
         accounts.insert(id.clone());
+        accounts.extend(own.store.contributor(&id).await?.map(|found| found.standing.contributor));
         // First: forgetting writes a SQLite file anew.
         own.mailmap.forget(&accounts).await?;
         let forgot = own.store.forget(&id).await?;

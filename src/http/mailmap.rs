@@ -12,6 +12,7 @@ use super::body::{self, Limits, MOST_BATCH};
 use super::contributions::{is_json, no_object};
 use super::list::QueryNames;
 use super::problem::{Problem, ProblemKind};
+use crate::hosts;
 use crate::hosts::mailmap::{self, Mapping, PassedOver};
 use crate::mailmap::{Added, MOST};
 use crate::store::{Linked, StoreError};
@@ -114,13 +115,21 @@ async fn link(app: &App, mappings: Vec<Mapping>) -> Result<(usize, Vec<PassedOve
     let (mut links, mut refused) = (0, Vec::new());
     for Mapping { line, account, other, .. } in mappings {
         let Some(other) = other else { continue };
-        match app.recorder.link(&other, &account).await? {
-            Linked::To(_) => links += 1,
-            Linked::Same(_) => {}
-            Linked::Elsewhere(_) => {
-                refused.push(PassedOver { line, why: "the second account is linked to another contributor" });
-            }
+        if hosts::no_person(&account, &app.rules).or(hosts::no_person(&other, &app.rules)).is_some() {
+            refused.push(PassedOver { line, why: "one of its accounts is a machine's, or is never counted" });
+            continue;
         }
+        let why = match app.recorder.link(&other, &account).await {
+            Ok(Linked::To(_)) => {
+                links += 1;
+                continue;
+            }
+            Ok(Linked::Same(_)) => continue,
+            Ok(Linked::Elsewhere(_)) => "the second account is linked to another contributor",
+            Err(StoreError::Refused(_)) => "one of its accounts is forgotten",
+            Err(error) => return Err(error),
+        };
+        refused.push(PassedOver { line, why });
     }
     Ok((links, refused))
 }

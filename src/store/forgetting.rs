@@ -118,6 +118,10 @@ pub(super) fn author_of_part(id: &ContributionId) -> Option<ContributorId> {
 
 /// Whether a bookmark, which is named after a repository, names this login, such as that of the repository's owner.
 pub(super) fn names(bookmark: &str, login: &str) -> bool {
+    // Of addresses, those of the person alone are dropped.
+    if bookmark == crate::store::MAILMAP {
+        return false;
+    }
     let of_login = |c: char| c.is_alphanumeric() || "-_.".contains(c);
     bookmark.split(|c| !of_login(c)).any(|word| fold_case(word) == login)
 }

@@ -31,6 +31,9 @@ pub const SLOWEST_WRITE: Duration = Duration::from_secs(6);
 /// for longer was put off by a clock that was ahead, and is due.
 pub const LONGEST_DELAY: Duration = Duration::from_hours(3);
 
+/// The bookmark of whose addresses are.
+pub const MAILMAP: &str = "mailmap";
+
 /// Whether what may be tried from `next` on is due at `now`.
 fn is_due(next: Moment, now: Moment) -> bool {
     next <= now || next > now + LONGEST_DELAY

@@ -117,3 +117,58 @@ async fn a_mailmap_needs_a_token_that_may_do_everything_and_the_text_of_one() {
     post(&plaudit, &body).await.problem(400, "invalid_fields");
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn accounts_of_a_mailmap_are_linked_and_apart_again_with_all_that_they_do() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    let work = "8+mona-work@users.noreply.github.com";
+    let line = format!("Mona <7+mona@users.noreply.github.com> <{work}>\n");
+    let bot = "Bot <49699333+dependabot[bot]@users.noreply.github.com> <9+other@users.noreply.github.com>\n";
+    let answer = send(&plaudit, &(line + bot)).await;
+    assert_eq!((&answer["addresses"], &answer["links"]), (&json!(0), &json!(1)), "{answer}");
+    assert_eq!(answer["passed_over"][0]["line"], 2);
+    assert_eq!(credited(&plaudit, "github", "Mona", work, "").await, ["github:mona"]);
+    let path = "/v1/contributors/github:mona/accounts/github:mona-work";
+    plaudit.send(plaudit.request(reqwest::Method::DELETE, path)).await.expect(200);
+    assert_eq!(plaudit.tally("github:mona-work").await, 1);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_addresses_of_somebody_who_is_forgotten_are_dropped_and_nobody_elses() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    send(&plaudit, MAILMAP).await;
+    assert_eq!(credited(&plaudit, "gitlab", "Mona", "mona@home.example", "").await, ["gitlab:mona"]);
+    let link = "/v1/contributors/gitlab:mona/accounts/m";
+    plaudit.send(plaudit.request(reqwest::Method::PUT, link)).await.expect(200);
+    // By any of their accounts; and a login that is the name of what is kept.
+    credited(&plaudit, "gitlab", "Mailmap", "5-mailmap@users.noreply.gitlab.com", "").await;
+    for who in ["m", "gitlab:mailmap"] {
+        let path = format!("/v1/contributors/{who}");
+        plaudit.send(plaudit.request(reqwest::Method::DELETE, &path)).await.expect(200);
+    }
+    assert_eq!(credited(&plaudit, "gitlab", "Mona", "mona@home.example", "").await, [] as [&str; 0]);
+    assert_eq!(credited(&plaudit, "gitlab", "Lin", "shared@home.example", "").await, ["gitlab:lin"]);
+    plaudit.send(plaudit.request(reqwest::Method::PUT, link)).await.problem(400, "refused");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_trailer_with_another_number_takes_nothing_of_the_author_of_the_commit() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    let mut opened: Value = serde_json::from_str(&fixture("github/issues.opened.json")).unwrap();
+    for (number, login, id) in [(1, "mona", 7), (2, "evil", 9)] {
+        opened["issue"]["number"] = number.into();
+        opened["issue"]["user"]["login"] = login.into();
+        opened["issue"]["user"]["id"] = id.into();
+        plaudit.github("issues", &opened.to_string()).await.expect(200);
+    }
+    let body =
+        push("github", "Mona", "m@private.example", "Co-authored-by: M <9+mona@users.noreply.github.com>");
+    let mut payload: Value = serde_json::from_str(&body).unwrap();
+    payload["commits"][0]["author"]["username"] = "mona".into();
+    let answer = plaudit.github("push", &payload.to_string()).await.expect(200).json();
+    assert_eq!(answer["contributions"][0]["contributor"], "github:mona", "{answer}");
+    assert_eq!(plaudit.tally("github:evil").await, 1);
+    plaudit.stop().await;
+}

@@ -1,8 +1,11 @@
 //! Accounts and whom they count for: linking them, and parting them again.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row, Transaction, params};
 
 use super::connection::Sqlite;
+use super::forget::Forgotten;
 use super::moves::{attach, detach, drop_if_empty};
 use super::queries::contributor_of;
 use super::rows::{contributor_id, optional_moment, unsigned};
@@ -126,8 +129,15 @@ pub(super) async fn link(
     account: &ContributorId,
     to: &ContributorId,
 ) -> Result<Linked, StoreError> {
-    let (account, to) = (account.clone(), to.clone());
-    sqlite.write(move |transaction| link_in(transaction, &account, &to)).await
+    let (account, to, keys) = (account.clone(), to.clone(), Arc::clone(&sqlite.keys));
+    let linked = sqlite.write(move |transaction| {
+        let forgotten = Forgotten::of(transaction, &keys)?;
+        if forgotten.has_name(&account)? || forgotten.has_name(&to)? {
+            return Ok(None);
+        }
+        link_in(transaction, &account, &to).map(Some)
+    });
+    linked.await?.ok_or_else(|| StoreError::Refused("one of the accounts is forgotten".into()))
 }
 
 fn link_in(

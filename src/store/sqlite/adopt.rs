@@ -22,7 +22,7 @@ pub(super) fn adopt(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let statements = statements(transaction)?;
     for Statement { name, number, stated_at } in statements.iter().filter(|one| one.stated_at.is_some()) {
         let naming = Naming { name: name.clone(), number: Some(*number), stated_at: *stated_at };
-        follow_number(transaction, &naming, *number)?;
+        follow_number(transaction, &naming, *number, None)?;
     }
     for Statement { name, number, .. } in &statements {
         let Some(other) = named(transaction, name)? else { continue };

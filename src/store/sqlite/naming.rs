@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::accounts::{Account, account, named, next_number, reserve, with_number};
 use super::moves::{absorb, attach, detach, drop_if_empty, move_stated};
 use super::rows::{contributor_id, unsigned};
-use crate::domain::{Contribution, ContributorId, Identity, Moment, Naming, Numbered};
+use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming, Numbered};
 
 /// For whom a contribution counts.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ pub(super) fn is_number_known(connection: &Connection, number: u64) -> rusqlite:
 pub(super) fn follow(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite::Result<Whom> {
     let naming = c.naming();
     let found = match naming.number.filter(|_| naming.name.host().is_some()) {
-        Some(number) => Some(follow_number(transaction, &naming, number)?),
+        Some(number) => Some(follow_number(transaction, &naming, number, Some(&c.id))?),
         None => match holder(transaction, &naming.name)? {
             Some(holder) => Some(holder),
             None => named(transaction, &naming.name)?.map(|account| account.number),
@@ -125,6 +125,7 @@ pub(super) fn follow_number(
     transaction: &Transaction<'_>,
     naming: &Naming,
     number: u64,
+    contribution: Option<&ContributionId>,
 ) -> rusqlite::Result<i64> {
     let bound = named(transaction, &naming.name)?.and_then(|account| account.bound());
     let own = naming.own(bound);
@@ -135,13 +136,15 @@ pub(super) fn follow_number(
         .and_then(|account| Some(Numbered { id: account.id.clone(), named_at: account.named_at? }));
     let identity = naming.identify(known.as_ref(), bound);
     let found = match (numbered, naming.stated_at, identity) {
+        // The same thing at the same moment under two names: the first one is kept.
+        (Some(known), Some(at), Identity::Rename { .. })
+            if known.named_at == Some(at) && is_recorded(transaction, contribution)? =>
+        {
+            return Ok(known.number);
+        }
         (Some(from), Some(at), Identity::Rename { to, .. }) => {
             rename(transaction, &from, &to, at)?;
             from.number
-        }
-        // Two names at one moment: the number says nothing.
-        (Some(known), Some(_), Identity::Known(other)) if other != known.id => {
-            return named_or_reserved(transaction, &other);
         }
         (Some(account), Some(at), _) => {
             add_name(transaction, &account, &own, at)?;
@@ -164,6 +167,13 @@ pub(super) fn follow_number(
         hold(transaction, &naming.name, own != naming.name, found, at)?;
     }
     Ok(found)
+}
+
+fn is_recorded(connection: &Connection, id: Option<&ContributionId>) -> rusqlite::Result<bool> {
+    let Some(id) = id else { return Ok(false) };
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM contributions WHERE id = ?1) AS known")?
+        .query_row([id.as_str()], |row| row.get("known"))
 }
 
 fn named_or_reserved(transaction: &Transaction<'_>, id: &ContributorId) -> rusqlite::Result<i64> {

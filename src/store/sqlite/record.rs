@@ -326,7 +326,7 @@ impl<'a> Recording<'a> {
                         whom.contributor,
                         counted,
                         now,
-                        c.account_url.as_ref().filter(|_| own),
+                        c.account_url.as_ref().filter(|_| own && !whom.is_other),
                         stated_at.filter(|_| !whom.is_other)
                     ],
                     tally,
