@@ -72,16 +72,20 @@ pub(super) fn move_stated(
     let works = works(transaction, &moved, from.number)?;
     let sql = format!("UPDATE contributions SET contributor = ?2, account = ?3 WHERE {moved}");
     let under = to.is_linked().then_some(to.number);
-    transaction.execute(&sql, params![from.number, to.contributor, under])?;
+    let count = transaction.execute(&sql, params![from.number, to.contributor, under])?;
     refresh(transaction, to.contributor)?;
+    let recognized = standing(transaction, from.contributor)?.recognized;
     let is_left: bool = transaction.query_row(
         "SELECT EXISTS (SELECT 1 FROM contributions WHERE contributor = ?1) AS is_left",
         [from.contributor],
         |row| row.get("is_left"),
     )?;
-    if !is_left {
+    if is_left {
+        // What has moved may be what was recognised.
+        raise(transaction, to.contributor, recognized.min(count as u64))?;
+    } else {
         // All that its recognitions thank for has moved.
-        raise(transaction, to.contributor, standing(transaction, from.contributor)?.recognized)?;
+        raise(transaction, to.contributor, recognized)?;
         move_recognitions(transaction, &account(transaction, from.contributor)?.id, to.contributor)?;
         lower(transaction, from.contributor)?;
     }
