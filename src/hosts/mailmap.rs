@@ -100,7 +100,7 @@ pub fn write(entries: &Entries) -> String {
     lines.join("\n")
 }
 
-/// The entries of a text that [`write`] made.
+/// The entries of a text that [`write()`] made.
 #[must_use]
 pub fn read(text: &str) -> Entries {
     let entry = |line: &str| {
