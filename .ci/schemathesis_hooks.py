@@ -50,6 +50,7 @@ REASONS = {
         ("id", "bytes"),
         ("id", "the ':'"),
         ("account", "bytes"),
+        ("account", "forgotten"),
         ("account", "the ':'"),
     ],
     "createContribution": [

@@ -1,6 +1,5 @@
 //! Whose addresses are: kept in the ledger, and known to every instance within a minute.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::ContributorId;
-use crate::hosts::mailmap::{self, AddressBook, Entries, Mapping};
+use crate::hosts::mailmap::{self, AddressBook, Entries, Mapping, NamedAccount};
 use crate::store::{MAILMAP, Store, StoreError};
 
 /// The most addresses that are kept: some hundred kilobytes.
@@ -29,6 +28,21 @@ pub struct Mailmap {
 impl fmt::Debug for Mailmap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mailmap").field("book", &self.book).finish_non_exhaustive()
+    }
+}
+
+/// An account whose addresses are to be dropped.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub id: ContributorId,
+    /// Its number on its host.
+    pub number: Option<u64>,
+}
+
+impl Account {
+    fn is(&self, named: &NamedAccount) -> bool {
+        let same_number = self.number.is_some() && self.number == named.number;
+        self.id == named.id || (same_number && self.id.host() == named.id.host())
     }
 }
 
@@ -99,9 +113,11 @@ impl Mailmap {
         .await
     }
 
-    /// Drops the addresses of these accounts.
-    pub async fn forget(&self, accounts: &BTreeSet<ContributorId>) -> Result<(), StoreError> {
-        let of_them = |proper: &String| mailmap::account_of(proper).is_some_and(|id| accounts.contains(&id));
+    /// Drops the addresses of these accounts, by their ids and by their numbers.
+    pub async fn forget(&self, accounts: &[Account]) -> Result<(), StoreError> {
+        let of_them = |proper: &String| {
+            mailmap::account_of(proper).is_some_and(|named| accounts.iter().any(|account| account.is(&named)))
+        };
         let drop = |entries: &mut Entries| {
             let before = entries.len();
             entries.retain(|_, proper| !of_them(proper));

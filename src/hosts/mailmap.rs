@@ -134,7 +134,7 @@ fn mapping(number: usize, line: &str) -> Result<Option<Mapping>, &'static str> {
     }
     let (_, proper, rest) = named_address(line).ok_or("no address in angle brackets")?;
     let Some((name, address, _)) = named_address(rest) else { return Ok(None) };
-    let account = account_of(proper).ok_or("the proper address is no noreply address of a host")?;
+    let account = account_of(proper).ok_or("the proper address is no noreply address of a host")?.id;
     if proper.eq_ignore_ascii_case(address) {
         return Ok(None);
     }
@@ -143,7 +143,7 @@ fn mapping(number: usize, line: &str) -> Result<Option<Mapping>, &'static str> {
         line: number,
         address: AddressHash::of(network_of(proper), address, name),
         proper: proper.to_lowercase(),
-        other: account_of(address).filter(|other| *other != account && name.is_none()),
+        other: account_of(address).map(|other| other.id).filter(|other| *other != account && name.is_none()),
         account,
     }))
 }
@@ -161,22 +161,31 @@ fn network_of(proper: &str) -> &str {
     domain.get(PREFIX.len()..).unwrap_or_default()
 }
 
+/// The account that a noreply address names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedAccount {
+    pub id: ContributorId,
+    pub number: Option<u64>,
+}
+
 /// The account in a noreply address: `ID+login@users.noreply.HOST`, or with `-` on GitLab; GitHub's older ones have no
 /// number.
 #[must_use]
-pub fn account_of(address: &str) -> Option<ContributorId> {
+pub fn account_of(address: &str) -> Option<NamedAccount> {
     let (local, domain) = address.trim().rsplit_once('@')?;
     domain.get(..PREFIX.len()).filter(|begin| begin.eq_ignore_ascii_case(PREFIX))?;
     let host = HostName::of_text(domain.get(PREFIX.len()..)?).ok()?;
-    let is_id = |text: &str| !text.is_empty() && number(text).is_some();
-    let numbered =
-        |separator| local.split_once(separator).filter(|(id, _)| is_id(id)).map(|(_, login)| login);
-    let login = match host.as_str() {
-        "gitlab" => numbered('-')?,
-        "github" => numbered('+').unwrap_or(local),
-        _ => numbered('+').or_else(|| numbered('-')).unwrap_or(local),
+    let numbered = |separator| {
+        let (id, login) = local.split_once(separator).filter(|(id, _)| !id.is_empty())?;
+        Some((Some(number(id)?), login))
     };
-    ContributorId::of_client(&format!("{host}:{login}")).ok()
+    let (number, login) = match host.as_str() {
+        "gitlab" => numbered('-')?,
+        "github" => numbered('+').unwrap_or((None, local)),
+        _ => numbered('+').or_else(|| numbered('-')).unwrap_or((None, local)),
+    };
+    let id = ContributorId::of_client(&format!("{host}:{login}")).ok()?;
+    Some(NamedAccount { id, number })
 }
 
 #[cfg(test)]
@@ -233,7 +242,8 @@ mod tests {
             ("ada", None),
             ("7+@users.noreply.github.com", None),
         ] {
-            assert_eq!(account_of(address).as_ref().map(ContributorId::as_str), account, "{address}");
+            let named = account_of(address).map(|named| named.id.to_string());
+            assert_eq!(named.as_deref(), account, "{address}");
         }
     }
 }

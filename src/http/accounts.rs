@@ -137,7 +137,13 @@ pub(super) async fn link(
     let (own, linked) = (Arc::clone(&app), account.clone());
     let linking = app.tasks.spawn(async move { own.recorder.link(&linked, &contributor).await });
     let panicked = |_| Err(StoreError::Broken("linking ended without an answer".into()));
-    match linking.await.unwrap_or_else(panicked)? {
+    let linked = match linking.await.unwrap_or_else(panicked) {
+        Err(StoreError::Refused(_)) => {
+            return Err(Problem::field("account", "it, or the contributor, is forgotten"));
+        }
+        linked => linked?,
+    };
+    match linked {
         Linked::To(standing) => {
             let Side { id, tally, recognized } = standing.into();
             Ok(Json(LinkAnswer { account: account.to_string(), contributor: id, tally, recognized }))

@@ -1,6 +1,5 @@
 //! Erasing a person.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -13,6 +12,7 @@ use super::app::App;
 use super::list::{Id, QueryNames};
 use super::problem::{Problem, ProblemKind};
 use crate::domain::ContributorId;
+use crate::mailmap::Account;
 use crate::store::{Erased, Forgot, StoreError};
 
 /// What was erased. It names nobody.
@@ -58,10 +58,15 @@ pub(super) async fn forget(
     // It goes on to its end where the client does not wait for it.
     let own = Arc::clone(&app);
     let forgetting = app.tasks.spawn(async move {
-        let mut accounts: BTreeSet<_> =
-            own.store.accounts_of(&id).await?.into_iter().map(|account| account.id).collect();
-        accounts.insert(id.clone());
-        accounts.extend(own.store.contributor(&id).await?.map(|found| found.standing.contributor));
+        let mut accounts = vec![Account { id: id.clone(), number: None }];
+        accounts.extend(
+            own.store
+                .contributor(&id)
+                .await?
+                .map(|found| Account { id: found.standing.contributor, number: found.user_id }),
+        );
+        let others = own.store.accounts_of(&id).await?;
+        accounts.extend(others.into_iter().map(|other| Account { id: other.id, number: other.number }));
         // First: forgetting writes a SQLite file anew.
         own.mailmap.forget(&accounts).await?;
         let forgot = own.store.forget(&id).await?;

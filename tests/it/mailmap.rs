@@ -141,6 +141,8 @@ async fn the_addresses_of_somebody_who_is_forgotten_are_dropped_and_nobody_elses
     assert_eq!(credited(&plaudit, "gitlab", "Mona", "mona@home.example", "").await, ["gitlab:mona"]);
     let link = "/v1/contributors/gitlab:mona/accounts/m";
     plaudit.send(plaudit.request(reqwest::Method::PUT, link)).await.expect(200);
+    let renamed = "Mona <9-mona-before@users.noreply.gitlab.com> <before@home.example>\n";
+    send(&plaudit, renamed).await;
     // By any of their accounts; and a login that is the name of what is kept.
     credited(&plaudit, "gitlab", "Mailmap", "5-mailmap@users.noreply.gitlab.com", "").await;
     for who in ["m", "gitlab:mailmap"] {
@@ -148,8 +150,12 @@ async fn the_addresses_of_somebody_who_is_forgotten_are_dropped_and_nobody_elses
         plaudit.send(plaudit.request(reqwest::Method::DELETE, &path)).await.expect(200);
     }
     assert_eq!(credited(&plaudit, "gitlab", "Mona", "mona@home.example", "").await, [] as [&str; 0]);
+    let book = rusqlite::Connection::open(plaudit.database()).unwrap();
+    let sql = "SELECT value FROM bookmarks WHERE name = 'mailmap'";
+    let left: String = book.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert!(!left.contains("9-mona"), "{left}");
     assert_eq!(credited(&plaudit, "gitlab", "Lin", "shared@home.example", "").await, ["gitlab:lin"]);
-    plaudit.send(plaudit.request(reqwest::Method::PUT, link)).await.problem(400, "refused");
+    plaudit.send(plaudit.request(reqwest::Method::PUT, link)).await.problem(400, "invalid_fields");
     plaudit.stop().await;
 }
 
