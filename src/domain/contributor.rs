@@ -72,13 +72,7 @@ impl ContributorId {
 
     /// The account `login` on `host`.
     pub fn on_host(host: &HostName, login: &str) -> Result<Self, InvalidContributor> {
-        // The number of an account whose login was taken makes no login too long.
-        match login.split_once('+') {
-            Some((number, bare)) if is_number(number) && number.len() <= 20 => {
-                Ok(Self(format!("{host}:{number}+{}", name(bare)?)))
-            }
-            _ => Ok(Self(format!("{host}:{}", name(login)?))),
-        }
+        Ok(Self(format!("{host}:{}", name(login)?)))
     }
 
     /// The identity as text.
@@ -232,9 +226,6 @@ mod tests {
         assert_eq!(other.url().as_deref(), Some("https://github.com/mona"));
         assert_eq!(other.numbered(12).as_str(), "github:12+mona");
         assert_eq!(ContributorId::parse(other.as_str()), Ok(other));
-        let longest =
-            ContributorId::parse(&format!("gitlab:{}", "x".repeat(200))).unwrap().numbered(u64::MAX);
-        assert_eq!(ContributorId::parse(longest.as_str()), Ok(longest));
         let plain = ContributorId::parse("1+1").unwrap();
         assert_eq!((plain.login(), plain.numbered(9).as_str()), ("1+1", "1+1"));
     }
