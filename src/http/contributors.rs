@@ -173,8 +173,10 @@ pub(super) async fn show(
     app.access.read(&headers)?;
     names.only(&[])?;
     let _reading = app.reads.begin().await?;
-    let contributor = find(&app, &id).await?;
-    let accounts = app.store.accounts_of(&contributor.standing.contributor).await?;
+    let unknown = || Problem::not_found("contributor");
+    let id = ContributorId::parse(&id).map_err(|_| unknown())?;
+    let (contributor, accounts) = tokio::try_join!(app.store.contributor(&id), app.store.accounts_of(&id))?;
+    let contributor = contributor.ok_or_else(unknown)?;
     let accounts = accounts.into_iter().map(AccountView::from).collect();
     Ok(Json(ContributorView { accounts, ..ContributorView::of(&contributor, &app.milestones) }))
 }

@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::checkpoint::{BOUNDS, Bounds, Checkpoints};
 use super::error::failure;
 use super::file::{Files, create_private};
 use super::forget::Keys;
 use super::owing::Written;
+use super::readers::Readers;
 use super::schema;
 use crate::store::{ForgetKey, StoreError};
 
@@ -27,14 +28,6 @@ const _: () = assert!(BUSY.as_millis() < crate::store::SLOWEST_WRITE.as_millis()
 const PING: Duration = Duration::from_secs(1);
 /// How many jobs may wait for the writer.
 const QUEUE: usize = 1_024;
-/// How many idle readers are kept open.
-const READERS: usize = 4;
-/// How many pages of lists are read at once: each takes a connection and a thread.
-pub(super) const PAGES: usize = 4;
-/// How many other reads run at once. They have slots of their own, and more than clients may take, so that what a
-/// delivery reads waits for no list.
-const OTHERS: usize = 2 * PAGES;
-
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A ledger in one file.
@@ -53,53 +46,6 @@ pub struct Sqlite {
 struct Writer {
     jobs: mpsc::SyncSender<Job>,
     thread: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-struct Readers {
-    /// `None` once the ledger is closed. Before `files`, which are to be closed last.
-    idle: Mutex<Option<Vec<Connection>>>,
-    files: Arc<Files>,
-    pages: Arc<Semaphore>,
-    others: Arc<Semaphore>,
-}
-
-impl Readers {
-    fn new(files: Arc<Files>) -> Self {
-        Self {
-            idle: Mutex::new(Some(Vec::new())),
-            files,
-            pages: Arc::new(Semaphore::new(PAGES)),
-            others: Arc::new(Semaphore::new(OTHERS)),
-        }
-    }
-
-    fn take(&self) -> Result<Connection, StoreError> {
-        self.files.check()?;
-        let idle =
-            self.idle.lock().ok().and_then(|mut idle| idle.as_mut().map(Vec::pop)).ok_or_else(closed)?;
-        if let Some(connection) = idle {
-            return Ok(connection);
-        }
-        let connection = connect(&self.files.path).map_err(|error| named(&self.files.path, error))?;
-        // It may have been replaced just before.
-        self.files.check()?;
-        Ok(connection)
-    }
-
-    fn put_back(&self, connection: Connection) {
-        if let Ok(mut idle) = self.idle.lock()
-            && let Some(idle) = idle.as_mut().filter(|idle| idle.len() < READERS)
-        {
-            idle.push(connection);
-        }
-    }
-
-    fn close(&self) {
-        if let Ok(mut idle) = self.idle.lock() {
-            *idle = None;
-        }
-    }
 }
 
 impl Sqlite {
@@ -238,7 +184,7 @@ impl Sqlite {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.read_in(&self.readers.others, job).await
+        self.readers.read(job).await
     }
 
     /// The same for a page of a list.
@@ -246,27 +192,7 @@ impl Sqlite {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.read_in(&self.readers.pages, job).await
-    }
-
-    async fn read_in<T: Send + 'static>(
-        &self,
-        slots: &Arc<Semaphore>,
-        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| closed())?;
-        let readers = Arc::clone(&self.readers);
-        let run = move || {
-            // Held until the thread is free, even where the caller's request was cancelled.
-            let _slot = slot;
-            let connection = readers.take()?;
-            let outcome = job(&connection).map_err(|e| named(&readers.files.path, failure(&e)));
-            readers.put_back(connection);
-            outcome
-        };
-        tokio::task::spawn_blocking(run)
-            .await
-            .map_err(|e| StoreError::Unavailable(format!("the reader ended: {e}")))?
+        self.readers.read_page(job).await
     }
 }
 
@@ -276,12 +202,12 @@ impl Drop for Sqlite {
     }
 }
 
-fn closed() -> StoreError {
+pub(super) fn closed() -> StoreError {
     StoreError::Unavailable("the ledger is closed".into())
 }
 
 /// Says in an error which file it is about.
-fn named(path: &Path, error: StoreError) -> StoreError {
+pub(super) fn named(path: &Path, error: StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(why) => StoreError::Unavailable(format!("{}: {why}", path.display())),
         StoreError::Broken(why) => StoreError::Broken(format!("{}: {why}", path.display())),
@@ -379,11 +305,6 @@ fn empty_log(connection: &Connection) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Condvar;
-
-    use futures::future::join_all;
-    use tokio::sync::mpsc::unbounded_channel;
-
     use super::*;
 
     #[tokio::test]
@@ -397,37 +318,5 @@ mod tests {
         let panicked = sqlite.write(panics).await;
         assert!(matches!(panicked, Err(StoreError::Unavailable(_))), "{panicked:?}");
         sqlite.write(|transaction| transaction.execute_batch("CREATE TABLE half (x)")).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn pages_have_four_readers_and_other_reads_wait_for_none_of_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let sqlite = Sqlite::open(&folder.path().join("plaudit.db")).unwrap();
-        let gate = Arc::new((Mutex::new(false), Condvar::new()));
-        let (enter, mut entered) = unbounded_channel();
-        let pages = (0..20).map(|_| {
-            let (gate, enter) = (Arc::clone(&gate), enter.clone());
-            sqlite.read_page(move |_| {
-                enter.send(()).unwrap();
-                let is_open = gate.0.lock().unwrap();
-                drop(gate.1.wait_while(is_open, |is_open| !*is_open).unwrap());
-                Ok(())
-            })
-        });
-        let beside = async {
-            for _ in 0..PAGES {
-                entered.recv().await.unwrap();
-            }
-            for _ in 0..20 {
-                sqlite.read(|_| Ok(())).await.unwrap();
-            }
-            let fifth = entered.try_recv();
-            *gate.0.lock().unwrap() = true;
-            gate.1.notify_all();
-            fifth
-        };
-        let (pages, fifth) = tokio::join!(join_all(pages), beside);
-        assert!(fifth.is_err(), "five pages are read at once");
-        assert!(pages.into_iter().all(|page| page.is_ok()));
     }
 }

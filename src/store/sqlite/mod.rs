@@ -20,6 +20,7 @@ mod owing;
 mod privacy;
 /// The queries of lists.
 pub mod queries;
+mod readers;
 mod record;
 mod rows;
 mod schema;
@@ -55,7 +56,7 @@ impl Store for Sqlite {
     }
 
     fn readers(&self) -> usize {
-        connection::PAGES
+        readers::PAGES
     }
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {

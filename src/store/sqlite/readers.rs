@@ -1,0 +1,231 @@
+//! Reads of the file, beside its writer: a few threads at most, each with a connection of its own, take what waits.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::connection::{closed, connect, named};
+use super::error::failure;
+use super::file::Files;
+use crate::store::StoreError;
+
+/// How many idle connections are kept open.
+const IDLE: usize = 4;
+/// How many pages of lists are read at once.
+pub(super) const PAGES: usize = 4;
+/// How many other reads run at once. They have threads of their own, and more than clients may take, so that what a
+/// delivery reads waits for no list.
+const OTHERS: usize = 2 * PAGES;
+
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
+
+#[derive(Debug)]
+pub(super) struct Readers {
+    connections: Arc<Connections>,
+    pages: Arc<Lane>,
+    others: Arc<Lane>,
+}
+
+#[derive(Debug)]
+struct Connections {
+    /// `None` once the ledger is closed. Before `files`, which are to be closed last.
+    idle: Mutex<Option<Vec<Connection>>>,
+    files: Arc<Files>,
+}
+
+/// Reads that wait for a thread. A thread goes on while something waits, so that many short reads at once cost a few
+/// wake-ups and not one each.
+#[derive(Debug)]
+struct Lane {
+    most: usize,
+    state: Mutex<LaneState>,
+}
+
+#[derive(Default)]
+struct LaneState {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    /// A thread was asked for and has not looked yet.
+    is_starting: bool,
+}
+
+impl std::fmt::Debug for LaneState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} waiting, {} threads", self.jobs.len(), self.threads)
+    }
+}
+
+impl Readers {
+    pub(super) fn new(files: Arc<Files>) -> Self {
+        let lane = |most| Arc::new(Lane { most, state: Mutex::default() });
+        let connections = Arc::new(Connections { idle: Mutex::new(Some(Vec::new())), files });
+        Self { connections, pages: lane(PAGES), others: lane(OTHERS) }
+    }
+
+    /// Runs `job` on a reader's connection.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_in(&self.others, job).await
+    }
+
+    /// The same for a page of a list.
+    pub(super) async fn read_page<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_in(&self.pages, job).await
+    }
+
+    async fn read_in<T: Send + 'static>(
+        &self,
+        lane: &Arc<Lane>,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, answer) = oneshot::channel();
+        let files = Arc::clone(&self.connections.files);
+        let job: Job = Box::new(move |connection| {
+            // Whose request was cancelled needs no answer.
+            if !done.is_closed() {
+                let read = |connection| job(connection).map_err(|e| named(&files.path, failure(&e)));
+                let _ = done.send(connection.and_then(read));
+            }
+        });
+        if lane.add(job) {
+            start(lane, &self.connections);
+        }
+        answer.await.map_err(|_| StoreError::Unavailable("the read panicked".into()))?
+    }
+
+    pub(super) fn close(&self) {
+        *self.connections.idle() = None;
+    }
+}
+
+/// Runs what waits in `lane` on one more thread.
+fn start(lane: &Arc<Lane>, connections: &Arc<Connections>) {
+    let (lane, connections) = (Arc::clone(lane), Arc::clone(connections));
+    tokio::task::spawn_blocking(move || {
+        let mut connection = None;
+        lane.state().is_starting = false;
+        while let Some((job, is_more)) = lane.next() {
+            if is_more {
+                start(&lane, &connections);
+            }
+            let ready = connections.ready(&mut connection);
+            // The panic hook has logged it, and its caller gets no answer.
+            let _ = catch_unwind(AssertUnwindSafe(|| job(ready)));
+        }
+        connections.put_back(connection);
+    });
+}
+
+impl Lane {
+    /// Whether a thread is to be started.
+    fn add(&self, job: Job) -> bool {
+        let mut state = self.state();
+        state.jobs.push_back(job);
+        state.grow(self.most)
+    }
+
+    /// What a thread does next, and whether another is to be started; `None` ends the thread.
+    fn next(&self) -> Option<(Job, bool)> {
+        let mut state = self.state();
+        let Some(job) = state.jobs.pop_front() else {
+            state.threads -= 1;
+            return None;
+        };
+        let is_more = !state.jobs.is_empty() && state.grow(self.most);
+        Some((job, is_more))
+    }
+
+    fn state(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LaneState {
+    fn grow(&mut self, most: usize) -> bool {
+        let grows = !self.is_starting && self.threads < most;
+        if grows {
+            self.is_starting = true;
+            self.threads += 1;
+        }
+        grows
+    }
+}
+
+impl Connections {
+    /// A connection to the file that is at its path.
+    fn ready<'a>(&self, connection: &'a mut Option<Connection>) -> Result<&'a Connection, StoreError> {
+        self.files.check()?;
+        let idle = self.idle().as_mut().ok_or_else(closed)?.pop_if(|_| connection.is_none());
+        if let Some(idle) = idle {
+            return Ok(connection.insert(idle));
+        }
+        if let Some(open) = connection {
+            return Ok(open);
+        }
+        let opened = connect(&self.files.path).map_err(|error| named(&self.files.path, error))?;
+        // It may have been replaced just before.
+        self.files.check()?;
+        Ok(connection.insert(opened))
+    }
+
+    fn put_back(&self, connection: Option<Connection>) {
+        if let Some(idle) = self.idle().as_mut().filter(|idle| idle.len() < IDLE) {
+            idle.extend(connection);
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Vec<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Condvar;
+
+    use futures::future::join_all;
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+    use crate::store::sqlite::Sqlite;
+
+    #[tokio::test]
+    async fn pages_have_four_readers_and_other_reads_wait_for_none_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let sqlite = Sqlite::open(&folder.path().join("plaudit.db")).unwrap();
+        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+        let (enter, mut entered) = unbounded_channel();
+        let pages = (0..20).map(|_| {
+            let (gate, enter) = (Arc::clone(&gate), enter.clone());
+            sqlite.read_page(move |_| {
+                enter.send(()).unwrap();
+                let is_open = gate.0.lock().unwrap();
+                drop(gate.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+                Ok(())
+            })
+        });
+        let beside = async {
+            for _ in 0..PAGES {
+                entered.recv().await.unwrap();
+            }
+            for _ in 0..20 {
+                sqlite.read(|_| Ok(())).await.unwrap();
+            }
+            let fifth = entered.try_recv();
+            *gate.0.lock().unwrap() = true;
+            gate.1.notify_all();
+            fifth
+        };
+        let (pages, fifth) = tokio::join!(join_all(pages), beside);
+        assert!(fifth.is_err(), "five pages are read at once");
+        assert!(pages.into_iter().all(|page| page.is_ok()));
+    }
+}
