@@ -15,6 +15,7 @@ mod inspect;
 mod lists;
 mod moves;
 mod naming;
+mod numbers;
 mod outbox;
 mod owing;
 mod privacy;

@@ -73,6 +73,9 @@ pub(super) fn move_stated(
     let sql = format!("UPDATE contributions SET contributor = ?2, account = ?3 WHERE {moved}");
     let under = to.is_linked().then_some(to.number);
     let count = transaction.execute(&sql, params![from.number, to.contributor, under])?;
+    if count == 0 {
+        return Ok(());
+    }
     refresh(transaction, to.contributor)?;
     let recognized = standing(transaction, from.contributor)?.recognized;
     let is_left: bool = transaction.query_row(
@@ -102,8 +105,14 @@ pub(super) fn raise(transaction: &Transaction<'_>, number: i64, recognized: u64)
     Ok(())
 }
 
+/// Lowers a contributor's highest milestone recognised to that of the recognitions whose ids are made from its name:
+/// no other recognition can have those ids.
 fn lower(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<()> {
-    transaction.execute("UPDATE contributors SET recognized = 0 WHERE number = ?1", [number]).map(drop)
+    let sql = "UPDATE contributors SET recognized = coalesce((SELECT max(r.milestone) FROM recognitions r
+             WHERE r.id > contributors.id || ':' AND r.id < contributors.id || ';'
+                 AND r.id = contributors.id || ':' || r.milestone), 0)
+         WHERE number = ?1";
+    transaction.prepare_cached(sql)?.execute([number]).map(drop)
 }
 
 /// Has recognitions name another contributor; their ids stay.
