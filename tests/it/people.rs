@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plaudit::domain::{
-    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Recognition, RecognitionId,
-    Review, Ruling, Standing, WorkId,
+    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Recognition,
+    RecognitionId, Review, Ruling, Standing, WorkId,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
     Account, ContributionFilter, ContributorFilter, Counted, ForgetKey, Forgot, History, Linked, Novelty, Of,
-    Order, Page, RecognitionFilter, Recorded, Shown, Store, Unlinked,
+    Order, Page, RecognitionFilter, Recorded, Shown, Store, StoreError, Unlinked,
 };
 
 use rand::rngs::StdRng;
@@ -572,14 +572,15 @@ async fn a_person_is_forgotten_with_all_accounts_names_and_numbers(store: &dyn S
 
 async fn a_login_known_by_two_numbers_gives_each_its_own(store: &dyn Store) {
     // Addresses state the one, and then the host states the other: of a new account, by a rename, and by an older name.
-    let addresses = |login: &'static str| (1..=3).map(move |push| pushed(push, login, Some(9)));
-    all(store, addresses("mona")).await;
+    let addresses =
+        |from: u64, login: &'static str| (from..from + 3).map(move |push| pushed(push, login, Some(9)));
+    all(store, addresses(1, "mona")).await;
     record(store, opened(4, "mona", 7, 10)).await;
     are(store, &[("9+mona", 3), ("mona", 1)]).await;
-    all(store, addresses("lisa")).await;
+    all(store, addresses(11, "lisa")).await;
     all(store, [opened(14, "lisa-old", 17, 10), opened(15, "lisa", 17, 20)]).await;
     are(store, &[("9+lisa", 3), ("9+mona", 3), ("lisa", 2), ("mona", 1)]).await;
-    all(store, addresses("kim")).await;
+    all(store, addresses(21, "kim")).await;
     all(store, [opened(24, "kim-new", 27, 10), opened(25, "kim", 27, 2)]).await;
     let all_of_them = [("9+kim", 3), ("9+lisa", 3), ("9+mona", 3), ("kim-new", 2), ("lisa", 2), ("mona", 1)];
     are(store, &all_of_them).await;
@@ -670,6 +671,66 @@ async fn a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login(store:
     let other = record(store, stated("mona", 11, 20)).await;
     assert_eq!((other.novelty, other.tally), (Novelty::New, 1));
     are(store, &[("11+mona", 1), ("mona", 4)]).await;
+}
+
+async fn pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked(store: &dyn Store) {
+    all(
+        store,
+        [pushed(1, "mona", None), pushed(1, "ada", None), pushed(1, "kim", None), pushed(2, "mona", None)],
+    )
+    .await;
+    link(store, "mona", "ada").await;
+    are(store, &[("ada", 2), ("kim", 1)]).await;
+    for again in ["mona", "ada"] {
+        assert_eq!(record(store, pushed(1, again, None)).await.novelty, Novelty::Same);
+    }
+    are(store, &[("ada", 2), ("kim", 1)]).await;
+    unlink(store, "mona").await;
+    are(store, &[("ada", 1), ("kim", 1), ("mona", 2)]).await;
+    link(store, "mona", "ada").await;
+    // What is taken back under one login leaves it to the other.
+    let id = pushed(1, "ada", None).id;
+    for push in [id, pushed(1, "mona", None).id] {
+        let work = WorkId::alone(&push);
+        let deleted = Review { work, part: Some(push), ruling: Ruling::Deleted, private: false };
+        store.review(&deleted).await.unwrap();
+        let left = standing(store, "ada").await.tally;
+        assert_eq!(left, if deleted.work.as_str().ends_with(":ada") { 2 } else { 1 });
+    }
+    are(store, &[("ada", 1), ("kim", 1)]).await;
+}
+
+async fn a_list_goes_on_after_a_contribution_that_counts_for_another_by_now(store: &dyn Store) {
+    for (issue, login, number) in [(1, "ada", 1), (2, "bob", 2), (3, "ada", 1), (4, "bob", 2)] {
+        let one = opened(issue, login, number, 1);
+        store.record(&[one], at(i64::try_from(issue).unwrap())).await.unwrap();
+    }
+    link(store, "bob", "ada").await;
+    let page = |after| Page { limit: 1, after };
+    let first = store.contributions_of(&who("github:ada"), Shown::Counted, &page(None)).await.unwrap();
+    assert_eq!(first.items[0].contribution.id.as_str(), "github:1:issue:4");
+    unlink(store, "bob").await;
+    let next = store.contributions_of(&who("github:ada"), Shown::Counted, &page(first.next)).await.unwrap();
+    assert_eq!(next.items[0].contribution.id.as_str(), "github:1:issue:3");
+    let last = store.contributions_of(&who("github:ada"), Shown::Counted, &page(next.next)).await.unwrap();
+    assert_eq!(last.items[0].contribution.id.as_str(), "github:1:issue:1");
+}
+
+async fn history_after_a_linked_account_was_forgotten_is_recorded(store: &dyn Store) {
+    all(store, [opened(1, "mona", 7, 1), opened(2, "ada", 8, 2), opened(3, "kim", 9, 3)]).await;
+    link(store, "mona", "ada").await;
+    store.forget(&who("github:mona")).await.unwrap();
+    let refused = store.link(&who("github:kim"), &who("github:mona")).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    let milestones = Milestones::parse("1").unwrap();
+    assert_eq!(recognise_owed(store, "1").await, ["github:kim:1"]);
+    let batch = [opened(4, "kim", 9, 5), opened(5, "mona", 7, 5), pushed(6, "ada", None)];
+    let History::Recorded(recorded) = store.record_history(&batch, &milestones, at(3)).await.unwrap() else {
+        panic!("nothing was owed")
+    };
+    let novelties: Vec<_> = recorded.iter().map(|one| one.novelty).collect();
+    assert_eq!(novelties, [Novelty::New, Novelty::Forgotten, Novelty::Forgotten]);
+    are(store, &[("kim", 2)]).await;
 }
 
 /// An account in the model: a name, until the host states that it is a person's.
@@ -885,6 +946,9 @@ suite!(sqlite:
     who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
     forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
     a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
+    pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked,
+    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    history_after_a_linked_account_was_forgotten_is_recorded,
 );
 suite!(firestore:
     a_renamed_account_is_one_contributor_in_whatever_order_its_names_arrive,
@@ -911,6 +975,8 @@ suite!(firestore:
     a_person_is_forgotten_with_all_accounts_names_and_numbers,
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
     a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
+    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    history_after_a_linked_account_was_forgotten_is_recorded,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.

@@ -10,7 +10,7 @@ use super::forget::{Forgotten, Keys};
 use super::moves::{raise, show};
 use super::naming::{Known, Place, Whom, are_any_accounts, follow, id_of, is_number_known};
 use super::rows::{contributor_id, kind_value, signed, unsigned};
-use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of};
+use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of, with_other_logins};
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Fingerprint, Kind, Milestones, Moment, Standing, Work,
     WorkId,
@@ -177,6 +177,9 @@ impl<'a> Recording<'a> {
             if self.insert(c, whom, judged)? {
                 return self.join(c, whom, Novelty::of_new(judged.counted));
             }
+        }
+        if self.accounts && c.kind == Kind::PUSH && c.content.is_none() {
+            return self.record_in_work(c, whom, &with_other_logins(&c.id));
         }
         self.record_in_work(c, whom, &id)
     }
