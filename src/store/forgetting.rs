@@ -114,9 +114,17 @@ impl ForgetKey {
 
     /// Of everything by which a contribution names its contributor.
     pub fn of(&self, contribution: &Contribution) -> impl Iterator<Item = Pseudonym> {
-        let who = &contribution.contributor;
-        let number = contribution.user_id.and_then(|number| self.of_number(who, number));
-        std::iter::once(self.of_name(who)).chain(number)
+        self.of_account(&contribution.contributor, contribution.user_id)
+    }
+
+    /// Of everything by which an account is named.
+    pub fn of_account(
+        &self,
+        name: &ContributorId,
+        number: Option<u64>,
+    ) -> impl Iterator<Item = Pseudonym> + use<> {
+        let number = number.and_then(|number| self.of_number(name, number));
+        std::iter::once(self.of_name(name)).chain(number)
     }
 
     /// Of the key itself: shows whether a ledger was forgotten from with this key.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plaudit::domain::{
-    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Recognition,
+    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Naming, Recognition,
     RecognitionId, Review, Ruling, Standing, WorkId,
 };
 use plaudit::store::firestore::Firestore;
@@ -716,6 +716,37 @@ async fn a_list_goes_on_after_a_contribution_that_counts_for_another_by_now(stor
     assert_eq!(last.items[0].contribution.id.as_str(), "github:1:issue:1");
 }
 
+async fn the_account_of_an_address_is_found_by_its_number(store: &dyn Store) {
+    all(store, [opened(1, "mona", 7, 1), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3)]).await;
+    all(store, [opened(4, "kim", 8, 1), opened(5, "lin", 10, 1)]).await;
+    store.forget(&who("github:lin")).await.unwrap();
+    let address =
+        |login: &str, number| Naming { name: who(&format!("github:{login}")), number, stated_at: None };
+    let named = [
+        address("mona", Some(7)),
+        address("mona", Some(9)),
+        address("any", Some(9)),
+        address("mona", Some(12)),
+        address("kim", None),
+        address("other", Some(10)),
+        address("lin", None),
+        address("new", Some(13)),
+    ];
+    let found = store.accounts_of_addresses(&named).await.unwrap();
+    let found: Vec<_> = found.iter().map(|id| id.as_ref().map(ToString::to_string)).collect();
+    let expected = [
+        Some("github:monalisa"),
+        Some("github:9+mona"),
+        Some("github:9+mona"),
+        Some("github:12+mona"),
+        Some("github:kim"),
+        None,
+        None,
+        Some("github:new"),
+    ];
+    assert_eq!(found, expected.map(|id| id.map(str::to_owned)));
+}
+
 async fn history_after_a_linked_account_was_forgotten_is_recorded(store: &dyn Store) {
     all(store, [opened(1, "mona", 7, 1), opened(2, "ada", 8, 2), opened(3, "kim", 9, 3)]).await;
     link(store, "mona", "ada").await;
@@ -948,6 +979,7 @@ suite!(sqlite:
     a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
     pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked,
     a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    the_account_of_an_address_is_found_by_its_number,
     history_after_a_linked_account_was_forgotten_is_recorded,
 );
 suite!(firestore:
@@ -976,6 +1008,7 @@ suite!(firestore:
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
     a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
     a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    the_account_of_an_address_is_found_by_its_number,
     history_after_a_linked_account_was_forgotten_is_recorded,
 );
 

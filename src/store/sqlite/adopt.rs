@@ -23,7 +23,8 @@ pub(super) fn adopt(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let statements = statements(transaction)?;
     for Statement { name, number, stated_at } in statements.iter().filter(|one| one.stated_at.is_some()) {
         let naming = Naming { name: name.clone(), number: Some(*number), stated_at: *stated_at };
-        follow_number(transaction, &naming, *number, true, None)?;
+        let bound = named(transaction, name)?.and_then(|account| account.bound());
+        follow_number(transaction, &naming, *number, bound, None)?;
     }
     for Statement { name, number, .. } in &statements {
         let Some(other) = named(transaction, name)? else { continue };

@@ -125,17 +125,25 @@ impl<'a> Forgotten<'a> {
     /// account that had the login, or by the contribution itself.
     pub(super) fn has(&self, contribution: &Contribution) -> rusqlite::Result<bool> {
         let Some(key) = self.key else { return Ok(false) };
-        let name = &contribution.contributor;
-        let numbered = contribution.user_id.map(|number| key.of_name(&name.numbered(number)));
-        for pseudonym in key.of(contribution).chain(numbered) {
+        let Contribution { id, contributor, user_id, .. } = contribution;
+        if self.has_account(contributor, *user_id)? {
+            return Ok(true);
+        }
+        let is_bare = user_id.is_none();
+        Ok(is_bare
+            && (has(self.connection, key.of_contribution(id))? || self.has_holder(key, contributor)?))
+    }
+
+    /// Whether an account is forgotten, by its name or by its number.
+    pub(super) fn has_account(&self, name: &ContributorId, number: Option<u64>) -> rusqlite::Result<bool> {
+        let Some(key) = self.key else { return Ok(false) };
+        let numbered = number.map(|number| key.of_name(&name.numbered(number)));
+        for pseudonym in key.of_account(name, number).chain(numbered) {
             if has(self.connection, pseudonym)? {
                 return Ok(true);
             }
         }
-        if numbered.is_some() {
-            return Ok(false);
-        }
-        Ok(has(self.connection, key.of_contribution(&contribution.id))? || self.has_holder(key, name)?)
+        Ok(false)
     }
 
     /// Whether who has stated a login last is forgotten.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::accounts::{Account, account, named, next_number, reserve, with_number};
 use super::forget::Forgotten;
 use super::moves::{absorb, attach, detach, drop_if_empty, move_stated};
-use super::numbers::{part_others, successor};
+use super::numbers::{bound_to, part_others};
 use super::rows::{contributor_id, unsigned};
 use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming, Numbered};
 
@@ -100,9 +100,6 @@ pub(super) fn is_number_known(connection: &Connection, number: u64) -> rusqlite:
         .query_row([number.cast_signed()], |row| row.get("known"))
 }
 
-/// The number of an account that is forgotten: hosts count from 1.
-const NO_NUMBER: u64 = 0;
-
 /// Finds out for whom a contribution counts, and keeps what it states about its account.
 pub(super) fn follow(
     transaction: &Transaction<'_>,
@@ -112,8 +109,8 @@ pub(super) fn follow(
     let naming = c.naming();
     let found = match naming.number.filter(|_| naming.name.host().is_some()) {
         Some(number) => {
-            let is_free = !forgotten.has_had(&naming.name)?;
-            Some(follow_number(transaction, &naming, number, is_free, Some(&c.id))?)
+            let bound = bound_to(transaction, forgotten, &naming.name)?;
+            Some(follow_number(transaction, &naming, number, bound, Some(&c.id))?)
         }
         None => match holder(transaction, &naming.name)? {
             Some(holder) => Some(holder),
@@ -133,20 +130,14 @@ pub(super) fn follow(
     })
 }
 
-/// The account with a number. `is_free` says that the name was not that of an account which is forgotten.
+/// The account with a number; `bound` is the one to which the name is bound.
 pub(super) fn follow_number(
     transaction: &Transaction<'_>,
     naming: &Naming,
     number: u64,
-    is_free: bool,
+    bound: Option<u64>,
     contribution: Option<&ContributionId>,
 ) -> rusqlite::Result<i64> {
-    let bound = match named(transaction, &naming.name)? {
-        Some(account) if account.named_at.is_some() => account.bound(),
-        Some(account) => successor(transaction, &account)?,
-        None => None,
-    };
-    let bound = bound.or_else(|| (!is_free).then_some(NO_NUMBER));
     let own = naming.own(bound);
     let with_number = with_number(transaction, &naming.name, number)?;
     let numbered = with_number.into_iter().find(|account| account.named_at.is_some());

@@ -1,8 +1,9 @@
 //! Names under which several numbers have arrived, and names whose recognitions went to another account.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::accounts::{Account, named, reserve};
+use super::forget::Forgotten;
 use super::moves::move_stated;
 use super::naming::note_address;
 use super::rows::{contributor_id, unsigned};
@@ -44,13 +45,33 @@ fn noted(transaction: &Transaction<'_>, account: &Account) -> rusqlite::Result<V
     account.user_id.map(Ok).into_iter().chain(more).collect()
 }
 
+/// The number of an account that is forgotten: hosts count from 1.
+const NO_NUMBER: u64 = 0;
+
+/// The number to which a name is bound, and which no other account with this login may have.
+pub(super) fn bound_to(
+    connection: &Connection,
+    forgotten: &Forgotten<'_>,
+    name: &ContributorId,
+) -> rusqlite::Result<Option<u64>> {
+    let bound = match named(connection, name)? {
+        Some(account) if account.named_at.is_some() => account.bound(),
+        Some(account) => successor(connection, &account)?,
+        None => None,
+    };
+    if bound.is_none() && forgotten.has_had(name)? {
+        return Ok(Some(NO_NUMBER));
+    }
+    Ok(bound)
+}
+
 /// The number of the account to which a name's recognitions went, with all that had arrived under the name. Their ids
 /// are made from the name, so a third account must not have it.
-pub(super) fn successor(transaction: &Transaction<'_>, name: &Account) -> rusqlite::Result<Option<u64>> {
+fn successor(connection: &Connection, name: &Account) -> rusqlite::Result<Option<u64>> {
     if name.is_listed || name.is_linked() || name.named_at.is_some() {
         return Ok(None);
     }
-    transaction
+    connection
         .prepare_cached(
             "SELECT p.user_id FROM recognitions r JOIN contributors p ON p.id = r.contributor
              WHERE r.id > ?1 || ':' AND r.id < ?1 || ';' AND r.id = ?1 || ':' || r.milestone
