@@ -39,10 +39,19 @@ pub struct Account {
     pub number: Option<u64>,
 }
 
+impl From<NamedAccount> for Account {
+    fn from(NamedAccount { id, number }: NamedAccount) -> Self {
+        Self { id, number }
+    }
+}
+
 impl Account {
+    /// Of two numbers on a host, the login does not matter: another account may have it now.
     fn is(&self, named: &NamedAccount) -> bool {
-        let same_number = self.number.is_some() && self.number == named.number;
-        self.id == named.id || (same_number && self.id.host() == named.id.host())
+        match (self.number, named.number) {
+            (Some(number), Some(other)) => number == other && self.id.host() == named.id.host(),
+            _ => self.id == named.id,
+        }
     }
 }
 
@@ -113,17 +122,22 @@ impl Mailmap {
         .await
     }
 
-    /// Drops the addresses of these accounts, by their ids and by their numbers.
-    pub async fn forget(&self, accounts: &[Account]) -> Result<(), StoreError> {
-        let of_them = |proper: &String| {
-            mailmap::account_of(proper).is_some_and(|named| accounts.iter().any(|account| account.is(&named)))
-        };
+    /// Drops the addresses of these accounts, by their ids and by their numbers; returns how many.
+    pub async fn forget(&self, accounts: &[Account]) -> Result<usize, StoreError> {
         let drop = |entries: &mut Entries| {
             let before = entries.len();
-            entries.retain(|_, proper| !of_them(proper));
+            let of = |named: &NamedAccount, accounts: &[Account]| accounts.iter().any(|one| one.is(named));
+            let named = entries.values().filter_map(|proper| mailmap::account_of(proper));
+            let mut all = accounts.to_vec();
+            // The file itself says which number an account has.
+            all.extend(named.filter(|named| of(named, accounts)).map(Account::from));
+            entries.retain(|_, proper| !mailmap::account_of(proper).is_some_and(|named| of(&named, &all)));
             Added::New(before - entries.len())
         };
-        self.change(drop).await.map(|_| ())
+        Ok(match self.change(drop).await? {
+            Added::New(dropped) => dropped,
+            Added::TooMany => 0,
+        })
     }
 
     /// Changes them under an optimistic lock; nothing is written where nothing changes, or there would be too many.

@@ -1,8 +1,8 @@
 //! A store that answers at once and keeps nothing: what plaudit costs without its ledger.
 
 use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    RepositoryId, Review, Standing,
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Naming, Recognition,
+    RecognitionId, RepositoryId, Review, Standing,
 };
 use plaudit::store::{
     Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot,
@@ -48,6 +48,9 @@ impl Store for Null {
     }
 
     async fn accounts_of(&self, _: &ContributorId) -> Result<Vec<Account>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn accounts_of_addresses(&self, _: &[Naming]) -> Result<Vec<Option<ContributorId>>, StoreError> {
         Ok(Vec::new())
     }
     async fn bookmark(&self, _: &str) -> Result<Option<String>, StoreError> {

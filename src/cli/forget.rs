@@ -24,6 +24,9 @@ pub struct Forget {
 struct Forgotten {
     contributions: u64,
     recognitions: u64,
+    /// An older instance does not say.
+    #[serde(default)]
+    addresses: u64,
 }
 
 pub async fn run(forget: Forget, env: &Environment) -> Result<(), Failure> {
@@ -35,8 +38,12 @@ pub async fn run(forget: Forget, env: &Environment) -> Result<(), Failure> {
             "{url} has no contributor {id}; {url}/?search= finds contributors by the beginning of a login"
         )));
     };
-    let Forgotten { contributions, recognitions } = fields(&answer)?;
+    let Forgotten { contributions, recognitions, addresses } = fields(&answer)?;
+    let addresses = match addresses {
+        0 => String::new(),
+        dropped => format!(", {dropped} addresses of a .mailmap are dropped"),
+    };
     print_out(format_args!(
-        "forgotten: {contributions} contributions and {recognitions} recognitions are erased; what was published before is out of reach"
+        "forgotten: {contributions} contributions and {recognitions} recognitions are erased{addresses}; what was published before is out of reach"
     ))
 }

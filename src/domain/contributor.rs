@@ -107,6 +107,13 @@ impl ContributorId {
         }
     }
 
+    /// Whether this is the id of an account whose login another one had before.
+    #[must_use]
+    pub fn is_numbered(&self) -> bool {
+        let account = self.0.rsplit_once(':').map(|(_, account)| account);
+        account.is_some_and(|account| account.len() > self.login().len())
+    }
+
     /// The account's page on a public site, made from the name. For a self-managed host only payloads have it
     /// ([`Contribution::account_url`](super::Contribution::account_url)).
     #[must_use]

@@ -25,9 +25,9 @@ pub struct Mapping {
     /// The noreply address of the account.
     pub proper: String,
     /// The account.
-    pub account: ContributorId,
+    pub account: NamedAccount,
     /// The account that the address in commits names, where that is a noreply address too.
-    pub other: Option<ContributorId>,
+    pub other: Option<NamedAccount>,
 }
 
 /// A line that says nothing that can be used, and why.
@@ -134,7 +134,7 @@ fn mapping(number: usize, line: &str) -> Result<Option<Mapping>, &'static str> {
     }
     let (_, proper, rest) = named_address(line).ok_or("no address in angle brackets")?;
     let Some((name, address, _)) = named_address(rest) else { return Ok(None) };
-    let account = account_of(proper).ok_or("the proper address is no noreply address of a host")?.id;
+    let account = account_of(proper).ok_or("the proper address is no noreply address of a host")?;
     if proper.eq_ignore_ascii_case(address) {
         return Ok(None);
     }
@@ -143,7 +143,7 @@ fn mapping(number: usize, line: &str) -> Result<Option<Mapping>, &'static str> {
         line: number,
         address: AddressHash::of(network_of(proper), address, name),
         proper: proper.to_lowercase(),
-        other: account_of(address).map(|other| other.id).filter(|other| *other != account && name.is_none()),
+        other: account_of(address).filter(|other| !other.is(&account) && name.is_none()),
         account,
     }))
 }
@@ -162,10 +162,20 @@ fn network_of(proper: &str) -> &str {
 }
 
 /// The account that a noreply address names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedAccount {
     pub id: ContributorId,
     pub number: Option<u64>,
+}
+
+impl NamedAccount {
+    /// Whether both are one: of one number on one host, or without two numbers of one name.
+    fn is(&self, other: &Self) -> bool {
+        match (self.number, other.number) {
+            (Some(number), Some(others)) => number == others && self.id.host() == other.id.host(),
+            _ => self.id == other.id,
+        }
+    }
 }
 
 /// The account in a noreply address: `ID+login@users.noreply.HOST`, or with `-` on GitLab; GitHub's older ones have no
@@ -203,10 +213,11 @@ mod tests {
             Lin <lin@example.org> <lin@home.example>\n\
             no address\n\n";
         let (mappings, passed_over) = parse(text);
-        let found: Vec<_> = mappings.iter().map(|one| (one.line, one.account.as_str())).collect();
+        let found: Vec<_> = mappings.iter().map(|one| (one.line, one.account.id.as_str())).collect();
         assert_eq!(found, [(2, "github:ada"), (3, "gitlab:grace"), (4, "github:ada"), (5, "github:ada")]);
-        let others: Vec<_> = mappings.iter().filter_map(|one| one.other.as_ref()).collect();
-        assert_eq!(others, [&ContributorId::parse("github:countess").unwrap()]);
+        let others = mappings.iter().filter_map(|one| one.other.as_ref());
+        let others: Vec<_> = others.map(|other| (other.id.as_str(), other.number)).collect();
+        assert_eq!(others, [("github:countess", Some(8))]);
         assert_eq!(passed_over.iter().map(|one| one.line).collect::<Vec<_>>(), [7, 8]);
     }
 

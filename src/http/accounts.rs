@@ -218,7 +218,7 @@ pub(super) async fn unlink(
 /// An id as clients name it, or that of an account whose login another one had before.
 fn person(text: &str) -> Result<ContributorId, InvalidContributor> {
     match ContributorId::parse(text) {
-        Ok(id) if id.as_str().ends_with(&format!("+{}", id.login())) => Ok(id),
+        Ok(id) if id.is_numbered() => Ok(id),
         _ => ContributorId::of_client(text),
     }
 }

@@ -33,7 +33,8 @@ pub struct ContributorView {
     /// The account's page; null for a plain name.
     #[schema(example = "https://github.com/octocat", required = true)]
     url: Option<String>,
-    /// The host's numeric id of the account, where a payload had it.
+    /// The host's numeric id of the account, where a payload named it as an author; a number in the address of a commit
+    /// does not count.
     #[schema(example = 583_231, required = true)]
     user_id: Option<u64>,
     /// How many contributions are counted.

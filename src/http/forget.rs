@@ -26,13 +26,17 @@ pub struct ForgetAnswer {
     /// How many recognitions were erased by this request.
     #[schema(example = 2)]
     recognitions: u64,
+    /// How many addresses of a `.mailmap` were dropped by this request.
+    #[schema(example = 1)]
+    addresses: u64,
 }
 
 /// Forgets a contributor.
 ///
 /// For good: contributions, recognitions and what still waits to be published are erased, and only a keyed hash of
 /// the name and of the account's number remains, so that a replay of all history brings nothing back. What was
-/// published before is out of reach. The same request again erases nothing more. On SQLite the whole file is
+/// published before is out of reach. The same request again erases nothing more. Of somebody whom only a `.mailmap` named,
+/// the addresses are dropped, and there is nothing to remember. On SQLite the whole file is
 /// written anew, which takes seconds for each GB; deliveries wait meanwhile.
 #[utoipa::path(
     delete, path = "/v1/contributors/{id}", operation_id = "forgetContributor", tag = "contributors",
@@ -58,31 +62,34 @@ pub(super) async fn forget(
     // It goes on to its end where the client does not wait for it.
     let own = Arc::clone(&app);
     let forgetting = app.tasks.spawn(async move {
-        let mut accounts = vec![Account { id: id.clone(), number: None }];
-        accounts.extend(
-            own.store
-                .contributor(&id)
-                .await?
-                .map(|found| Account { id: found.standing.contributor, number: found.user_id }),
-        );
+        let found = own.store.contributor(&id).await?;
+        let mut accounts = vec![found.map_or_else(
+            || Account { id: id.clone(), number: None },
+            |found| Account { id: found.standing.contributor, number: found.user_id },
+        )];
         let others = own.store.accounts_of(&id).await?;
         accounts.extend(others.into_iter().map(|other| Account { id: other.id, number: other.number }));
         // First: forgetting writes a SQLite file anew.
-        own.mailmap.forget(&accounts).await?;
+        let addresses = own.mailmap.forget(&accounts).await? as u64;
         let forgot = own.store.forget(&id).await?;
         // What is about to be published is looked at again before.
         own.outbox.concealed();
-        Ok(forgot)
+        Ok((forgot, addresses))
     });
     let panicked = |_| Err(StoreError::Broken("forgetting ended without an answer".into()));
-    match forgetting.await.unwrap_or_else(panicked)? {
-        Forgot::Erased(Erased { contributions, recognitions }) => {
-            Ok(Json(ForgetAnswer { forgotten: true, contributions, recognitions }))
+    let (forgot, addresses) = forgetting.await.unwrap_or_else(panicked)?;
+    let erased = match forgot {
+        Forgot::Erased(erased) => erased,
+        // Only a .mailmap named them: nothing of them is left.
+        Forgot::Unknown if addresses > 0 => Erased::default(),
+        Forgot::Unknown => return Err(unknown()),
+        Forgot::NoKey => {
+            return Err(Problem::new(
+                ProblemKind::KeyNeeded,
+                "the operator must set PLAUDIT_FORGET_KEY first, by whose hashes plaudit remembers whom to leave out",
+            ));
         }
-        Forgot::Unknown => Err(unknown()),
-        Forgot::NoKey => Err(Problem::new(
-            ProblemKind::KeyNeeded,
-            "the operator must set PLAUDIT_FORGET_KEY first, by whose hashes plaudit remembers whom to leave out",
-        )),
-    }
+    };
+    let Erased { contributions, recognitions } = erased;
+    Ok(Json(ForgetAnswer { forgotten: true, contributions, recognitions, addresses }))
 }

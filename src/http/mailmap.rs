@@ -1,5 +1,6 @@
 //! Whose addresses are that no host knows.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -12,8 +13,9 @@ use super::body::{self, Limits, MOST_BATCH};
 use super::contributions::{is_json, no_object};
 use super::list::QueryNames;
 use super::problem::{Problem, ProblemKind};
+use crate::domain::{ContributorId, Naming};
 use crate::hosts;
-use crate::hosts::mailmap::{self, Mapping, PassedOver};
+use crate::hosts::mailmap::{self, Mapping, NamedAccount, PassedOver};
 use crate::mailmap::{Added, MOST};
 use crate::store::{Linked, StoreError};
 
@@ -84,12 +86,21 @@ pub(super) async fn add(
     let (bytes, _charge) = body::read(body, &head.headers, &limits, &app.budget).await?;
     let NewMailmap { mailmap } = read(&bytes)?;
     let (mappings, mut passed_over) = mailmap::parse(&mailmap);
-    let Added::New(addresses) = app.mailmap.add(&mappings).await? else {
+    let too_many = || {
         let detail = format!("there would be more than {MOST} addresses; nothing was taken");
-        return Err(Problem::field("mailmap", detail));
+        Problem::field("mailmap", detail)
     };
+    let addresses: BTreeSet<_> = mappings.iter().map(|one| &one.address).collect();
+    if addresses.len() > MOST {
+        return Err(too_many());
+    }
+    let accounts = accounts(&app, &mappings).await?;
+    let (mappings, forgotten): (Vec<_>, Vec<_>) =
+        mappings.into_iter().partition(|one| accounts.contains_key(&one.account));
+    passed_over.extend(forgotten.into_iter().map(|one| PassedOver { line: one.line, why: FORGOTTEN }));
+    let Added::New(addresses) = app.mailmap.add(&mappings).await? else { return Err(too_many()) };
     let linking = Arc::clone(&app);
-    let linked = app.tasks.spawn(async move { link(&linking, mappings).await });
+    let linked = app.tasks.spawn(async move { link(&linking, mappings, &accounts).await });
     let panicked = |_| Err(StoreError::Broken("linking ended without an answer".into()));
     let (links, refused) = linked.await.unwrap_or_else(panicked)?;
     passed_over.extend(refused);
@@ -110,23 +121,52 @@ fn read(json: &[u8]) -> Result<NewMailmap, Problem> {
     Ok(object)
 }
 
+/// Why a line is passed over that names somebody whom the ledger has forgotten.
+const FORGOTTEN: &str = "one of its accounts is forgotten";
+
+/// The accounts that the lines name, but for those that are forgotten. An address may have the login that an account had
+/// before, or that another one has now, so its number is looked up.
+async fn accounts(
+    app: &App,
+    mappings: &[Mapping],
+) -> Result<HashMap<NamedAccount, ContributorId>, StoreError> {
+    let named: HashSet<_> = mappings.iter().flat_map(|one| one.other.iter().chain([&one.account])).collect();
+    let named: Vec<_> = named.into_iter().cloned().collect();
+    let naming = |NamedAccount { id, number }: &NamedAccount| Naming {
+        name: id.clone(),
+        number: *number,
+        stated_at: None,
+    };
+    let namings: Vec<_> = named.iter().map(naming).collect();
+    let found = app.store.accounts_of_addresses(&namings).await?;
+    Ok(named.into_iter().zip(found).filter_map(|(named, found)| Some((named, found?))).collect())
+}
+
 /// Links the accounts of lines that have two, one after the other: how many, and the lines that cannot be.
-async fn link(app: &App, mappings: Vec<Mapping>) -> Result<(usize, Vec<PassedOver>), StoreError> {
+async fn link(
+    app: &App,
+    mappings: Vec<Mapping>,
+    accounts: &HashMap<NamedAccount, ContributorId>,
+) -> Result<(usize, Vec<PassedOver>), StoreError> {
     let (mut links, mut refused) = (0, Vec::new());
     for Mapping { line, account, other, .. } in mappings {
         let Some(other) = other else { continue };
-        if hosts::no_person(&account, &app.rules).or(hosts::no_person(&other, &app.rules)).is_some() {
+        let (Some(account), Some(other)) = (accounts.get(&account), accounts.get(&other)) else {
+            refused.push(PassedOver { line, why: FORGOTTEN });
+            continue;
+        };
+        if hosts::no_person(account, &app.rules).or(hosts::no_person(other, &app.rules)).is_some() {
             refused.push(PassedOver { line, why: "one of its accounts is a machine's, or is never counted" });
             continue;
         }
-        let why = match app.recorder.link(&other, &account).await {
+        let why = match app.recorder.link(other, account).await {
             Ok(Linked::To(_)) => {
                 links += 1;
                 continue;
             }
             Ok(Linked::Same(_)) => continue,
             Ok(Linked::Elsewhere(_)) => "the second account is linked to another contributor",
-            Err(StoreError::Refused(_)) => "one of its accounts is forgotten",
+            Err(StoreError::Refused(_)) => FORGOTTEN,
             Err(error) => return Err(error),
         };
         refused.push(PassedOver { line, why });

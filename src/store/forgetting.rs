@@ -93,11 +93,38 @@ impl ForgetKey {
         contributor.host().map(|host| self.hash(["number", &format!("{host}:{number}")]))
     }
 
+    /// Of who had stated a login last, by a payload of that time, in microseconds since 1970. It is no longer of use once
+    /// another account has stated the login later.
+    #[must_use]
+    pub fn of_holder(&self, login: &ContributorId, at: i64) -> Pseudonym {
+        self.hash(["holder", &format!("{login} {at}")])
+    }
+
+    /// Of a login that others have, too: the account is forgotten by its number, and its id is given to no other.
+    #[must_use]
+    pub fn of_former(&self, login: &ContributorId) -> Pseudonym {
+        self.hash(["former", login.as_str()])
+    }
+
+    /// Of one contribution, of which neither name nor number says whose it was.
+    #[must_use]
+    pub fn of_contribution(&self, id: &ContributionId) -> Pseudonym {
+        self.hash(["contribution", id.as_str()])
+    }
+
     /// Of everything by which a contribution names its contributor.
     pub fn of(&self, contribution: &Contribution) -> impl Iterator<Item = Pseudonym> {
-        let who = &contribution.contributor;
-        let number = contribution.user_id.and_then(|number| self.of_number(who, number));
-        std::iter::once(self.of_name(who)).chain(number)
+        self.of_account(&contribution.contributor, contribution.user_id)
+    }
+
+    /// Of everything by which an account is named.
+    pub fn of_account(
+        &self,
+        name: &ContributorId,
+        number: Option<u64>,
+    ) -> impl Iterator<Item = Pseudonym> + use<> {
+        let number = number.and_then(|number| self.of_number(name, number));
+        std::iter::once(self.of_name(name)).chain(number)
     }
 
     /// Of the key itself: shows whether a ledger was forgotten from with this key.

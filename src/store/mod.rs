@@ -21,7 +21,7 @@ pub use forgetting::{Erased, ForgetKey, Forgot};
 
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, GiveUp, HostName, Kind, Milestones, Moment,
-    Recognition, RecognitionId, RepositoryId, Review, Standing,
+    Naming, Recognition, RecognitionId, RepositoryId, Review, Standing,
 };
 
 /// The longest that a store tries to write before it fails as unavailable.
@@ -190,6 +190,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The other accounts that count for a contributor, by their ids: linked ones, and its former names.
     async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError>;
+
+    /// The accounts that addresses name, on their hosts, in their order: that to which the number is bound, else that
+    /// with the name, unless the name is another number's; `None` where it is forgotten.
+    async fn accounts_of_addresses(&self, named: &[Naming])
+    -> Result<Vec<Option<ContributorId>>, StoreError>;
 
     /// Moves what arrived under an account after that was linked or renamed, and goes on with moves that were
     /// interrupted.
@@ -527,7 +532,7 @@ pub enum Shown {
 pub struct Contributor {
     /// Who, how many, and how far recognised.
     pub standing: Standing,
-    /// The host's numeric id of the account, where a payload had it.
+    /// The host's numeric id of the account, where the host has stated it.
     pub user_id: Option<u64>,
     /// The account's page on a self-managed host, where a payload had it.
     pub account_url: Option<String>,

@@ -116,7 +116,10 @@ async fn is_forgotten(plaudit: &Plaudit) {
     let logged = plaudit.log.lines().len();
     let path = "/v1/contributors/GitHub%3ATraceable";
     let answer = plaudit.send(plaudit.request(Method::DELETE, path)).await.expect(200);
-    assert_eq!(answer.json(), json!({"forgotten": true, "contributions": 4, "recognitions": 1}));
+    assert_eq!(
+        answer.json(),
+        json!({"forgotten": true, "contributions": 4, "recognitions": 1, "addresses": 0})
+    );
     for path in ["github:traceable", "github:traceable/contributions"] {
         let absent = plaudit.get(&format!("/v1/contributors/{path}")).await;
         assert_eq!((absent.status, traces(&absent.text)), (404, vec![]));
@@ -143,7 +146,10 @@ async fn is_forgotten(plaudit: &Plaudit) {
     let posted = plaudit.post(&talk("github:traceable", "again")).await.problem(400, "invalid_fields");
     assert_eq!(traces(&posted.to_string()), [""; 0]);
     let again = plaudit.send(plaudit.request(Method::DELETE, path)).await.expect(200);
-    assert_eq!(again.json(), json!({"forgotten": true, "contributions": 0, "recognitions": 0}));
+    assert_eq!(
+        again.json(),
+        json!({"forgotten": true, "contributions": 0, "recognitions": 0, "addresses": 0})
+    );
     plaudit.drain_all().await;
     plaudit.get("/healthz").await.expect(200);
     plaudit.log.wait(logged, |line| line.contains("forgotten")).await;

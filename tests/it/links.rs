@@ -146,11 +146,65 @@ async fn the_commands_link_and_unlink_accounts() {
     let output = run(&["unlink", "gitlab:mona"]);
     let expected = "gitlab:mona counts for itself again: its tally is 2, that of github:mona is 0";
     assert_eq!(output.out, expected, "{}", output.err);
-    let output = run(&["unlink", "gitlab:mona"]);
-    assert_eq!(output.code, Some(1), "{}", output.out);
+    for unknown in ["gitlab:mona", "gitlab:unknown"] {
+        let output = run(&["unlink", unknown]);
+        let expected = format!("plaudit: {} has no linked account {unknown}", plaudit.url);
+        assert_eq!((output.code, output.err), (Some(1), expected));
+    }
     // Nothing of either has arrived yet.
     assert_eq!(run(&["link", "gitlab:grace", "github:grace"]).code, Some(0));
     assert_eq!(run(&["unlink", "gitlab:grace"]).code, Some(0));
     assert_eq!(run(&["link", "gitlab:mona"]).code, Some(2));
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn the_id_of_an_account_whose_login_another_one_had_is_taken_wherever_an_id_is() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    issue(&plaudit, 1, "mona", 7, 1).await;
+    for number in 2..=4 {
+        issue(&plaudit, number, "mona", 9, 5).await;
+    }
+    let id = "github:9%2Bmona";
+    let shown = plaudit.get(&format!("/v1/contributors/{id}")).await.expect(200).json();
+    assert_eq!((&shown["id"], &shown["user_id"]), (&json!("github:9+mona"), &json!(9)));
+    assert_eq!(plaudit.all(&format!("/v1/contributors/{id}/contributions")).await.len(), 3);
+    assert_eq!(plaudit.all(&format!("/v1/contributions?contributor={id}")).await.len(), 3);
+    assert_eq!(plaudit.all(&format!("/v1/recognitions?contributor={id}")).await[0]["id"], "github:9+mona:3");
+    plaudit.get(&format!("/v1/recognitions/{id}:3")).await.expect(200);
+    for path in [format!("/contributors/{id}"), format!("/badges/{id}.svg")] {
+        assert!(plaudit.get(&path).await.expect(200).text.contains("mona"), "{path}");
+    }
+    put(&plaudit, id, "gitlab:mona").await.expect(200);
+    put(&plaudit, "ada", id).await.expect(200);
+    delete(&plaudit, "ada", id).await.expect(200);
+    let environment = Environment::in_folder(plaudit.folder()).with("PLAUDIT_TOKEN", TOKEN);
+    for command in [
+        &["show", "--from", &plaudit.url, "github:9+mona"][..],
+        &["export", "--from", &plaudit.url, "github:9+mona"],
+    ] {
+        let output = environment.run(command);
+        assert!(output.code == Some(0) && output.out.contains("github:9+mona"), "{}", output.err);
+    }
+    let path = format!("/v1/contributors/{id}");
+    let forgot = plaudit.send(plaudit.request(Method::DELETE, &path)).await.expect(200).json();
+    assert_eq!((&forgot["contributions"], &forgot["recognitions"]), (&json!(3), &json!(1)));
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn a_number_that_only_an_address_states_is_not_shown_as_the_accounts() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    let mut push: Value = serde_json::from_str(&fixture("github/push.default_branch.json")).unwrap();
+    let mut commit = push["commits"][0].clone();
+    commit["author"] =
+        json!({"name": "Mona", "email": "8+mona@users.noreply.github.com", "username": "mona"});
+    commit["message"] = "Light the lamp".into();
+    push["commits"] = json!([commit]);
+    plaudit.github("push", &push.to_string()).await.expect(200);
+    let shown = async || plaudit.get("/v1/contributors/github:mona").await.expect(200).json();
+    assert_eq!(shown().await["user_id"], Value::Null);
+    issue(&plaudit, 1, "mona", 7, 1).await;
+    assert_eq!(shown().await["user_id"], 7);
     plaudit.stop().await;
 }

@@ -178,3 +178,85 @@ async fn a_trailer_with_another_number_takes_nothing_of_the_author_of_the_commit
     assert_eq!(plaudit.tally("github:evil").await, 1);
     plaudit.stop().await;
 }
+
+async fn issue(plaudit: &Client, number: u64, login: &str, id: u64, minute: u32) {
+    let mut payload: Value = serde_json::from_str(&fixture("github/issues.opened.json")).unwrap();
+    let at = format!("2026-11-20T12:{minute:02}:00Z");
+    let issue = &mut payload["issue"];
+    issue["number"] = number.into();
+    issue["user"]["login"] = login.into();
+    issue["user"]["id"] = id.into();
+    issue["created_at"] = at.clone().into();
+    issue["updated_at"] = at.into();
+    plaudit.github("issues", &payload.to_string()).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_mailmap_links_the_accounts_that_have_the_numbers_in_its_addresses() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    for (number, login, id, minute) in [
+        (1, "mona", 7, 1),
+        (2, "monalisa", 7, 2),
+        (3, "mona", 9, 3),
+        (4, "mona-work", 8, 3),
+        (5, "kim", 10, 3),
+    ] {
+        issue(&plaudit, number, login, id, minute).await;
+    }
+    let answer = send(
+        &plaudit,
+        "<9+mona@users.noreply.github.com> <8+mona-work@users.noreply.github.com>\n\
+         <7+mona@users.noreply.github.com> <10+kim-before@users.noreply.github.com>\n",
+    )
+    .await;
+    assert_eq!((&answer["links"], &answer["passed_over"]), (&json!(2), &json!([])), "{answer}");
+    let tallies: Vec<_> = plaudit.tallies().await.into_iter().collect();
+    assert_eq!(tallies, [("github:9+mona".to_owned(), 2), ("github:monalisa".to_owned(), 3)]);
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn lines_of_somebody_who_is_forgotten_are_passed_over_and_leave_nothing() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    issue(&plaudit, 1, "mona", 7, 1).await;
+    issue(&plaudit, 2, "monalisa", 7, 2).await;
+    send(&plaudit, "<9+mona@users.noreply.github.com> <other@home.example>\n").await;
+    let path = "/v1/contributors/github:monalisa";
+    plaudit.send(plaudit.request(reqwest::Method::DELETE, path)).await.expect(200);
+    let answer = send(
+        &plaudit,
+        "<7+renamed@users.noreply.github.com> <a@home.example>\n\
+         <mona@users.noreply.github.com> <b@home.example>\n\
+         <7+mona@users.noreply.github.com> <9-kim@users.noreply.gitlab.com>\n\
+         <9-kim@users.noreply.gitlab.com> <kim@home.example>\n",
+    )
+    .await;
+    assert_eq!((&answer["addresses"], &answer["links"]), (&json!(1), &json!(0)), "{answer}");
+    let lines: Vec<_> = answer["passed_over"].as_array().unwrap().iter().map(|one| &one["line"]).collect();
+    assert_eq!(lines, [1, 2, 3], "{answer}");
+    assert_eq!(answer["passed_over"][0]["detail"], "one of its accounts is forgotten");
+    let book = rusqlite::Connection::open(plaudit.database()).unwrap();
+    let sql = "SELECT value FROM bookmarks WHERE name = 'mailmap'";
+    let left: String = book.query_row(sql, [], |row| row.get(0)).unwrap();
+    // That one is of another account.
+    assert!(
+        !left.contains("7+") && left.matches("mona").count() == left.matches(" 9+mona@").count(),
+        "{left}"
+    );
+    assert_eq!(left.lines().count(), 2, "{left}");
+    plaudit.stop().await;
+}
+
+#[tokio::test]
+async fn forgetting_somebody_whom_only_a_mailmap_names_drops_the_addresses_and_says_so() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    send(&plaudit, MAILMAP).await;
+    let forget = || plaudit.send(plaudit.request(reqwest::Method::DELETE, "/v1/contributors/gitlab:lin"));
+    let erased = json!({"forgotten": true, "contributions": 0, "recognitions": 0, "addresses": 1});
+    assert_eq!(forget().await.expect(200).json(), erased);
+    forget().await.problem(404, "not_found");
+    let environment = Environment::in_folder(plaudit.folder()).with("PLAUDIT_TOKEN", TOKEN);
+    let output = environment.run(&["forget", "--from", &plaudit.url, "gitlab:mona"]);
+    assert!(output.out.contains(", 1 addresses of a .mailmap are dropped;"), "{} {}", output.out, output.err);
+    plaudit.stop().await;
+}

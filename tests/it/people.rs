@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plaudit::domain::{
-    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Recognition, RecognitionId,
-    Review, Ruling, Standing, WorkId,
+    Contribution, ContributionId, Destination, Labels, Milestones, Moment, Naming, Recognition,
+    RecognitionId, Review, Ruling, Standing, WorkId,
 };
 use plaudit::store::firestore::Firestore;
 use plaudit::store::{
     Account, ContributionFilter, ContributorFilter, Counted, ForgetKey, Forgot, History, Linked, Novelty, Of,
-    Order, Page, RecognitionFilter, Recorded, Shown, Store, Unlinked,
+    Order, Page, RecognitionFilter, Recorded, Shown, Store, StoreError, Unlinked,
 };
 
 use rand::rngs::StdRng;
@@ -570,6 +570,200 @@ async fn a_person_is_forgotten_with_all_accounts_names_and_numbers(store: &dyn S
     are(store, &[("fresh", 1), ("kim", 1)]).await;
 }
 
+async fn a_login_known_by_two_numbers_gives_each_its_own(store: &dyn Store) {
+    // Addresses state the one, and then the host states the other: of a new account, by a rename, and by an older name.
+    let addresses =
+        |from: u64, login: &'static str| (from..from + 3).map(move |push| pushed(push, login, Some(9)));
+    all(store, addresses(1, "mona")).await;
+    record(store, opened(4, "mona", 7, 10)).await;
+    are(store, &[("9+mona", 3), ("mona", 1)]).await;
+    all(store, addresses(11, "lisa")).await;
+    all(store, [opened(14, "lisa-old", 17, 10), opened(15, "lisa", 17, 20)]).await;
+    are(store, &[("9+lisa", 3), ("9+mona", 3), ("lisa", 2), ("mona", 1)]).await;
+    all(store, addresses(21, "kim")).await;
+    all(store, [opened(24, "kim-new", 27, 10), opened(25, "kim", 27, 2)]).await;
+    let all_of_them = [("9+kim", 3), ("9+lisa", 3), ("9+mona", 3), ("kim-new", 2), ("lisa", 2), ("mona", 1)];
+    are(store, &all_of_them).await;
+    // Without a number, it is of the account whose host states the login.
+    record(store, pushed(30, "mona", None)).await;
+    // They are one account's, as its host says in the end.
+    record(store, opened(31, "nine", 9, 30)).await;
+    are(store, &[("kim-new", 2), ("lisa", 2), ("mona", 2), ("nine", 10)]).await;
+}
+
+async fn what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted(store: &dyn Store) {
+    all(store, (1..=3).map(|push| pushed(push, "mona", Some(9)))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
+    all(store, (4..=6).map(|issue| opened(issue, "mona", 7, 10))).await;
+    are(store, &[("9+mona", 3), ("mona", 3)]).await;
+    assert_eq!(recognise_owed(store, "3").await, [""; 0], "its id was published");
+    record(store, opened(7, "nine", 9, 20)).await;
+    are(store, &[("mona", 3), ("nine", 4)]).await;
+    assert_eq!(recognise_owed(store, "3,4").await, ["github:nine:4"]);
+}
+
+async fn an_id_whose_recognitions_went_to_another_account_is_given_to_no_third(store: &dyn Store) {
+    all(store, (1..=3).map(|push| pushed(push, "mona", Some(9)))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
+    record(store, opened(4, "monalisa", 9, 10)).await;
+    all(store, (11..=13).map(|issue| opened(issue, "mona", 11, 20))).await;
+    are(store, &[("11+mona", 3), ("monalisa", 4)]).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:11+mona:3"]);
+    // Its own account may take it.
+    record(store, opened(14, "mona", 9, 30)).await;
+    are(store, &[("11+mona", 3), ("mona", 5)]).await;
+    assert_eq!(recognise_owed(store, "3,5").await, ["github:mona:5"]);
+}
+
+async fn who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again(
+    store: &dyn Store,
+) {
+    let bare = pushed(4, "mona", None);
+    all(store, [opened(1, "mona", 7, 1), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3), bare.clone()])
+        .await;
+    are(store, &[("9+mona", 2), ("monalisa", 2)]).await;
+    assert!(matches!(store.forget(&who("github:9+mona")).await.unwrap(), Forgot::Erased(_)));
+    for again in [opened(3, "mona", 9, 3), bare.clone(), pushed(5, "mona", None)] {
+        assert_eq!(record(store, again).await.novelty, Novelty::Forgotten);
+    }
+    assert_eq!(record(store, opened(6, "mona", 7, 1)).await.novelty, Novelty::New, "an older statement");
+    assert_eq!(record(store, pushed(5, "mona", None)).await.novelty, Novelty::Forgotten);
+    record(store, opened(7, "mona", 7, 9)).await;
+    assert_eq!(record(store, pushed(5, "mona", None)).await.novelty, Novelty::New);
+    assert_eq!(record(store, bare).await.novelty, Novelty::Forgotten);
+    are(store, &[("mona", 5)]).await;
+}
+
+async fn forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now(store: &dyn Store) {
+    let bare = pushed(8, "mona", None);
+    all(store, [opened(1, "mona", 7, 1), bare.clone(), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3)])
+        .await;
+    for erased in [3, 0] {
+        let Forgot::Erased(forgot) = store.forget(&who("github:monalisa")).await.unwrap() else {
+            panic!("not erased")
+        };
+        assert_eq!(forgot.contributions, erased);
+    }
+    for own in [opened(1, "mona", 7, 1), bare, pushed(9, "monalisa", None), opened(10, "other", 7, 20)] {
+        assert_eq!(record(store, own).await.novelty, Novelty::Forgotten);
+    }
+    for others in [opened(4, "mona", 9, 5), pushed(5, "mona", None), pushed(6, "mona", Some(9))] {
+        assert_eq!(record(store, others).await.novelty, Novelty::New);
+    }
+    are(store, &[("9+mona", 4)]).await;
+    // The id is given to no other, because recognitions of it may have been published.
+    record(store, opened(7, "mona", 12, 30)).await;
+    are(store, &[("12+mona", 1), ("9+mona", 4)]).await;
+}
+
+async fn a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login(store: &dyn Store) {
+    let stated = |login, number, second| Contribution {
+        user_id: Some(number),
+        occurred_at: at(second),
+        ..part(1, login)
+    };
+    // The first one's part is under its other name, and the second one contributes for the first time.
+    all(
+        store,
+        [opened(1, "mona", 7, 1), opened(2, "lisa", 7, 2), stated("lisa", 7, 3), opened(3, "mona", 7, 10)],
+    )
+    .await;
+    let other = record(store, stated("mona", 11, 20)).await;
+    assert_eq!((other.novelty, other.tally), (Novelty::New, 1));
+    are(store, &[("11+mona", 1), ("mona", 4)]).await;
+}
+
+async fn pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked(store: &dyn Store) {
+    all(
+        store,
+        [pushed(1, "mona", None), pushed(1, "ada", None), pushed(1, "kim", None), pushed(2, "mona", None)],
+    )
+    .await;
+    link(store, "mona", "ada").await;
+    are(store, &[("ada", 2), ("kim", 1)]).await;
+    for again in ["mona", "ada"] {
+        assert_eq!(record(store, pushed(1, again, None)).await.novelty, Novelty::Same);
+    }
+    are(store, &[("ada", 2), ("kim", 1)]).await;
+    unlink(store, "mona").await;
+    are(store, &[("ada", 1), ("kim", 1), ("mona", 2)]).await;
+    link(store, "mona", "ada").await;
+    // What is taken back under one login leaves it to the other.
+    let id = pushed(1, "ada", None).id;
+    for push in [id, pushed(1, "mona", None).id] {
+        let work = WorkId::alone(&push);
+        let deleted = Review { work, part: Some(push), ruling: Ruling::Deleted, private: false };
+        store.review(&deleted).await.unwrap();
+        let left = standing(store, "ada").await.tally;
+        assert_eq!(left, if deleted.work.as_str().ends_with(":ada") { 2 } else { 1 });
+    }
+    are(store, &[("ada", 1), ("kim", 1)]).await;
+}
+
+async fn a_list_goes_on_after_a_contribution_that_counts_for_another_by_now(store: &dyn Store) {
+    for (issue, login, number) in [(1, "ada", 1), (2, "bob", 2), (3, "ada", 1), (4, "bob", 2)] {
+        let one = opened(issue, login, number, 1);
+        store.record(&[one], at(i64::try_from(issue).unwrap())).await.unwrap();
+    }
+    link(store, "bob", "ada").await;
+    let page = |after| Page { limit: 1, after };
+    let first = store.contributions_of(&who("github:ada"), Shown::Counted, &page(None)).await.unwrap();
+    assert_eq!(first.items[0].contribution.id.as_str(), "github:1:issue:4");
+    unlink(store, "bob").await;
+    let next = store.contributions_of(&who("github:ada"), Shown::Counted, &page(first.next)).await.unwrap();
+    assert_eq!(next.items[0].contribution.id.as_str(), "github:1:issue:3");
+    let last = store.contributions_of(&who("github:ada"), Shown::Counted, &page(next.next)).await.unwrap();
+    assert_eq!(last.items[0].contribution.id.as_str(), "github:1:issue:1");
+}
+
+async fn the_account_of_an_address_is_found_by_its_number(store: &dyn Store) {
+    all(store, [opened(1, "mona", 7, 1), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3)]).await;
+    all(store, [opened(4, "kim", 8, 1), opened(5, "lin", 10, 1)]).await;
+    store.forget(&who("github:lin")).await.unwrap();
+    let address =
+        |login: &str, number| Naming { name: who(&format!("github:{login}")), number, stated_at: None };
+    let named = [
+        address("mona", Some(7)),
+        address("mona", Some(9)),
+        address("any", Some(9)),
+        address("mona", Some(12)),
+        address("kim", None),
+        address("other", Some(10)),
+        address("lin", None),
+        address("new", Some(13)),
+    ];
+    let found = store.accounts_of_addresses(&named).await.unwrap();
+    let found: Vec<_> = found.iter().map(|id| id.as_ref().map(ToString::to_string)).collect();
+    let expected = [
+        Some("github:monalisa"),
+        Some("github:9+mona"),
+        Some("github:9+mona"),
+        Some("github:12+mona"),
+        Some("github:kim"),
+        None,
+        None,
+        Some("github:new"),
+    ];
+    assert_eq!(found, expected.map(|id| id.map(str::to_owned)));
+}
+
+async fn history_after_a_linked_account_was_forgotten_is_recorded(store: &dyn Store) {
+    all(store, [opened(1, "mona", 7, 1), opened(2, "ada", 8, 2), opened(3, "kim", 9, 3)]).await;
+    link(store, "mona", "ada").await;
+    store.forget(&who("github:mona")).await.unwrap();
+    let refused = store.link(&who("github:kim"), &who("github:mona")).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    let milestones = Milestones::parse("1").unwrap();
+    assert_eq!(recognise_owed(store, "1").await, ["github:kim:1"]);
+    let batch = [opened(4, "kim", 9, 5), opened(5, "mona", 7, 5), pushed(6, "ada", None)];
+    let History::Recorded(recorded) = store.record_history(&batch, &milestones, at(3)).await.unwrap() else {
+        panic!("nothing was owed")
+    };
+    let novelties: Vec<_> = recorded.iter().map(|one| one.novelty).collect();
+    assert_eq!(novelties, [Novelty::New, Novelty::Forgotten, Novelty::Forgotten]);
+    are(store, &[("kim", 2)]).await;
+}
+
 /// An account in the model: a name, until the host states that it is a person's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
@@ -777,6 +971,16 @@ suite!(sqlite:
     accounts_can_be_linked_before_anything_of_them_arrives,
     a_person_is_forgotten_with_all_accounts_names_and_numbers,
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
+    a_login_known_by_two_numbers_gives_each_its_own,
+    what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
+    an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
+    who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
+    forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
+    a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
+    pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked,
+    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    the_account_of_an_address_is_found_by_its_number,
+    history_after_a_linked_account_was_forgotten_is_recorded,
 );
 suite!(firestore:
     a_renamed_account_is_one_contributor_in_whatever_order_its_names_arrive,
@@ -802,6 +1006,10 @@ suite!(firestore:
     accounts_can_be_linked_before_anything_of_them_arrives,
     a_person_is_forgotten_with_all_accounts_names_and_numbers,
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
+    a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
+    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    the_account_of_an_address_is_found_by_its_number,
+    history_after_a_linked_account_was_forgotten_is_recorded,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.
@@ -829,6 +1037,25 @@ async fn a_forgotten_person_leaves_no_bytes_of_any_name_or_number_in_the_file() 
     assert!(matches!(forgot, Forgot::Erased(erased) if erased.contributions == 5), "{forgot:?}");
     assert_eq!(found(), [false; 3]);
     assert_eq!(tallies(store).await, []);
+}
+
+#[tokio::test]
+async fn a_name_that_only_addresses_stated_leaves_no_bytes_once_its_person_is_forgotten() {
+    let opened_store = sqlite().await.unwrap();
+    let store = &*opened_store.store;
+    all(store, (1..=3).map(|push| pushed(push, "traceable", Some(9)))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:traceable:3"]);
+    all(store, [opened(4, "nine", 9, 1), opened(5, "kim", 7, 1)]).await;
+    let folder = opened_store.keep.downcast_ref::<tempfile::TempDir>().unwrap();
+    let is_found = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let bytes = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect::<Vec<_>>();
+        bytes.windows(9).any(|window| window == b"traceable")
+    };
+    assert!(is_found(), "there would be nothing to find");
+    store.forget(&who("github:nine")).await.unwrap();
+    assert!(!is_found());
+    are(store, &[("kim", 1)]).await;
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::codec::{self, document_id, timestamp};
 use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS, REVIEWS};
 use super::record::refused;
 use super::rpc::{Client, Retry};
-use crate::domain::{Contribution, ContributorId, Moment};
+use crate::domain::{Contribution, ContributorId, Moment, Naming};
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym};
 use crate::store::{StoreError, forgetting};
 
@@ -53,6 +53,20 @@ pub(super) async fn are_forgotten(
         .iter()
         .map(|one| key.of(one).any(|pseudonym| known.contains(&document_of(pseudonym))))
         .collect())
+}
+
+/// Which of these accounts are forgotten, by their names or numbers.
+pub(super) async fn are_named_forgotten(
+    client: &Client,
+    named: &[Naming],
+    retry: &mut Retry,
+) -> Result<Vec<bool>, StoreError> {
+    let Some(key) = client.forget_key() else { return Ok(vec![false; named.len()]) };
+    let of = |one: &Naming| key.of_account(&one.name, one.number);
+    let pseudonyms: BTreeSet<_> = named.iter().flat_map(of).collect();
+    let known = known(client, &pseudonyms, retry).await?;
+    let is_known = |one: &Naming| of(one).any(|pseudonym| known.contains(&document_of(pseudonym)));
+    Ok(named.iter().map(is_known).collect())
 }
 
 pub(super) async fn is_forgotten(

@@ -20,8 +20,8 @@ use super::{
     RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    RepositoryId, Review, Standing,
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Naming, Recognition,
+    RecognitionId, RepositoryId, Review, Standing,
 };
 
 mod accounts;
@@ -174,6 +174,13 @@ impl Store for Firestore {
 
     async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError> {
         accounts::accounts_of(&self.client, contributor).await
+    }
+
+    async fn accounts_of_addresses(
+        &self,
+        named: &[Naming],
+    ) -> Result<Vec<Option<ContributorId>>, StoreError> {
+        accounts::accounts_of_addresses(&self.client, named).await
     }
 
     async fn move_late(&self) -> Result<(), StoreError> {

@@ -7,9 +7,10 @@ use rusqlite::{Connection, Row, Transaction, params};
 use super::connection::Sqlite;
 use super::forget::Forgotten;
 use super::moves::{attach, detach, drop_if_empty};
+use super::numbers::bound_to;
 use super::queries::contributor_of;
 use super::rows::{contributor_id, optional_moment, unsigned};
-use crate::domain::{ContributorId, Moment, Standing};
+use crate::domain::{ContributorId, Moment, Naming, Standing};
 use crate::store::{Account as OtherAccount, Linked, StoreError, Unlinked};
 
 /// An account under its present name.
@@ -54,31 +55,28 @@ const ACCOUNTS: &str = "SELECT * FROM (
         UNION ALL SELECT number, id, contributor, user_id, named_at, 0 FROM accounts WHERE former IS NULL)";
 
 /// The account with this number in the tables.
-pub(super) fn account(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<Account> {
-    transaction.prepare_cached(&format!("{ACCOUNTS} WHERE number = ?1"))?.query_row([number], Account::read)
+pub(super) fn account(connection: &Connection, number: i64) -> rusqlite::Result<Account> {
+    connection.prepare_cached(&format!("{ACCOUNTS} WHERE number = ?1"))?.query_row([number], Account::read)
 }
 
 /// The account that has this name, or had it.
-pub(super) fn named(
-    transaction: &Transaction<'_>,
-    name: &ContributorId,
-) -> rusqlite::Result<Option<Account>> {
-    let number: Option<i64> = transaction
+pub(super) fn named(connection: &Connection, name: &ContributorId) -> rusqlite::Result<Option<Account>> {
+    let number: Option<i64> = connection
         .prepare_cached(
             "SELECT coalesce((SELECT number FROM contributors WHERE id = ?1),
                  (SELECT coalesce(former, number) FROM accounts WHERE id = ?1)) AS number",
         )?
         .query_row([name.as_str()], |row| row.get("number"))?;
-    number.map(|number| account(transaction, number)).transpose()
+    number.map(|number| account(connection, number)).transpose()
 }
 
 /// The accounts on the host of `on` of which a statement or an address says that they have this number there.
 pub(super) fn with_number(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     on: &ContributorId,
     user_id: u64,
 ) -> rusqlite::Result<Vec<Account>> {
-    let mut statement = transaction.prepare_cached(&format!("{ACCOUNTS} WHERE user_id = ?1"))?;
+    let mut statement = connection.prepare_cached(&format!("{ACCOUNTS} WHERE user_id = ?1"))?;
     let found = statement.query_map([user_id.cast_signed()], Account::read)?;
     found.filter(|found| !matches!(found, Ok(found) if found.id.host() != on.host())).collect()
 }
@@ -188,6 +186,38 @@ fn unlink_in(transaction: &Transaction<'_>, name: &ContributorId) -> rusqlite::R
     drop_if_empty(transaction, linked.number)?;
     drop_if_empty(transaction, linked.contributor)?;
     Ok(Unlinked::Apart { account, contributor })
+}
+
+pub(super) async fn accounts_of_addresses(
+    sqlite: &Sqlite,
+    named: &[Naming],
+) -> Result<Vec<Option<ContributorId>>, StoreError> {
+    let (named, keys) = (named.to_vec(), Arc::clone(&sqlite.keys));
+    sqlite
+        .read(move |connection| {
+            let forgotten = Forgotten::of(connection, &keys)?;
+            let accounts = named.iter().map(|naming| account_of_address(connection, &forgotten, naming));
+            accounts.collect()
+        })
+        .await
+}
+
+fn account_of_address(
+    connection: &Connection,
+    forgotten: &Forgotten<'_>,
+    naming: &Naming,
+) -> rusqlite::Result<Option<ContributorId>> {
+    let Naming { name, number, .. } = naming;
+    if forgotten.has_account(name, *number)? {
+        return Ok(None);
+    }
+    let Some(number) = number else { return Ok(Some(name.clone())) };
+    let bound =
+        with_number(connection, name, *number)?.into_iter().find(|account| account.named_at.is_some());
+    match bound {
+        Some(account) => Ok(Some(account.id)),
+        None => Ok(Some(naming.own(bound_to(connection, forgotten, name)?))),
+    }
 }
 
 pub(super) async fn accounts_of(

@@ -5,6 +5,7 @@ use rusqlite::Transaction;
 use super::accounts::{named, standing, with_number};
 use super::moves::{drop_if_empty, move_stated, raise};
 use super::naming::{follow_number, note_address};
+use super::numbers::part;
 use super::rows::{contributor_id, optional_moment, unsigned};
 use crate::domain::{ContributorId, Moment, Naming};
 
@@ -22,7 +23,8 @@ pub(super) fn adopt(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let statements = statements(transaction)?;
     for Statement { name, number, stated_at } in statements.iter().filter(|one| one.stated_at.is_some()) {
         let naming = Naming { name: name.clone(), number: Some(*number), stated_at: *stated_at };
-        follow_number(transaction, &naming, *number, None)?;
+        let bound = named(transaction, name)?.and_then(|account| account.bound());
+        follow_number(transaction, &naming, *number, bound, None)?;
     }
     for Statement { name, number, .. } in &statements {
         let Some(other) = named(transaction, name)? else { continue };
@@ -35,6 +37,7 @@ pub(super) fn adopt(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
                 move_stated(transaction, &other, *number, numbered.number)?;
                 drop_if_empty(transaction, other.number)?;
             }
+            None if other.named_at.is_some() => part(transaction, &other, *number)?,
             None => note_address(transaction, other.number, *number)?,
         }
     }

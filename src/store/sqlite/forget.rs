@@ -9,10 +9,11 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, ErrorCode, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
 use super::connection::{BUSY, Sqlite};
 use super::error::{failure, strange};
+use super::numbers::others_with_login;
 use super::queries::contributor_of;
 use super::rows::{contributor_id, unsigned};
 use crate::domain::{Contribution, ContributionId, ContributorId};
@@ -120,15 +121,44 @@ impl<'a> Forgotten<'a> {
         Ok(Self { connection, key: Some(key) })
     }
 
-    /// Whether the contribution's contributor is forgotten, by name or by number.
+    /// Whether the contribution's contributor is forgotten: by name, by number, or where there is no number, as the
+    /// account that had the login, or by the contribution itself.
     pub(super) fn has(&self, contribution: &Contribution) -> rusqlite::Result<bool> {
         let Some(key) = self.key else { return Ok(false) };
-        for pseudonym in key.of(contribution) {
+        let Contribution { id, contributor, user_id, .. } = contribution;
+        if self.has_account(contributor, *user_id)? {
+            return Ok(true);
+        }
+        let is_bare = user_id.is_none();
+        Ok(is_bare
+            && (has(self.connection, key.of_contribution(id))? || self.has_holder(key, contributor)?))
+    }
+
+    /// Whether an account is forgotten, by its name or by its number.
+    pub(super) fn has_account(&self, name: &ContributorId, number: Option<u64>) -> rusqlite::Result<bool> {
+        let Some(key) = self.key else { return Ok(false) };
+        let numbered = number.map(|number| key.of_name(&name.numbered(number)));
+        for pseudonym in key.of_account(name, number).chain(numbered) {
             if has(self.connection, pseudonym)? {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether who has stated a login last is forgotten.
+    fn has_holder(&self, key: &ForgetKey, login: &ContributorId) -> rusqlite::Result<bool> {
+        let held: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT named_at FROM holders WHERE name = ?1")?
+            .query_row([login.as_str()], |row| row.get("named_at"))
+            .optional()?;
+        held.map_or(Ok(false), |at| has(self.connection, key.of_holder(login, at)))
+    }
+
+    /// Whether an account that is forgotten had this name, and others have it too.
+    pub(super) fn has_had(&self, name: &ContributorId) -> rusqlite::Result<bool> {
+        self.key.map_or(Ok(false), |key| has(self.connection, key.of_former(name)))
     }
 
     pub(super) fn has_name(&self, contributor: &ContributorId) -> rusqlite::Result<bool> {
@@ -226,24 +256,28 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
         is_its_key(transaction, key)?;
     }
     if !is_known(transaction, who)? && !has(transaction, key.of_name(who))? {
-        return Ok(Forgot::Unknown);
+        let was_theirs = has(transaction, key.of_former(who))?;
+        return Ok(if was_theirs { Forgot::Erased(Erased::default()) } else { Forgot::Unknown });
     }
     let person = Person::find(transaction, who)?;
     transaction.execute("INSERT OR REPLACE INTO sequences (name, last) VALUES (?1, 1)", [SCRUB])?;
     let mut remember =
         transaction.prepare_cached("INSERT OR IGNORE INTO forgotten (pseudonym) VALUES (?1)")?;
-    let names = person.names.iter().map(|name| key.of_name(name));
-    let numbers = person.numbers.iter().filter_map(|(account, number)| key.of_number(account, *number));
-    for pseudonym in [key.of_itself()].into_iter().chain(names).chain(numbers) {
+    let shared = Shared::find(transaction, &person)?;
+    for pseudonym in pseudonyms(transaction, key, &person, &shared)? {
         remember.execute([pseudonym.0])?;
     }
     keep_sequence(transaction)?;
     let mut erased = Erased::default();
     for name in &person.names {
-        erase_name(transaction, name, &mut erased)?;
+        erase_name(transaction, name, !shared.names.contains(name), &mut erased)?;
     }
     if let Some(number) = person.number {
         erased.contributions = erase_contributions(transaction, number)?;
+        for Held { login, other, .. } in &shared.held {
+            let sql = "UPDATE holders SET account = ?2 WHERE name = ?1";
+            transaction.execute(sql, params![login.as_str(), other])?;
+        }
         let run = |sql: &str| transaction.execute(sql, [number]);
         run(
             "DELETE FROM holders WHERE account IN (SELECT number FROM accounts WHERE contributor = ?1) OR account = ?1",
@@ -286,6 +320,73 @@ impl Person {
     }
 }
 
+/// The logins of a person that other accounts have, or have had, by what their host states. Under these only what is
+/// the person's own is forgotten.
+struct Shared {
+    /// Those that are names of the person.
+    names: BTreeSet<ContributorId>,
+    /// Those that the person has stated last.
+    held: Vec<Held>,
+}
+
+/// A login that a person has stated last.
+struct Held {
+    login: ContributorId,
+    /// When, in microseconds since 1970.
+    at: i64,
+    /// One of the others that have it.
+    other: i64,
+}
+
+impl Shared {
+    fn find(transaction: &Transaction<'_>, person: &Person) -> rusqlite::Result<Self> {
+        let mut names = BTreeSet::new();
+        // A name with a number is that account's alone.
+        for name in person.names.iter().filter(|name| name.host().is_some() && !name.is_numbered()) {
+            if !others_with_login(transaction, name, person.number)?.is_empty() {
+                names.insert(name.clone());
+            }
+        }
+        let mut held = Vec::new();
+        let mut statement = transaction.prepare_cached(
+            "SELECT name, named_at FROM holders
+             WHERE account = ?1 OR account IN (SELECT number FROM accounts WHERE contributor = ?1)",
+        )?;
+        let mut rows = statement.query([person.number])?;
+        while let Some(row) = rows.next()? {
+            let login = contributor_id(row, "name")?;
+            let other = others_with_login(transaction, &login, person.number)?.first().copied();
+            let at = row.get("named_at")?;
+            held.extend(other.map(|other| Held { login, at, other }));
+        }
+        Ok(Self { names, held })
+    }
+}
+
+/// By what a person is remembered.
+fn pseudonyms(
+    transaction: &Transaction<'_>,
+    key: &ForgetKey,
+    person: &Person,
+    shared: &Shared,
+) -> rusqlite::Result<Vec<Pseudonym>> {
+    let mut pseudonyms = vec![key.of_itself()];
+    let of_name = |name| if shared.names.contains(name) { key.of_former(name) } else { key.of_name(name) };
+    pseudonyms.extend(person.names.iter().map(of_name));
+    pseudonyms.extend(person.numbers.iter().filter_map(|(account, number)| key.of_number(account, *number)));
+    pseudonyms.extend(shared.held.iter().map(|held| key.of_holder(&held.login, held.at)));
+    if shared.names.is_empty() && shared.held.is_empty() {
+        return Ok(pseudonyms);
+    }
+    let mut own = transaction
+        .prepare_cached("SELECT id FROM contributions WHERE contributor = ?1 AND user_id IS NULL")?;
+    let own = own.query_map([person.number], |row| row.get::<_, String>("id"))?;
+    for id in own {
+        pseudonyms.push(key.of_contribution(&ContributionId::from_text(id?)));
+    }
+    Ok(pseudonyms)
+}
+
 /// The number of the contributor for whom an account counts.
 fn number_of(connection: &Connection, who: &ContributorId) -> rusqlite::Result<Option<i64>> {
     connection
@@ -297,8 +398,18 @@ fn number_of(connection: &Connection, who: &ContributorId) -> rusqlite::Result<O
 fn erase_name(
     transaction: &Transaction<'_>,
     name: &ContributorId,
+    is_theirs_alone: bool,
     erased: &mut Erased,
 ) -> rusqlite::Result<()> {
+    // Names to which the recognitions of none but this person were given, and nothing else is left.
+    transaction.execute(
+        "DELETE FROM accounts WHERE contributor = number AND named_at IS NULL
+             AND id IN (SELECT substr(r.id, 1, length(r.id) - length(r.milestone) - 1) FROM recognitions r
+                 WHERE r.contributor = ?1 AND r.id <> ?1 || ':' || r.milestone)
+             AND NOT EXISTS (SELECT 1 FROM accounts other
+                 WHERE other.contributor = accounts.number AND other.number <> accounts.number)",
+        [name.as_str()],
+    )?;
     transaction.execute(
         "DELETE FROM outbox WHERE recognition IN (SELECT id FROM recognitions WHERE contributor = ?1)",
         [name.as_str()],
@@ -306,13 +417,16 @@ fn erase_name(
     let recognitions =
         transaction.execute("DELETE FROM recognitions WHERE contributor = ?1", [name.as_str()])?;
     erased.recognitions += recognitions as u64;
-    for part in marks_of(transaction, name)? {
-        transaction.execute("DELETE FROM reviews WHERE work = ?1", [part])?;
+    if is_theirs_alone {
+        for part in marks_of(transaction, name)? {
+            transaction.execute("DELETE FROM reviews WHERE work = ?1", [part])?;
+        }
+        transaction.execute("DELETE FROM holders WHERE name = ?1", [name.as_str()])?;
     }
     for bookmark in bookmarks_of(transaction, name)? {
         transaction.execute("DELETE FROM bookmarks WHERE name = ?1", [bookmark])?;
     }
-    transaction.execute("DELETE FROM holders WHERE name = ?1", [name.as_str()]).map(drop)
+    Ok(())
 }
 
 /// Erases a contributor's contributions, and returns how many there were.

@@ -15,6 +15,7 @@ mod inspect;
 mod lists;
 mod moves;
 mod naming;
+mod numbers;
 mod outbox;
 mod owing;
 mod privacy;
@@ -38,8 +39,8 @@ use super::{
     Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 use crate::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    RepositoryId, Review, Standing,
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Naming, Recognition,
+    RecognitionId, RepositoryId, Review, Standing,
 };
 pub use connection::Sqlite;
 pub use inspect::{explain, inspect};
@@ -130,6 +131,13 @@ impl Store for Sqlite {
 
     async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError> {
         accounts::accounts_of(self, contributor).await
+    }
+
+    async fn accounts_of_addresses(
+        &self,
+        named: &[Naming],
+    ) -> Result<Vec<Option<ContributorId>>, StoreError> {
+        accounts::accounts_of_addresses(self, named).await
     }
 
     async fn bookmark(&self, name: &str) -> Result<Option<String>, StoreError> {

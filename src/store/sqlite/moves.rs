@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Transaction, params};
 
 use super::accounts::{Account, account, standing};
-use super::work::{are_any_reviewed, load, save};
-use crate::domain::{ContributionId, ContributorId, Kind, WorkId};
+use super::work::{are_any_reviewed, load, save, with_other_logins};
+use crate::domain::{ContributionId, ContributorId, WorkId};
 
 /// Makes everything of an account count for the contributor `to`.
 pub(super) fn attach(transaction: &Transaction<'_>, account: &Account, to: i64) -> rusqlite::Result<()> {
@@ -73,6 +73,9 @@ pub(super) fn move_stated(
     let sql = format!("UPDATE contributions SET contributor = ?2, account = ?3 WHERE {moved}");
     let under = to.is_linked().then_some(to.number);
     let count = transaction.execute(&sql, params![from.number, to.contributor, under])?;
+    if count == 0 {
+        return Ok(());
+    }
     refresh(transaction, to.contributor)?;
     let recognized = standing(transaction, from.contributor)?.recognized;
     let is_left: bool = transaction.query_row(
@@ -102,8 +105,14 @@ pub(super) fn raise(transaction: &Transaction<'_>, number: i64, recognized: u64)
     Ok(())
 }
 
+/// Lowers a contributor's highest milestone recognised to that of the recognitions whose ids are made from its name:
+/// no other recognition can have those ids.
 fn lower(transaction: &Transaction<'_>, number: i64) -> rusqlite::Result<()> {
-    transaction.execute("UPDATE contributors SET recognized = 0 WHERE number = ?1", [number]).map(drop)
+    let sql = "UPDATE contributors SET recognized = coalesce((SELECT max(r.milestone) FROM recognitions r
+             WHERE r.id > contributors.id || ':' AND r.id < contributors.id || ';'
+                 AND r.id = contributors.id || ':' || r.milestone), 0)
+         WHERE number = ?1";
+    transaction.prepare_cached(sql)?.execute([number]).map(drop)
 }
 
 /// Has recognitions name another contributor; their ids stay.
@@ -183,12 +192,17 @@ pub(super) fn drop_if_empty(transaction: &Transaction<'_>, number: i64) -> rusql
     Ok(())
 }
 
-/// The works with several parts of which contributions that `moved` selects are.
+/// The works with several parts of which contributions that `moved` selects are: pull requests, and pushes that are
+/// recorded under another login too.
 fn works(transaction: &Transaction<'_>, moved: &str, number: i64) -> rusqlite::Result<BTreeSet<WorkId>> {
-    let sql = format!("SELECT id FROM contributions WHERE {moved} AND kind = 2 AND content IS NULL");
+    let sql = format!(
+        "SELECT id FROM contributions c WHERE {moved} AND content IS NULL AND (kind = 2 OR kind = 1 AND EXISTS (
+             SELECT 1 FROM contributions o WHERE o.id <> c.id AND o.id > {push} AND o.id < substr({push}, 1, length({push}) - 1) || ';'))",
+        push = "rtrim(c.id, replace(c.id, ':', ''))"
+    );
     let mut statement = transaction.prepare_cached(&sql)?;
     let ids = statement.query_map([number], |row| row.get::<_, String>("id"))?;
-    ids.map(|id| Ok(WorkId::of(&ContributionId::from_text(id?), &Kind::PULL_REQUEST, true))).collect()
+    ids.map(|id| Ok(with_other_logins(&ContributionId::from_text(id?)))).collect()
 }
 
 /// Judges works again, after parts of them have moved: of several parts of one contributor one counts.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::accounts::{Account, account, named, next_number, reserve, with_number};
+use super::forget::Forgotten;
 use super::moves::{absorb, attach, detach, drop_if_empty, move_stated};
+use super::numbers::{bound_to, part_others};
 use super::rows::{contributor_id, unsigned};
 use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming, Numbered};
 
@@ -99,10 +101,17 @@ pub(super) fn is_number_known(connection: &Connection, number: u64) -> rusqlite:
 }
 
 /// Finds out for whom a contribution counts, and keeps what it states about its account.
-pub(super) fn follow(transaction: &Transaction<'_>, c: &Contribution) -> rusqlite::Result<Whom> {
+pub(super) fn follow(
+    transaction: &Transaction<'_>,
+    forgotten: &Forgotten<'_>,
+    c: &Contribution,
+) -> rusqlite::Result<Whom> {
     let naming = c.naming();
     let found = match naming.number.filter(|_| naming.name.host().is_some()) {
-        Some(number) => Some(follow_number(transaction, &naming, number, Some(&c.id))?),
+        Some(number) => {
+            let bound = bound_to(transaction, forgotten, &naming.name)?;
+            Some(follow_number(transaction, &naming, number, bound, Some(&c.id))?)
+        }
         None => match holder(transaction, &naming.name)? {
             Some(holder) => Some(holder),
             None => named(transaction, &naming.name)?.map(|account| account.number),
@@ -121,13 +130,14 @@ pub(super) fn follow(transaction: &Transaction<'_>, c: &Contribution) -> rusqlit
     })
 }
 
+/// The account with a number; `bound` is the one to which the name is bound.
 pub(super) fn follow_number(
     transaction: &Transaction<'_>,
     naming: &Naming,
     number: u64,
+    bound: Option<u64>,
     contribution: Option<&ContributionId>,
 ) -> rusqlite::Result<i64> {
-    let bound = named(transaction, &naming.name)?.and_then(|account| account.bound());
     let own = naming.own(bound);
     let with_number = with_number(transaction, &naming.name, number)?;
     let numbered = with_number.into_iter().find(|account| account.named_at.is_some());
@@ -152,10 +162,11 @@ pub(super) fn follow_number(
         }
         (Some(account), None, _) => account.number,
         (None, Some(at), _) => {
-            let account = named_or_reserved(transaction, &own)?;
-            bind(transaction, account, number, at)?;
-            claim(transaction, &own, number, account)?;
-            account
+            let found = named_or_reserved(transaction, &own)?;
+            part_others(transaction, &account(transaction, found)?, number)?;
+            bind(transaction, found, number, at)?;
+            claim(transaction, &own, number, found)?;
+            found
         }
         (None, None, _) => {
             let account = named_or_reserved(transaction, &own)?;
@@ -322,6 +333,9 @@ fn take_name(
     } else if taker.contributor == other.number {
         detach(transaction, taker)?;
     }
+    if let Some(number) = taker.bound() {
+        part_others(transaction, &account(transaction, other.number)?, number)?;
+    }
     let (mut taker, other) = (account(transaction, taker.number)?, account(transaction, other.number)?);
     if taker.contributor != other.contributor && (taker.is_linked() || other.is_linked()) {
         // What is linked stays so; where both are, the link of the account with the number.
@@ -377,9 +391,11 @@ fn hold(
     Ok(())
 }
 
-/// The id of a contributor.
+/// The id of a contributor, whether it has contributions yet or not.
 pub(super) fn id_of(connection: &Connection, number: i64) -> rusqlite::Result<ContributorId> {
     connection
-        .prepare_cached("SELECT id FROM contributors WHERE number = ?1")?
+        .prepare_cached(
+            "SELECT id FROM contributors WHERE number = ?1 UNION ALL SELECT id FROM accounts WHERE number = ?1",
+        )?
         .query_row([number], |row| contributor_id(row, "id"))
 }

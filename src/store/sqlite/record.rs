@@ -10,7 +10,7 @@ use super::forget::{Forgotten, Keys};
 use super::moves::{raise, show};
 use super::naming::{Known, Place, Whom, are_any_accounts, follow, id_of, is_number_known};
 use super::rows::{contributor_id, kind_value, signed, unsigned};
-use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of};
+use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of, with_other_logins};
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Fingerprint, Kind, Milestones, Moment, Standing, Work,
     WorkId,
@@ -61,7 +61,7 @@ fn contributors_of(
     now: Moment,
 ) -> rusqlite::Result<BTreeSet<i64>> {
     let forgotten = Forgotten::of(transaction, keys)?;
-    let mut recording = Recording::of(transaction, now)?;
+    let mut recording = Recording::of(transaction, &forgotten, now)?;
     let mut contributors = BTreeSet::new();
     for one in batch {
         if !forgotten.has(one)? {
@@ -93,7 +93,7 @@ pub(super) fn record(
     now: Moment,
 ) -> rusqlite::Result<Vec<Recorded>> {
     let forgotten = Forgotten::of(transaction, keys)?;
-    let mut recording = Recording::of(transaction, now)?;
+    let mut recording = Recording::of(transaction, &forgotten, now)?;
     let record = |one| if forgotten.has(one)? { Ok(Recorded::FORGOTTEN) } else { recording.record(one) };
     batch.iter().map(record).collect()
 }
@@ -101,6 +101,7 @@ pub(super) fn record(
 /// A batch that is being recorded.
 struct Recording<'a> {
     transaction: &'a Transaction<'a>,
+    forgotten: &'a Forgotten<'a>,
     now: Moment,
     /// Whether there is any review: without one, no contribution needs a look at them.
     reviewed: bool,
@@ -113,9 +114,14 @@ struct Recording<'a> {
 }
 
 impl<'a> Recording<'a> {
-    fn of(transaction: &'a Transaction<'a>, now: Moment) -> rusqlite::Result<Self> {
+    fn of(
+        transaction: &'a Transaction<'a>,
+        forgotten: &'a Forgotten<'a>,
+        now: Moment,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
             transaction,
+            forgotten,
             now,
             reviewed: are_any_reviewed(transaction)?,
             repositories: HashMap::new(),
@@ -138,7 +144,7 @@ impl<'a> Recording<'a> {
                 Ok(Whom::plain(next_number(self.transaction)?, Place::Nowhere))
             }
             _ => {
-                let whom = follow(self.transaction, c)?;
+                let whom = follow(self.transaction, self.forgotten, c)?;
                 self.known.clear();
                 self.accounts = are_any_accounts(self.transaction)?;
                 Ok(whom)
@@ -172,6 +178,9 @@ impl<'a> Recording<'a> {
                 return self.join(c, whom, Novelty::of_new(judged.counted));
             }
         }
+        if self.accounts && c.kind == Kind::PUSH && c.content.is_none() {
+            return self.record_in_work(c, whom, &with_other_logins(&c.id));
+        }
         self.record_in_work(c, whom, &id)
     }
 
@@ -179,9 +188,8 @@ impl<'a> Recording<'a> {
     fn record_in_work(&mut self, c: &'a Contribution, whom: Whom, id: &WorkId) -> rusqlite::Result<Recorded> {
         let mut work = load(self.transaction, id, self.reviewed)?;
         let before = work.clone();
-        // A contributor without contributions has no other part.
-        let other = if whom.place == Place::Contributors { self.other(whom)? } else { None };
-        let as_counted = match other {
+        // Its own name may be that of a contributor who has another part.
+        let as_counted = match self.other(whom)? {
             Some(contributor) => Cow::Owned(Contribution { contributor, ..c.clone() }),
             None => Cow::Borrowed(c),
         };

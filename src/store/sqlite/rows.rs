@@ -131,9 +131,9 @@ pub(super) fn recognition(row: &Row<'_>) -> rusqlite::Result<Recognition> {
     })
 }
 
-/// What [`contributor`] reads.
-pub(super) const CONTRIBUTORS: &str =
-    "SELECT id, tally, recognized, user_id, account_url, first_at, last_at FROM contributors";
+/// What [`contributor`] reads. A number that only addresses state is no account's.
+pub(super) const CONTRIBUTORS: &str = "SELECT id, tally, recognized, iif(named_at IS NULL, NULL, user_id) AS bound, \
+    account_url, first_at, last_at FROM contributors";
 
 pub(super) fn contributor(row: &Row<'_>) -> rusqlite::Result<Contributor> {
     Ok(Contributor {
@@ -142,7 +142,7 @@ pub(super) fn contributor(row: &Row<'_>) -> rusqlite::Result<Contributor> {
             tally: unsigned(row.get("tally")?),
             recognized: unsigned(row.get("recognized")?),
         },
-        user_id: row.get::<_, Option<i64>>("user_id")?.map(unsigned),
+        user_id: row.get::<_, Option<i64>>("bound")?.map(unsigned),
         account_url: row.get("account_url")?,
         first_at: moment(row.get("first_at")?)?,
         last_at: moment(row.get("last_at")?)?,

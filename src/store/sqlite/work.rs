@@ -39,7 +39,8 @@ pub(super) fn review(transaction: &Transaction<'_>, review: &Review) -> rusqlite
     Ok(reviewed)
 }
 
-/// The work itself, or the work of the one contribution that `named` names.
+/// The work itself, or the work of the one contribution that `named` names: of a push, with what other logins have in
+/// it.
 fn work_of(transaction: &Transaction<'_>, named: &WorkId) -> rusqlite::Result<WorkId> {
     let found = transaction
         .prepare_cached("SELECT kind, content IS NULL AS by_host FROM contributions WHERE id = ?1")?
@@ -48,7 +49,14 @@ fn work_of(transaction: &Transaction<'_>, named: &WorkId) -> rusqlite::Result<Wo
     let kind = |(kind, by_host): (Option<Kind>, bool)| Some((kind?, by_host));
     Ok(found.and_then(kind).map_or_else(
         || named.clone(),
-        |(kind, by_host)| WorkId::of(&ContributionId::from_text(named.as_str()), &kind, by_host),
+        |(kind, by_host)| {
+            let id = ContributionId::from_text(named.as_str());
+            if by_host && kind == Kind::PUSH {
+                with_other_logins(&id)
+            } else {
+                WorkId::of(&id, &kind, by_host)
+            }
+        },
     ))
 }
 
@@ -70,6 +78,11 @@ pub(super) fn is_reviewed(
         .query_row([work.as_str(), part.as_str()], |row| row.get("reviewed"))
 }
 
+/// A pull request, or a push, with the parts that each login has in it.
+pub(super) fn with_other_logins(part: &ContributionId) -> WorkId {
+    WorkId::of(part, &Kind::PULL_REQUEST, true)
+}
+
 /// The marks of the work and of its parts, and the parts that are recorded. Parts follow their work in the
 /// index of ids: `;` is the character after `:`. Without any review, there are no marks to look for.
 pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId, reviewed: bool) -> rusqlite::Result<Work> {
@@ -77,7 +90,7 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId, reviewed: bool) -
     let mut parts = transaction.prepare_cached(
         "SELECT id, (SELECT p.id FROM contributors p WHERE p.number = contributor) AS contributor, private, labels_at,
              labels_rejected, landed_at, retracted FROM contributions
-         WHERE id = ?1 OR (id > ?1 || ':' AND id < ?1 || ';' AND kind = 2 AND content IS NULL
+         WHERE id = ?1 OR (id > ?1 || ':' AND id < ?1 || ';' AND kind IN (1, 2) AND content IS NULL
                            AND instr(substr(id, length(?1) + 2), ':') = 0)",
     )?;
     let parts = parts.query_map([id.as_str()], |row| {

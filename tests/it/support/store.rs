@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use plaudit::domain::{
-    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Recognition, RecognitionId,
-    RepositoryId, Review, Standing,
+    Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Naming, Recognition,
+    RecognitionId, RepositoryId, Review, Standing,
 };
 use plaudit::store::{
     Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot,
@@ -191,6 +191,14 @@ impl Store for FakeStore {
     async fn accounts_of(&self, contributor: &ContributorId) -> Result<Vec<Account>, StoreError> {
         self.usable()?;
         self.inner.accounts_of(contributor).await
+    }
+
+    async fn accounts_of_addresses(
+        &self,
+        named: &[Naming],
+    ) -> Result<Vec<Option<ContributorId>>, StoreError> {
+        self.usable()?;
+        self.inner.accounts_of_addresses(named).await
     }
 
     async fn move_late(&self) -> Result<(), StoreError> {

@@ -36,7 +36,7 @@ pub(super) use decide::link;
 pub(super) use known::Known;
 pub(super) use moves::{Move, finish, move_late};
 pub(super) use unlink::unlink;
-pub(super) use whose::{Arrival, arrivals, check, look_up};
+pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up};
 
 /// The most accounts that one contributor may have.
 const MOST_ACCOUNTS: usize = 200;

@@ -243,6 +243,32 @@ async fn identities(
     Ok((read, identities))
 }
 
+/// The most addresses that are looked up in one read.
+const MOST_ADDRESSES: usize = 100;
+
+/// The accounts that addresses name, but for those that are forgotten.
+pub(in super::super) async fn accounts_of_addresses(
+    client: &Client,
+    named: &[Naming],
+) -> Result<Vec<Option<ContributorId>>, StoreError> {
+    let mut found = Vec::with_capacity(named.len());
+    for part in named.chunks(MOST_ADDRESSES) {
+        let mut retry = client.retry();
+        let forgotten = forget::are_named_forgotten(client, part, &mut retry).await?;
+        let numbered: Vec<_> = part.iter().filter(|naming| naming.number.is_some()).collect();
+        let (_, identities) = identities(client, &numbered, &mut retry).await?;
+        let mut identities = identities.into_iter();
+        for (naming, is_forgotten) in part.iter().zip(forgotten) {
+            let account = match naming.number.and_then(|_| identities.next()) {
+                Some(Identity::Known(account)) => account,
+                _ => naming.name.clone(),
+            };
+            found.push((!is_forgotten).then_some(account));
+        }
+    }
+    Ok(found)
+}
+
 fn identify(client: &Client, naming: &Naming, read: &Read) -> Identity {
     let name = read.account(&naming.name);
     let Some(number) = naming.number else {
