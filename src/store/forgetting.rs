@@ -93,6 +93,12 @@ impl ForgetKey {
         contributor.host().map(|host| self.hash(["number", &format!("{host}:{number}")]))
     }
 
+    /// Of one contribution, of which neither name nor number says whose it was.
+    #[must_use]
+    pub fn of_contribution(&self, id: &ContributionId) -> Pseudonym {
+        self.hash(["contribution", id.as_str()])
+    }
+
     /// Of everything by which a contribution names its contributor.
     pub fn of(&self, contribution: &Contribution) -> impl Iterator<Item = Pseudonym> {
         let who = &contribution.contributor;

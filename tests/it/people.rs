@@ -570,6 +570,47 @@ async fn a_person_is_forgotten_with_all_accounts_names_and_numbers(store: &dyn S
     are(store, &[("fresh", 1), ("kim", 1)]).await;
 }
 
+async fn who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again(
+    store: &dyn Store,
+) {
+    let bare = pushed(4, "mona", None);
+    all(store, [opened(1, "mona", 7, 1), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3), bare.clone()])
+        .await;
+    are(store, &[("9+mona", 2), ("monalisa", 2)]).await;
+    assert!(matches!(store.forget(&who("github:9+mona")).await.unwrap(), Forgot::Erased(_)));
+    for again in [opened(3, "mona", 9, 3), bare.clone(), pushed(5, "mona", None)] {
+        assert_eq!(record(store, again).await.novelty, Novelty::Forgotten);
+    }
+    assert_eq!(record(store, opened(6, "mona", 7, 1)).await.novelty, Novelty::New, "an older statement");
+    assert_eq!(record(store, pushed(5, "mona", None)).await.novelty, Novelty::Forgotten);
+    record(store, opened(7, "mona", 7, 9)).await;
+    assert_eq!(record(store, pushed(5, "mona", None)).await.novelty, Novelty::New);
+    assert_eq!(record(store, bare).await.novelty, Novelty::Forgotten);
+    are(store, &[("mona", 5)]).await;
+}
+
+async fn forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now(store: &dyn Store) {
+    let bare = pushed(8, "mona", None);
+    all(store, [opened(1, "mona", 7, 1), bare.clone(), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3)])
+        .await;
+    for erased in [3, 0] {
+        let Forgot::Erased(forgot) = store.forget(&who("github:monalisa")).await.unwrap() else {
+            panic!("not erased")
+        };
+        assert_eq!(forgot.contributions, erased);
+    }
+    for own in [opened(1, "mona", 7, 1), bare, pushed(9, "monalisa", None), opened(10, "other", 7, 20)] {
+        assert_eq!(record(store, own).await.novelty, Novelty::Forgotten);
+    }
+    for others in [opened(4, "mona", 9, 5), pushed(5, "mona", None), pushed(6, "mona", Some(9))] {
+        assert_eq!(record(store, others).await.novelty, Novelty::New);
+    }
+    are(store, &[("9+mona", 4)]).await;
+    // The id is given to no other, because recognitions of it may have been published.
+    record(store, opened(7, "mona", 12, 30)).await;
+    are(store, &[("12+mona", 1), ("9+mona", 4)]).await;
+}
+
 /// An account in the model: a name, until the host states that it is a person's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
@@ -802,6 +843,8 @@ suite!(firestore:
     accounts_can_be_linked_before_anything_of_them_arrives,
     a_person_is_forgotten_with_all_accounts_names_and_numbers,
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
+    who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
+    forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.
