@@ -62,6 +62,8 @@ mod outbox;
 mod pages;
 mod people;
 mod people_firestore;
+mod people_instances;
+mod people_processes;
 mod privacy;
 mod private;
 mod pubsub;

@@ -1010,6 +1010,8 @@ suite!(firestore:
     a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
     the_account_of_an_address_is_found_by_its_number,
     history_after_a_linked_account_was_forgotten_is_recorded,
+    who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
+    forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.

@@ -21,16 +21,16 @@ use crate::store::{at, count, done, recognised, recognition, record_history, who
 use crate::support::emulators::{self, PATIENT};
 use crate::support::h2proxy::{Call, Fault, Proxy};
 
-const KEY: &str = "0123456789abcdef0123456789abcdef";
+pub const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// Two processes over one ledger; the second one through a proxy.
-struct Ledger {
-    one: Firestore,
-    other: Firestore,
-    proxy: Proxy,
+pub struct Ledger {
+    pub one: Firestore,
+    pub other: Firestore,
+    pub proxy: Proxy,
 }
 
-async fn ledger() -> Option<Ledger> {
+pub async fn ledger() -> Option<Ledger> {
     let host = emulators::firestore()?;
     let project = emulators::fresh_project();
     let open = async |host: &str| {
@@ -47,7 +47,7 @@ async fn ledger() -> Option<Ledger> {
 }
 
 /// An issue by which the host states a number and a name.
-fn issue(id: &str, login: &str, number: u64, second: i64) -> Contribution {
+pub fn issue(id: &str, login: &str, number: u64, second: i64) -> Contribution {
     Contribution {
         kind: Kind::ISSUE,
         user_id: Some(number),
@@ -57,7 +57,7 @@ fn issue(id: &str, login: &str, number: u64, second: i64) -> Contribution {
 }
 
 /// A push whose author's address may have a number.
-fn push(id: &str, login: &str, number: Option<u64>) -> Contribution {
+pub fn push(id: &str, login: &str, number: Option<u64>) -> Contribution {
     let id = format!("github:1:push:{id}:{login}");
     Contribution { kind: Kind::PUSH, user_id: number, ..done(&id, &format!("github:{login}")) }
 }
@@ -66,7 +66,7 @@ fn part(number: u32, login: &str) -> Contribution {
     done(&format!("github:1:pull_request:{number}:{login}"), &format!("github:{login}"))
 }
 
-async fn record(store: &dyn Store, contributions: &[Contribution]) -> Vec<Recorded> {
+pub async fn record(store: &dyn Store, contributions: &[Contribution]) -> Vec<Recorded> {
     store.record(contributions, at(0)).await.unwrap()
 }
 
@@ -94,7 +94,7 @@ async fn contributions(store: &dyn Store, id: &str) -> Vec<Counted> {
 }
 
 /// Every contributor that is listed, with its tally, each equal to what its contributions say.
-async fn tallies(store: &dyn Store) -> Vec<(String, u64)> {
+pub async fn tallies(store: &dyn Store) -> Vec<(String, u64)> {
     let page = Page { limit: 100, after: None };
     let listed = store.contributors(Order::Id, &ContributorFilter::default(), &page).await.unwrap().items;
     let mut tallies = Vec::new();
@@ -109,7 +109,7 @@ async fn tallies(store: &dyn Store) -> Vec<(String, u64)> {
     tallies
 }
 
-fn those(tallies: &[(&str, u64)]) -> Vec<(String, u64)> {
+pub fn those(tallies: &[(&str, u64)]) -> Vec<(String, u64)> {
     tallies.iter().map(|(id, tally)| ((*id).to_owned(), *tally)).collect()
 }
 

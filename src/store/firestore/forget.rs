@@ -12,12 +12,12 @@ use firestore::{
     FirestoreWritePrecondition,
 };
 
-use super::accounts::{self, Person};
+use super::accounts::{self, Arrival, Person};
 use super::codec::{self, document_id, timestamp};
 use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS, REVIEWS};
 use super::record::refused;
 use super::rpc::{Client, Retry};
-use crate::domain::{Contribution, ContributorId, Moment, Naming};
+use crate::domain::{ContributionId, ContributorId, Moment, Naming};
 use crate::store::forgetting::{Erased, ForgetKey, Forgot, Pseudonym};
 use crate::store::{StoreError, forgetting};
 
@@ -40,19 +40,47 @@ pub(super) fn guard(
     Ok(())
 }
 
-/// Which of these contributions are of somebody who is forgotten, in their order.
-pub(super) async fn are_forgotten(
-    client: &Client,
-    contributions: &[&Contribution],
+/// Of everything that these name: whom each was given as, its account, and the contributor for whom it counts. Of a
+/// login that several accounts have had, only one account may be forgotten, and what it contributed.
+pub(super) fn pseudonyms<'a, 'c: 'a>(
+    client: &'a Client,
+    arrivals: impl Iterator<Item = &'a Arrival<'c>>,
+) -> impl Iterator<Item = Pseudonym> {
+    let key = client.forget_key();
+    let with_key = arrivals.filter_map(move |one| Some((one, key?)));
+    with_key.flat_map(|(one, key)| {
+        let given = &one.given.contributor;
+        let others = [&one.account, &one.contribution.contributor].into_iter();
+        let others = others.filter(move |other| *other != given).map(|other| key.of_name(other));
+        let itself = one.shared.then(|| key.of_contribution(&one.given.id));
+        key.of(one.given).chain(others).chain(itself)
+    })
+}
+
+/// Which of these are of somebody who is forgotten, in their order.
+pub(super) async fn are_forgotten<'a, 'c: 'a>(
+    client: &'a Client,
+    arrivals: impl Iterator<Item = &'a Arrival<'c>> + Clone,
     retry: &mut Retry,
 ) -> Result<Vec<bool>, StoreError> {
-    let Some(key) = client.forget_key() else { return Ok(vec![false; contributions.len()]) };
-    let pseudonyms: BTreeSet<_> = contributions.iter().flat_map(|one| key.of(one)).collect();
-    let known = known(client, &pseudonyms, retry).await?;
-    Ok(contributions
-        .iter()
-        .map(|one| key.of(one).any(|pseudonym| known.contains(&document_of(pseudonym))))
-        .collect())
+    let known = known(client, &pseudonyms(client, arrivals.clone()).collect(), retry).await?;
+    let is_known = |one| {
+        pseudonyms(client, std::iter::once(one)).any(|pseudonym| known.contains(&document_of(pseudonym)))
+    };
+    Ok(arrivals.map(is_known).collect())
+}
+
+/// Marks those of these that are of somebody who is forgotten.
+pub(super) async fn mark(
+    client: &Client,
+    arrivals: &mut [Arrival<'_>],
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let forgotten = are_forgotten(client, arrivals.iter(), retry).await?;
+    for (one, forgotten) in arrivals.iter_mut().zip(forgotten) {
+        one.forgotten |= forgotten;
+    }
+    Ok(())
 }
 
 /// Which of these accounts are forgotten, by their names or numbers.
@@ -125,6 +153,10 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
         return Ok(Forgot::Unknown);
     }
     let person = remember_person(client, key, person, &mut retry).await?;
+    // Of a name that is not remembered: without its document, nothing is recorded for it.
+    let taken = person.names.iter().filter(|name| person.is_taken(name));
+    delete(client, CONTRIBUTORS, taken.map(|name| document_id(name.as_str())), &mut retry).await?;
+    let shares_logins = accounts::shares_logins(client, &person, &mut retry).await?;
     let mut erased = Erased::default();
     loop {
         let mut last = true;
@@ -132,7 +164,7 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
         for who in &person.names {
             // Each part has its own patience: there may be many.
             let mut retry = client.retry();
-            let contributions = erase_contributions(client, key, who, &mut retry).await?;
+            let contributions = erase_contributions(client, key, who, shares_logins, &mut retry).await?;
             let marks = erase_marks(client, who, &mut retry).await?;
             let recognitions = erase_recognitions(client, who, &mut retry).await?;
             erased.contributions += contributions;
@@ -152,7 +184,8 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
     Ok(Forgot::Erased(erased))
 }
 
-/// Remembers all names and numbers of a person, and returns them. Once they are remembered, no account joins them.
+/// Remembers all names and numbers of a person, and returns them. Once they are remembered, no account joins them. A
+/// name that another person has by now is not remembered: it would forget that one's contributions.
 async fn remember_person(
     client: &Client,
     key: &ForgetKey,
@@ -160,14 +193,14 @@ async fn remember_person(
     retry: &mut Retry,
 ) -> Result<Person, StoreError> {
     loop {
-        let names = person.names.iter().map(|name| key.of_name(name));
+        let names = person.names.iter().filter(|name| !person.is_taken(name)).map(|name| key.of_name(name));
         let numbers = person.numbers.iter().filter_map(|(name, number)| key.of_number(name, *number));
         remember(client, key, names.chain(numbers), retry).await?;
         let mut again = person.clone();
         for name in &person.names {
             again.join(accounts::person(client, name, retry).await?);
         }
-        if again.names.len() == person.names.len() {
+        if again.names.len() == person.names.len() && again.numbers.len() == person.numbers.len() {
             return Ok(person);
         }
         person = again;
@@ -197,6 +230,7 @@ async fn erase_contributions(
     client: &Client,
     key: &ForgetKey,
     who: &ContributorId,
+    shares_logins: bool,
     retry: &mut Retry,
 ) -> Result<u64, StoreError> {
     let either = || codec::value([false, true]);
@@ -211,9 +245,15 @@ async fn erase_contributions(
     let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(TOGETHER));
     let found = client.query(query, retry).await?.documents;
     let numbers: BTreeSet<_> = found.iter().filter_map(codec::stated_number).collect();
-    if !numbers.is_empty() {
-        let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
-        remember(client, key, numbers, retry).await?;
+    let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
+    let mut pseudonyms: Vec<_> = numbers.collect();
+    if shares_logins {
+        let unnumbered = found.iter().filter(|document| !document.fields.contains_key("user_id"));
+        let unnumbered = unnumbered.filter_map(|document| codec::text(document, "id"));
+        pseudonyms.extend(unnumbered.map(|id| key.of_contribution(&ContributionId::from_text(id))));
+    }
+    if !pseudonyms.is_empty() {
+        remember(client, key, pseudonyms.into_iter(), retry).await?;
     }
     // What took a push or a client's contribution back is noted by the same id.
     delete(client, REVIEWS, ids(&found), retry).await?;

@@ -114,8 +114,8 @@ pub(super) async fn record_arrivals(
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut works = HashSet::new();
     let (plain, reading) = arrivals.into_iter().partition(|one| {
-        let one = &one.contribution;
-        is_decided_alone(one) && works.insert(one.work())
+        let contribution = &one.contribution;
+        is_decided_alone(contribution) && !one.forgotten && works.insert(contribution.work())
     });
     let mut recording = Recording {
         client,
@@ -199,7 +199,10 @@ impl<'a> Recording<'a> {
         if is_found && !of_history {
             return Ok(());
         }
-        look_up(self.client, self.pending.iter_mut().collect(), retry).await
+        look_up(self.client, self.pending.iter_mut().collect(), retry).await?;
+        let pending = std::mem::take(&mut self.pending);
+        self.pending = self.leave_out_marked(pending);
+        Ok(())
     }
 
     /// Leaves out what is pending of those who are forgotten; whether that is something.
@@ -213,20 +216,20 @@ impl<'a> Recording<'a> {
     /// Those of `contributions` whose contributors are not forgotten; the others are decided.
     async fn leave_out_forgotten(
         &mut self,
-        contributions: Vec<Arrival<'a>>,
+        mut contributions: Vec<Arrival<'a>>,
         retry: &mut Retry,
     ) -> Result<Vec<Arrival<'a>>, StoreError> {
-        let given: Vec<_> = contributions.iter().map(|one| one.given).collect();
-        let forgotten = forget::are_forgotten(self.client, &given, retry).await?;
-        let mut rest = Vec::with_capacity(contributions.len());
-        for (one, forgotten) in contributions.into_iter().zip(forgotten) {
-            if forgotten {
-                self.fates.insert(one.given.id.as_str(), Fate::Judged(Recorded::FORGOTTEN));
-            } else {
-                rest.push(one);
-            }
+        forget::mark(self.client, &mut contributions, retry).await?;
+        Ok(self.leave_out_marked(contributions))
+    }
+
+    fn leave_out_marked(&mut self, contributions: Vec<Arrival<'a>>) -> Vec<Arrival<'a>> {
+        let (forgotten, rest) = contributions.into_iter().partition(|one| one.forgotten);
+        let _: &Vec<_> = &rest;
+        for one in forgotten {
+            self.fates.insert(one.given.id.as_str(), Fate::Judged(Recorded::FORGOTTEN));
         }
-        Ok(rest)
+        rest
     }
 
     /// The contributors of history, as they are now.
@@ -333,11 +336,7 @@ impl<'a> Recording<'a> {
                 .map_err(refused)?;
         }
         check(&mut writes, self.pending.iter())?;
-        let key = self.client.forget_key();
-        forget::guard(
-            &mut writes,
-            key.into_iter().flat_map(|key| self.pending.iter().flat_map(|one| key.of(one.given))),
-        )?;
+        forget::guard(&mut writes, forget::pseudonyms(self.client, self.pending.iter()))?;
         Ok(writes)
     }
 

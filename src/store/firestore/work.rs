@@ -179,6 +179,7 @@ impl<'a> Change<'a> {
                     drop(standings);
                     retry.pause("the parts of one work keep changing".to_owned()).await?;
                     look_up(self.client, self.recorded.iter_mut().collect(), retry).await?;
+                    forget::mark(self.client, &mut self.recorded, retry).await?;
                     self.follow(&changed.before, retry).await?;
                     attempted = Some(changed);
                 }
@@ -245,9 +246,14 @@ impl<'a> Change<'a> {
         Ok(found)
     }
 
+    /// What is recorded of those who are not forgotten.
+    fn remembered(&self) -> impl Iterator<Item = &Arrival<'a>> + Clone {
+        self.recorded.iter().filter(|one| !one.forgotten)
+    }
+
     fn decide(&self, before: &Work) -> Work {
         let mut after = before.clone();
-        for one in &self.recorded {
+        for one in self.remembered() {
             after.record(&one.contribution);
         }
         if let Some((moved, moving)) = self.moved {
@@ -334,9 +340,9 @@ impl<'a> Change<'a> {
             moving.tallies(self.client, &mut writes, &counted, moved_at.into_iter())?;
             return Ok((writes, Vec::new()));
         }
-        check(&mut writes, self.recorded.iter())?;
+        check(&mut writes, self.remembered())?;
         let key = self.client.forget_key();
-        let recorded = key.into_iter().flat_map(|key| self.recorded.iter().flat_map(|one| key.of(one.given)));
+        let recorded = forget::pseudonyms(self.client, self.remembered());
         // A review may leave a mark of a part that is not recorded.
         let unrecorded = changed.after.parts.iter().filter(|part| part.contributor.is_none());
         let authors = unrecorded.filter_map(|part| author_of_part(&part.id));
@@ -444,6 +450,9 @@ impl Changed {
     }
 
     fn recorded(&self, one: &Arrival<'_>) -> Result<Recorded, StoreError> {
+        if one.forgotten {
+            return Ok(Recorded::FORGOTTEN);
+        }
         let id = one.id();
         let lost = || StoreError::Broken(format!("the contribution {id} was neither new nor known"));
         let part = self.after.part(id).ok_or_else(lost)?;

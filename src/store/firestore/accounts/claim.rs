@@ -37,6 +37,9 @@ pub(super) async fn claim(client: &Client, mut number: Number) -> Result<(), Sto
 
 async fn claim_all(client: &Client, number: &Number, account: &ContributorId) -> Result<Moved, StoreError> {
     let mut items = items(client, number, account).await?;
+    if items.is_empty() {
+        return Ok(Moved::All);
+    }
     let mut claimed: BTreeMap<ContributorId, BTreeSet<ContributionId>> = BTreeMap::new();
     for item in &items {
         claimed.entry(item.contributor.clone()).or_default().insert(item.id.clone());

@@ -25,17 +25,17 @@ use crate::store::firestore::rpc::{Client, Retry};
 use crate::store::{Contributor, Linked, StoreError};
 
 /// Writes what a contribution says of its account. Where something has changed since it was read, nothing is written,
-/// and it is to be read again.
+/// and it is to be read again. Returns the documents of `accounts` of which something is to be moved.
 pub(super) async fn apply(
     client: &Client,
     naming: &Naming,
     identity: &Identity,
     read: &Read,
     mut retry: Retry,
-) -> Result<(), StoreError> {
+) -> Result<Vec<String>, StoreError> {
     let (Some(at), Some(number), Some(found)) = (naming.stated_at, naming.number, read.number_of(naming))
     else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let mut moving = Vec::new();
     let mut changes = Changes::default();
@@ -66,10 +66,7 @@ pub(super) async fn apply(
     changes.write(client, &mut writes)?;
     let number = client.forget_key().and_then(|key| key.of_number(&naming.name, number));
     forget::guard(&mut writes, number.into_iter())?;
-    if commit(client, &writes, &mut retry).await? {
-        moves::now(client, moving).await;
-    }
-    Ok(())
+    Ok(if commit(client, &writes, &mut retry).await? { moving } else { Vec::new() })
 }
 
 /// The accounts that a decision changes, as they become.

@@ -38,8 +38,32 @@ pub(super) use moves::{Move, finish, move_late};
 pub(super) use unlink::unlink;
 pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up};
 
-/// The most accounts that one contributor may have.
-const MOST_ACCOUNTS: usize = 200;
+/// The number of a name whose account is forgotten and that another account has. No host gives it to an account, so
+/// that the next one that takes the name is not given its id.
+const FORGOTTEN_NUMBER: u64 = 0;
+
+/// The holder of a login, where that account is forgotten.
+const FORGOTTEN_HOLDER: &str = "";
+
+/// The account that had a login last.
+#[derive(Clone)]
+enum Holder {
+    Account(ContributorId),
+    Forgotten,
+}
+
+impl Holder {
+    fn read(holder: &str) -> Result<Self, StoreError> {
+        if holder == FORGOTTEN_HOLDER { Ok(Self::Forgotten) } else { parse(holder).map(Self::Account) }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Account(account) => account.as_str(),
+            Self::Forgotten => FORGOTTEN_HOLDER,
+        }
+    }
+}
 
 /// A document of `accounts`, of a name.
 #[derive(Clone, Serialize, Deserialize)]
@@ -91,7 +115,7 @@ pub(super) struct Account {
     target: Option<ContributorId>,
     linked: bool,
     moving: bool,
-    holder: Option<ContributorId>,
+    holder: Option<Holder>,
     holder_at: Option<Moment>,
     /// The highest milestone recognised, while it has no document in `contributors`.
     recognized: u64,
@@ -143,7 +167,7 @@ impl Account {
             target: fields.target.as_deref().map(parse).transpose()?,
             linked: fields.linked,
             moving: fields.moving,
-            holder: fields.holder.as_deref().map(parse).transpose()?,
+            holder: fields.holder.as_deref().map(Holder::read).transpose()?,
             holder_at: fields.holder_at.map(codec::moment_of).transpose()?,
             recognized: fields.recognized,
             user_id: fields.user_id.map(i64::cast_unsigned),
@@ -160,7 +184,7 @@ impl Account {
     /// Notes that `account` has this login since `at`.
     fn is_held_by(&mut self, account: &ContributorId, at: Moment) {
         if self.holder_at.is_none_or(|since| since <= at) {
-            self.holder = Some(account.clone());
+            self.holder = Some(Holder::Account(account.clone()));
             self.holder_at = Some(at);
         }
     }
@@ -348,7 +372,7 @@ async fn followers(
     contributor: &ContributorId,
     retry: &mut Retry,
 ) -> Result<Vec<Account>, StoreError> {
-    let query = queries::ACCOUNTS_OF.query([codec::value(contributor.as_str())], None, Some(MOST_ACCOUNTS));
+    let query = queries::ACCOUNTS_OF.query([codec::value(contributor.as_str())], None, None);
     let found = client.query(query, retry).await?.documents;
     found.iter().map(Account::read).collect()
 }
@@ -396,6 +420,8 @@ pub(super) struct Person {
     /// Those that count for another one of them come before it.
     pub(super) names: Vec<ContributorId>,
     pub(super) numbers: Vec<(ContributorId, u64)>,
+    /// Of logins that several accounts have had: which had each last.
+    held: Vec<(ContributorId, ContributorId)>,
     /// Whether anything is written of their accounts.
     pub(super) is_written: bool,
 }
@@ -405,7 +431,14 @@ impl Person {
     pub(super) fn join(&mut self, other: Self) {
         let names: Vec<_> = other.names.into_iter().filter(|name| !self.names.contains(name)).collect();
         self.names.splice(0..0, names);
-        self.numbers.extend(other.numbers);
+        let numbers: Vec<_> = other.numbers.into_iter().filter(|one| !self.numbers.contains(one)).collect();
+        self.numbers.extend(numbers);
+        self.held.extend(other.held);
+    }
+
+    /// Whether a name of theirs is another person's by now.
+    pub(super) fn is_taken(&self, name: &ContributorId) -> bool {
+        self.held.iter().any(|(held, holder)| held == name && !self.names.contains(holder))
     }
 }
 
@@ -418,34 +451,85 @@ pub(super) async fn person(
     let mut accounts = followers(client, &contributor, retry).await?;
     accounts.push(read_account(client, &contributor, retry).await?);
     let numbers = accounts.iter().filter_map(|one| Some((one.id.clone(), one.number?))).collect();
+    let held = accounts.iter().filter_map(|one| match &one.holder {
+        Some(Holder::Account(holder)) => Some((one.id.clone(), holder.clone())),
+        Some(Holder::Forgotten) | None => None,
+    });
+    let held = held.collect();
     let is_written =
         accounts.iter().any(|one| matches!(one.unchanged, FirestoreWritePrecondition::UpdateTime(_)));
-    Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, is_written })
+    Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, held, is_written })
+}
+
+/// Whether other accounts have, or have had, a login of this person.
+pub(super) async fn shares_logins(
+    client: &Client,
+    person: &Person,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    let is_own = |document: &FirestoreDocument| {
+        person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(document))
+    };
+    for name in &person.names {
+        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
+        if person.is_taken(name) || !client.query(held, retry).await?.documents.iter().all(is_own) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Erases what says of a person's accounts that they are one.
 pub(super) async fn erase(client: &Client, person: &Person, retry: &mut Retry) -> Result<(), StoreError> {
     let mut writes = client.writes();
     for name in &person.names {
-        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, Some(MOST_ACCOUNTS));
+        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
         for document in client.query(held, retry).await?.documents {
             if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
                 continue;
             }
-            // In the mask and not among the fields, they are deleted.
-            let mask = Some(vec!["holder".to_owned(), "holder_at".to_owned()]);
-            let nothing = BTreeMap::<String, bool>::new();
+            let mask = Some(vec!["holder".to_owned()]);
+            let forgotten = BTreeMap::from([("holder", FORGOTTEN_HOLDER)]);
             let exists = Some(FirestoreWritePrecondition::Exists(true));
             writes
-                .update_object(ACCOUNTS, codec::id_of(&document), &nothing, mask, exists, Vec::new())
+                .update_object(ACCOUNTS, codec::id_of(&document), &forgotten, mask, exists, Vec::new())
                 .map_err(refused)?;
         }
-        writes.delete_by_id(ACCOUNTS, document_id(name.as_str()), None).map_err(refused)?;
+        if person.is_taken(name) {
+            leave_to_holder(&mut writes, name)?;
+        } else {
+            writes.delete_by_id(ACCOUNTS, document_id(name.as_str()), None).map_err(refused)?;
+        }
         writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
     }
     for document in person.numbers.iter().filter_map(|(name, number)| number_document(name, *number)) {
         writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
     }
     client.commit(&writes, retry).await?;
+    Ok(())
+}
+
+/// Leaves of a name that another account has had since: that it did, and that its id is not to be given again.
+fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) -> Result<(), StoreError> {
+    let left = AccountFields {
+        id: name.as_str().to_owned(),
+        number: Some(FORGOTTEN_NUMBER.cast_signed()),
+        target: None,
+        linked: false,
+        moving: false,
+        holder: None,
+        holder_at: None,
+        recognized: 0,
+        user_id: None,
+        account_url: None,
+        commit: nonce(),
+    };
+    // What is in the mask and not among the fields is deleted.
+    let mask = ["number", "target", "linked", "moving", "recognized", "user_id", "account_url", "commit"];
+    let mask = Some(mask.map(str::to_owned).to_vec());
+    let exists = Some(FirestoreWritePrecondition::Exists(true));
+    writes
+        .update_object(ACCOUNTS, document_id(name.as_str()), &left, mask, exists, Vec::new())
+        .map_err(refused)?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Whose a contribution is: which account it names, and for which contributor that counts.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use firestore::{
     FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData, FirestoreTransactionOps,
@@ -8,8 +9,8 @@ use firestore::{
 };
 use futures::future::join_all;
 
-use super::known::Knowledge;
-use super::{Account, Read, decide, number_document};
+use super::known::{Elsewhere, Knowledge, Whose};
+use super::{Account, Holder, Read, decide, moves, number_document};
 use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming};
 use crate::store::StoreError;
 use crate::store::firestore::codec::{self, document_id};
@@ -34,17 +35,18 @@ pub(in super::super) struct Arrival<'a> {
     pub(in super::super) exists: bool,
     /// The highest milestone that it had recognised, if it has none.
     pub(in super::super) recognized: u64,
+    /// Whether it is of somebody who is forgotten.
+    pub(in super::super) forgotten: bool,
+    /// Whether only its login says whose it is, which several accounts have had.
+    pub(in super::super) shared: bool,
     naming: Naming,
     /// Documents of `accounts` on whose state this depends.
     checks: Vec<(String, FirestoreWritePrecondition)>,
     /// A newer statement of the number's name.
     stated: Option<(String, Moment)>,
-    /// Whether the next one of the same naming needs no read; if so, whether its number is bound to no name.
-    plain: Option<Unbound>,
+    /// What lets the next one of the same naming be recorded without a read.
+    learned: Option<Whose>,
 }
-
-#[derive(Clone, Copy)]
-struct Unbound(bool);
 
 impl Arrival<'_> {
     pub(in super::super) fn id(&self) -> &ContributionId {
@@ -58,8 +60,8 @@ impl Arrival<'_> {
 
     /// Notes that it is recorded: its contributor has a document.
     pub(in super::super) fn learn(&self, client: &Client) {
-        if let Some(Unbound(unbound)) = self.plain {
-            client.known().learn(&self.naming, unbound);
+        if let Some(whose) = &self.learned {
+            client.known().learn(&self.naming, whose.clone());
         }
     }
 
@@ -70,7 +72,7 @@ impl Arrival<'_> {
         self.account = name.clone();
         self.exists = exists;
         self.recognized = 0;
-        self.plain = Some(Unbound(unbound));
+        self.learned = Some(if unbound { Whose::Unbound } else { Whose::Itself });
         if !exists {
             self.checks.push((document_id(name.as_str()), FirestoreWritePrecondition::Exists(false)));
         }
@@ -78,6 +80,17 @@ impl Arrival<'_> {
         let number = number.and_then(|number| number_document(&name, number));
         self.checks.extend(number.map(|number| (number, FirestoreWritePrecondition::Exists(false))));
         self.contribution.contributor = name;
+    }
+
+    fn is_elsewhere(&mut self, elsewhere: &Elsewhere) {
+        self.checks.clone_from(&elsewhere.checks);
+        self.stated = None;
+        self.account = elsewhere.account.clone();
+        self.exists = true;
+        self.recognized = 0;
+        self.shared = elsewhere.shared;
+        self.learned = None;
+        self.contribution.contributor = elsewhere.contributor.clone();
     }
 }
 
@@ -92,7 +105,9 @@ pub(in super::super) async fn arrivals<'a>(
     let mut is_all_known = true;
     for arrival in &mut arrivals {
         match client.known().of(&arrival.naming) {
-            Knowledge::Plain { unbound } => arrival.is_itself(unbound, true),
+            Knowledge::Known(Whose::Itself) => arrival.is_itself(false, true),
+            Knowledge::Known(Whose::Unbound) => arrival.is_itself(true, true),
+            Knowledge::Known(Whose::Elsewhere(elsewhere)) => arrival.is_elsewhere(&elsewhere),
             // Most that are unknown are new.
             Knowledge::Unknown if arrival.naming.number.is_none() => arrival.is_itself(false, false),
             Knowledge::Unknown | Knowledge::Stale => is_all_known = false,
@@ -100,7 +115,7 @@ pub(in super::super) async fn arrivals<'a>(
     }
     if !is_all_known {
         // What one commit checks must be of one reading.
-        let unsure = arrivals.iter_mut().filter(|one| one.plain.is_none() || !one.checks.is_empty());
+        let unsure = arrivals.iter_mut().filter(|one| one.learned.is_none() || !one.checks.is_empty());
         look_up(client, unsure.collect(), retry).await?;
     }
     Ok(arrivals)
@@ -127,10 +142,12 @@ fn distinct(batch: &[Contribution]) -> Vec<Arrival<'_>> {
                 account: one.contributor.clone(),
                 exists: false,
                 recognized: 0,
+                forgotten: false,
+                shared: false,
                 naming,
                 checks: Vec::new(),
                 stated: None,
-                plain: None,
+                learned: None,
             });
         }
     }
@@ -149,9 +166,10 @@ pub(in super::super) async fn look_up(
     for arrival in &arrivals {
         client.known().unlearn(&arrival.naming.name);
     }
+    let mut found = identities(client, &namings(&arrivals), retry).await?;
     for _ in 0..ROUNDS {
-        let namings: Vec<_> = arrivals.iter().map(|arrival| &arrival.naming).collect();
-        let (read, identities) = identities(client, &namings, retry).await?;
+        let namings = namings(&arrivals);
+        let (read, identities) = found;
         let is_new = |(naming, identity): &(&&Naming, &Identity)| is_new(naming, identity, &read);
         let decisions: Vec<_> = namings.iter().zip(&identities).filter(is_new).collect();
         if decisions.is_empty() {
@@ -168,24 +186,29 @@ pub(in super::super) async fn look_up(
             distinct.insert(key, decide::apply(client, naming, identity, &read, retry.clone()));
         }
         let done = join_all(distinct.into_values()).await;
-        done.into_iter().collect::<Result<(), _>>()?;
+        let moving: Vec<_> = done.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         // What names somebody who is forgotten binds nothing, and is not recorded either.
-        let given: Vec<_> = arrivals.iter().map(|arrival| arrival.given).collect();
-        let forgotten = forget::are_forgotten(client, &given, retry).await?;
-        let mut rest = Vec::with_capacity(arrivals.len());
-        for (arrival, forgotten) in arrivals.into_iter().zip(forgotten) {
-            if forgotten {
-                arrival.is_itself(false, true);
-            } else {
-                rest.push(arrival);
-            }
+        // What moves meanwhile may differ from what is read: then the commit fails.
+        let mut to_mark = retry.clone();
+        let (forgotten, again, ()) = tokio::join!(
+            forget::are_forgotten(client, arrivals.iter().map(|one| &**one), &mut to_mark),
+            self::identities(client, &namings, retry),
+            Box::pin(moves::now(client, moving)),
+        );
+        let (read, identities) = again?;
+        let mut left = Vec::with_capacity(identities.len());
+        for ((arrival, forgotten), identity) in arrivals.iter_mut().zip(forgotten?).zip(identities) {
+            arrival.forgotten |= forgotten;
+            left.extend((!arrival.forgotten).then_some(identity));
         }
-        arrivals = rest;
-        if arrivals.is_empty() {
-            return Ok(());
-        }
+        arrivals.retain(|arrival| !arrival.forgotten);
+        found = (read, left);
     }
     Err(StoreError::Unavailable("the accounts of these contributions keep changing".into()))
+}
+
+fn namings<'n>(arrivals: &'n [&mut Arrival<'_>]) -> Vec<&'n Naming> {
+    arrivals.iter().map(|arrival| &arrival.naming).collect()
 }
 
 /// Whether this says something of an account that is not written yet.
@@ -272,7 +295,10 @@ pub(in super::super) async fn accounts_of_addresses(
 fn identify(client: &Client, naming: &Naming, read: &Read) -> Identity {
     let name = read.account(&naming.name);
     let Some(number) = naming.number else {
-        return Identity::Known(name.holder.unwrap_or(name.id));
+        return Identity::Known(match name.holder {
+            Some(Holder::Account(holder)) => holder,
+            Some(Holder::Forgotten) | None => name.id,
+        });
     };
     let mut numbered = read.number_of(naming).and_then(|number| number.bound.clone());
     if let Some(numbered) = &mut numbered
@@ -295,34 +321,45 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
     let mut check = |document: String, unchanged: &FirestoreWritePrecondition| {
         checks.insert(document, unchanged.clone());
     };
+    let is_held = name.holder.is_some();
+    let by_name = arrival.naming.number.is_none();
     if contributor != *account {
         check(document_id(account.as_str()), &found.unchanged);
     }
-    if *account != name.id && arrival.naming.number.is_none() {
+    if by_name && (*account != name.id || is_held) {
         check(document_id(name.id.as_str()), &name.unchanged);
     }
     if let Some(number) = number.filter(|_| unbound) {
         check(number.document.clone(), &number.unchanged);
     }
+    let lasting: Vec<_> = checks.clone().into_iter().collect();
     let mut recognized = 0;
     if !exists {
         let found = read.account(&contributor);
         recognized = found.recognized;
-        check(document_id(contributor.as_str()), &found.unchanged);
+        checks.insert(document_id(contributor.as_str()), found.unchanged);
     }
     let newer = number.and_then(|number| {
         let (bound, at) = (number.bound.as_ref()?, arrival.naming.stated_at?);
         (bound.id == *account && *account == name.id && at > bound.named_at)
             .then(|| (number.document.clone(), at))
     });
-    let is_held = name.holder.is_some();
-    let plain = *account == name.id && contributor == name.id && !is_held;
+    arrival.shared = by_name && is_held;
+    arrival.forgotten |= by_name && matches!(name.holder, Some(Holder::Forgotten));
     arrival.checks = checks.into_iter().collect();
     arrival.stated = newer;
     arrival.account = account.clone();
     arrival.exists = exists;
     arrival.recognized = recognized;
-    arrival.plain = plain.then_some(Unbound(unbound));
+    arrival.learned = if *account == name.id && contributor == name.id && !is_held {
+        Some(if unbound { Whose::Unbound } else { Whose::Itself })
+    } else {
+        let is_stated = *account == name.id && !is_held && !unbound;
+        let (account, contributor) = (account.clone(), contributor.clone());
+        let shared = by_name && is_held;
+        let elsewhere = Elsewhere { account, contributor, checks: lasting, is_stated, shared };
+        Some(Whose::Elsewhere(Arc::new(elsewhere)))
+    };
     arrival.contribution.contributor = contributor;
 }
 
