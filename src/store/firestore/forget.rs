@@ -153,7 +153,7 @@ async fn remember_person(
         for name in &person.names {
             again.join(accounts::person(client, name, retry).await?);
         }
-        if again.names.len() == person.names.len() {
+        if again.names.len() == person.names.len() && again.numbers.len() == person.numbers.len() {
             return Ok(person);
         }
         person = again;

@@ -74,7 +74,10 @@ pub(super) async fn record(
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut change = Change { history, recorded: parts, now, ..Change::new(client, id) };
     let changed = change.apply(retry).await?;
-    change.recorded.iter().for_each(|one| one.learn(client));
+    let is_new = changed.after != changed.before;
+    for one in &change.recorded {
+        if is_new { one.learn(client) } else { one.learn_again(client) }
+    }
     change.recorded.iter().map(|one| changed.recorded(one)).collect()
 }
 

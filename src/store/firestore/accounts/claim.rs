@@ -45,10 +45,13 @@ async fn claim_all(client: &Client, number: &Number, account: &ContributorId) ->
     claimed.remove(&to);
     let mut emptied = Vec::new();
     for (from, ids) in &claimed {
-        if has_nothing_else(client, from, ids).await? {
-            if !inherit(client, from, &to).await? {
-                return Ok(Moved::Changed);
-            }
+        let is_emptied = has_nothing_else(client, from, ids).await?;
+        // What moves may be all that was recognised.
+        let most = if is_emptied { u64::MAX } else { ids.len() as u64 };
+        if !inherit(client, from, &to, most).await? {
+            return Ok(Moved::Changed);
+        }
+        if is_emptied {
             emptied.push(from);
         }
     }
@@ -80,8 +83,7 @@ async fn items(client: &Client, number: &Number, account: &ContributorId) -> Res
         let query = queries::WITH_NUMBER.query([value], after.take(), Some(TOGETHER));
         let mut retry = client.retry();
         let found = client.query(query, &mut retry).await?.documents;
-        let by_address = found.iter().filter(|document| codec::stated_number(document).is_none());
-        let mut page: Vec<_> = by_address.map(item).collect::<Result<_, _>>()?;
+        let mut page: Vec<_> = found.iter().map(item).collect::<Result<_, _>>()?;
         page.retain(|one| one.account.host() == account.host() && one.account != *account);
         read.read(client, page.iter().map(|one| &one.account), std::iter::empty(), &mut retry).await?;
         items.extend(page.into_iter().filter(|one| read.account(&one.account).number.is_none()));
@@ -102,14 +104,19 @@ async fn has_nothing_else(
     Ok(found.len() <= claimed.len())
 }
 
-/// Raises the highest milestone of the one to what the other had, of which nothing stays: all that was recognised of it
-/// is the one's. Before anything moves, so that nothing is owed again.
-async fn inherit(client: &Client, from: &ContributorId, to: &ContributorId) -> Result<bool, StoreError> {
+/// Raises the highest milestone of the one to what the other had, at most to `most`. Before anything moves, so that
+/// nothing is owed again.
+async fn inherit(
+    client: &Client,
+    from: &ContributorId,
+    to: &ContributorId,
+    most: u64,
+) -> Result<bool, StoreError> {
     let mut retry = client.retry();
     let Some(document) = client.get_one(CONTRIBUTORS, document_id(from.as_str()), &mut retry).await? else {
         return Ok(true);
     };
-    let recognized = codec::read::<ContributorFields>(&document)?.standing()?.recognized;
+    let recognized = codec::read::<ContributorFields>(&document)?.standing()?.recognized.min(most);
     if recognized == 0 {
         return Ok(true);
     }

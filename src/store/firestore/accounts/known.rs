@@ -79,7 +79,7 @@ impl Known {
         }
         let plain = known.entry(naming.name.clone()).or_default();
         let Some(number) = naming.number else {
-            plain.since = Some(Instant::now());
+            plain.since.get_or_insert_with(Instant::now);
             return;
         };
         let before =

@@ -401,11 +401,12 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Adds the accounts of `other` that are not among these.
+    /// Adds the accounts and numbers of `other` that are not among these.
     pub(super) fn join(&mut self, other: Self) {
         let names: Vec<_> = other.names.into_iter().filter(|name| !self.names.contains(name)).collect();
         self.names.splice(0..0, names);
-        self.numbers.extend(other.numbers);
+        let numbers: Vec<_> = other.numbers.into_iter().filter(|one| !self.numbers.contains(one)).collect();
+        self.numbers.extend(numbers);
     }
 }
 

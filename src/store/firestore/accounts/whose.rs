@@ -63,6 +63,14 @@ impl Arrival<'_> {
         }
     }
 
+    /// Notes it of one that was recorded before, unless nothing is read of its account: another one may have the login
+    /// by now.
+    pub(in super::super) fn learn_again(&self, client: &Client) {
+        if self.exists || self.naming.name.host().is_none() {
+            self.learn(client);
+        }
+    }
+
     fn is_itself(&mut self, unbound: bool, exists: bool) {
         let name = self.naming.name.clone();
         self.checks.clear();
@@ -162,12 +170,18 @@ pub(in super::super) async fn look_up(
             }
             return Ok(());
         }
-        let mut distinct = BTreeMap::new();
+        // Of what many contributions say of one account, the newest: they would lock each other out.
+        let mut newest: BTreeMap<_, (&Naming, &Identity)> = BTreeMap::new();
         for (naming, identity) in decisions {
-            let key = (naming.name.clone(), naming.number, naming.stated_at);
-            distinct.insert(key, decide::apply(client, naming, identity, &read, retry.clone()));
+            let said = newest.entry((naming.name.clone(), naming.number)).or_insert((*naming, identity));
+            if naming.stated_at > said.0.stated_at {
+                *said = (*naming, identity);
+            }
         }
-        let done = join_all(distinct.into_values()).await;
+        let decided = newest
+            .into_values()
+            .map(|(naming, identity)| decide::apply(client, naming, identity, &read, retry.clone()));
+        let done = join_all(decided).await;
         done.into_iter().collect::<Result<(), _>>()?;
         // What names somebody who is forgotten binds nothing, and is not recorded either.
         let given: Vec<_> = arrivals.iter().map(|arrival| arrival.given).collect();
