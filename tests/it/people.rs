@@ -570,6 +570,50 @@ async fn a_person_is_forgotten_with_all_accounts_names_and_numbers(store: &dyn S
     are(store, &[("fresh", 1), ("kim", 1)]).await;
 }
 
+async fn a_login_known_by_two_numbers_gives_each_its_own(store: &dyn Store) {
+    // Addresses state the one, and then the host states the other: of a new account, by a rename, and by an older name.
+    let addresses = |login: &'static str| (1..=3).map(move |push| pushed(push, login, Some(9)));
+    all(store, addresses("mona")).await;
+    record(store, opened(4, "mona", 7, 10)).await;
+    are(store, &[("9+mona", 3), ("mona", 1)]).await;
+    all(store, addresses("lisa")).await;
+    all(store, [opened(14, "lisa-old", 17, 10), opened(15, "lisa", 17, 20)]).await;
+    are(store, &[("9+lisa", 3), ("9+mona", 3), ("lisa", 2), ("mona", 1)]).await;
+    all(store, addresses("kim")).await;
+    all(store, [opened(24, "kim-new", 27, 10), opened(25, "kim", 27, 2)]).await;
+    let all_of_them = [("9+kim", 3), ("9+lisa", 3), ("9+mona", 3), ("kim-new", 2), ("lisa", 2), ("mona", 1)];
+    are(store, &all_of_them).await;
+    // Without a number, it is of the account whose host states the login.
+    record(store, pushed(30, "mona", None)).await;
+    // They are one account's, as its host says in the end.
+    record(store, opened(31, "nine", 9, 30)).await;
+    are(store, &[("kim-new", 2), ("lisa", 2), ("mona", 2), ("nine", 10)]).await;
+}
+
+async fn what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted(store: &dyn Store) {
+    all(store, (1..=3).map(|push| pushed(push, "mona", Some(9)))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
+    all(store, (4..=6).map(|issue| opened(issue, "mona", 7, 10))).await;
+    are(store, &[("9+mona", 3), ("mona", 3)]).await;
+    assert_eq!(recognise_owed(store, "3").await, [""; 0], "its id was published");
+    record(store, opened(7, "nine", 9, 20)).await;
+    are(store, &[("mona", 3), ("nine", 4)]).await;
+    assert_eq!(recognise_owed(store, "3,4").await, ["github:nine:4"]);
+}
+
+async fn an_id_whose_recognitions_went_to_another_account_is_given_to_no_third(store: &dyn Store) {
+    all(store, (1..=3).map(|push| pushed(push, "mona", Some(9)))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
+    record(store, opened(4, "monalisa", 9, 10)).await;
+    all(store, (11..=13).map(|issue| opened(issue, "mona", 11, 20))).await;
+    are(store, &[("11+mona", 3), ("monalisa", 4)]).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:11+mona:3"]);
+    // Its own account may take it.
+    record(store, opened(14, "mona", 9, 30)).await;
+    are(store, &[("11+mona", 3), ("mona", 5)]).await;
+    assert_eq!(recognise_owed(store, "3,5").await, ["github:mona:5"]);
+}
+
 /// An account in the model: a name, until the host states that it is a person's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
@@ -802,6 +846,9 @@ suite!(firestore:
     accounts_can_be_linked_before_anything_of_them_arrives,
     a_person_is_forgotten_with_all_accounts_names_and_numbers,
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
+    a_login_known_by_two_numbers_gives_each_its_own,
+    what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
+    an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.

@@ -750,3 +750,157 @@ async fn a_repeat_does_not_let_a_login_count_for_an_account_that_had_it_before()
         assert_eq!(late[0].counted_for, Some(who(&format!("github:{}+{login}", number + 20))));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_of_an_address_is_not_counted_for_a_name_that_was_bound_to_another_meanwhile() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    record(&other, &[push("a", "mona", Some(9))]).await;
+    record(&other, &[push("b", "mona", Some(9))]).await;
+    record(&one, &[issue("1", "mona", 7, 1)]).await;
+    // The other process has seen the number and the name free.
+    let late = record(&other, &[push("c", "mona", Some(9))]).await;
+    assert_eq!(late[0].counted_for, Some(who("github:9+mona")));
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 3), ("github:mona", 1)]));
+}
+
+/// A process stops for a while between what it read and what it writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_slept_while_the_link_was_undone_moves_nothing_back() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    count(&one, "ann", 3).await;
+    count(&one, "ben", 1).await;
+    assert!(recognised(&one, &[recognition("ann", 3, at(1))], &[Destination::Local]).await[0]);
+    let release = CancellationToken::new();
+    let is_decided = AtomicUsize::new(0);
+    // What the move reads first after the link is committed.
+    let is_move = move |call: &Call| {
+        let before = is_decided.load(Ordering::SeqCst);
+        is_decided.fetch_add(usize::from(call.rpc == "Commit"), Ordering::SeqCst);
+        before > 0 && call.rpc == "BatchGetDocuments"
+    };
+    proxy.fault_where(is_move, Fault::HoldAnswer(release.clone()));
+    let meanwhile = async {
+        proxy.faults_met(1).await;
+        let apart = one.unlink(&who("ann")).await.unwrap();
+        assert!(matches!(apart, Unlinked::Apart { .. }), "{apart:?}");
+        release.cancel();
+    };
+    tokio::join!(link(&other, "ann", "ben"), meanwhile);
+    assert_eq!(tallies(&one).await, those(&[("ann", 3), ("ben", 1)]));
+    assert_eq!(recognitions(&one, "ann").await, [("ann:3".to_owned(), "ann".to_owned())]);
+}
+
+/// Holds back the answer to the call after `n` others of `call`, and has `meanwhile` done then. Returns whether there
+/// were as many.
+async fn held_at<T>(
+    proxy: &Proxy,
+    n: usize,
+    call: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+) -> bool {
+    let (release, ended) = (CancellationToken::new(), CancellationToken::new());
+    let calls = AtomicUsize::new(0);
+    proxy.fault_where(move |_| calls.fetch_add(1, Ordering::SeqCst) == n, Fault::HoldAnswer(release.clone()));
+    let call = async {
+        call.await;
+        ended.cancel();
+    };
+    let meanwhile = async {
+        tokio::select! {
+            () = proxy.faults_met(n + 1) => meanwhile.await,
+            () = ended.cancelled() => {}
+        }
+        release.cancel();
+    };
+    tokio::join!(call, meanwhile);
+    proxy.always(None);
+    proxy.met() > n
+}
+
+/// A milestone is recognised between any two calls of a claim: the claimer is not owed it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recognised_while_it_is_claimed_is_not_recognised_again() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let (mona, lisa) = (format!("mona{n}"), format!("lisa{n}"));
+        let weak = |id: &str| push(&format!("{id}{n}"), &mona, Some(1_000 + n));
+        record(&one, &[weak("a"), weak("b"), weak("c"), push(&format!("d{n}"), &mona, None)]).await;
+        let made = AtomicUsize::new(0);
+        let recognise = async {
+            let milestone = [recognition(&format!("github:{mona}"), 3, at(1))];
+            let new = recognised(&one, &milestone, &[Destination::Local]).await[0];
+            made.fetch_add(usize::from(new), Ordering::SeqCst);
+        };
+        let stated = [issue(&n.to_string(), &lisa, 1_000 + n, 10)];
+        let is_met =
+            held_at(&proxy, usize::try_from(n).unwrap(), other.record(&stated, at(0)), recognise).await;
+        one.move_late().await.unwrap();
+        assert_eq!(tally(&one, &format!("github:{lisa}")).await.unwrap().1, 4);
+        made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
+        assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
+        if !is_met {
+            assert!(n > 8, "{n}");
+            break;
+        }
+    }
+}
+
+/// The same between any two calls of the end of a link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recognised_while_a_link_ends_is_not_recognised_again() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let (ann, ben) = (format!("ann{n}"), format!("ben{n}"));
+        count(&one, &ann, 3).await;
+        count(&one, &ben, 1).await;
+        link(&one, &ann, &ben).await;
+        let made = AtomicUsize::new(0);
+        let recognise = async {
+            let new = recognised(&one, &[recognition(&ben, 3, at(1))], &[Destination::Local]).await[0];
+            made.fetch_add(usize::from(new), Ordering::SeqCst);
+        };
+        let account = who(&ann);
+        let is_met = held_at(&proxy, n, other.unlink(&account), recognise).await;
+        one.move_late().await.unwrap();
+        assert_eq!(tally(&one, &ann).await.unwrap().1, 3);
+        made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
+        assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
+        if !is_met {
+            assert!(n > 8, "{n}");
+            break;
+        }
+    }
+}
+
+/// Makes what is owed, and returns how many recognitions that were.
+async fn recognise_owed(store: &dyn Store, milestones: &str) -> usize {
+    let milestones = Milestones::parse(milestones).unwrap();
+    let mut made = Vec::new();
+    for standing in store.owing(&milestones, None, 100).await.unwrap() {
+        made.extend(owed(&standing, &[], &milestones, at(9)));
+    }
+    recognised(store, &made, &[Destination::Local]).await.into_iter().filter(|new| *new).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_does_not_wait_for_a_long_claim_and_nothing_is_recognised_twice_until_it_is_done() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(9))).collect();
+    for part in weak.chunks(60) {
+        record(&one, part).await;
+    }
+    assert_eq!(recognise_owed(&one, "3,100").await, 2);
+    proxy.take_calls();
+    let stated: Vec<_> = (1..=3).map(|n| issue(&n.to_string(), "monalisa", 9, n)).collect();
+    assert_eq!(record(&other, &stated).await[2].tally, 3);
+    let calls = proxy.take_calls();
+    let documents: usize = calls.iter().filter_map(Call::documents).sum();
+    assert!(documents <= 100, "{documents} documents were read");
+    assert_eq!(tally(&one, "github:mona").await, is("github:mona", 120, 100));
+    // Its own contributions reach what has been recognised of those that it claims.
+    assert_eq!(recognise_owed(&one, "3,100").await, 0);
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:monalisa", 123)]));
+    assert_eq!(tally(&one, "github:monalisa").await, is("github:monalisa", 123, 100));
+    assert_eq!(recognise_owed(&one, "3,100,123").await, 1);
+}

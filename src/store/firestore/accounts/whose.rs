@@ -83,8 +83,12 @@ impl Arrival<'_> {
             self.checks.push((document_id(name.as_str()), FirestoreWritePrecondition::Exists(false)));
         }
         let number = self.naming.number.filter(|_| unbound);
-        let number = number.and_then(|number| number_document(&name, number));
-        self.checks.extend(number.map(|number| (number, FirestoreWritePrecondition::Exists(false))));
+        if let Some(number) = number.and_then(|number| number_document(&name, number)) {
+            // Neither is the number bound to a name, nor the name to another number.
+            let documents = [number, document_id(name.as_str())];
+            let absent = |document| (document, FirestoreWritePrecondition::Exists(false));
+            self.checks.extend(documents.map(absent));
+        }
         self.contribution.contributor = name;
     }
 }
@@ -291,6 +295,7 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
     }
     if let Some(number) = number.filter(|_| unbound) {
         check(number.document.clone(), &number.unchanged);
+        check(document_id(name.id.as_str()), &name.unchanged);
     }
     let mut recognized = 0;
     if !exists {
@@ -304,7 +309,8 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
             .then(|| (number.document.clone(), at))
     });
     let is_held = name.holder.is_some();
-    let plain = *account == name.id && contributor == name.id && !is_held;
+    let is_absent = matches!(name.unchanged, FirestoreWritePrecondition::Exists(false));
+    let plain = *account == name.id && contributor == name.id && !is_held && (!unbound || is_absent);
     arrival.checks = checks.into_iter().collect();
     arrival.stated = newer;
     arrival.account = account.clone();
