@@ -1012,6 +1012,9 @@ suite!(firestore:
     history_after_a_linked_account_was_forgotten_is_recorded,
     who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
     forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
+    a_login_known_by_two_numbers_gives_each_its_own,
+    what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
+    an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
+use firestore::{FirestoreDb, FirestoreDbOptions};
 use futures::stream::{self, StreamExt as _};
 use plaudit::domain::{Contribution, Destination, Kind, Labels, Milestones, Review, Ruling, Standing, owed};
 use plaudit::store::firestore::Firestore;
@@ -28,6 +30,7 @@ pub struct Ledger {
     pub one: Firestore,
     pub other: Firestore,
     pub proxy: Proxy,
+    pub project: String,
 }
 
 pub async fn ledger() -> Option<Ledger> {
@@ -43,7 +46,7 @@ pub async fn ledger() -> Option<Ledger> {
     let proxy = Proxy::start(host).await;
     let other = open(&proxy.host).await;
     proxy.take_calls();
-    Some(Ledger { one, other, proxy })
+    Some(Ledger { one, other, proxy, project })
 }
 
 /// An issue by which the host states a number and a name.
@@ -137,7 +140,7 @@ fn novelties(recorded: &[Recorded]) -> Vec<Novelty> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn linked_accounts_are_one_contributor_in_every_process_until_they_are_unlinked() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     count(&one, "ann", 3).await;
     count(&other, "ben", 2).await;
     // Both processes know both.
@@ -191,7 +194,7 @@ async fn linked_accounts_are_one_contributor_in_every_process_until_they_are_unl
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_linked_to_an_account_follows_it_and_comes_back_to_itself() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     for (name, tally) in [("ann", 1), ("ben", 2), ("cleo", 4)] {
         count(&one, name, tally).await;
     }
@@ -209,7 +212,7 @@ async fn what_is_linked_to_an_account_follows_it_and_comes_back_to_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accounts_that_are_unknown_can_be_linked_and_count_once_they_contribute() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     assert_eq!(linked(link(&one, "ann", "ben").await), ("ben".into(), 0, 0));
     assert_eq!(tallies(&one).await, those(&[]));
     let first = record(&other, &[done("a1", "ann")]).await;
@@ -223,7 +226,7 @@ async fn accounts_that_are_unknown_can_be_linked_and_count_once_they_contribute(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_of_one_pull_request_by_one_person_count_once() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     record(&one, &[part(7, "ann"), part(8, "ann"), part(9, "ann")]).await;
     record(&one, &[part(7, "ben"), part(8, "cleo")]).await;
     assert_eq!(linked(link(&one, "github:ann", "github:ben").await), ("github:ben".into(), 3, 0));
@@ -250,7 +253,7 @@ async fn parts_of_one_pull_request_by_one_person_count_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renamed_account_takes_everything_along_in_every_process() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     record(&one, &[issue("1", "mona", 7, 1), issue("2", "mona", 7, 2), push("a", "mona", None)]).await;
     record(&other, &[issue("3", "mona", 7, 3), push("b", "mona", None)]).await;
     assert!(recognised(&one, &[recognition("github:mona", 3, at(1))], &[Destination::Local]).await[0]);
@@ -287,7 +290,7 @@ async fn a_renamed_account_takes_everything_along_in_every_process() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_by_hand_survives_a_rename() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     record(&one, &[issue("1", "mona", 7, 1), issue("2", "lin", 8, 1)]).await;
     link(&one, "github:mona", "github:lin").await;
     let renamed = record(&other, &[issue("3", "monalisa", 7, 10)]).await;
@@ -303,7 +306,7 @@ async fn a_link_by_hand_survives_a_rename() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_that_only_addresses_state_is_credited_and_claimed_once_the_host_states_it() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     // Old addresses, before any statement: each stays with its name.
     let weak = [push("a", "mona", Some(7)), push("b", "mona", Some(7)), push("c", "old", Some(7))];
     for recorded in record(&one, &weak).await {
@@ -325,7 +328,7 @@ async fn a_number_that_only_addresses_state_is_credited_and_claimed_once_the_hos
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_firestore_a_login_that_another_account_takes_inherits_nothing() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     record(&one, &[issue("1", "mona", 7, 1), push("a", "mona", None)]).await;
     record(&one, &[issue("2", "monalisa", 7, 10)]).await;
     let taken = record(&other, &[issue("3", "mona", 9, 20)]).await;
@@ -344,7 +347,7 @@ async fn on_firestore_a_login_that_another_account_takes_inherits_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_is_forgotten_with_every_account() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     record(&one, &[issue("1", "mona", 7, 1), issue("2", "monalisa", 7, 10), push("a", "lin", None)]).await;
     record(&one, &[issue("3", "monalisa", 9, 20), issue("4", "monalisa", 7, 21), part(7, "lin")]).await;
     record(&other, &[push("b", "mona", None), push("c", "lin", None)]).await;
@@ -372,7 +375,7 @@ async fn a_person_is_forgotten_with_every_account() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_is_known_costs_one_commit_of_two_writes_and_no_read() {
-    let Some(Ledger { other, proxy, one: _ }) = ledger().await else { return };
+    let Some(Ledger { other, proxy, .. }) = ledger().await else { return };
     record(&other, &[issue("1", "mona", 7, 1), push("a", "mona", None)]).await;
     record(&other, &[push("a", "weak", Some(8))]).await;
     proxy.take_calls();
@@ -397,7 +400,7 @@ async fn an_account_that_is_known_costs_one_commit_of_two_writes_and_no_read() {
 /// A recognition that is under way while its contributor is linked to another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recognition_under_way_while_its_account_is_linked_is_not_made_again() {
-    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     for (round, before) in [true, false].into_iter().enumerate() {
         let (ann, ben) = (format!("ann{round}"), format!("ben{round}"));
         count(&one, &ann, 3).await;
@@ -441,7 +444,7 @@ fn refused_at(proxy: &Proxy, n: usize) -> Arc<AtomicUsize> {
 /// A process ends after each of its calls, and another one goes on by the next drain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_that_is_cut_anywhere_is_completed_by_the_next_drain_or_the_same_call() {
-    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     let milestones = Milestones::parse("3").unwrap();
     let mut cut = 0;
     for n in 0.. {
@@ -490,7 +493,7 @@ async fn a_move_that_is_cut_anywhere_is_completed_by_the_next_drain_or_the_same_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rename_that_is_cut_anywhere_is_completed_by_the_same_delivery_and_the_next_drain() {
-    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     for n in 0_u64.. {
         let (old, new) = (format!("old{n}"), format!("new{n}"));
         let number = 1_000 + n;
@@ -675,7 +678,7 @@ async fn under_load_of_several_processes_tallies_are_exact_and_recognitions_are_
 /// Both were found to be owed the same milestone, and one of the two had it when they became one contributor.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_milestone_that_an_account_brought_is_not_recognised_again_for_its_contributor() {
-    let Some(Ledger { one, other, proxy: _proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
     count(&one, "ann", 3).await;
     count(&one, "ben", 3).await;
     assert!(recognised(&one, &[recognition("ann", 3, at(1))], &[Destination::Local]).await[0]);
@@ -684,4 +687,220 @@ async fn a_milestone_that_an_account_brought_is_not_recognised_again_for_its_con
     assert_eq!(recognised(&other, &late, &[Destination::Local]).await, [false, false, true]);
     assert_eq!(recognised(&one, &late, &[Destination::Local]).await, [false; 3]);
     assert_eq!(tally(&one, "ben").await, is("ben", 6, 5));
+}
+
+/// Accounts of which nothing is written, as where the version before wrote the ledger.
+async fn forget_what_is_known_of_accounts(ledger: &Ledger) {
+    let options = FirestoreDbOptions::new(ledger.project.clone())
+        .with_firebase_api_url(format!("http://{}", emulators::firestore().unwrap()));
+    let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
+    for document in db.fluent().select().from("accounts").query().await.unwrap() {
+        let id = document.name.rsplit('/').next().unwrap();
+        db.fluent().delete().from("accounts").document_id(id).execute().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_first_issues_of_one_author_bind_the_number_by_one_commit() {
+    let Some(Ledger { other, proxy, .. }) = ledger().await else { return };
+    let burst: Vec<_> = (1..=20).map(|n| issue(&n.to_string(), "mona", 7, n)).collect();
+    let recorded = record(&other, &burst).await;
+    assert_eq!(recorded.last().map(|one| (one.novelty, one.tally)), Some((Novelty::New, 20)));
+    // The number is bound, its claim is done, and the contributions are recorded.
+    let commits = proxy.take_calls().iter().filter(|call| call.rpc == "Commit").count();
+    assert_eq!(commits, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_leaves_something_brings_the_milestones_of_what_it_takes() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    let weak: Vec<_> = ["a", "b", "c"].into_iter().map(|id| push(id, "mona", Some(9))).collect();
+    record(&one, &weak).await;
+    record(&one, &["d", "e", "f"].map(|id| push(id, "mona", None))).await;
+    for milestone in [3, 5] {
+        let made = [recognition("github:mona", milestone, at(1))];
+        assert_eq!(recognised(&one, &made, &[Destination::Local]).await, [true]);
+    }
+    record(&other, &[issue("1", "monalisa", 9, 10)]).await;
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 3), ("github:monalisa", 4)]));
+    // At most what three contributions can have reached.
+    assert_eq!(tally(&one, "github:monalisa").await, is("github:monalisa", 4, 3));
+    assert_eq!(one.owing(&Milestones::parse("3").unwrap(), None, 9).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_number_brought_before_numbers_were_kept_is_claimed_once_it_is_stated() {
+    let Some(ledger) = ledger().await else { return };
+    record(&ledger.one, &[issue("1", "mona", 7, 1), issue("2", "mona", 7, 2), push("a", "mona", None)]).await;
+    forget_what_is_known_of_accounts(&ledger).await;
+    record(&ledger.other, &[issue("3", "monalisa", 7, 10)]).await;
+    assert_eq!(tallies(&ledger.one).await, those(&[("github:mona", 1), ("github:monalisa", 3)]));
+}
+
+/// What a process is asked to record again says nothing of who has the login by now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_does_not_let_a_login_count_for_an_account_that_had_it_before() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    for (place, repeat) in [push("a", "mona0", None), part(7, "mona1")].into_iter().enumerate() {
+        let (login, number) = (format!("mona{place}"), 70 + place as u64);
+        record(&one, &[issue(&format!("{place}1"), &login, number, 1), repeat.clone()]).await;
+        record(&one, &[issue(&format!("{place}2"), &login, number + 20, 20)]).await;
+        assert_eq!(novelties(&record(&other, &[repeat]).await), [Novelty::Same]);
+        let late = record(&other, &[push("late", &login, None)]).await;
+        assert_eq!(late[0].counted_for, Some(who(&format!("github:{}+{login}", number + 20))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_of_an_address_is_not_counted_for_a_name_that_was_bound_to_another_meanwhile() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    record(&other, &[push("a", "mona", Some(9))]).await;
+    record(&other, &[push("b", "mona", Some(9))]).await;
+    record(&one, &[issue("1", "mona", 7, 1)]).await;
+    // The other process has seen the number and the name free.
+    let late = record(&other, &[push("c", "mona", Some(9))]).await;
+    assert_eq!(late[0].counted_for, Some(who("github:9+mona")));
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 3), ("github:mona", 1)]));
+}
+
+/// A process stops for a while between what it read and what it writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_slept_while_the_link_was_undone_moves_nothing_back() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    count(&one, "ann", 3).await;
+    count(&one, "ben", 1).await;
+    assert!(recognised(&one, &[recognition("ann", 3, at(1))], &[Destination::Local]).await[0]);
+    let release = CancellationToken::new();
+    let is_decided = AtomicUsize::new(0);
+    // What the move reads first after the link is committed.
+    let is_move = move |call: &Call| {
+        let before = is_decided.load(Ordering::SeqCst);
+        is_decided.fetch_add(usize::from(call.rpc == "Commit"), Ordering::SeqCst);
+        before > 0 && call.rpc == "BatchGetDocuments"
+    };
+    proxy.fault_where(is_move, Fault::HoldAnswer(release.clone()));
+    let meanwhile = async {
+        proxy.faults_met(1).await;
+        let apart = one.unlink(&who("ann")).await.unwrap();
+        assert!(matches!(apart, Unlinked::Apart { .. }), "{apart:?}");
+        release.cancel();
+    };
+    tokio::join!(link(&other, "ann", "ben"), meanwhile);
+    assert_eq!(tallies(&one).await, those(&[("ann", 3), ("ben", 1)]));
+    assert_eq!(recognitions(&one, "ann").await, [("ann:3".to_owned(), "ann".to_owned())]);
+}
+
+/// Holds back the answer to the call after `n` others of `call`, and has `meanwhile` done then. Returns whether there
+/// were as many.
+async fn held_at<T>(
+    proxy: &Proxy,
+    n: usize,
+    call: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+) -> bool {
+    let (release, ended) = (CancellationToken::new(), CancellationToken::new());
+    let calls = AtomicUsize::new(0);
+    proxy.fault_where(move |_| calls.fetch_add(1, Ordering::SeqCst) == n, Fault::HoldAnswer(release.clone()));
+    let call = async {
+        call.await;
+        ended.cancel();
+    };
+    let meanwhile = async {
+        tokio::select! {
+            () = proxy.faults_met(n + 1) => meanwhile.await,
+            () = ended.cancelled() => {}
+        }
+        release.cancel();
+    };
+    tokio::join!(call, meanwhile);
+    proxy.always(None);
+    proxy.met() > n
+}
+
+/// A milestone is recognised between any two calls of a claim: the claimer is not owed it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recognised_while_it_is_claimed_is_not_recognised_again() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let (mona, lisa) = (format!("mona{n}"), format!("lisa{n}"));
+        let weak = |id: &str| push(&format!("{id}{n}"), &mona, Some(1_000 + n));
+        record(&one, &[weak("a"), weak("b"), weak("c"), push(&format!("d{n}"), &mona, None)]).await;
+        let made = AtomicUsize::new(0);
+        let recognise = async {
+            let milestone = [recognition(&format!("github:{mona}"), 3, at(1))];
+            let new = recognised(&one, &milestone, &[Destination::Local]).await[0];
+            made.fetch_add(usize::from(new), Ordering::SeqCst);
+        };
+        let stated = [issue(&n.to_string(), &lisa, 1_000 + n, 10)];
+        let is_met =
+            held_at(&proxy, usize::try_from(n).unwrap(), other.record(&stated, at(0)), recognise).await;
+        one.move_late().await.unwrap();
+        assert_eq!(tally(&one, &format!("github:{lisa}")).await.unwrap().1, 4);
+        made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
+        assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
+        if !is_met {
+            assert!(n > 8, "{n}");
+            break;
+        }
+    }
+}
+
+/// The same between any two calls of the end of a link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_recognised_while_a_link_ends_is_not_recognised_again() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let (ann, ben) = (format!("ann{n}"), format!("ben{n}"));
+        count(&one, &ann, 3).await;
+        count(&one, &ben, 1).await;
+        link(&one, &ann, &ben).await;
+        let made = AtomicUsize::new(0);
+        let recognise = async {
+            let new = recognised(&one, &[recognition(&ben, 3, at(1))], &[Destination::Local]).await[0];
+            made.fetch_add(usize::from(new), Ordering::SeqCst);
+        };
+        let account = who(&ann);
+        let is_met = held_at(&proxy, n, other.unlink(&account), recognise).await;
+        one.move_late().await.unwrap();
+        assert_eq!(tally(&one, &ann).await.unwrap().1, 3);
+        made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
+        assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
+        if !is_met {
+            assert!(n > 8, "{n}");
+            break;
+        }
+    }
+}
+
+/// Makes what is owed, and returns how many recognitions that were.
+async fn recognise_owed(store: &dyn Store, milestones: &str) -> usize {
+    let milestones = Milestones::parse(milestones).unwrap();
+    let mut made = Vec::new();
+    for standing in store.owing(&milestones, None, 100).await.unwrap() {
+        made.extend(owed(&standing, &[], &milestones, at(9)));
+    }
+    recognised(store, &made, &[Destination::Local]).await.into_iter().filter(|new| *new).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_does_not_wait_for_a_long_claim_and_nothing_is_recognised_twice_until_it_is_done() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(9))).collect();
+    for part in weak.chunks(60) {
+        record(&one, part).await;
+    }
+    assert_eq!(recognise_owed(&one, "3,100").await, 2);
+    proxy.take_calls();
+    let stated: Vec<_> = (1..=3).map(|n| issue(&n.to_string(), "monalisa", 9, n)).collect();
+    assert_eq!(record(&other, &stated).await[2].tally, 3);
+    let calls = proxy.take_calls();
+    let documents: usize = calls.iter().filter_map(Call::documents).sum();
+    assert!(documents <= 100, "{documents} documents were read");
+    assert_eq!(tally(&one, "github:mona").await, is("github:mona", 120, 100));
+    // Its own contributions reach what has been recognised of those that it claims.
+    assert_eq!(recognise_owed(&one, "3,100").await, 0);
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:monalisa", 123)]));
+    assert_eq!(tally(&one, "github:monalisa").await, is("github:monalisa", 123, 100));
+    assert_eq!(recognise_owed(&one, "3,100,123").await, 1);
 }

@@ -28,7 +28,7 @@ async fn counted_for(store: &dyn Store, one: Contribution) -> Option<Contributor
 /// The login alone names the account that is being forgotten, and the guard must name that account.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_under_a_shared_login_while_its_account_is_forgotten_is_forgotten_too() {
-    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     record(&one, &[issue("1", "mona", 7, 1), issue("2", "mona", 9, 20), push("a", "mona", None)]).await;
     assert_eq!(tallies(&one).await, those(&[("github:9+mona", 2), ("github:mona", 1)]));
     // Its contributions are erased, and its contributor is not yet.
@@ -90,7 +90,7 @@ async fn a_contributor_may_have_any_number_of_accounts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_known_name_that_counts_for_another_contributor_costs_one_commit_until_that_changes() {
-    let Some(Ledger { one, other, proxy }) = ledger().await else { return };
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     record(&one, &[issue("1", "mona", 7, 1), issue("2", "monalisa", 7, 10)]).await;
     record(&one, &[issue("3", "lin", 8, 1), issue("4", "ada", 10, 1), issue("5", "kim", 11, 1)]).await;
     record(&one, &[issue("6", "kim", 12, 20)]).await;
@@ -140,7 +140,7 @@ async fn a_known_name_that_counts_for_another_contributor_costs_one_commit_until
 /// What moves to the account is looked for while the account is read anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_statement_of_a_number_waits_for_no_more_calls_in_a_row_than_it_must() {
-    let Some(Ledger { one: _, other, proxy }) = ledger().await else { return };
+    let Some(Ledger { one: _, other, proxy, .. }) = ledger().await else { return };
     let release = CancellationToken::new();
     proxy.fault("RunQuery", Fault::HoldAnswer(release.clone()));
     let first = [issue("1", "mona", 7, 1)];

@@ -9,7 +9,7 @@ use firestore::{
 use futures::StreamExt;
 use futures::stream;
 
-use super::accounts;
+use super::accounts::{self, Joined};
 use super::codec::{self, ContributorFields, Outcome, RecognitionFields, document_id, next_field, timestamp};
 use super::forget;
 use super::privacy;
@@ -124,14 +124,17 @@ impl Making<'_> {
             }
             // It is owed by the contributor for whom this account counts, if at all.
             Err(Fault::Missing(_)) if self.counts_for_another(recognition, &mut retry).await? => Ok(false),
-            Err(Fault::Exists | Fault::Changed)
-                if accounts::has_joined(self.client, &recognition.contributor, &mut retry).await? =>
-            {
-                self.of_several_accounts(recognition, perhaps_ours, &mut retry).await
-            }
-            Err(Fault::Exists) => {
-                let perhaps_ours = perhaps_ours || retry.has_tried();
-                self.raise_for(recognition, perhaps_ours, &mut retry).await
+            Err(fault @ (Fault::Exists | Fault::Changed)) => {
+                match accounts::joined(self.client, &recognition.contributor, &mut retry).await? {
+                    // It stays owed: what is claimed may have been recognised.
+                    Joined::Claiming => Ok(false),
+                    Joined::Once => self.of_several_accounts(recognition, perhaps_ours, &mut retry).await,
+                    Joined::Never if matches!(fault, Fault::Exists) => {
+                        let perhaps_ours = perhaps_ours || retry.has_tried();
+                        self.raise_for(recognition, perhaps_ours, &mut retry).await
+                    }
+                    Joined::Never => Err(fault.into()),
+                }
             }
             Err(fault) => Err(fault.into()),
         }

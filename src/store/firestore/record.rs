@@ -393,7 +393,7 @@ impl<'a> Recording<'a> {
                             && !(known.rejected && is_part(&one.contribution)) =>
                     {
                         if known.contributor == one.contribution.contributor {
-                            one.learn(self.client);
+                            one.learn_again(self.client);
                         }
                         self.fates.insert(one.given.id.as_str(), Fate::KnownBefore(known));
                     }

@@ -74,7 +74,10 @@ pub(super) async fn record(
 ) -> Result<Vec<Recorded>, StoreError> {
     let mut change = Change { history, recorded: parts, now, ..Change::new(client, id) };
     let changed = change.apply(retry).await?;
-    change.recorded.iter().for_each(|one| one.learn(client));
+    let is_new = changed.after != changed.before;
+    for one in &change.recorded {
+        if is_new { one.learn(client) } else { one.learn_again(client) }
+    }
     change.recorded.iter().map(|one| changed.recorded(one)).collect()
 }
 
@@ -100,6 +103,11 @@ pub(super) async fn move_parts(
             .part(id)
             .is_some_and(|part| part.contributor.as_ref().is_some_and(|who| *who != moving.to.id))
     };
+    let contributors = changed.before.parts.iter().filter(|part| parts.contains(&part.id));
+    let mut contributors = contributors.filter_map(|part| part.contributor.as_ref());
+    if !contributors.all(|contributor| moving.knows(contributor)) {
+        return Ok(false);
+    }
     if !parts.iter().any(is_left) && changed.after == changed.before && !moving.is_claim() {
         return Ok(true);
     }

@@ -178,6 +178,11 @@ impl Proxy {
         self.faulted.clone().wait_for(|met| *met >= count).await.unwrap();
     }
 
+    /// How many faults were applied.
+    pub fn met(&self) -> usize {
+        *self.faulted.borrow()
+    }
+
     /// Fails unless every fault was applied.
     pub fn assert_all_faults_met(&self) {
         assert!(self.state.lock().unwrap().faults.is_empty(), "a fault was never applied");

@@ -1,31 +1,47 @@
-//! A number that its host states for the first time: what addresses with this number brought to accounts without one
-//! is its account's.
+//! A number that its host states for the first time, or under another name: what addresses with this number brought to
+//! accounts without one is its account's, and what other numbers brought under its name is not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps};
+use firestore::{
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreQueryParams,
+    FirestoreTransactionOps, FirestoreValue,
+};
 
-use super::decide::{Changes, is_absent, raise};
-use super::moves::{CONFLICT, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
-use super::{Number, Read, commit, note_joined, presence, read_account, tidy};
-use crate::domain::{ContributionId, ContributorId};
-use crate::store::firestore::codec::{self, ContributorFields, document_id};
+use super::decide::{Changes, redirect};
+use super::moves::{
+    CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, finish, item, move_items, move_recognitions,
+};
+use super::{CLAIMS, Number, Read, commit, joined_document, number_document, read_account, tidy, whose};
+use crate::domain::{ContributionId, ContributorId, Moment, Numbered};
+use crate::store::firestore::codec::{self, ContributionFields};
 use crate::store::firestore::lists;
-use crate::store::firestore::outbox::unchanged;
-use crate::store::firestore::queries::{self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTORS, name_value};
+use crate::store::firestore::queries::{self, ACCOUNTS, CONTRIBUTIONS, name_value};
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::Client;
 use crate::store::{Shown, StoreError};
 
-pub(super) async fn claim(client: &Client, mut number: Number) -> Result<(), StoreError> {
+/// How much a claim reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// One page of each list: a request waits for it. Where there is more, the next drain claims.
+    Page,
+    Everything,
+}
+
+pub(super) async fn claim(client: &Client, mut number: Number, extent: Extent) -> Result<(), StoreError> {
     for _ in 0..ROUNDS {
         let Some(bound) = number.bound.clone().filter(|_| number.moving) else { return Ok(()) };
-        if let Moved::All = claim_all(client, &number, &bound.id).await? {
-            let mut writes = client.writes();
-            Number { moving: false, ..number.clone() }.write(&mut writes)?;
-            if commit(client, &writes, &mut client.retry()).await? {
-                return Ok(());
+        match claim_all(client, &number, &bound, extent).await? {
+            Claimed::All => {
+                let mut writes = client.writes();
+                Number { moving: false, parted: Vec::new(), ..number.clone() }.write(&mut writes)?;
+                if commit(client, &writes, &mut client.retry()).await? {
+                    return Ok(());
+                }
             }
+            Claimed::TooMany => return put_off(client, &number, &bound).await,
+            Claimed::Changed => {}
         }
         client.retry().pause(CONFLICT.to_owned()).await?;
         let found = client.get_one(ACCOUNTS, number.document.clone(), &mut client.retry()).await?;
@@ -35,61 +51,261 @@ pub(super) async fn claim(client: &Client, mut number: Number) -> Result<(), Sto
     Err(StoreError::Unavailable(CONFLICT.to_owned()))
 }
 
-async fn claim_all(client: &Client, number: &Number, account: &ContributorId) -> Result<Moved, StoreError> {
-    let mut items = items(client, number, account).await?;
-    if items.is_empty() {
-        return Ok(Moved::All);
+enum Claimed {
+    All,
+    /// Something was not as it was read.
+    Changed,
+    /// There is more than the extent.
+    TooMany,
+}
+
+/// Leaves a claim to the next drain. Until then nothing is recognised for the contributor: what it claims may have been
+/// recognised already.
+async fn put_off(client: &Client, number: &Number, bound: &Numbered) -> Result<(), StoreError> {
+    let contributor = read_account(client, &bound.id, &mut client.retry()).await?.contributor().clone();
+    let this = vec![codec::value(number.document.as_str())];
+    let this = FirestoreFieldTransformType::AppendMissingElements(this);
+    let claims = FirestoreFieldTransform::new(CLAIMS.to_owned(), this);
+    let (id, nothing) = (joined_document(&contributor), BTreeMap::<String, bool>::new());
+    let mut writes = client.writes();
+    whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
+    writes.update_object(ACCOUNTS, id, &nothing, Some(Vec::new()), None, vec![claims]).map_err(refused)?;
+    // Where the number has changed, its claim is over, or another process is about to put it off.
+    commit(client, &writes, &mut client.retry()).await?;
+    tracing::info!("what a number brought before its host stated it is claimed by the next drain");
+    Ok(())
+}
+
+async fn claim_all(
+    client: &Client,
+    number: &Number,
+    bound: &Numbered,
+    extent: Extent,
+) -> Result<Claimed, StoreError> {
+    let Some(digits) = digits(number) else { return Ok(Claimed::All) };
+    let parted = number.parted.iter().map(|name| arrived_under(client, name, extent));
+    let parted = futures::future::try_join_all(parted);
+    let (own, parted) = tokio::try_join!(with_number(client, digits, extent), parted)?;
+    let (Some(own), Some(parted)) = (own, parted.into_iter().collect::<Option<Vec<_>>>()) else {
+        return Ok(Claimed::TooMany);
+    };
+    let mut others: BTreeMap<(ContributorId, u64), Vec<Item>> = BTreeMap::new();
+    for item in parted.into_iter().flatten() {
+        if let Some(other) = item.number.filter(|other| *other != digits) {
+            others.entry((item.account.clone(), other)).or_default().push(item);
+        }
     }
-    let mut claimed: BTreeMap<ContributorId, BTreeSet<ContributionId>> = BTreeMap::new();
-    for item in &items {
-        claimed.entry(item.contributor.clone()).or_default().insert(item.id.clone());
+    for ((name, other), items) in others {
+        if !part(client, number, &name, other, items).await? {
+            return Ok(Claimed::Changed);
+        }
     }
+    let own = of_unbound_accounts(client, own, &bound.id).await?;
+    Ok(if own.is_empty() || claim_items(client, number, &bound.id, digits, own).await? {
+        Claimed::All
+    } else {
+        Claimed::Changed
+    })
+}
+
+fn digits(number: &Number) -> Option<u64> {
+    number.document.rsplit_once(':').and_then(|(_, digits)| digits.parse().ok())
+}
+
+/// Moves what came with another number under a name that is bound: to the account of that number, or where it has none
+/// yet, to the one that it has under this name.
+async fn part(
+    client: &Client,
+    number: &Number,
+    name: &ContributorId,
+    other: u64,
+    items: Vec<Item>,
+) -> Result<bool, StoreError> {
+    let Some(document) = number_document(name, other) else { return Ok(true) };
+    let found = client.get_one(ACCOUNTS, document.clone(), &mut client.retry()).await?;
+    let found = found.map_or_else(|| Ok(Number::absent(document)), |found| Number::read(&found))?;
+    let account = found.bound.as_ref().map_or_else(|| name.numbered(other), |bound| bound.id.clone());
+    let to = read_account(client, &account, &mut client.retry()).await?.contributor().clone();
+    let from = by_contributor(&items);
+    let most = from.iter().map(|(from, ids)| (from.clone(), ids.len() as u64)).collect();
+    let decision = Decision::of_numbers(&[number, &found], &account, most);
+    if !move_in_parts(client, items, &to, &decision).await? {
+        return Ok(false);
+    }
+    for from in from.keys().filter(|from| **from != to) {
+        tidy::tidy(client, from).await?;
+    }
+    Ok(true)
+}
+
+async fn claim_items(
+    client: &Client,
+    number: &Number,
+    account: &ContributorId,
+    digits: u64,
+    mut items: Vec<Item>,
+) -> Result<bool, StoreError> {
     let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
-    claimed.remove(&to);
-    let mut emptied = Vec::new();
-    for (from, ids) in &claimed {
-        if has_nothing_else(client, from, ids).await? {
-            if !inherit(client, from, &to).await? {
-                return Ok(Moved::Changed);
+    let mut from = by_contributor(&items);
+    from.remove(&to);
+    let (mut most, mut emptied) = (BTreeMap::new(), Vec::new());
+    for (from, ids) in &from {
+        if !has_nothing_else(client, from, ids).await? {
+            most.insert(from.clone(), ids.len() as u64);
+        } else if is_all_its_own(&items, from) && tidy::has_recognitions(client, from).await? {
+            if !becomes_former(client, from, &to, number, digits).await? {
+                return Ok(false);
             }
+            items.retain(|one| one.contributor != *from);
+        } else {
             emptied.push(from);
         }
     }
-    while !items.is_empty() {
-        let together = items.split_off(items.len().saturating_sub(TOGETHER));
-        if let Moved::Changed = move_items(client, together, &to, Some(account)).await? {
-            return Ok(Moved::Changed);
-        }
+    let decision = Decision::of_numbers(&[number], account, most);
+    if !move_in_parts(client, items, &to, &decision).await? {
+        return Ok(false);
     }
     for from in emptied {
-        if !move_recognitions(client, from, &to).await? {
-            return Ok(Moved::Changed);
+        if !move_recognitions(client, from, &to, &decision).await? {
+            return Ok(false);
         }
     }
-    for from in claimed.keys() {
+    for from in from.keys() {
         tidy::tidy(client, from).await?;
     }
-    Ok(Moved::All)
+    Ok(true)
 }
 
-/// What is to be claimed.
-async fn items(client: &Client, number: &Number, account: &ContributorId) -> Result<Vec<Item>, StoreError> {
-    let digits = number.document.rsplit_once(':').and_then(|(_, digits)| digits.parse::<u64>().ok());
-    let Some(digits) = digits else { return Ok(Vec::new()) };
-    let (mut items, mut read) = (Vec::new(), Read::default());
-    let mut after = None;
-    loop {
+fn by_contributor(items: &[Item]) -> BTreeMap<ContributorId, BTreeSet<ContributionId>> {
+    let mut from: BTreeMap<ContributorId, BTreeSet<ContributionId>> = BTreeMap::new();
+    for item in items {
+        from.entry(item.contributor.clone()).or_default().insert(item.id.clone());
+    }
+    from
+}
+
+fn is_all_its_own(items: &[Item], contributor: &ContributorId) -> bool {
+    items.iter().filter(|one| one.contributor == *contributor).all(|one| one.account == *contributor)
+}
+
+/// Makes a name, of which all is claimed, a former name of the account: recognitions were made with its id, so another
+/// account that has the login later gets an id of its own.
+async fn becomes_former(
+    client: &Client,
+    name: &ContributorId,
+    to: &ContributorId,
+    number: &Number,
+    digits: u64,
+) -> Result<bool, StoreError> {
+    let mut retry = client.retry();
+    let (mut writes, mut changes) = (client.writes(), Changes::default());
+    whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
+    let from = read_account(client, name, &mut retry).await?;
+    if from.number.is_some() || from.target.is_some() {
+        return Ok(false);
+    }
+    let to = read_account(client, to, &mut retry).await?;
+    changes.of(from.clone()).number = Some(digits);
+    redirect(client, &mut changes, from, to, &mut writes, &mut retry).await?;
+    changes.write(client, &mut writes)?;
+    if !commit(client, &writes, &mut retry).await? {
+        return Ok(false);
+    }
+    finish(client, name).await?;
+    Ok(true)
+}
+
+async fn move_in_parts(
+    client: &Client,
+    mut items: Vec<Item>,
+    to: &ContributorId,
+    decision: &Decision,
+) -> Result<bool, StoreError> {
+    while !items.is_empty() {
+        let together = items.split_off(items.len().saturating_sub(TOGETHER));
+        if let Moved::Changed = move_items(client, together, to, decision).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Those of other accounts of the host that no number is bound to.
+async fn of_unbound_accounts(
+    client: &Client,
+    mut items: Vec<Item>,
+    account: &ContributorId,
+) -> Result<Vec<Item>, StoreError> {
+    items.retain(|one| one.account.host() == account.host() && one.account != *account);
+    let mut read = Read::default();
+    let accounts: BTreeSet<_> = items.iter().map(|one| &one.account).collect();
+    for together in accounts.into_iter().collect::<Vec<_>>().chunks(TOGETHER) {
+        read.read(client, together.iter().copied(), std::iter::empty(), &mut client.retry()).await?;
+    }
+    items.retain(|one| read.account(&one.account).number.is_none());
+    Ok(items)
+}
+
+async fn with_number(client: &Client, digits: u64, extent: Extent) -> Result<Option<Vec<Item>>, StoreError> {
+    let query = |after| {
         let value = codec::difference(digits.cast_signed());
-        let query = queries::WITH_NUMBER.query([value], after.take(), Some(TOGETHER));
-        let mut retry = client.retry();
-        let found = client.query(query, &mut retry).await?.documents;
-        let by_address = found.iter().filter(|document| codec::stated_number(document).is_none());
-        let mut page: Vec<_> = by_address.map(item).collect::<Result<_, _>>()?;
-        page.retain(|one| one.account.host() == account.host() && one.account != *account);
-        read.read(client, page.iter().map(|one| &one.account), std::iter::empty(), &mut retry).await?;
-        items.extend(page.into_iter().filter(|one| read.account(&one.account).number.is_none()));
-        let Some(last) = found.last().filter(|_| found.len() == TOGETHER) else { return Ok(items) };
-        after = Some(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))]);
+        Ok(queries::WITH_NUMBER.query([value], after, Some(TOGETHER)))
+    };
+    let place = |last: &FirestoreDocument| {
+        Ok(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))])
+    };
+    pages(client, extent, query, place).await
+}
+
+/// What arrived under a name, whoever it counts for.
+async fn arrived_under(
+    client: &Client,
+    name: &ContributorId,
+    extent: Extent,
+) -> Result<Option<Vec<Item>>, StoreError> {
+    let counted = |after| {
+        let values = lists::contributions_of(name.as_str(), Shown::All, None, None)?;
+        Ok(queries::CONTRIBUTIONS_OF.query(values, after, Some(TOGETHER)))
+    };
+    let place_of_counted = |last: &FirestoreDocument| {
+        let at: Moment = codec::read::<ContributionFields>(last)?.counted()?.recorded_at;
+        let name = name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last));
+        Ok(vec![codec::value(codec::timestamp(at)?), name])
+    };
+    let moved =
+        |after| Ok(queries::ARRIVED_UNDER.query([codec::value(name.as_str())], after, Some(TOGETHER)));
+    let place_of_moved = |last: &FirestoreDocument| {
+        Ok(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))])
+    };
+    let (counted, moved) = tokio::try_join!(
+        pages(client, extent, counted, place_of_counted),
+        pages(client, extent, moved, place_of_moved),
+    )?;
+    let Some((counted, moved)) = counted.zip(moved) else { return Ok(None) };
+    // One may have moved between the two reads.
+    let all = counted.into_iter().chain(moved).map(|one| (one.id.clone(), one));
+    let all: HashMap<_, _> = all.collect();
+    Ok(Some(all.into_values().filter(|one| one.account == *name).collect()))
+}
+
+/// What a query finds, in pages; `None` where there is more than the extent.
+async fn pages(
+    client: &Client,
+    extent: Extent,
+    query: impl Fn(Option<Vec<FirestoreValue>>) -> Result<FirestoreQueryParams, StoreError>,
+    place: impl Fn(&FirestoreDocument) -> Result<Vec<FirestoreValue>, StoreError>,
+) -> Result<Option<Vec<Item>>, StoreError> {
+    let (mut items, mut after) = (Vec::new(), None);
+    loop {
+        let found = client.query(query(after.take())?, &mut client.retry()).await?.documents;
+        for document in &found {
+            items.push(item(document)?);
+        }
+        let Some(last) = found.last().filter(|_| found.len() == TOGETHER) else { return Ok(Some(items)) };
+        if extent == Extent::Page {
+            return Ok(None);
+        }
+        after = Some(place(last)?);
     }
 }
 
@@ -103,36 +319,4 @@ async fn has_nothing_else(
     let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(claimed.len() + 1));
     let found = client.query(query, &mut client.retry()).await?.documents;
     Ok(found.len() <= claimed.len())
-}
-
-/// Raises the highest milestone of the one to what the other had, of which nothing stays: all that was recognised of it
-/// is the one's. Before anything moves, so that nothing is owed again.
-async fn inherit(client: &Client, from: &ContributorId, to: &ContributorId) -> Result<bool, StoreError> {
-    let mut retry = client.retry();
-    let Some(document) = client.get_one(CONTRIBUTORS, document_id(from.as_str()), &mut retry).await? else {
-        return Ok(true);
-    };
-    let recognized = codec::read::<ContributorFields>(&document)?.standing()?.recognized;
-    if recognized == 0 {
-        return Ok(true);
-    }
-    let mut writes = client.writes();
-    let still = FirestoreFieldTransformType::Maximum(codec::integer(0));
-    let still = FirestoreFieldTransform::new("recognized".to_owned(), still);
-    let (id, nothing) = (document_id(from.as_str()), BTreeMap::<String, bool>::new());
-    let as_read = Some(unchanged(&document)?);
-    writes
-        .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), as_read, vec![still])
-        .map_err(refused)?;
-    note_joined(&mut writes, to)?;
-    if presence(client, [to].into(), &mut retry).await?.get(to) == Some(&true) {
-        raise(&mut writes, to, recognized)?;
-    } else {
-        is_absent(&mut writes, to)?;
-        let mut changes = Changes::default();
-        let account = changes.of(read_account(client, to, &mut retry).await?);
-        account.recognized = account.recognized.max(recognized);
-        changes.write(client, &mut writes)?;
-    }
-    commit(client, &writes, &mut retry).await
 }

@@ -40,11 +40,13 @@ pub(super) async fn apply(
     let mut moving = Vec::new();
     let mut changes = Changes::default();
     let mut writes = client.writes();
+    let mut bound = None;
     match identity {
         Identity::Known(account) if whose::is_former(naming, account, &read.account(&naming.name)) => {
             changes.of(read.account(&naming.name)).number = Some(number);
             let (former, present) = (read.account(&naming.name), read.account(account));
             moving.extend(rename(client, &mut changes, former, present, &mut writes, &mut retry).await?);
+            bound.clone_from(&found.bound);
         }
         Identity::Known(account) => changes.of(read.account(&naming.name)).is_held_by(account, at),
         Identity::Bind(to) => changes.of(read.account(to)).number = Some(number),
@@ -59,14 +61,41 @@ pub(super) async fn apply(
         if name.holder.is_some() || *to != naming.name {
             name.is_held_by(to, at);
         }
-        let bound = Some(Numbered { id: to.clone(), named_at: at });
-        Number { bound, moving: true, ..found.clone() }.write(&mut writes)?;
+        bound = Some(Numbered { id: to.clone(), named_at: at });
+    }
+    if bound.is_some() {
+        let is_first = matches!(identity, Identity::Bind(_));
+        let parted = parted(naming, is_first, read, found, &mut writes)?;
+        Number { bound, moving: true, parted, ..found.clone() }.write(&mut writes)?;
         moving.push(found.document.clone());
     }
     changes.write(client, &mut writes)?;
     let number = client.forget_key().and_then(|key| key.of_number(&naming.name, number));
     forget::guard(&mut writes, number.into_iter())?;
     Ok(if commit(client, &writes, &mut retry).await? { moving } else { Vec::new() })
+}
+
+/// The names of which what other numbers brought is to be moved, now that this one is bound to its name.
+fn parted(
+    naming: &Naming,
+    is_first: bool,
+    read: &Read,
+    found: &Number,
+    writes: &mut FirestoreTransactionData,
+) -> Result<Vec<ContributorId>, StoreError> {
+    let mut parted = found.parted.clone();
+    let name = read.account(&naming.name);
+    if name.number.is_some() || parted.contains(&name.id) {
+        return Ok(parted);
+    }
+    let is_unwritten = matches!(name.unchanged, FirestoreWritePrecondition::Exists(false));
+    if is_first && is_unwritten && read.contributors.get(&name.id) == Some(&false) {
+        // Nothing has arrived under it, nor does before this is committed.
+        is_absent(writes, &name.id)?;
+    } else {
+        parted.push(name.id);
+    }
+    Ok(parted)
 }
 
 /// The accounts that a decision changes, as they become.
@@ -140,7 +169,7 @@ async fn rename(
 }
 
 /// Makes `from`, and what counts for it, count for `to`, which counts for itself.
-async fn redirect(
+pub(super) async fn redirect(
     client: &Client,
     changes: &mut Changes,
     from: Account,

@@ -104,6 +104,9 @@ struct NumberFields {
     named_at: i64,
     /// Whether contributions may be left that name this number and count for another account.
     moving: bool,
+    /// The names under which other numbers may have contributed before this one was bound to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parted: Vec<String>,
     commit: String,
 }
 
@@ -130,6 +133,8 @@ struct Number {
     document: String,
     bound: Option<Numbered>,
     moving: bool,
+    /// The names of which what other numbers brought is to be moved.
+    parted: Vec<ContributorId>,
     unchanged: FirestoreWritePrecondition,
 }
 
@@ -214,7 +219,8 @@ impl Account {
 
 impl Number {
     fn absent(document: String) -> Self {
-        Self { document, bound: None, moving: false, unchanged: FirestoreWritePrecondition::Exists(false) }
+        let unchanged = FirestoreWritePrecondition::Exists(false);
+        Self { document, bound: None, moving: false, parted: Vec::new(), unchanged }
     }
 
     fn read(document: &FirestoreDocument) -> Result<Self, StoreError> {
@@ -223,6 +229,7 @@ impl Number {
             document: codec::id_of(document).to_owned(),
             bound: Some(Numbered { id: parse(&fields.id)?, named_at: codec::moment_of(fields.named_at)? }),
             moving: fields.moving,
+            parted: fields.parted.iter().map(|name| parse(name)).collect::<Result<_, _>>()?,
             unchanged: unchanged(document)?,
         })
     }
@@ -233,6 +240,7 @@ impl Number {
             id: id.as_str().to_owned(),
             named_at: named_at.timestamp_micros(),
             moving: self.moving,
+            parted: self.parted.iter().map(|name| name.as_str().to_owned()).collect(),
             commit: nonce(),
         };
         writes
@@ -256,11 +264,21 @@ fn joined_document(contributor: &ContributorId) -> String {
     document_id(&format!("#joined:{contributor}"))
 }
 
+/// The field of that document with the numbers whose claims are left to the next drain.
+const CLAIMS: &str = "claims";
+
+#[derive(Deserialize)]
+struct JoinedFields {
+    #[serde(default)]
+    claims: Vec<String>,
+}
+
 /// Notes that another account counts for this contributor: what is recognised for it must read what that one had.
 fn note_joined(writes: &mut FirestoreTransactionData, contributor: &ContributorId) -> Result<(), StoreError> {
-    let nothing = BTreeMap::<String, bool>::new();
+    // The document is made where there is none. There is no such field, and the others stay.
+    let (mask, nothing) = (Some(vec!["nothing".to_owned()]), BTreeMap::<String, bool>::new());
     let id = joined_document(contributor);
-    writes.update_object(ACCOUNTS, id, &nothing, None, None, Vec::new()).map_err(refused)?;
+    writes.update_object(ACCOUNTS, id, &nothing, mask, None, Vec::new()).map_err(refused)?;
     Ok(())
 }
 
@@ -274,12 +292,33 @@ pub(super) fn has_none_joined(
     Ok(())
 }
 
-pub(super) async fn has_joined(
+/// Whether other accounts count for a contributor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Joined {
+    Never,
+    /// They do, or did.
+    Once,
+    /// What a number brought is to be claimed for it yet.
+    Claiming,
+}
+
+pub(super) async fn joined(
     client: &Client,
     contributor: &ContributorId,
     retry: &mut Retry,
-) -> Result<bool, StoreError> {
-    Ok(client.get_one(ACCOUNTS, joined_document(contributor), retry).await?.is_some())
+) -> Result<Joined, StoreError> {
+    let Some(document) = client.get_one(ACCOUNTS, joined_document(contributor), retry).await? else {
+        return Ok(Joined::Never);
+    };
+    let claims = codec::read::<JoinedFields>(&document)?.claims;
+    if !claims.is_empty() {
+        for document in client.get(ACCOUNTS, &claims, None, retry).await? {
+            if Number::read(&document)?.moving {
+                return Ok(Joined::Claiming);
+            }
+        }
+    }
+    Ok(Joined::Once)
 }
 
 /// Accounts and numbers as they were read, those that are absent too.
@@ -427,7 +466,7 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Adds the accounts of `other` that are not among these.
+    /// Adds the accounts and numbers of `other` that are not among these.
     pub(super) fn join(&mut self, other: Self) {
         let names: Vec<_> = other.names.into_iter().filter(|name| !self.names.contains(name)).collect();
         self.names.splice(0..0, names);

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use firestore::{
-    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps,
-    FirestoreWritePrecondition,
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
+    FirestoreTransactionOps, FirestoreWritePrecondition,
 };
 
 use super::decide::{Changes, Joining};
-use super::{Account, Number, claim, commit, is_of_number, presence, read_account};
+use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, whose};
 use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
 use crate::store::firestore::forget;
@@ -38,7 +38,7 @@ const MOST: usize = 100;
 pub(super) async fn now(client: &Client, documents: Vec<String>) {
     let moving = async {
         for document in documents {
-            finish_document(client, &document).await?;
+            finish_document(client, &document, claim::Extent::Page).await?;
         }
         Ok::<_, StoreError>(())
     };
@@ -56,17 +56,18 @@ pub(in super::super) async fn move_late(client: &Client) -> Result<(), StoreErro
     let query = queries::ACCOUNTS_MOVING.query([codec::value(true)], None, Some(MOST));
     let mut failed = None;
     for document in client.query(query, &mut client.retry()).await?.documents {
-        failed = finish_document(client, codec::id_of(&document)).await.err().or(failed);
+        let document = codec::id_of(&document);
+        failed = finish_document(client, document, claim::Extent::Everything).await.err().or(failed);
     }
     failed.map_or(Ok(()), Err)
 }
 
-async fn finish_document(client: &Client, document: &str) -> Result<(), StoreError> {
+async fn finish_document(client: &Client, document: &str, extent: claim::Extent) -> Result<(), StoreError> {
     let Some(found) = client.get_one(ACCOUNTS, document.to_owned(), &mut client.retry()).await? else {
         return Ok(());
     };
     if is_of_number(document) {
-        return claim::claim(client, Number::read(&found)?).await;
+        return claim::claim(client, Number::read(&found)?, extent).await;
     }
     finish(client, &Account::read(&found)?.id).await
 }
@@ -79,8 +80,9 @@ pub(in super::super) async fn finish(client: &Client, id: &ContributorId) -> Res
             return Ok(());
         }
         let to = account.contributor().clone();
-        let moved = match move_all(client, id, &to).await? {
-            Moved::All => move_recognitions(client, id, &to).await?,
+        let decision = Decision::of_account(&account);
+        let moved = match move_all(client, id, &to, &decision).await? {
+            Moved::All => move_recognitions(client, id, &to, &decision).await?,
             Moved::Changed => false,
         };
         if moved {
@@ -103,13 +105,57 @@ pub(super) enum Moved {
     Changed,
 }
 
+/// Why contributions move.
+#[derive(Default)]
+pub(super) struct Decision {
+    /// The documents of `accounts` that say so, as they were read: each commit that moves something has them checked.
+    /// The decision may be undone, and all be moved back, while a process that moves does not run.
+    checks: Vec<(String, FirestoreWritePrecondition)>,
+    /// The account to which the contributions belong, whatever they arrived under.
+    claimed_by: Option<ContributorId>,
+    /// How many contributions of a contributor move, where that is not all of them: what it had recognised above that
+    /// number was reached by others too.
+    most: BTreeMap<ContributorId, u64>,
+}
+
+impl Decision {
+    fn of_account(account: &Account) -> Self {
+        let checks = vec![(document_id(account.id.as_str()), account.unchanged.clone())];
+        Self { checks, ..Self::default() }
+    }
+
+    /// Contributions with these numbers belong to this account.
+    pub(super) fn of_numbers(
+        numbers: &[&Number],
+        account: &ContributorId,
+        most: BTreeMap<ContributorId, u64>,
+    ) -> Self {
+        let checks = numbers.iter().map(|one| (one.document.clone(), one.unchanged.clone())).collect();
+        Self { checks, claimed_by: Some(account.clone()), most }
+    }
+
+    fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
+        for (document, unchanged) in &self.checks {
+            whose::verify(writes, document, unchanged.clone())?;
+        }
+        Ok(())
+    }
+}
+
 /// What is to be moved, and where to.
 pub(in super::super) struct Move<'a> {
     pub(in super::super) to: &'a Account,
-    /// The account to which the contributions belong, whatever they arrived under.
-    claimed_by: Option<&'a ContributorId>,
-    /// Whether contributors have documents.
-    exist: HashMap<ContributorId, bool>,
+    decision: &'a Decision,
+    /// Whether the contributor has a document.
+    exists: bool,
+    /// The other contributors for whom something counts so far: their documents, as far as they have one.
+    from: HashMap<ContributorId, Option<Source>>,
+}
+
+/// A contributor's document as it was read.
+struct Source {
+    recognized: u64,
+    unchanged: FirestoreWritePrecondition,
 }
 
 /// A contribution to be moved.
@@ -120,12 +166,19 @@ pub(super) struct Item {
     pub(super) contributor: ContributorId,
     /// Under which it arrived.
     pub(super) account: ContributorId,
+    /// The number that it came with.
+    pub(super) number: Option<u64>,
     counted: bool,
     recorded_at: Moment,
     unchanged: FirestoreWritePrecondition,
 }
 
-async fn move_all(client: &Client, id: &ContributorId, to: &ContributorId) -> Result<Moved, StoreError> {
+async fn move_all(
+    client: &Client,
+    id: &ContributorId,
+    to: &ContributorId,
+    decision: &Decision,
+) -> Result<Moved, StoreError> {
     // Those that arrived under it and count for a third one, whose account it was before.
     let mut after = None;
     loop {
@@ -133,7 +186,7 @@ async fn move_all(client: &Client, id: &ContributorId, to: &ContributorId) -> Re
         let found = client.query(query, &mut client.retry()).await?.documents;
         let items: Vec<_> = found.iter().map(item).collect::<Result<_, _>>()?;
         let items: Vec<_> = items.into_iter().filter(|one| one.contributor != *to).collect();
-        if let Moved::Changed = move_items(client, items, to, None).await? {
+        if let Moved::Changed = move_items(client, items, to, decision).await? {
             return Ok(Moved::Changed);
         }
         let Some(last) = found.last().filter(|_| found.len() == TOGETHER) else { break };
@@ -150,7 +203,7 @@ async fn move_all(client: &Client, id: &ContributorId, to: &ContributorId) -> Re
         if items.is_empty() {
             return Ok(Moved::All);
         }
-        if let Moved::Changed = move_items(client, items, to, None).await? {
+        if let Moved::Changed = move_items(client, items, to, decision).await? {
             return Ok(Moved::Changed);
         }
     }
@@ -164,6 +217,7 @@ pub(super) fn item(document: &FirestoreDocument) -> Result<Item, StoreError> {
         document: codec::id_of(document).to_owned(),
         work,
         account: account.unwrap_or_else(|| counted.contribution.contributor.clone()),
+        number: counted.contribution.user_id,
         counted: !counted.retracted,
         recorded_at: counted.recorded_at,
         unchanged: unchanged(document)?,
@@ -176,25 +230,25 @@ pub(super) async fn move_items(
     client: &Client,
     items: Vec<Item>,
     to: &ContributorId,
-    claimed_by: Option<&ContributorId>,
+    decision: &Decision,
 ) -> Result<Moved, StoreError> {
     if items.is_empty() {
         return Ok(Moved::All);
     }
     let mut retry = client.retry();
-    let of = items.iter().map(|one| &one.contributor).chain([to]).collect();
-    let exist = presence(client, of, &mut retry).await?;
+    let of: BTreeSet<_> = items.iter().map(|one| one.contributor.clone()).collect();
     let to = read_account(client, to, &mut retry).await?;
     if to.target.is_some() {
         return Ok(Moved::Changed);
     }
-    let mut moving = Move { to: &to, claimed_by, exist };
+    let mut moving = Move { to: &to, decision, exists: false, from: HashMap::new() };
+    moving.read(client, &of, &mut retry).await?;
     let (parts, whole): (Vec<_>, Vec<_>) = items.into_iter().partition(|one| one.work.is_some());
     if !whole.is_empty() {
         if !moving.whole(client, &whole, &mut retry).await? {
             return Ok(Moved::Changed);
         }
-        moving.exist.insert(to.id.clone(), true);
+        moving.has_moved(client, &of, &mut retry).await?;
     }
     let mut works: BTreeMap<WorkId, BTreeSet<ContributionId>> = BTreeMap::new();
     for part in parts {
@@ -204,52 +258,101 @@ pub(super) async fn move_items(
         if !work::move_parts(client, &work, &parts, &moving).await? {
             return Ok(Moved::Changed);
         }
-        moving.exist.insert(to.id.clone(), true);
+        moving.has_moved(client, &of, &mut retry).await?;
     }
     Ok(Moved::All)
 }
 
 impl Move<'_> {
+    /// Reads the documents of the contributors.
+    async fn read(
+        &mut self,
+        client: &Client,
+        of: &BTreeSet<ContributorId>,
+        retry: &mut Retry,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<_> = of.iter().chain([&self.to.id]).map(|id| document_id(id.as_str())).collect();
+        self.exists = false;
+        self.from = of.iter().filter(|id| **id != self.to.id).map(|id| (id.clone(), None)).collect();
+        for document in client.get(CONTRIBUTORS, &ids, None, retry).await? {
+            let standing = codec::read::<ContributorFields>(&document)?.standing()?;
+            if standing.contributor == self.to.id {
+                self.exists = true;
+            } else {
+                let source = Source { recognized: standing.recognized, unchanged: unchanged(&document)? };
+                self.from.insert(standing.contributor, Some(source));
+            }
+        }
+        Ok(())
+    }
+
+    /// After a commit: the contributor has a document, and those that others have are changed.
+    async fn has_moved(
+        &mut self,
+        client: &Client,
+        of: &BTreeSet<ContributorId>,
+        retry: &mut Retry,
+    ) -> Result<(), StoreError> {
+        self.exists = true;
+        if self.from.values().any(Option::is_some) { self.read(client, of, retry).await } else { Ok(()) }
+    }
+
+    /// Whether it is known what this contributor had recognised.
+    pub(in super::super) fn knows(&self, contributor: &ContributorId) -> bool {
+        *contributor == self.to.id || self.from.contains_key(contributor)
+    }
+
     /// Whether the contributions get another account, and perhaps keep their contributor.
     pub(in super::super) fn is_claim(&self) -> bool {
-        self.claimed_by.is_some()
+        self.decision.claimed_by.is_some()
     }
 
     /// Under which account a contribution is afterwards, if not under its contributor.
     pub(in super::super) fn account(&self, arrived_under: &ContributorId) -> Option<ContributorId> {
-        let account = self.claimed_by.unwrap_or(arrived_under);
+        let account = self.decision.claimed_by.as_ref().unwrap_or(arrived_under);
         (*account != self.to.id).then(|| account.clone())
     }
 
-    /// Adds the tallies on both sides to a commit. A contributor without a document has no tally.
+    /// Adds the tallies on both sides to a commit. A contributor without a document has no tally. The highest milestone
+    /// follows in the same commit, which fails if another one has been recognised since it was read.
     pub(in super::super) fn tallies(
         &self,
         client: &Client,
-        writes: &mut firestore::FirestoreTransactionData,
+        writes: &mut FirestoreTransactionData,
         counted: &BTreeMap<ContributorId, i64>,
         recorded_at: impl Iterator<Item = Moment> + Clone,
     ) -> Result<(), StoreError> {
-        let exists = |id: &ContributorId| self.exist.get(id).copied().unwrap_or(true);
+        self.decision.check(writes)?;
+        let most = |id: &ContributorId| self.decision.most.get(id).copied().unwrap_or(u64::MAX);
+        let sources = self.from.iter().filter_map(|(id, source)| Some((id, source.as_ref()?)));
+        let sources: Vec<_> = sources.filter(|(id, _)| counted.contains_key(*id)).collect();
+        let recognized = sources.iter().map(|(id, source)| source.recognized.min(most(id))).max();
         let (first_at, last_at) = (recorded_at.clone().min(), recorded_at.max());
         let join = Joining {
             counted: counted.get(&self.to.id).copied().unwrap_or_default(),
-            recognized: 0,
+            recognized: recognized.unwrap_or_default(),
             first_at: first_at.unwrap_or(Moment::MAX_UTC),
             last_at: last_at.unwrap_or(Moment::UNIX_EPOCH),
         };
-        join.write(writes, self.to, exists(&self.to.id))?;
-        if !exists(&self.to.id) {
-            let id = document_id(self.to.id.as_str());
-            super::whose::verify(writes, &id, self.to.unchanged.clone())?;
+        join.write(writes, self.to, self.exists)?;
+        if !self.exists && self.decision.checks.iter().all(|(id, _)| *id != document_id(self.to.id.as_str()))
+        {
+            whose::verify(writes, &document_id(self.to.id.as_str()), self.to.unchanged.clone())?;
         }
-        for (from, change) in counted.iter().filter(|(from, _)| **from != self.to.id && exists(from)) {
-            let change = FirestoreFieldTransformType::Increment(codec::difference(*change));
+        for (from, source) in &sources {
+            // A recognition that is under way for either must read what it has by then.
+            note_joined(writes, from)?;
+            let change = counted.get(*from).copied().unwrap_or_default();
+            let change = FirestoreFieldTransformType::Increment(codec::difference(change));
             let change = FirestoreFieldTransform::new("tally".to_owned(), change);
-            let still = Some(FirestoreWritePrecondition::Exists(true));
+            let as_read = Some(source.unchanged.clone());
             let (id, nothing) = (document_id(from.as_str()), BTreeMap::<String, bool>::new());
             writes
-                .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), still, vec![change])
+                .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), as_read, vec![change])
                 .map_err(refused)?;
+        }
+        if !sources.is_empty() {
+            note_joined(writes, &self.to.id)?;
         }
         let Some(key) = client.forget_key() else { return Ok(()) };
         let names = counted.keys().chain([&self.to.id]).map(|name| key.of_name(name));
@@ -286,6 +389,7 @@ pub(super) async fn move_recognitions(
     client: &Client,
     id: &ContributorId,
     to: &ContributorId,
+    decision: &Decision,
 ) -> Result<bool, StoreError> {
     let mut retry = client.retry();
     let document = client.get_one(CONTRIBUTORS, document_id(to.as_str()), &mut retry).await?;
@@ -309,6 +413,7 @@ pub(super) async fn move_recognitions(
     });
     for together in found.chunks(TOGETHER) {
         let mut writes = client.writes();
+        decision.check(&mut writes)?;
         for document in together {
             let fields = Owner::of(document, to, account_url.as_deref());
             let as_read = Some(unchanged(document)?);

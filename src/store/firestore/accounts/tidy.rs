@@ -12,7 +12,7 @@ use crate::store::firestore::lists;
 use crate::store::firestore::outbox::unchanged;
 use crate::store::firestore::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, name_value};
 use crate::store::firestore::record::refused;
-use crate::store::firestore::rpc::{Client, Retry};
+use crate::store::firestore::rpc::Client;
 use crate::store::{Shown, StoreError};
 
 /// How many contributions are read at once.
@@ -31,7 +31,7 @@ pub(super) async fn tidy(client: &Client, id: &ContributorId) -> Result<(), Stor
         let mut writes = client.writes();
         if let Some(times) = times(client, id).await? {
             set(&mut writes, id, times, as_read)?;
-        } else if has_recognitions(client, id, &mut retry).await? {
+        } else if has_recognitions(client, id).await? {
             return Ok(());
         } else {
             let mut account = read_account(client, id, &mut retry).await?;
@@ -59,15 +59,11 @@ fn hide(
     changes.write(client, writes)
 }
 
-async fn has_recognitions(
-    client: &Client,
-    id: &ContributorId,
-    retry: &mut Retry,
-) -> Result<bool, StoreError> {
+pub(super) async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
     let since = codec::timestamp(Moment::UNIX_EPOCH)?;
     let values = [codec::value(id.as_str()), codec::value(since)];
     let query = queries::RECOGNITIONS_OF.query(values, None, Some(1));
-    Ok(!client.query(query, retry).await?.documents.is_empty())
+    Ok(!client.query(query, &mut client.retry()).await?.documents.is_empty())
 }
 
 /// When the first and the last contribution were counted. No index has the oldest first, so all of them are read.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps};
 
 use super::decide::{Changes, Joining, present, standing_of};
-use super::{Account, commit, followers, moves, read_account, tidy};
+use super::{Account, commit, followers, moves, note_joined, read_account, tidy};
 use crate::domain::ContributorId;
 use crate::store::firestore::codec::{self, ContributorFields, document_id};
 use crate::store::firestore::outbox::unchanged;
@@ -81,6 +81,8 @@ async fn set_apart(
             .update_object(CONTRIBUTORS, id, &nothing, Some(Vec::new()), as_read, vec![same])
             .map_err(refused)?;
     }
+    // A recognition that was found to be owed before the link reads what the other one had.
+    note_joined(&mut writes, &account.id)?;
     let mut changes = Changes::default();
     changes.of(target);
     for one in former {

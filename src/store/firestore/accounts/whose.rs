@@ -65,6 +65,14 @@ impl Arrival<'_> {
         }
     }
 
+    /// Notes it of one that was recorded before, unless nothing is read of its account: another one may have the login
+    /// by now.
+    pub(in super::super) fn learn_again(&self, client: &Client) {
+        if self.exists || self.naming.name.host().is_none() {
+            self.learn(client);
+        }
+    }
+
     fn is_itself(&mut self, unbound: bool, exists: bool) {
         let name = self.naming.name.clone();
         self.checks.clear();
@@ -77,8 +85,12 @@ impl Arrival<'_> {
             self.checks.push((document_id(name.as_str()), FirestoreWritePrecondition::Exists(false)));
         }
         let number = self.naming.number.filter(|_| unbound);
-        let number = number.and_then(|number| number_document(&name, number));
-        self.checks.extend(number.map(|number| (number, FirestoreWritePrecondition::Exists(false))));
+        if let Some(number) = number.and_then(|number| number_document(&name, number)) {
+            // Neither is the number bound to a name, nor the name to another number.
+            let documents = [number, document_id(name.as_str())];
+            let absent = |document| (document, FirestoreWritePrecondition::Exists(false));
+            self.checks.extend(documents.map(absent));
+        }
         self.contribution.contributor = name;
     }
 
@@ -180,12 +192,18 @@ pub(in super::super) async fn look_up(
             }
             return Ok(());
         }
-        let mut distinct = BTreeMap::new();
+        // Of what many contributions say of one account, the newest: they would lock each other out.
+        let mut newest: BTreeMap<_, (&Naming, &Identity)> = BTreeMap::new();
         for (naming, identity) in decisions {
-            let key = (naming.name.clone(), naming.number, naming.stated_at);
-            distinct.insert(key, decide::apply(client, naming, identity, &read, retry.clone()));
+            let said = newest.entry((naming.name.clone(), naming.number)).or_insert((*naming, identity));
+            if naming.stated_at > said.0.stated_at {
+                *said = (*naming, identity);
+            }
         }
-        let done = join_all(distinct.into_values()).await;
+        let decided = newest
+            .into_values()
+            .map(|(naming, identity)| decide::apply(client, naming, identity, &read, retry.clone()));
+        let done = join_all(decided).await;
         let moving: Vec<_> = done.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         // What names somebody who is forgotten binds nothing, and is not recorded either.
         // What moves meanwhile may differ from what is read: then the commit fails.
@@ -331,6 +349,7 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
     }
     if let Some(number) = number.filter(|_| unbound) {
         check(number.document.clone(), &number.unchanged);
+        check(document_id(name.id.as_str()), &name.unchanged);
     }
     let lasting: Vec<_> = checks.clone().into_iter().collect();
     let mut recognized = 0;
@@ -351,7 +370,9 @@ fn settle(arrival: &mut Arrival<'_>, account: &ContributorId, read: &Read) {
     arrival.account = account.clone();
     arrival.exists = exists;
     arrival.recognized = recognized;
-    arrival.learned = if *account == name.id && contributor == name.id && !is_held {
+    let is_absent = matches!(name.unchanged, FirestoreWritePrecondition::Exists(false));
+    let is_itself = *account == name.id && contributor == name.id && !is_held && (!unbound || is_absent);
+    arrival.learned = if is_itself {
         Some(if unbound { Whose::Unbound } else { Whose::Itself })
     } else {
         let is_stated = *account == name.id && !is_held && !unbound;
