@@ -192,15 +192,16 @@ pub(in super::super) async fn look_up(
             }
             return Ok(());
         }
-        // Of what many contributions say of one account, the newest: they would lock each other out.
-        let mut newest: BTreeMap<_, (&Naming, &Identity)> = BTreeMap::new();
+        // Of each name, what the first one's number says of it, and of that the newest: more of them would lock each
+        // other out. Other numbers of the name come in the next round.
+        let mut said: BTreeMap<&ContributorId, (&Naming, &Identity)> = BTreeMap::new();
         for (naming, identity) in decisions {
-            let said = newest.entry((naming.name.clone(), naming.number)).or_insert((*naming, identity));
-            if naming.stated_at > said.0.stated_at {
-                *said = (*naming, identity);
+            let first = said.entry(&naming.name).or_insert((*naming, identity));
+            if naming.number == first.0.number && naming.stated_at > first.0.stated_at {
+                *first = (*naming, identity);
             }
         }
-        let decided = newest
+        let decided = said
             .into_values()
             .map(|(naming, identity)| decide::apply(client, naming, identity, &read, retry.clone()));
         let done = join_all(decided).await;
