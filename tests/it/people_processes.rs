@@ -18,6 +18,8 @@ use crate::support::{Client, Plaudit, fixture, in_the_end};
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 const MILESTONES: [u64; 3] = [3, 10, 30];
 const PROCESSES: usize = 3;
+/// In how many steps the load comes. Beside each, something is decided.
+const STEPS: usize = 6;
 /// Of each account: this many issues, pushes with and without its number, and pull requests.
 const EACH: u64 = 6;
 
@@ -246,24 +248,48 @@ impl Cluster {
         assert_eq!(status, 200, "forget {who}: {text}");
     }
 
-    /// What is decided about accounts while `total` deliveries come in.
-    async fn decide(&self, total: usize) {
-        for round in 0..3 {
-            self.is_delivered(total * round / 4).await;
-            self.link(round, "ann", "ben").await;
-            self.link(round + 1, "cleo", "dora").await;
-            self.until_answered(round + 2, |client| client.request(Method::POST, "/internal/drain")).await;
-            self.is_delivered(total * (2 * round + 1) / 8).await;
-            self.unlink(round + 1, "cleo", "dora").await;
-            if round < 2 {
-                self.unlink(round, "ann", "ben").await;
+    async fn drain(&self, n: usize) {
+        self.until_answered(n, |client| client.request(Method::POST, "/internal/drain")).await;
+    }
+
+    /// What is decided about accounts beside one of the [`STEPS`] of the load.
+    async fn decide(&self, step: usize) {
+        match step {
+            0 => {
+                self.link(0, "ann", "ben").await;
+                self.link(1, "cleo", "dora").await;
             }
-            if round == 1 {
-                self.link(round, "emil", "fritz").await;
-                self.forget(round + 1, "emil").await;
-                self.forget(round + 2, "zoe").await;
+            1 => {
+                self.drain(2).await;
+                self.unlink(0, "cleo", "dora").await;
+                self.unlink(1, "ann", "ben").await;
+            }
+            2 => {
+                self.link(2, "cleo", "dora").await;
+                self.link(0, "emil", "fritz").await;
+                self.link(1, "ann", "ben").await;
+            }
+            3 => {
+                self.forget(2, "emil").await;
+                self.forget(0, "zoe").await;
+                self.unlink(1, "cleo", "dora").await;
+            }
+            4 => {
+                self.unlink(0, "ann", "ben").await;
+                self.link(1, "cleo", "dora").await;
+                self.drain(2).await;
+            }
+            _ => {
+                self.link(2, "ann", "ben").await;
+                self.unlink(0, "cleo", "dora").await;
             }
         }
+    }
+
+    async fn deliver_all(&self, deliveries: &[Delivery], to: usize) {
+        let sending: Vec<_> =
+            deliveries.iter().zip(to..).map(|(delivery, n)| self.deliver(n, delivery)).collect();
+        stream::iter(sending).buffer_unordered(12).collect::<Vec<()>>().await;
     }
 }
 
@@ -341,8 +367,9 @@ async fn milestones_are_recognised_once(client: &Client, stage: &Stage) {
     }
 }
 
-async fn run(seed: u64) {
-    let Some(stage) = stage().await else { return };
+/// Returns a summary to print.
+async fn run(seed: u64) -> String {
+    let Some(stage) = stage().await else { return String::new() };
     let milestones = MILESTONES.map(|milestone| milestone.to_string()).join(",");
     let environment =
         stage.environment.with("PLAUDIT_MILESTONES", milestones).with("PLAUDIT_FORGET_KEY", KEY);
@@ -358,26 +385,24 @@ async fn run(seed: u64) {
         cluster.deliver(n, before).await;
     }
     let under_load = deliveries(&mut random);
-    let start = *cluster.delivered.borrow();
-    let total = start + under_load.len();
-    let delivering = async {
-        let sending: Vec<_> =
-            under_load.iter().enumerate().map(|(n, delivery)| cluster.deliver(n, delivery)).collect();
-        stream::iter(sending).buffer_unordered(12).collect::<Vec<()>>().await;
-    };
-    let killing = async {
-        cluster.is_delivered(total / 3).await;
-        let doomed = processes.last_mut().unwrap();
-        doomed.kill().await;
-        doomed.restart().await;
-        cluster.clients.lock().unwrap()[PROCESSES - 1] = doomed.client.clone();
-    };
-    tokio::join!(delivering, cluster.decide(total), killing);
-    all.extend(under_load);
+    let mut delivered = all.len();
+    for (step, slice) in under_load.chunks(under_load.len().div_ceil(STEPS)).enumerate() {
+        let in_the_middle = delivered + slice.len() / 2;
+        let killing = async {
+            if step == STEPS / 2 - 1 {
+                cluster.is_delivered(in_the_middle).await;
+                let doomed = processes.last_mut().unwrap();
+                doomed.kill().await;
+                doomed.restart().await;
+                cluster.clients.lock().unwrap()[PROCESSES - 1] = doomed.client.clone();
+            }
+        };
+        tokio::join!(cluster.deliver_all(slice, delivered), cluster.decide(step), killing);
+        delivered += slice.len();
+    }
     // Each once again, to another process.
-    let again: Vec<_> =
-        all.iter().enumerate().map(|(n, delivery)| cluster.deliver(n + 1, delivery)).collect();
-    stream::iter(again).buffer_unordered(12).collect::<Vec<()>>().await;
+    all.extend(under_load);
+    cluster.deliver_all(&all, 1).await;
     for process in &processes {
         process.drain_all().await;
     }
@@ -393,6 +418,7 @@ async fn run(seed: u64) {
             assert_eq!(process.get(&path).await.status, 404, "{gone}");
         }
     }
+    format!("{} deliveries, each made twice: {expected:?}", all.len())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -400,5 +426,5 @@ async fn several_processes_count_exactly_while_accounts_are_renamed_linked_parte
     let variable = std::env::var("PLAUDIT_PEOPLE_SEED").ok();
     let seed = variable.map_or(7, |seed| seed.parse().unwrap());
     println!("PLAUDIT_PEOPLE_SEED={seed} replays it");
-    run(seed).await;
+    println!("{}", run(seed).await);
 }

@@ -224,8 +224,7 @@ impl<'a> Recording<'a> {
     }
 
     fn leave_out_marked(&mut self, contributions: Vec<Arrival<'a>>) -> Vec<Arrival<'a>> {
-        let (forgotten, rest) = contributions.into_iter().partition(|one| one.forgotten);
-        let _: &Vec<_> = &rest;
+        let (forgotten, rest): (Vec<_>, Vec<_>) = contributions.into_iter().partition(|one| one.forgotten);
         for one in forgotten {
             self.fates.insert(one.given.id.as_str(), Fate::Judged(Recorded::FORGOTTEN));
         }

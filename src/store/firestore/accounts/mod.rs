@@ -13,6 +13,7 @@ mod claim;
 mod decide;
 mod known;
 mod moves;
+mod person;
 mod tidy;
 mod unlink;
 mod whose;
@@ -35,12 +36,9 @@ use crate::store::{self, StoreError};
 pub(super) use decide::link;
 pub(super) use known::Known;
 pub(super) use moves::{Move, finish, move_late};
+pub(super) use person::{Person, erase, person, shares_logins};
 pub(super) use unlink::unlink;
 pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up};
-
-/// The number of a name whose account is forgotten and that another account has. No host gives it to an account, so
-/// that the next one that takes the name is not given its id.
-const FORGOTTEN_NUMBER: u64 = 0;
 
 /// The holder of a login, where that account is forgotten.
 const FORGOTTEN_HOLDER: &str = "";
@@ -451,124 +449,4 @@ pub(super) async fn accounts_of(
         .collect();
     accounts.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(accounts)
-}
-
-/// A person's accounts, by which everything of them is found.
-#[derive(Clone)]
-pub(super) struct Person {
-    /// Those that count for another one of them come before it.
-    pub(super) names: Vec<ContributorId>,
-    pub(super) numbers: Vec<(ContributorId, u64)>,
-    /// Of logins that several accounts have had: which had each last.
-    held: Vec<(ContributorId, ContributorId)>,
-    /// Whether anything is written of their accounts.
-    pub(super) is_written: bool,
-}
-
-impl Person {
-    /// Adds the accounts and numbers of `other` that are not among these.
-    pub(super) fn join(&mut self, other: Self) {
-        let names: Vec<_> = other.names.into_iter().filter(|name| !self.names.contains(name)).collect();
-        self.names.splice(0..0, names);
-        let numbers: Vec<_> = other.numbers.into_iter().filter(|one| !self.numbers.contains(one)).collect();
-        self.numbers.extend(numbers);
-        self.held.extend(other.held);
-    }
-
-    /// Whether a name of theirs is another person's by now.
-    pub(super) fn is_taken(&self, name: &ContributorId) -> bool {
-        self.held.iter().any(|(held, holder)| held == name && !self.names.contains(holder))
-    }
-}
-
-pub(super) async fn person(
-    client: &Client,
-    id: &ContributorId,
-    retry: &mut Retry,
-) -> Result<Person, StoreError> {
-    let contributor = contributor_of(client, id, retry).await?;
-    let mut accounts = followers(client, &contributor, retry).await?;
-    accounts.push(read_account(client, &contributor, retry).await?);
-    let numbers = accounts.iter().filter_map(|one| Some((one.id.clone(), one.number?))).collect();
-    let held = accounts.iter().filter_map(|one| match &one.holder {
-        Some(Holder::Account(holder)) => Some((one.id.clone(), holder.clone())),
-        Some(Holder::Forgotten) | None => None,
-    });
-    let held = held.collect();
-    let is_written =
-        accounts.iter().any(|one| matches!(one.unchanged, FirestoreWritePrecondition::UpdateTime(_)));
-    Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, held, is_written })
-}
-
-/// Whether other accounts have, or have had, a login of this person.
-pub(super) async fn shares_logins(
-    client: &Client,
-    person: &Person,
-    retry: &mut Retry,
-) -> Result<bool, StoreError> {
-    let is_own = |document: &FirestoreDocument| {
-        person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(document))
-    };
-    for name in &person.names {
-        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
-        if person.is_taken(name) || !client.query(held, retry).await?.documents.iter().all(is_own) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Erases what says of a person's accounts that they are one.
-pub(super) async fn erase(client: &Client, person: &Person, retry: &mut Retry) -> Result<(), StoreError> {
-    let mut writes = client.writes();
-    for name in &person.names {
-        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
-        for document in client.query(held, retry).await?.documents {
-            if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
-                continue;
-            }
-            let mask = Some(vec!["holder".to_owned()]);
-            let forgotten = BTreeMap::from([("holder", FORGOTTEN_HOLDER)]);
-            let exists = Some(FirestoreWritePrecondition::Exists(true));
-            writes
-                .update_object(ACCOUNTS, codec::id_of(&document), &forgotten, mask, exists, Vec::new())
-                .map_err(refused)?;
-        }
-        if person.is_taken(name) {
-            leave_to_holder(&mut writes, name)?;
-        } else {
-            writes.delete_by_id(ACCOUNTS, document_id(name.as_str()), None).map_err(refused)?;
-        }
-        writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
-    }
-    for document in person.numbers.iter().filter_map(|(name, number)| number_document(name, *number)) {
-        writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
-    }
-    client.commit(&writes, retry).await?;
-    Ok(())
-}
-
-/// Leaves of a name that another account has had since: that it did, and that its id is not to be given again.
-fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) -> Result<(), StoreError> {
-    let left = AccountFields {
-        id: name.as_str().to_owned(),
-        number: Some(FORGOTTEN_NUMBER.cast_signed()),
-        target: None,
-        linked: false,
-        moving: false,
-        holder: None,
-        holder_at: None,
-        recognized: 0,
-        user_id: None,
-        account_url: None,
-        commit: nonce(),
-    };
-    // What is in the mask and not among the fields is deleted.
-    let mask = ["number", "target", "linked", "moving", "recognized", "user_id", "account_url", "commit"];
-    let mask = Some(mask.map(str::to_owned).to_vec());
-    let exists = Some(FirestoreWritePrecondition::Exists(true));
-    writes
-        .update_object(ACCOUNTS, document_id(name.as_str()), &left, mask, exists, Vec::new())
-        .map_err(refused)?;
-    Ok(())
 }

@@ -1,0 +1,146 @@
+//! People: all accounts of one, and what is left of them once the person is forgotten.
+
+use std::collections::BTreeMap;
+
+use firestore::{
+    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+};
+
+use super::{
+    AccountFields, FORGOTTEN_HOLDER, Holder, contributor_of, followers, joined_document, nonce,
+    number_document, read_account,
+};
+use crate::domain::ContributorId;
+use crate::store::StoreError;
+use crate::store::firestore::codec::{self, document_id};
+use crate::store::firestore::queries::{self, ACCOUNTS};
+use crate::store::firestore::record::refused;
+use crate::store::firestore::rpc::{Client, Retry};
+
+/// The number of a name whose account is forgotten and that another account has. No host gives it to an account, so
+/// that the next one that takes the name is not given its id.
+const FORGOTTEN_NUMBER: u64 = 0;
+
+/// A person's accounts, by which everything of them is found.
+#[derive(Clone)]
+pub(in super::super) struct Person {
+    /// Those that count for another one of them come before it.
+    pub(in super::super) names: Vec<ContributorId>,
+    pub(in super::super) numbers: Vec<(ContributorId, u64)>,
+    /// Of logins that several accounts have had: which had each last.
+    held: Vec<(ContributorId, ContributorId)>,
+    /// Whether anything is written of their accounts.
+    pub(in super::super) is_written: bool,
+}
+
+impl Person {
+    /// Adds the accounts and numbers of `other` that are not among these.
+    pub(in super::super) fn join(&mut self, other: Self) {
+        let names: Vec<_> = other.names.into_iter().filter(|name| !self.names.contains(name)).collect();
+        self.names.splice(0..0, names);
+        let numbers: Vec<_> = other.numbers.into_iter().filter(|one| !self.numbers.contains(one)).collect();
+        self.numbers.extend(numbers);
+        self.held.extend(other.held);
+    }
+
+    /// Whether a name of theirs is another person's by now.
+    pub(in super::super) fn is_taken(&self, name: &ContributorId) -> bool {
+        self.held.iter().any(|(held, holder)| held == name && !self.names.contains(holder))
+    }
+}
+
+pub(in super::super) async fn person(
+    client: &Client,
+    id: &ContributorId,
+    retry: &mut Retry,
+) -> Result<Person, StoreError> {
+    let contributor = contributor_of(client, id, retry).await?;
+    let mut accounts = followers(client, &contributor, retry).await?;
+    accounts.push(read_account(client, &contributor, retry).await?);
+    let numbers = accounts.iter().filter_map(|one| Some((one.id.clone(), one.number?))).collect();
+    let held = accounts.iter().filter_map(|one| match &one.holder {
+        Some(Holder::Account(holder)) => Some((one.id.clone(), holder.clone())),
+        Some(Holder::Forgotten) | None => None,
+    });
+    let held = held.collect();
+    let is_written =
+        accounts.iter().any(|one| matches!(one.unchanged, FirestoreWritePrecondition::UpdateTime(_)));
+    Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, held, is_written })
+}
+
+/// Whether other accounts have, or have had, a login of this person.
+pub(in super::super) async fn shares_logins(
+    client: &Client,
+    person: &Person,
+    retry: &mut Retry,
+) -> Result<bool, StoreError> {
+    let is_own = |document: &FirestoreDocument| {
+        person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(document))
+    };
+    for name in &person.names {
+        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
+        if person.is_taken(name) || !client.query(held, retry).await?.documents.iter().all(is_own) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Erases what says of a person's accounts that they are one.
+pub(in super::super) async fn erase(
+    client: &Client,
+    person: &Person,
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let mut writes = client.writes();
+    for name in &person.names {
+        let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
+        for document in client.query(held, retry).await?.documents {
+            if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
+                continue;
+            }
+            let mask = Some(vec!["holder".to_owned()]);
+            let forgotten = BTreeMap::from([("holder", FORGOTTEN_HOLDER)]);
+            let exists = Some(FirestoreWritePrecondition::Exists(true));
+            writes
+                .update_object(ACCOUNTS, codec::id_of(&document), &forgotten, mask, exists, Vec::new())
+                .map_err(refused)?;
+        }
+        if person.is_taken(name) {
+            leave_to_holder(&mut writes, name)?;
+        } else {
+            writes.delete_by_id(ACCOUNTS, document_id(name.as_str()), None).map_err(refused)?;
+        }
+        writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
+    }
+    for document in person.numbers.iter().filter_map(|(name, number)| number_document(name, *number)) {
+        writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
+    }
+    client.commit(&writes, retry).await?;
+    Ok(())
+}
+
+/// Leaves of a name that another account has had since: that it did, and that its id is not to be given again.
+fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) -> Result<(), StoreError> {
+    let left = AccountFields {
+        id: name.as_str().to_owned(),
+        number: Some(FORGOTTEN_NUMBER.cast_signed()),
+        target: None,
+        linked: false,
+        moving: false,
+        holder: None,
+        holder_at: None,
+        recognized: 0,
+        user_id: None,
+        account_url: None,
+        commit: nonce(),
+    };
+    // What is in the mask and not among the fields is deleted.
+    let mask = ["number", "target", "linked", "moving", "recognized", "user_id", "account_url", "commit"];
+    let mask = Some(mask.map(str::to_owned).to_vec());
+    let exists = Some(FirestoreWritePrecondition::Exists(true));
+    writes
+        .update_object(ACCOUNTS, document_id(name.as_str()), &left, mask, exists, Vec::new())
+        .map_err(refused)?;
+    Ok(())
+}
