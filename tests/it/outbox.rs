@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::store::{at, done};
 use crate::support::{
     FakeStore, Inside, Mode, PATIENCE, Plaudit, config, contribution, in_the_end, ledger, talk, unavailable,
 };
@@ -169,6 +170,8 @@ struct Place {
     down: AtomicBool,
     panics: AtomicBool,
     taken: std::sync::Mutex<Vec<String>>,
+    /// Who was recognised.
+    named: std::sync::Mutex<Vec<String>>,
     takes: Notify,
 }
 
@@ -195,6 +198,7 @@ impl Publisher for Place {
         assert!(!self.panics.load(Ordering::SeqCst), "the publisher panics");
         self.ping().await?;
         self.taken.lock().unwrap().push(recognition.id.to_string());
+        self.named.lock().unwrap().push(recognition.contributor.to_string());
         self.takes.notify_one();
         Ok(())
     }
@@ -234,6 +238,31 @@ async fn a_destination_that_is_down_fails_no_request_and_gets_all_when_it_is_bac
     assert!(inside.metric("plaudit_outbox_waiting").await < 0.1);
     let taken = place.taken();
     assert_eq!(taken, ["mona:3", "lisa:3"], "oldest first, each once");
+    inside.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_while_its_account_is_renamed_is_published_with_the_new_name() {
+    let (_folder, store) = ledger();
+    let place = Arc::new(Place::default());
+    place.down.store(true, Ordering::SeqCst);
+    let publishers = vec![Arc::clone(&place) as Arc<dyn Publisher>];
+    let inside = Inside::publishing(&config(&[]), Arc::clone(&store), publishers, Overrides::default()).await;
+    let opened = |issue: u64, login: &str, second| Contribution {
+        user_id: Some(7),
+        occurred_at: at(second),
+        ..done(&format!("github:1:issue:{issue}"), &format!("github:{login}"))
+    };
+    for issue in 1..=3 {
+        store.record(&[opened(issue, "mona", 1)], at(0)).await.unwrap();
+    }
+    assert_eq!(inside.drain().await["waiting"], 1);
+    // As another instance records it: this one does not hear of it.
+    store.record(&[opened(4, "monalisa", 2)], at(0)).await.unwrap();
+    place.down.store(false, Ordering::SeqCst);
+    assert_eq!(inside.drain().await["waiting"], 0);
+    let named = place.named.lock().unwrap().clone();
+    assert_eq!((place.taken(), named), (vec!["github:mona:3".into()], vec!["github:monalisa".to_owned()]));
     inside.stop().await;
 }
 

@@ -1044,6 +1044,58 @@ async fn a_forgotten_person_leaves_no_bytes_of_any_name_or_number_in_the_file() 
     assert_eq!(tallies(store).await, []);
 }
 
+/// Three logins and three numbers in every combination, so that logins are taken, given back and parted.
+#[tokio::test]
+async fn any_names_and_numbers_keep_tallies_exact_and_one_contributor_for_each_number() {
+    for seed in 0..30_u64 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let opened_store = sqlite().await.unwrap();
+        let store = &*opened_store.store;
+        let logins = ["mona", "lisa", "kim"];
+        for step in 0..60 {
+            let login = logins[random.random_range(0..3)];
+            let number = random.random_range(7..10);
+            let second = random.random_range(0..50);
+            match random.random_range(0..12) {
+                0..=3 => _ = record(store, opened(step, login, number, second)).await,
+                4..=6 => _ = record(store, pushed(step / 2, login, Some(number))).await,
+                7 => _ = record(store, pushed(step / 2, login, None)).await,
+                8 => {
+                    let part = Contribution {
+                        user_id: Some(number),
+                        occurred_at: at(second),
+                        ..part(step / 8, login)
+                    };
+                    record(store, part).await;
+                }
+                9 => _ = recognise_owed(store, "2,4").await,
+                10 => _ = store.link(&who(&format!("github:{login}")), &who("github:kim")).await,
+                _ if step % 4 == 0 => _ = unlink(store, login).await,
+                _ if step % 9 == 0 => _ = store.forget(&who(&format!("github:{login}"))).await.unwrap(),
+                _ => {}
+            }
+            tallies(store).await;
+        }
+        recognise_owed(store, "2,4").await;
+        assert_eq!(recognise_owed(store, "2,4").await, [""; 0], "seed {seed}");
+        let (contributions, recognitions, _) = ledger(store).await;
+        let mut of_number: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+        let stated = |one: &&Counted| one.contribution.number_stated_at().is_some();
+        for one in contributions.iter().filter(stated) {
+            let number = one.contribution.user_id.unwrap();
+            of_number.entry(number).or_default().insert(one.contribution.contributor.to_string());
+        }
+        for one in &contributions {
+            let stated = one.contribution.user_id.and_then(|number| of_number.get_mut(&number));
+            stated.map(|of| of.insert(one.contribution.contributor.to_string()));
+        }
+        assert!(of_number.values().all(|of| of.len() == 1), "seed {seed}: {of_number:?}");
+        let people: BTreeSet<_> = tallies(store).await.into_iter().map(|(id, _)| id).collect();
+        let stray = recognitions.iter().find(|one| !people.contains(one.contributor.as_str()));
+        assert!(stray.is_none(), "seed {seed}: {stray:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_name_that_only_addresses_stated_leaves_no_bytes_once_its_person_is_forgotten() {
     let opened_store = sqlite().await.unwrap();

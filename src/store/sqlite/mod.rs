@@ -18,6 +18,7 @@ mod naming;
 mod numbers;
 mod outbox;
 mod owing;
+mod person;
 mod privacy;
 /// The queries of lists.
 pub mod queries;
