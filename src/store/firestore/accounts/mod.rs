@@ -13,6 +13,7 @@ mod claim;
 mod decide;
 mod known;
 mod moves;
+mod strays;
 mod tidy;
 mod unlink;
 mod whose;
