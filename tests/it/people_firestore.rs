@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
-use firestore::{FirestoreDb, FirestoreDbOptions};
+use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreDocument};
 use futures::stream::{self, StreamExt as _};
 use plaudit::domain::{Contribution, Destination, Kind, Labels, Milestones, Review, Ruling, Standing, owed};
 use plaudit::store::firestore::Firestore;
@@ -689,14 +689,29 @@ async fn a_milestone_that_an_account_brought_is_not_recognised_again_for_its_con
     assert_eq!(tally(&one, "ben").await, is("ben", 6, 5));
 }
 
-/// Accounts of which nothing is written, as where the version before wrote the ledger.
-async fn forget_what_is_known_of_accounts(ledger: &Ledger) {
+async fn database(ledger: &Ledger) -> FirestoreDb {
     let options = FirestoreDbOptions::new(ledger.project.clone())
         .with_firebase_api_url(format!("http://{}", emulators::firestore().unwrap()));
-    let db = FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap();
-    for document in db.fluent().select().from("accounts").query().await.unwrap() {
+    FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap()
+}
+
+/// Takes away what is written of accounts, as where the version before wrote the ledger, and returns it.
+async fn take_accounts(ledger: &Ledger) -> Vec<FirestoreDocument> {
+    let db = database(ledger).await;
+    let documents = db.fluent().select().from("accounts").query().await.unwrap();
+    for document in &documents {
         let id = document.name.rsplit('/').next().unwrap();
         db.fluent().delete().from("accounts").document_id(id).execute().await.unwrap();
+    }
+    documents
+}
+
+async fn give_accounts_back(ledger: &Ledger, documents: Vec<FirestoreDocument>) {
+    let db = database(ledger).await;
+    for FirestoreDocument { name, fields, .. } in documents {
+        let id = name.rsplit('/').next().unwrap();
+        let document = FirestoreDocument { fields, ..FirestoreDocument::default() };
+        db.fluent().insert().into("accounts").document_id(id).document(document).execute().await.unwrap();
     }
 }
 
@@ -732,7 +747,7 @@ async fn a_claim_that_leaves_something_brings_the_milestones_of_what_it_takes() 
 async fn what_a_number_brought_before_numbers_were_kept_is_claimed_once_it_is_stated() {
     let Some(ledger) = ledger().await else { return };
     record(&ledger.one, &[issue("1", "mona", 7, 1), issue("2", "mona", 7, 2), push("a", "mona", None)]).await;
-    forget_what_is_known_of_accounts(&ledger).await;
+    take_accounts(&ledger).await;
     record(&ledger.other, &[issue("3", "monalisa", 7, 10)]).await;
     assert_eq!(tallies(&ledger.one).await, those(&[("github:mona", 1), ("github:monalisa", 3)]));
 }
@@ -903,4 +918,59 @@ async fn a_delivery_does_not_wait_for_a_long_claim_and_nothing_is_recognised_twi
     assert_eq!(tallies(&one).await, those(&[("github:monalisa", 123)]));
     assert_eq!(tally(&one, "github:monalisa").await, is("github:monalisa", 123, 100));
     assert_eq!(recognise_owed(&one, "3,100,123").await, 1);
+}
+
+/// A version that knows nothing of accounts records for a linked one, in a rolling deployment or after a rollback.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_older_version_records_for_a_linked_account_counts_for_its_contributor_after_a_sweep() {
+    let Some(ledger) = ledger().await else { return };
+    count(&ledger.one, "ann", 2).await;
+    count(&ledger.one, "ben", 1).await;
+    link(&ledger.one, "ann", "ben").await;
+    let older = async |id: &str| {
+        let accounts = take_accounts(&ledger).await;
+        let host = emulators::firestore().unwrap();
+        let older = Firestore::open_emulator(host, &ledger.project, "(default)", PATIENT).await.unwrap();
+        record(&older, &[done(id, "ann")]).await;
+        give_accounts_back(&ledger, accounts).await;
+    };
+    older("late").await;
+    ledger.one.move_late().await.unwrap();
+    assert_eq!(tallies(&ledger.one).await, those(&[("ben", 4)]));
+    older("later").await;
+    assert_eq!(linked(link(&ledger.one, "ann", "ben").await), ("ben".into(), 5, 0), "or by the same link");
+    assert_eq!(tallies(&ledger.one).await, those(&[("ben", 5)]));
+}
+
+/// The number is bound after the names and numbers of the person were read, and before they are remembered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_is_bound_while_its_name_is_forgotten_is_forgotten_too() {
+    let Some(Ledger { one, other, proxy, project }) = ledger().await else { return };
+    record(&one, &[push("a", "mona", None)]).await;
+    let way = Proxy::start(emulators::firestore().unwrap()).await;
+    let forgetting = Firestore::open_emulator(&way.host, &project, "(default)", PATIENT).await.unwrap();
+    let forgetting = forgetting.with_forget_key(ForgetKey::new(KEY)).await.unwrap();
+    let (is_bound, is_forgotten) = (CancellationToken::new(), CancellationToken::new());
+    let calls = AtomicUsize::new(0);
+    // The key, the account, its followers, and the contributor's account.
+    let is_read = move |_: &Call| calls.fetch_add(1, Ordering::SeqCst) == 3;
+    way.fault_where(is_read, Fault::HoldAnswer(is_bound.clone()));
+    proxy.fault("Commit", Fault::HoldAnswer(is_forgotten.clone()));
+    let binding = async {
+        way.faults_met(1).await;
+        record(&other, &[issue("1", "mona", 7, 1)]).await
+    };
+    let between = async {
+        proxy.faults_met(1).await;
+        is_bound.cancel();
+    };
+    let forgetting = async {
+        let forgot = forgetting.forget(&who("github:mona")).await.unwrap();
+        is_forgotten.cancel();
+        forgot
+    };
+    let (recorded, (), forgot) = tokio::join!(binding, between, forgetting);
+    assert!(matches!(forgot, Forgot::Erased(_)), "{forgot:?}");
+    assert_eq!(novelties(&recorded), [Novelty::Forgotten]);
+    assert_eq!(novelties(&record(&one, &[issue("2", "lisa", 7, 2)]).await), [Novelty::Forgotten]);
 }

@@ -106,6 +106,8 @@ shapes! {
     WITH_NUMBER: CONTRIBUTIONS ["user_id" Equal] by [NAME, Ascending];
     /// The other accounts that count for a contributor.
     ACCOUNTS_OF: ACCOUNTS ["target" Equal] by [];
+    /// All that count for another contributor.
+    ACCOUNTS_WITH_TARGET: ACCOUNTS ["target" Above] by ["target", Ascending; NAME, Ascending];
     /// Those of which something may be left to be moved.
     ACCOUNTS_MOVING: ACCOUNTS ["moving" Equal] by [];
     /// The names that an account had after others.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use firestore::errors::FirestoreError;
@@ -113,6 +114,7 @@ pub(super) struct Client {
     database: String,
     forget_key: Option<ForgetKey>,
     known: Arc<Known>,
+    has_recovered: Arc<AtomicBool>,
 }
 
 /// What an aggregation answers.
@@ -157,6 +159,7 @@ impl Client {
             database: database.to_owned(),
             forget_key: None,
             known: Arc::default(),
+            has_recovered: Arc::default(),
         })
     }
 
@@ -171,6 +174,15 @@ impl Client {
     /// What this process knows of accounts.
     pub(super) fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// Whether this process has looked for what an older version recorded for linked accounts.
+    pub(super) fn has_recovered(&self) -> bool {
+        self.has_recovered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_recovered(&self) {
+        self.has_recovered.store(true, Ordering::Relaxed);
     }
 
     /// How long a request may spend on what can be done later.

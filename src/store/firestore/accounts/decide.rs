@@ -13,7 +13,8 @@ use firestore::{
 };
 
 use super::{
-    Account, Number, Read, commit, followers, moves, note_joined, number_document, read_account, whose,
+    Account, Number, Read, commit, followers, moves, note_joined, number_document, read_account, strays,
+    whose,
 };
 use crate::domain::{ContributorId, Identity, Moment, Naming, Numbered, Standing};
 use crate::store::firestore::codec::{self, ContributorFields, ContributorNames, document_id};
@@ -293,6 +294,7 @@ pub(in super::super) async fn link(
         let [from, to] = match linking(client, account, to, &mut retry).await? {
             Linking::Known(Linked::To(standing)) => {
                 let present = present(client, account, &mut retry).await?;
+                strays::recover(client, &present.id).await?;
                 moves::finish(client, &present.id).await?;
                 let contributor = standing.contributor;
                 return Ok(Linked::To(standing_of(client, &contributor, &mut client.retry()).await?));

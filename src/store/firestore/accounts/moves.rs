@@ -12,7 +12,7 @@ use firestore::{
 };
 
 use super::decide::{Changes, Joining};
-use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, whose};
+use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, strays, whose};
 use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
 use crate::store::firestore::forget;
@@ -51,8 +51,13 @@ pub(super) async fn now(client: &Client, documents: Vec<String>) {
     }
 }
 
-/// Goes on with every move that was left.
+/// Goes on with every move that was left. The first time in a process, this also looks for what an older version has
+/// recorded for accounts that count for another contributor.
 pub(in super::super) async fn move_late(client: &Client) -> Result<(), StoreError> {
+    if !client.has_recovered() {
+        strays::recover_all(client).await?;
+        client.set_recovered();
+    }
     let query = queries::ACCOUNTS_MOVING.query([codec::value(true)], None, Some(MOST));
     let mut failed = None;
     for document in client.query(query, &mut client.retry()).await?.documents {
