@@ -50,7 +50,9 @@ impl Account {
     fn is(&self, named: &NamedAccount) -> bool {
         match (self.number, named.number) {
             (Some(number), Some(other)) => number == other && self.id.host() == named.id.host(),
-            _ => self.id == named.id,
+            _ => {
+                self.id == named.id || named.number.is_some_and(|number| self.id == named.id.numbered(number))
+            }
         }
     }
 }
@@ -130,7 +132,8 @@ impl Mailmap {
             let named = entries.values().filter_map(|proper| mailmap::account_of(proper));
             let mut all = accounts.to_vec();
             // The file itself says which number an account has.
-            all.extend(named.filter(|named| of(named, accounts)).map(Account::from));
+            let numbered = named.filter(|named| named.number.is_some());
+            all.extend(numbered.filter(|named| of(named, accounts)).map(Account::from));
             entries.retain(|_, proper| !mailmap::account_of(proper).is_some_and(|named| of(&named, &all)));
             Added::New(before - entries.len())
         };

@@ -251,9 +251,10 @@ pub(super) fn title(text: &str) -> Option<String> {
     (!line.is_empty()).then(|| Contribution::clip_title(line))
 }
 
-/// The number that `text` is, in decimal digits.
+/// The number that `text` is, in decimal digits. Hosts count from 1, in 63 bits.
 pub(super) fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+    let number: u64 = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())??;
+    (1..=i64::MAX.cast_unsigned()).contains(&number).then_some(number)
 }
 
 #[cfg(test)]

@@ -62,12 +62,21 @@ pub(super) async fn forget(
     // It goes on to its end where the client does not wait for it.
     let own = Arc::clone(&app);
     let forgetting = app.tasks.spawn(async move {
-        let found = own.store.contributor(&id).await?;
+        let (found, others) = tokio::try_join!(own.store.contributor(&id), own.store.accounts_of(&id))?;
+        if found.is_none() && others.is_empty() {
+            // Where they are forgotten already, another account may have the login, and addresses.
+            return Ok(match own.store.forget(&id).await? {
+                Forgot::Unknown => {
+                    let only_there = [Account { id, number: None }];
+                    (Forgot::Unknown, own.mailmap.forget(&only_there).await? as u64)
+                }
+                forgot => (forgot, 0),
+            });
+        }
         let mut accounts = vec![found.map_or_else(
             || Account { id: id.clone(), number: None },
             |found| Account { id: found.standing.contributor, number: found.user_id },
         )];
-        let others = own.store.accounts_of(&id).await?;
         accounts.extend(others.into_iter().map(|other| Account { id: other.id, number: other.number }));
         // First: forgetting writes a SQLite file anew.
         let addresses = own.mailmap.forget(&accounts).await? as u64;

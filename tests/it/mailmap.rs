@@ -260,3 +260,23 @@ async fn forgetting_somebody_whom_only_a_mailmap_names_drops_the_addresses_and_s
     assert!(output.out.contains(", 1 addresses of a .mailmap are dropped;"), "{} {}", output.out, output.err);
     plaudit.stop().await;
 }
+
+#[tokio::test]
+async fn forgetting_again_leaves_the_addresses_of_who_has_the_login_now() {
+    let plaudit = Plaudit::with(&[("PLAUDIT_API_TOKENS", TOKEN)]).await;
+    issue(&plaudit, 1, "mona", 7, 1).await;
+    issue(&plaudit, 2, "mona", 9, 2).await;
+    send(
+        &plaudit,
+        "<7+mona@users.noreply.github.com> <seven@home.example>\n\
+         <9+mona@users.noreply.github.com> <nine@home.example>\n",
+    )
+    .await;
+    for addresses in [1, 0] {
+        let path = "/v1/contributors/github:mona";
+        let answer = plaudit.send(plaudit.request(reqwest::Method::DELETE, path)).await.expect(200).json();
+        assert_eq!(answer["addresses"], addresses, "{answer}");
+    }
+    assert_eq!(credited(&plaudit, "github", "Nine", "nine@home.example", "").await, ["github:9+mona"]);
+    plaudit.stop().await;
+}

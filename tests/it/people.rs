@@ -656,6 +656,51 @@ async fn forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_no
     are(store, &[("12+mona", 1), ("9+mona", 4)]).await;
 }
 
+async fn what_somebody_is_forgotten_by_holds_also_where_it_comes_without_a_number(store: &dyn Store) {
+    let with_number = Contribution { user_id: Some(7), occurred_at: at(2), ..part(5, "mona") };
+    all(store, [opened(1, "mona", 7, 1), with_number, opened(2, "monalisa", 7, 3), opened(3, "mona", 9, 4)])
+        .await;
+    are(store, &[("9+mona", 1), ("monalisa", 3)]).await;
+    store.forget(&who("github:monalisa")).await.unwrap();
+    assert_eq!(record(store, part(5, "mona")).await.novelty, Novelty::Forgotten);
+    are(store, &[("9+mona", 1)]).await;
+}
+
+async fn what_a_numbered_account_did_without_its_number_is_forgotten_whoever_has_the_login(
+    store: &dyn Store,
+) {
+    let bare = pushed(4, "mona", None);
+    all(store, [opened(1, "mona", 7, 1), opened(2, "monalisa", 7, 2), opened(3, "mona", 9, 3), bare.clone()])
+        .await;
+    record(store, opened(5, "mona", 7, 9)).await;
+    are(store, &[("9+mona", 2), ("mona", 3)]).await;
+    store.forget(&who("github:9+mona")).await.unwrap();
+    assert_eq!(record(store, bare).await.novelty, Novelty::Forgotten);
+    are(store, &[("mona", 3)]).await;
+}
+
+async fn a_login_is_nobodys_once_all_that_had_it_are_forgotten(store: &dyn Store) {
+    all(store, [opened(1, "mona", 7, 1), opened(3, "mona", 9, 3), pushed(4, "mona", None)]).await;
+    are(store, &[("9+mona", 2), ("mona", 1)]).await;
+    for forgotten in ["github:mona", "github:9+mona"] {
+        store.forget(&who(forgotten)).await.unwrap();
+    }
+    assert_eq!(record(store, pushed(6, "mona", None)).await.novelty, Novelty::Forgotten);
+    are(store, &[]).await;
+}
+
+async fn no_recognition_is_made_of_who_has_nothing_left(store: &dyn Store) {
+    all(store, (1..=3).map(|push| pushed(push, "mona", Some(9)))).await;
+    let owed = store.owing(&Milestones::parse("3").unwrap(), None, 10).await.unwrap();
+    assert_eq!(owed.len(), 1);
+    record(store, opened(4, "lisa", 9, 10)).await;
+    are(store, &[("lisa", 4)]).await;
+    let made = recognition(owed[0].contributor.as_str(), 3, at(9));
+    let made = store.recognise(&[made], &[]).await.unwrap();
+    assert!(made.new.is_empty(), "{made:?}");
+    assert_eq!(recognise_owed(store, "3").await, ["github:lisa:3"]);
+}
+
 async fn a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login(store: &dyn Store) {
     let stated = |login, number, second| Contribution {
         user_id: Some(number),
@@ -981,6 +1026,10 @@ suite!(sqlite:
     a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
     the_account_of_an_address_is_found_by_its_number,
     history_after_a_linked_account_was_forgotten_is_recorded,
+    what_somebody_is_forgotten_by_holds_also_where_it_comes_without_a_number,
+    what_a_numbered_account_did_without_its_number_is_forgotten_whoever_has_the_login,
+    a_login_is_nobodys_once_all_that_had_it_are_forgotten,
+    no_recognition_is_made_of_who_has_nothing_left,
 );
 suite!(firestore:
     a_renamed_account_is_one_contributor_in_whatever_order_its_names_arrive,
@@ -1010,6 +1059,10 @@ suite!(firestore:
     a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
     the_account_of_an_address_is_found_by_its_number,
     history_after_a_linked_account_was_forgotten_is_recorded,
+    what_somebody_is_forgotten_by_holds_also_where_it_comes_without_a_number,
+    what_a_numbered_account_did_without_its_number_is_forgotten_whoever_has_the_login,
+    a_login_is_nobodys_once_all_that_had_it_are_forgotten,
+    no_recognition_is_made_of_who_has_nothing_left,
     who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
     forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
     a_login_known_by_two_numbers_gives_each_its_own,

@@ -241,7 +241,8 @@ async fn a_made_up_cursor_does_not_say_whether_its_item_exists() {
     }
     plaudit.post(&talk("lisa", "of-lisa")).await.expect(201);
     let ledger = Connection::open(plaudit.database()).unwrap();
-    ledger.execute("UPDATE contributions SET private = 1 WHERE id = 'api:api:n1'", []).unwrap();
+    let private = "UPDATE contributions SET private = 1 WHERE id IN ('api:api:n1', 'api:api:of-lisa')";
+    ledger.execute(private, []).unwrap();
     let read_at = |id: &str| -> i64 {
         let sql = "SELECT recorded_at FROM contributions WHERE id = ?1";
         ledger.query_row(sql, [id], |row| row.get(0)).unwrap()

@@ -248,9 +248,9 @@ async fn erase_contributions(
     let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
     let mut pseudonyms: Vec<_> = numbers.collect();
     if shares_logins {
-        let unnumbered = found.iter().filter(|document| !document.fields.contains_key("user_id"));
-        let unnumbered = unnumbered.filter_map(|document| codec::text(document, "id"));
-        pseudonyms.extend(unnumbered.map(|id| key.of_contribution(&ContributionId::from_text(id))));
+        // Those with a number too: another delivery may name the same one by the login alone.
+        let own = found.iter().filter_map(|document| codec::text(document, "id"));
+        pseudonyms.extend(own.map(|id| key.of_contribution(&ContributionId::from_text(id))));
     }
     if !pseudonyms.is_empty() {
         remember(client, key, pseudonyms.into_iter(), retry).await?;

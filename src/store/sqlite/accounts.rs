@@ -130,8 +130,11 @@ pub(super) async fn link(
     let (account, to, keys) = (account.clone(), to.clone(), Arc::clone(&sqlite.keys));
     let linked = sqlite.write(move |transaction| {
         let forgotten = Forgotten::of(transaction, &keys)?;
-        if forgotten.has_name(&account)? || forgotten.has_name(&to)? {
-            return Ok(None);
+        for name in [&account, &to] {
+            let is_unknown = || named(transaction, name).map(|known| known.is_none());
+            if forgotten.has_name(name)? || (forgotten.has_had(name)? && is_unknown()?) {
+                return Ok(None);
+            }
         }
         link_in(transaction, &account, &to).map(Some)
     });

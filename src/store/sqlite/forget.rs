@@ -272,7 +272,7 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
     }
     if let Some(number) = person.number {
         erased.contributions = erase_contributions(transaction, number)?;
-        for Held { login, other, .. } in &shared.held {
+        for Held { login, other, .. } in shared.held.iter().filter(|held| held.other.is_some()) {
             let sql = "UPDATE holders SET account = ?2 WHERE name = ?1";
             transaction.execute(sql, params![login.as_str(), other])?;
         }
@@ -284,6 +284,11 @@ fn erase(transaction: &Transaction<'_>, key: &ForgetKey, who: &ContributorId) ->
              WHERE account IN (SELECT number FROM accounts WHERE contributor = ?1) OR account = ?1")?;
         run("DELETE FROM accounts WHERE contributor = ?1")?;
         run("DELETE FROM contributors WHERE number = ?1")?;
+        transaction.execute(
+            "DELETE FROM addresses
+             WHERE account NOT IN (SELECT number FROM contributors UNION ALL SELECT number FROM accounts)",
+            [],
+        )?;
     }
     Ok(Forgot::Erased(erased))
 }

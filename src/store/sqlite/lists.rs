@@ -132,11 +132,17 @@ pub(super) async fn contributions(
     let sql = queries::contributions(key, kind.is_some(), filter.shown);
     let found = sqlite
         .read_page(move |connection| {
-            // The time is compared as well: who has not seen the item does not find out that it exists. Its contributor
-            // is not, because the item may count for another one since it was shown.
+            // The time is compared as well: who has not seen the item does not find out that it exists. What everybody
+            // sees may count for another contributor since it was shown.
             let Some(after) = place(after.as_ref(), |last| {
-                let sql = "SELECT seq FROM contributions WHERE id = ?1 AND recorded_at = ?2";
-                connection.prepare_cached(sql)?.query_row(params![last.id, last.at], |row| row.get("seq"))
+                let same_list = key.condition("?3");
+                let sql = format!(
+                    "SELECT c.seq FROM contributions c WHERE c.id = ?1 AND c.recorded_at = ?2
+                         AND ({same_list} OR c.private = 0 AND c.retracted = 0)"
+                );
+                connection
+                    .prepare_cached(&sql)?
+                    .query_row(params![last.id, last.at, of], |row| row.get("seq"))
             })?
             else {
                 return Ok(None);

@@ -66,18 +66,20 @@ pub(super) fn bound_to(
 }
 
 /// The number of the account to which a name's recognitions went, with all that had arrived under the name. Their ids
-/// are made from the name, so a third account must not have it.
+/// are made from the name, so a third account must not have it, also where that account is not known any more.
 fn successor(connection: &Connection, name: &Account) -> rusqlite::Result<Option<u64>> {
     if name.is_listed || name.is_linked() || name.named_at.is_some() {
         return Ok(None);
     }
     connection
         .prepare_cached(
-            "SELECT p.user_id FROM recognitions r JOIN contributors p ON p.id = r.contributor
+            "SELECT max(CASE WHEN p.named_at IS NOT NULL AND p.host = ?2 THEN p.user_id ELSE 0 END) AS user_id
+             FROM recognitions r JOIN contributors p ON p.id = r.contributor
              WHERE r.id > ?1 || ':' AND r.id < ?1 || ';' AND r.id = ?1 || ':' || r.milestone
-                 AND r.contributor <> ?1 AND p.named_at IS NOT NULL LIMIT 1",
+                 AND r.contributor <> ?1
+             HAVING count(*) > 0",
         )?
-        .query_row([name.id.as_str()], |row| Ok(unsigned(row.get("user_id")?)))
+        .query_row((name.id.as_str(), name.id.host()), |row| Ok(unsigned(row.get("user_id")?)))
         .optional()
 }
 

@@ -91,11 +91,12 @@ fn recognise_one(
 }
 
 /// Whether accounts were linked, renamed or parted since it was found to be owed: its account, or the contribution
-/// that reached the milestone, counts for another contributor, or another account brought the milestone with it.
+/// that reached the milestone, counts for another contributor, or another account brought the milestone with it. Or its
+/// contributor is erased, or has nothing left.
 fn is_owed_by_another(transaction: &Transaction<'_>, recognition: &Recognition) -> rusqlite::Result<bool> {
     transaction
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ?1)
+            "SELECT NOT EXISTS (SELECT 1 FROM contributors WHERE id = ?1)
                  OR EXISTS (SELECT 1 FROM contributors WHERE id = ?1 AND recognized >= ?2)
                  OR EXISTS (SELECT 1 FROM contributions c JOIN contributors p ON p.number = c.contributor
                      WHERE c.id = ?3 AND p.id <> ?1) AS by_another",

@@ -54,8 +54,8 @@ pub(super) struct Held {
     pub(super) login: ContributorId,
     /// When, in microseconds since 1970.
     pub(super) at: i64,
-    /// One of the others that have it.
-    pub(super) other: i64,
+    /// One of the others that have it, or have had it.
+    pub(super) other: Option<i64>,
 }
 
 impl Shared {
@@ -77,7 +77,7 @@ impl Shared {
             let login = contributor_id(row, "name")?;
             let other = others_with_login(transaction, &login, person.number)?.first().copied();
             let at = row.get("named_at")?;
-            held.extend(other.map(|other| Held { login, at, other }));
+            held.push(Held { login, at, other });
         }
         Ok(Self { names, held })
     }
@@ -94,12 +94,17 @@ pub(super) fn pseudonyms(
     let of_name = |name| if shared.names.contains(name) { key.of_former(name) } else { key.of_name(name) };
     pseudonyms.extend(person.names.iter().map(of_name));
     pseudonyms.extend(person.numbers.iter().filter_map(|(account, number)| key.of_number(account, *number)));
-    pseudonyms.extend(shared.held.iter().map(|held| key.of_holder(&held.login, held.at)));
-    if shared.names.is_empty() && shared.held.is_empty() {
+    pseudonyms.extend(shared.held.iter().map(|held| match held.other {
+        Some(_) => key.of_holder(&held.login, held.at),
+        // Nobody has the login but for who is forgotten, now or before.
+        None => key.of_name(&held.login),
+    }));
+    let is_alone = shared.names.is_empty() && shared.held.is_empty();
+    if is_alone && !person.names.iter().any(ContributorId::is_numbered) {
         return Ok(pseudonyms);
     }
-    let mut own = transaction
-        .prepare_cached("SELECT id FROM contributions WHERE contributor = ?1 AND user_id IS NULL")?;
+    // Those with a number too: another delivery may name the same one by the login alone.
+    let mut own = transaction.prepare_cached("SELECT id FROM contributions WHERE contributor = ?1")?;
     let own = own.query_map([person.number], |row| row.get::<_, String>("id"))?;
     for id in own {
         pseudonyms.push(key.of_contribution(&ContributionId::from_text(id?)));

@@ -18,7 +18,7 @@ const IDLE: usize = 4;
 pub(super) const PAGES: usize = 4;
 /// How many other reads run at once. They have threads of their own, and more than clients may take, so that what a
 /// delivery reads waits for no list.
-const OTHERS: usize = 2 * PAGES;
+const OTHERS: usize = 3 * PAGES;
 
 type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
 
@@ -116,9 +116,8 @@ fn start(lane: &Arc<Lane>, connections: &Arc<Connections>) {
             if is_more {
                 start(&lane, &connections);
             }
-            let ready = connections.ready(&mut connection);
             // The panic hook has logged it, and its caller gets no answer.
-            let _ = catch_unwind(AssertUnwindSafe(|| job(ready)));
+            let _ = catch_unwind(AssertUnwindSafe(|| job(connections.ready(&mut connection))));
         }
         connections.put_back(connection);
     });

@@ -77,6 +77,9 @@ pub(in super::super) async fn shares_logins(
     let is_own = |document: &FirestoreDocument| {
         person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(document))
     };
+    if person.names.iter().any(ContributorId::is_numbered) {
+        return Ok(true);
+    }
     for name in &person.names {
         let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
         if person.is_taken(name) || !client.query(held, retry).await?.documents.iter().all(is_own) {
