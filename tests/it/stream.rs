@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::store::{at, recognition};
+use crate::store::{at, done, recognition};
 use crate::support::emulators::{self, PATIENT};
 use crate::support::h2proxy::Call;
 use crate::support::stage::stage;
@@ -187,6 +187,9 @@ async fn a_listener_that_is_too_far_behind_is_ended_and_resumes_without_a_gap() 
     let tasks = Tasks::default();
     let feed = Feed::new(Arc::clone(&store), changed, tasks.clone());
     let all: Vec<_> = (0..1_500).map(|i| recognition(&format!("who-{i:04}"), 3, at(i))).collect();
+    let contributions: Vec<_> =
+        all.iter().map(|one| done(one.id.as_str(), one.contributor.as_str())).collect();
+    store.record(&contributions, at(0)).await.unwrap();
     let at_once = || std::future::ready(Some(())).boxed();
     let mut slow = Box::pin(feed.follow(None, at_once).await.unwrap().recognitions);
     let mut quick = Box::pin(feed.follow(None, at_once).await.unwrap().recognitions);
