@@ -219,6 +219,14 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     store.record(&[issue("2", 9)], at(0)).await.unwrap();
     store.link(&who("github:lin"), &who("github:octocat")).await.unwrap();
 
+    // A login with recognitions of which addresses alone brought everything.
+    let weak =
+        Contribution { kind: Kind::PUSH, user_id: Some(11), ..done("github:1:push:a:kim", "github:kim") };
+    store.record(&[weak], at(0)).await.unwrap();
+    store.recognise(&[recognition("github:kim", 1, at(1))], &Destination::ALL).await.unwrap();
+    let stated = Contribution { contributor: who("github:kimberly"), ..issue("3", 11) };
+    store.record(&[stated], at(0)).await.unwrap();
+
     let unrecorded = Review {
         work: WorkId::from_text("github:1:pull_request:8"),
         part: Some(ContributionId::from_text("github:1:pull_request:8:mona")),

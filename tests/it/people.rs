@@ -615,6 +615,23 @@ async fn an_id_whose_recognitions_went_to_another_account_is_given_to_no_third(s
     assert_eq!(recognise_owed(store, "3,5").await, ["github:mona:5"]);
 }
 
+async fn an_address_makes_no_login_a_name_of_the_account_that_it_states(store: &dyn Store) {
+    all(store, (1..=3).map(|push| pushed(push, "victim", Some(66)))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:victim:3"]);
+    record(store, opened(4, "evil", 66, 1)).await;
+    are(store, &[("evil", 4)]).await;
+    assert_eq!(accounts(store, "evil").await, []);
+    let own = record(store, pushed(5, "victim", None)).await;
+    assert_eq!((own.tally, own.counted_for), (1, None));
+    all(store, [pushed(6, "victim", None), pushed(7, "victim", None)]).await;
+    are(store, &[("evil", 4), ("victim", 3)]).await;
+    assert_eq!(recognise_owed(store, "3").await, [""; 0], "its id was published");
+    assert!(matches!(store.forget(&who("github:evil")).await.unwrap(), Forgot::Erased(_)));
+    assert_eq!(record(store, pushed(8, "victim", None)).await.novelty, Novelty::New);
+    assert_eq!(record(store, pushed(9, "victim", Some(66))).await.novelty, Novelty::Forgotten);
+    are(store, &[("victim", 4)]).await;
+}
+
 async fn who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again(
     store: &dyn Store,
 ) {
@@ -1019,6 +1036,7 @@ suite!(sqlite:
     a_login_known_by_two_numbers_gives_each_its_own,
     what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
     an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
+    an_address_makes_no_login_a_name_of_the_account_that_it_states,
     who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
     forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
     a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
@@ -1068,6 +1086,7 @@ suite!(firestore:
     a_login_known_by_two_numbers_gives_each_its_own,
     what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
     an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
+    an_address_makes_no_login_a_name_of_the_account_that_it_states,
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreDocument};
 use futures::stream::{self, StreamExt as _};
 use plaudit::domain::{Contribution, Destination, Kind, Labels, Milestones, Review, Ruling, Standing, owed};
-use plaudit::store::firestore::Firestore;
+use plaudit::store::firestore::{Firestore, Patience};
 use plaudit::store::{
     ContributionFilter, ContributorFilter, Counted, ForgetKey, Forgot, Linked, Novelty, Of, Order, Page,
     RecognitionFilter, Recorded, Shown, Store, StoreError, Unlinked,
@@ -973,4 +974,182 @@ async fn a_number_that_is_bound_while_its_name_is_forgotten_is_forgotten_too() {
     assert!(matches!(forgot, Forgot::Erased(_)), "{forgot:?}");
     assert_eq!(novelties(&recorded), [Novelty::Forgotten]);
     assert_eq!(novelties(&record(&one, &[issue("2", "lisa", 7, 2)]).await), [Novelty::Forgotten]);
+}
+
+/// Three milestones' worth under a login by addresses, all recognised, and more than a delivery can wait for.
+async fn weak_and_recognised(store: &Firestore) {
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(9))).collect();
+    for part in weak.chunks(60) {
+        record(store, part).await;
+    }
+    assert_eq!(recognise_owed(store, "3,100").await, 2);
+}
+
+fn three_issues() -> Vec<Contribution> {
+    (1..=3).map(|n| issue(&n.to_string(), "monalisa", 9, n)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_id_of_a_name_that_addresses_brought_is_given_to_no_third_after_its_account_is_forgotten() {
+    let Some(ledger) = ledger().await else { return };
+    let (one, other) = (&ledger.one, &ledger.other);
+    let weak: Vec<_> = ["a", "b", "c"].into_iter().map(|id| push(id, "victim", Some(66))).collect();
+    record(one, &weak).await;
+    assert_eq!(recognise_owed(one, "3").await, 1);
+    record(one, &[issue("1", "evil", 66, 10)]).await;
+    assert!(matches!(one.forget(&who("github:evil")).await.unwrap(), Forgot::Erased(_)));
+    for document in database(&ledger).await.fluent().select().from("accounts").query().await.unwrap() {
+        let document: FirestoreDocument = document;
+        let text = format!("{document:?}");
+        assert!(!text.contains("evil") && !text.contains("IntegerValue(66)"), "{text}");
+    }
+    let recorded = record(other, &[issue("2", "victim", 7, 20)]).await;
+    assert_eq!(recorded[0].counted_for, Some(who("github:7+victim")));
+    assert_eq!(tallies(one).await, those(&[("github:7+victim", 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_keeps_no_claim_back() {
+    let Some(ledger) = ledger().await else { return };
+    let Ledger { one, other, .. } = &ledger;
+    count(one, "ann", 1).await;
+    link(one, "ann", "ben").await;
+    weak_and_recognised(one).await;
+    record(other, &three_issues()).await;
+    // A contribution of the claim, and an account's document in `contributors` where there should be none.
+    let db = database(&ledger).await;
+    let spoil = async |collection: &str, id: &str, field: &str| {
+        let spoilt = serde_json::json!({ field: "No Kind!" });
+        let update = db.fluent().update().fields([field]).in_col(collection).document_id(id);
+        update.object(&spoilt).execute::<serde_json::Value>().await.unwrap();
+    };
+    spoil("contributions", "github:1:push:7:mona", "kind").await;
+    spoil("contributors", "ann", "first_at").await;
+    assert!(matches!(one.move_late().await, Err(StoreError::Broken(_))));
+    assert_eq!(tally(one, "github:monalisa").await, is("github:monalisa", 122, 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_gets_no_answer_keeps_no_other_back_and_lets_nothing_be_recognised_twice() {
+    let Some(Ledger { one, proxy, project, .. }) = ledger().await else { return };
+    let patience = Patience { call: Duration::from_secs(9), total: Duration::from_secs(9) };
+    let other = Firestore::open_emulator(&proxy.host, &project, "(default)", patience).await.unwrap();
+    let people = [("ann", "anna", 21), ("ben", "benno", 22)];
+    let mut stated = Vec::new();
+    for (before, login, number) in people {
+        let weak = ["a", "b", "c"].map(|id| push(id, before, Some(number)));
+        record(&one, &weak).await;
+        stated.extend((0..3).map(|n| issue(&format!("{login}-{n}"), login, number, n)));
+    }
+    assert_eq!(recognise_owed(&one, "3").await, 2);
+    proxy.fault("RunQuery", Fault::Hang);
+    record(&other, &stated).await;
+    let claimed = tallies(&one).await.into_iter().filter(|(_, tally)| *tally == 6).count();
+    assert_eq!(claimed, 1);
+    assert_eq!(recognise_owed(&one, "3").await, 0);
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:anna", 6), ("github:benno", 6)]));
+    assert_eq!(recognise_owed(&one, "3").await, 0);
+}
+
+/// The number's name is stated again between the read of the number and the commit that puts its claim off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_is_put_off_though_its_number_changes_meanwhile() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    weak_and_recognised(&one).await;
+    let release = CancellationToken::new();
+    proxy.fault("RunQuery", Fault::HoldAnswer(release.clone()));
+    let meanwhile = async {
+        proxy.faults_met(1).await;
+        record(&one, &[issue("4", "monalisa", 9, 50)]).await;
+        release.cancel();
+    };
+    let stated = three_issues();
+    tokio::join!(record(&other, &stated), meanwhile);
+    assert_eq!(tally(&one, "github:monalisa").await.unwrap().1, 4);
+    assert_eq!(recognise_owed(&one, "3").await, 0);
+    one.move_late().await.unwrap();
+    assert_eq!(tally(&one, "github:monalisa").await, is("github:monalisa", 124, 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_waits_is_seen_at_the_contributor_that_its_account_is_linked_to() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    weak_and_recognised(&one).await;
+    record(&other, &three_issues()).await;
+    assert_eq!(linked(link(&one, "github:monalisa", "ben").await), ("ben".into(), 3, 0));
+    assert_eq!(recognise_owed(&other, "3").await, 0);
+    assert!(matches!(one.unlink(&who("github:monalisa")).await.unwrap(), Unlinked::Apart { .. }));
+    assert_eq!(recognise_owed(&other, "3").await, 0);
+    link(&one, "github:monalisa", "ben").await;
+    one.move_late().await.unwrap();
+    assert_eq!(tally(&one, "ben").await, is("ben", 123, 100));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_waits_is_done_before_its_account_is_forgotten() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    weak_and_recognised(&one).await;
+    record(&one, &[push("own", "mona", None)]).await;
+    record(&other, &three_issues()).await;
+    let Forgot::Erased(erased) = one.forget(&who("github:monalisa")).await.unwrap() else { panic!() };
+    assert_eq!(erased.contributions, 123);
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 1)]));
+}
+
+/// The number is bound, and what another one brought under its name is not moved yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgetting_an_account_erases_nothing_that_is_another_numbers() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    weak_and_recognised(&one).await;
+    record(&other, &[issue("1", "mona", 7, 1)]).await;
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 121)]));
+    let Forgot::Erased(erased) = one.forget(&who("github:mona")).await.unwrap() else { panic!() };
+    assert_eq!(erased.contributions, 1);
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 120)]));
+}
+
+/// A review has left a mark of the present account's part, and a long read a bookmark of its repository.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgetting_a_person_keeps_what_is_of_the_account_that_has_a_login_of_theirs_now() {
+    let Some(Ledger { one, proxy: _proxy, .. }) = ledger().await else { return };
+    let stated = [issue("1", "mona", 7, 1), issue("2", "monalisa", 7, 2), issue("3", "mona", 9, 3)];
+    for stated in stated {
+        record(&one, &[stated]).await;
+    }
+    let late = part(7, "mona");
+    let rejected = Review {
+        work: late.work(),
+        part: Some(late.id.clone()),
+        ruling: Ruling::Labels(Labels { at: at(9), rejected: true }),
+        private: false,
+    };
+    one.review(&rejected).await.unwrap();
+    one.set_bookmark("github:mona/app", "1").await.unwrap();
+    one.set_bookmark("github:monalisa/app", "1").await.unwrap();
+    assert!(matches!(one.forget(&who("github:monalisa")).await.unwrap(), Forgot::Erased(_)));
+    assert_eq!(one.bookmark("github:monalisa/app").await.unwrap(), None);
+    assert_eq!(one.bookmark("github:mona/app").await.unwrap().as_deref(), Some("1"));
+    record(&one, &[Contribution { user_id: Some(9), ..late }]).await;
+    assert_eq!(tally(&one, "github:9+mona").await, is("github:9+mona", 1, 0), "it was rejected");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_is_undone_though_an_older_version_recorded_for_the_account() {
+    let Some(ledger) = ledger().await else { return };
+    let one = &ledger.one;
+    count(one, "ann", 2).await;
+    count(one, "ben", 1).await;
+    link(one, "ann", "ben").await;
+    record(one, &[issue("1", "mona", 7, 1)]).await;
+    record(one, &[issue("2", "monalisa", 7, 2)]).await;
+    let accounts = take_accounts(&ledger).await;
+    let host = emulators::firestore().unwrap();
+    let older = Firestore::open_emulator(host, &ledger.project, "(default)", PATIENT).await.unwrap();
+    record(&older, &[done("late", "ann"), push("late", "mona", None)]).await;
+    give_accounts_back(&ledger, accounts).await;
+    let apart = one.unlink(&who("ann")).await.unwrap();
+    assert!(matches!(apart, Unlinked::Apart { .. }), "{apart:?}");
+    assert_eq!(link(one, "github:mona", "github:monalisa").await, Linked::Same(who("github:monalisa")));
+    assert_eq!(tallies(one).await, those(&[("ann", 3), ("ben", 1), ("github:monalisa", 3)]));
 }

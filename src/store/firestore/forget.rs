@@ -152,11 +152,31 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
     if !is_known {
         return Ok(Forgot::Unknown);
     }
-    let person = remember_person(client, key, person, &mut retry).await?;
+    // Once somebody is remembered, nothing of them moves.
+    let is_remembered = !known(client, &of_person(key, &person).collect(), &mut retry).await?.is_empty();
+    let person = if !is_remembered && accounts::settle(client, &person).await? {
+        accounts::person(client, who, &mut client.retry()).await?
+    } else {
+        person
+    };
+    let person = remember_person(client, key, person).await?;
     // Of a name that is not remembered: without its document, nothing is recorded for it.
     let taken = person.names.iter().filter(|name| person.is_taken(name));
-    delete(client, CONTRIBUTORS, taken.map(|name| document_id(name.as_str())), &mut retry).await?;
-    let shares_logins = accounts::shares_logins(client, &person, &mut retry).await?;
+    delete(client, CONTRIBUTORS, taken.map(|name| document_id(name.as_str())), &mut client.retry()).await?;
+    let erased = erase_all(client, key, &person).await?;
+    // Those of a name that another account has by now are that one's.
+    for who in person.names.iter().filter(|name| !person.is_taken(name)) {
+        erase_bookmarks(client, who, &mut client.retry()).await?;
+    }
+    let ids = person.names.iter().map(|name| document_id(name.as_str()));
+    delete(client, CONTRIBUTORS, ids, &mut client.retry()).await?;
+    accounts::erase(client, &person).await?;
+    Ok(Forgot::Erased(erased))
+}
+
+/// Erases the contributions and recognitions of a person, and the marks of their parts.
+async fn erase_all(client: &Client, key: &ForgetKey, person: &Person) -> Result<Erased, StoreError> {
+    let shares_logins = accounts::shares_logins(client, person).await?;
     let mut erased = Erased::default();
     loop {
         let mut last = true;
@@ -165,40 +185,35 @@ pub(super) async fn forget(client: &Client, who: &ContributorId) -> Result<Forgo
             // Each part has its own patience: there may be many.
             let mut retry = client.retry();
             let contributions = erase_contributions(client, key, who, shares_logins, &mut retry).await?;
-            let marks = erase_marks(client, who, &mut retry).await?;
+            let is_taken = person.is_taken(who);
+            let marks = if is_taken { 0 } else { erase_marks(client, who, &mut retry).await? };
             let recognitions = erase_recognitions(client, who, &mut retry).await?;
             erased.contributions += contributions;
             erased.recognitions += recognitions;
             last &= contributions + marks + recognitions == 0;
         }
         if last {
-            break;
+            return Ok(erased);
         }
     }
-    for who in &person.names {
-        erase_bookmarks(client, who, &mut client.retry()).await?;
-    }
-    let ids = person.names.iter().map(|name| document_id(name.as_str()));
-    delete(client, CONTRIBUTORS, ids, &mut client.retry()).await?;
-    accounts::erase(client, &person, &mut client.retry()).await?;
-    Ok(Forgot::Erased(erased))
 }
 
-/// Remembers all names and numbers of a person, and returns them. Once they are remembered, no account joins them. A
-/// name that another person has by now is not remembered: it would forget that one's contributions.
-async fn remember_person(
-    client: &Client,
-    key: &ForgetKey,
-    mut person: Person,
-    retry: &mut Retry,
-) -> Result<Person, StoreError> {
+/// All names and numbers of a person, but for a name that another person has by now: to remember it would forget that
+/// one's contributions.
+fn of_person<'a>(key: &'a ForgetKey, person: &'a Person) -> impl Iterator<Item = Pseudonym> + 'a {
+    let names = person.names.iter().filter(|name| !person.is_taken(name)).map(|name| key.of_name(name));
+    let numbers = person.numbers.iter().filter_map(|(name, number)| key.of_number(name, *number));
+    names.chain(numbers)
+}
+
+/// Remembers a person, and returns all accounts of theirs. Once they are remembered, no account joins them.
+async fn remember_person(client: &Client, key: &ForgetKey, mut person: Person) -> Result<Person, StoreError> {
     loop {
-        let names = person.names.iter().filter(|name| !person.is_taken(name)).map(|name| key.of_name(name));
-        let numbers = person.numbers.iter().filter_map(|(name, number)| key.of_number(name, *number));
-        remember(client, key, names.chain(numbers), retry).await?;
+        // Each call has its own patience: there may be many.
+        remember(client, key, of_person(key, &person), &mut client.retry()).await?;
         let mut again = person.clone();
-        for name in &person.names {
-            again.join(accounts::person(client, name, retry).await?);
+        for contributor in accounts::contributors_of(client, &person.names).await? {
+            again.join(accounts::person(client, &contributor, &mut client.retry()).await?);
         }
         if again.names.len() == person.names.len() && again.numbers.len() == person.numbers.len() {
             return Ok(person);

@@ -112,6 +112,8 @@ shapes! {
     ACCOUNTS_MOVING: ACCOUNTS ["moving" Equal] by [];
     /// The names that an account had after others.
     ACCOUNTS_HELD: ACCOUNTS ["holder" Equal] by [];
+    /// The names whose ids only the account with a number may have.
+    ACCOUNTS_RESERVED: ACCOUNTS ["reserved" Equal] by [];
     /// The recognitions that were made for an account, by the beginning of their ids.
     RECOGNITIONS_NAMED: RECOGNITIONS ["id" AtLeast, "id" Below] by ["id", Ascending];
     /// Where every long read goes on.

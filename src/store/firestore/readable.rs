@@ -60,7 +60,7 @@ pub(super) fn readable_one<T>(
 }
 
 /// The cursor just after a document: the values by which the query orders.
-fn place_of(document: &FirestoreDocument, shape: &Shape) -> Vec<FirestoreValue> {
+pub(super) fn place_of(document: &FirestoreDocument, shape: &Shape) -> Vec<FirestoreValue> {
     let value = |(field, _): &(&str, _)| match *field {
         NAME => Value { value_type: Some(ValueType::ReferenceValue(document.name.clone())) },
         field => document.fields.get(field).cloned().unwrap_or_default(),

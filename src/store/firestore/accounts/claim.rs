@@ -3,21 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use firestore::{
-    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreQueryParams,
-    FirestoreTransactionOps, FirestoreValue,
-};
+use firestore::FirestoreValue;
 
-use super::decide::{Changes, redirect};
-use super::moves::{
-    CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, finish, item, move_items, move_recognitions,
-};
-use super::{CLAIMS, Number, Read, commit, joined_document, number_document, read_account, tidy, whose};
-use crate::domain::{ContributionId, ContributorId, Moment, Numbered};
-use crate::store::firestore::codec::{self, ContributionFields};
+use super::decide::Changes;
+use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
+use super::{Number, Read, commit, note_claims, number_document, read_account, tidy, whose};
+use crate::domain::{ContributionId, ContributorId, Numbered};
+use crate::store::firestore::codec::{self, document_id};
 use crate::store::firestore::lists;
-use crate::store::firestore::queries::{self, ACCOUNTS, CONTRIBUTIONS, name_value};
-use crate::store::firestore::record::refused;
+use crate::store::firestore::queries::{self, ACCOUNTS, Shape};
+use crate::store::firestore::readable::{place_of, readable_one};
 use crate::store::firestore::rpc::Client;
 use crate::store::{Shown, StoreError};
 
@@ -40,7 +35,7 @@ pub(super) async fn claim(client: &Client, mut number: Number, extent: Extent) -
                     return Ok(());
                 }
             }
-            Claimed::TooMany => return put_off(client, &number, &bound).await,
+            Claimed::TooMany => return put_off(client, number).await,
             Claimed::Changed => {}
         }
         client.retry().pause(CONFLICT.to_owned()).await?;
@@ -61,19 +56,25 @@ enum Claimed {
 
 /// Leaves a claim to the next drain. Until then nothing is recognised for the contributor: what it claims may have been
 /// recognised already.
-async fn put_off(client: &Client, number: &Number, bound: &Numbered) -> Result<(), StoreError> {
-    let contributor = read_account(client, &bound.id, &mut client.retry()).await?.contributor().clone();
-    let this = vec![codec::value(number.document.as_str())];
-    let this = FirestoreFieldTransformType::AppendMissingElements(this);
-    let claims = FirestoreFieldTransform::new(CLAIMS.to_owned(), this);
-    let (id, nothing) = (joined_document(&contributor), BTreeMap::<String, bool>::new());
-    let mut writes = client.writes();
-    whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
-    writes.update_object(ACCOUNTS, id, &nothing, Some(Vec::new()), None, vec![claims]).map_err(refused)?;
-    // Where the number has changed, its claim is over, or another process is about to put it off.
-    commit(client, &writes, &mut client.retry()).await?;
-    tracing::info!("what a number brought before its host stated it is claimed by the next drain");
-    Ok(())
+pub(super) async fn put_off(client: &Client, mut number: Number) -> Result<(), StoreError> {
+    let mut retry = client.retry();
+    loop {
+        let Some(bound) = number.bound.clone().filter(|_| number.moving) else { return Ok(()) };
+        let account = read_account(client, &bound.id, &mut retry).await?;
+        let mut writes = client.writes();
+        whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
+        // Else the claim could be noted for who is not the contributor any more.
+        whose::verify(&mut writes, &document_id(account.id.as_str()), account.unchanged.clone())?;
+        note_claims(&mut writes, account.contributor(), &[number.document.clone()])?;
+        if commit(client, &writes, &mut retry).await? {
+            tracing::info!("what a number brought before its host stated it is claimed by the next drain");
+            return Ok(());
+        }
+        retry.pause(CONFLICT.to_owned()).await?;
+        let found = client.get_one(ACCOUNTS, number.document.clone(), &mut retry).await?;
+        let Some(found) = found else { return Ok(()) };
+        number = Number::read(&found)?;
+    }
 }
 
 async fn claim_all(
@@ -143,7 +144,7 @@ async fn claim_items(
     number: &Number,
     account: &ContributorId,
     digits: u64,
-    mut items: Vec<Item>,
+    items: Vec<Item>,
 ) -> Result<bool, StoreError> {
     let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
     let mut from = by_contributor(&items);
@@ -152,14 +153,13 @@ async fn claim_items(
     for (from, ids) in &from {
         if !has_nothing_else(client, from, ids).await? {
             most.insert(from.clone(), ids.len() as u64);
-        } else if is_all_its_own(&items, from) && tidy::has_recognitions(client, from).await? {
-            if !becomes_former(client, from, &to, number, digits).await? {
-                return Ok(false);
-            }
-            items.retain(|one| one.contributor != *from);
-        } else {
-            emptied.push(from);
+            continue;
         }
+        let is_to_reserve = is_all_its_own(&items, from) && tidy::has_recognitions(client, from).await?;
+        if is_to_reserve && !reserve(client, from, number, digits).await? {
+            return Ok(false);
+        }
+        emptied.push(from);
     }
     let decision = Decision::of_numbers(&[number], account, most);
     if !move_in_parts(client, items, &to, &decision).await? {
@@ -188,31 +188,28 @@ fn is_all_its_own(items: &[Item], contributor: &ContributorId) -> bool {
     items.iter().filter(|one| one.contributor == *contributor).all(|one| one.account == *contributor)
 }
 
-/// Makes a name, of which all is claimed, a former name of the account: recognitions were made with its id, so another
-/// account that has the login later gets an id of its own.
-async fn becomes_former(
+/// Has the id of a name, of which all is claimed, given to no third account: recognitions were made with it. The name
+/// stays its own, because only addresses say that it is the account's.
+async fn reserve(
     client: &Client,
     name: &ContributorId,
-    to: &ContributorId,
     number: &Number,
     digits: u64,
 ) -> Result<bool, StoreError> {
     let mut retry = client.retry();
+    let mut account = read_account(client, name, &mut retry).await?;
+    if account.reserved == Some(digits) {
+        return Ok(true);
+    }
+    if account.number.is_some() || account.target.is_some() {
+        return Ok(false);
+    }
+    account.reserved = Some(digits);
     let (mut writes, mut changes) = (client.writes(), Changes::default());
     whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
-    let from = read_account(client, name, &mut retry).await?;
-    if from.number.is_some() || from.target.is_some() {
-        return Ok(false);
-    }
-    let to = read_account(client, to, &mut retry).await?;
-    changes.of(from.clone()).number = Some(digits);
-    redirect(client, &mut changes, from, to, &mut writes, &mut retry).await?;
+    changes.of(account);
     changes.write(client, &mut writes)?;
-    if !commit(client, &writes, &mut retry).await? {
-        return Ok(false);
-    }
-    finish(client, name).await?;
-    Ok(true)
+    commit(client, &writes, &mut retry).await
 }
 
 async fn move_in_parts(
@@ -247,14 +244,7 @@ async fn of_unbound_accounts(
 }
 
 async fn with_number(client: &Client, digits: u64, extent: Extent) -> Result<Option<Vec<Item>>, StoreError> {
-    let query = |after| {
-        let value = codec::difference(digits.cast_signed());
-        Ok(queries::WITH_NUMBER.query([value], after, Some(TOGETHER)))
-    };
-    let place = |last: &FirestoreDocument| {
-        Ok(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))])
-    };
-    pages(client, extent, query, place).await
+    pages(client, extent, &queries::WITH_NUMBER, &[codec::difference(digits.cast_signed())]).await
 }
 
 /// What arrived under a name, whoever it counts for.
@@ -263,23 +253,11 @@ async fn arrived_under(
     name: &ContributorId,
     extent: Extent,
 ) -> Result<Option<Vec<Item>>, StoreError> {
-    let counted = |after| {
-        let values = lists::contributions_of(name.as_str(), Shown::All, None, None)?;
-        Ok(queries::CONTRIBUTIONS_OF.query(values, after, Some(TOGETHER)))
-    };
-    let place_of_counted = |last: &FirestoreDocument| {
-        let at: Moment = codec::read::<ContributionFields>(last)?.counted()?.recorded_at;
-        let name = name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last));
-        Ok(vec![codec::value(codec::timestamp(at)?), name])
-    };
-    let moved =
-        |after| Ok(queries::ARRIVED_UNDER.query([codec::value(name.as_str())], after, Some(TOGETHER)));
-    let place_of_moved = |last: &FirestoreDocument| {
-        Ok(vec![name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last))])
-    };
+    let counted = lists::contributions_of(name.as_str(), Shown::All, None, None)?;
+    let moved = [codec::value(name.as_str())];
     let (counted, moved) = tokio::try_join!(
-        pages(client, extent, counted, place_of_counted),
-        pages(client, extent, moved, place_of_moved),
+        pages(client, extent, &queries::CONTRIBUTIONS_OF, &counted),
+        pages(client, extent, &queries::ARRIVED_UNDER, &moved),
     )?;
     let Some((counted, moved)) = counted.zip(moved) else { return Ok(None) };
     // One may have moved between the two reads.
@@ -288,24 +266,25 @@ async fn arrived_under(
     Ok(Some(all.into_values().filter(|one| one.account == *name).collect()))
 }
 
-/// What a query finds, in pages; `None` where there is more than the extent.
+/// What a query finds, in pages, but for what this version cannot read; `None` where there is more than the extent.
 async fn pages(
     client: &Client,
     extent: Extent,
-    query: impl Fn(Option<Vec<FirestoreValue>>) -> Result<FirestoreQueryParams, StoreError>,
-    place: impl Fn(&FirestoreDocument) -> Result<Vec<FirestoreValue>, StoreError>,
+    shape: &'static Shape,
+    values: &[FirestoreValue],
 ) -> Result<Option<Vec<Item>>, StoreError> {
     let (mut items, mut after) = (Vec::new(), None);
     loop {
-        let found = client.query(query(after.take())?, &mut client.retry()).await?.documents;
+        let query = shape.query(values.iter().cloned(), after.take(), Some(TOGETHER));
+        let found = client.query(query, &mut client.retry()).await?.documents;
         for document in &found {
-            items.push(item(document)?);
+            items.extend(readable_one(document, item)?);
         }
         let Some(last) = found.last().filter(|_| found.len() == TOGETHER) else { return Ok(Some(items)) };
         if extent == Extent::Page {
             return Ok(None);
         }
-        after = Some(place(last)?);
+        after = Some(place_of(last, shape));
     }
 }
 

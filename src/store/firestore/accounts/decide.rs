@@ -13,8 +13,8 @@ use firestore::{
 };
 
 use super::{
-    Account, Number, Read, commit, followers, moves, note_joined, number_document, read_account, strays,
-    whose,
+    Account, Number, Read, commit, followers, moves, note_joined_with_claims, number_document, read_account,
+    strays, whose,
 };
 use crate::domain::{ContributorId, Identity, Moment, Naming, Numbered, Standing};
 use crate::store::firestore::codec::{self, ContributorFields, ContributorNames, document_id};
@@ -86,7 +86,7 @@ fn parted(
 ) -> Result<Vec<ContributorId>, StoreError> {
     let mut parted = found.parted.clone();
     let name = read.account(&naming.name);
-    if name.number.is_some() || parted.contains(&name.id) {
+    if name.owner().is_some() || parted.contains(&name.id) {
         return Ok(parted);
     }
     let is_unwritten = matches!(name.unchanged, FirestoreWritePrecondition::Exists(false));
@@ -193,7 +193,7 @@ pub(super) async fn redirect(
             exists = true;
         }
     }
-    note_joined(writes, &to.id)?;
+    note_joined_with_claims(client, writes, [&from.id, &to.id], retry).await?;
     changes.of(to.clone());
     let from = changes.of(from);
     from.target = Some(to.id.clone());
@@ -289,6 +289,7 @@ pub(in super::super) async fn link(
     account: &ContributorId,
     to: &ContributorId,
 ) -> Result<Linked, StoreError> {
+    strays::recover(client, account).await?;
     let mut retry = client.retry();
     loop {
         let [from, to] = match linking(client, account, to, &mut retry).await? {

@@ -22,7 +22,8 @@ mod whose;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use firestore::{
-    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
+    FirestoreTransactionOps, FirestoreWritePrecondition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,7 @@ use crate::store::{self, StoreError};
 pub(super) use decide::link;
 pub(super) use known::Known;
 pub(super) use moves::{Move, finish, move_late};
-pub(super) use person::{Person, erase, person, shares_logins};
+pub(super) use person::{Person, contributors_of, erase, person, settle, shares_logins};
 pub(super) use unlink::unlink;
 pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up};
 
@@ -84,6 +85,9 @@ struct AccountFields {
     holder: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder_at: Option<i64>,
+    /// The number to which alone its id may be bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reserved: Option<i64>,
     /// What the contributor's document had, while there is none.
     #[serde(default)]
     recognized: u64,
@@ -119,6 +123,9 @@ pub(super) struct Account {
     moving: bool,
     holder: Option<Holder>,
     holder_at: Option<Moment>,
+    /// The number to whose account its recognitions went, while no number is bound to it. Their ids are made from its
+    /// id, so no third account may have that.
+    reserved: Option<u64>,
     /// The highest milestone recognised, while it has no document in `contributors`.
     recognized: u64,
     user_id: Option<u64>,
@@ -156,6 +163,7 @@ impl Account {
             moving: false,
             holder: None,
             holder_at: None,
+            reserved: None,
             recognized: 0,
             user_id: None,
             page: None,
@@ -173,11 +181,17 @@ impl Account {
             moving: fields.moving,
             holder: fields.holder.as_deref().map(Holder::read).transpose()?,
             holder_at: fields.holder_at.map(codec::moment_of).transpose()?,
+            reserved: fields.reserved.map(i64::cast_unsigned),
             recognized: fields.recognized,
             user_id: fields.user_id.map(i64::cast_unsigned),
             page: fields.account_url,
             unchanged: unchanged(document)?,
         })
+    }
+
+    /// The number to which its id is bound, or alone may be.
+    fn owner(&self) -> Option<u64> {
+        self.number.or(self.reserved)
     }
 
     /// For whom it counts.
@@ -203,6 +217,7 @@ impl Account {
             moving: self.moving,
             holder: self.holder.as_ref().map(|holder| holder.as_str().to_owned()),
             holder_at: self.holder_at.map(|at| at.timestamp_micros()),
+            reserved: self.reserved.map(u64::cast_signed),
             recognized: self.recognized,
             user_id: self.user_id.map(u64::cast_signed),
             account_url: self.page.clone(),
@@ -278,6 +293,38 @@ fn note_joined(writes: &mut FirestoreTransactionData, contributor: &ContributorI
     let (mask, nothing) = (Some(vec!["nothing".to_owned()]), BTreeMap::<String, bool>::new());
     let id = joined_document(contributor);
     writes.update_object(ACCOUNTS, id, &nothing, mask, None, Vec::new()).map_err(refused)?;
+    Ok(())
+}
+
+/// Notes the same, and has the claims that wait for `from` seen at `to` too.
+async fn note_joined_with_claims(
+    client: &Client,
+    writes: &mut FirestoreTransactionData,
+    [from, to]: [&ContributorId; 2],
+    retry: &mut Retry,
+) -> Result<(), StoreError> {
+    let document = joined_document(from);
+    let Some(found) = client.get_one(ACCOUNTS, document.clone(), retry).await? else {
+        has_none_joined(writes, from)?;
+        return note_joined(writes, to);
+    };
+    // A claim that is noted meanwhile has the commit fail.
+    whose::verify(writes, &document, unchanged(&found)?)?;
+    let claims = codec::read::<JoinedFields>(&found)?.claims;
+    if claims.is_empty() { note_joined(writes, to) } else { note_claims(writes, to, &claims) }
+}
+
+/// Notes that the claims of these numbers are left to the next drain.
+fn note_claims(
+    writes: &mut FirestoreTransactionData,
+    contributor: &ContributorId,
+    numbers: &[String],
+) -> Result<(), StoreError> {
+    let numbers = numbers.iter().map(|number| codec::value(number.as_str())).collect();
+    let numbers = FirestoreFieldTransformType::AppendMissingElements(numbers);
+    let claims = FirestoreFieldTransform::new(CLAIMS.to_owned(), numbers);
+    let (id, nothing) = (joined_document(contributor), BTreeMap::<String, bool>::new());
+    writes.update_object(ACCOUNTS, id, &nothing, Some(Vec::new()), None, vec![claims]).map_err(refused)?;
     Ok(())
 }
 

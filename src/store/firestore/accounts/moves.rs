@@ -10,6 +10,8 @@ use firestore::{
     FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
     FirestoreTransactionOps, FirestoreWritePrecondition,
 };
+use futures::stream::{self, StreamExt as _};
+use tokio::time::{Instant, timeout_at};
 
 use super::decide::{Changes, Joining};
 use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, strays, whose};
@@ -34,32 +36,53 @@ pub(super) const CONFLICT: &str = "an account keeps changing while its contribut
 /// How many accounts one sweep looks at.
 const MOST: usize = 100;
 
-/// Moves what is left of these documents of `accounts`, as far as a request can wait for it.
-pub(super) async fn now(client: &Client, documents: Vec<String>) {
-    let moving = async {
+/// How many decisions are carried out side by side.
+const AT_ONCE: usize = 16;
+
+/// Moves what is left of the documents of `accounts` of each decision, as far as a request can wait for it.
+pub(super) async fn now(client: &Client, decided: Vec<Vec<String>>) {
+    let by = Instant::now() + client.a_part_of_patience();
+    let left_by = by + client.a_part_of_patience();
+    let moving = stream::iter(decided).map(async |documents| {
         for document in documents {
-            finish_document(client, &document, claim::Extent::Page).await?;
+            match timeout_at(by, finish_document(client, &document, claim::Extent::Page)).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "contributions of a renamed account are moved by the next drain");
+                }
+                Err(_) => tracing::info!("contributions of a renamed account are moved by the next drain"),
+            }
+            let left = timeout_at(left_by, leave(client, &document)).await;
+            if let Err(error) = left.unwrap_or_else(|_| Err(StoreError::Unavailable(CONFLICT.to_owned()))) {
+                tracing::warn!(%error, "a claim that the next drain makes could not be noted");
+            }
         }
-        Ok::<_, StoreError>(())
-    };
-    match tokio::time::timeout(client.a_part_of_patience(), moving).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "contributions of a renamed account are moved by the next drain");
-        }
-        Err(_) => tracing::info!("contributions of a renamed account are moved by the next drain"),
+    });
+    moving.buffer_unordered(AT_ONCE).collect::<()>().await;
+}
+
+/// Leaves what a document of `accounts` has to move to the next drain. What an account had recognised is its
+/// contributor's already.
+async fn leave(client: &Client, document: &str) -> Result<(), StoreError> {
+    if !is_of_number(document) {
+        return Ok(());
     }
+    let found = client.get_one(ACCOUNTS, document.to_owned(), &mut client.retry()).await?;
+    let Some(found) = found else { return Ok(()) };
+    claim::put_off(client, Number::read(&found)?).await
 }
 
 /// Goes on with every move that was left. The first time in a process, this also looks for what an older version has
 /// recorded for accounts that count for another contributor.
 pub(in super::super) async fn move_late(client: &Client) -> Result<(), StoreError> {
+    let mut failed = None;
     if !client.has_recovered() {
-        strays::recover_all(client).await?;
-        client.set_recovered();
+        failed = strays::recover_all(client).await.err();
+        if failed.is_none() {
+            client.set_recovered();
+        }
     }
     let query = queries::ACCOUNTS_MOVING.query([codec::value(true)], None, Some(MOST));
-    let mut failed = None;
     for document in client.query(query, &mut client.retry()).await?.documents {
         let document = codec::id_of(&document);
         failed = finish_document(client, document, claim::Extent::Everything).await.err().or(failed);
@@ -67,7 +90,11 @@ pub(in super::super) async fn move_late(client: &Client) -> Result<(), StoreErro
     failed.map_or(Ok(()), Err)
 }
 
-async fn finish_document(client: &Client, document: &str, extent: claim::Extent) -> Result<(), StoreError> {
+pub(super) async fn finish_document(
+    client: &Client,
+    document: &str,
+    extent: claim::Extent,
+) -> Result<(), StoreError> {
     let Some(found) = client.get_one(ACCOUNTS, document.to_owned(), &mut client.retry()).await? else {
         return Ok(());
     };

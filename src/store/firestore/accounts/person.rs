@@ -1,14 +1,16 @@
 //! People: all accounts of one, and what is left of them once the person is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firestore::{
     FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
 };
 
+use super::claim::Extent;
+use super::moves::finish_document;
 use super::{
-    AccountFields, FORGOTTEN_HOLDER, Holder, contributor_of, followers, joined_document, nonce,
-    number_document, read_account,
+    Account, AccountFields, FORGOTTEN_HOLDER, Holder, Number, Read, contributor_of, followers, is_of_number,
+    joined_document, nonce, number_document, read_account,
 };
 use crate::domain::ContributorId;
 use crate::store::StoreError;
@@ -68,12 +70,42 @@ pub(in super::super) async fn person(
     Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, held, is_written })
 }
 
-/// Whether other accounts have, or have had, a login of this person.
-pub(in super::super) async fn shares_logins(
+/// Finishes every move and claim of a person's accounts, so that what counts for them is theirs, and what is theirs
+/// counts for them. Whether there were any.
+pub(in super::super) async fn settle(client: &Client, person: &Person) -> Result<bool, StoreError> {
+    let names = person.names.iter().map(|name| document_id(name.as_str()));
+    let numbers = person.numbers.iter().filter_map(|(name, number)| number_document(name, *number));
+    let ids: Vec<_> = names.chain(numbers).collect();
+    let mut has_moved = false;
+    for document in client.get(ACCOUNTS, &ids, None, &mut client.retry()).await? {
+        let id = codec::id_of(&document);
+        let is_moving =
+            if is_of_number(id) { Number::read(&document)?.moving } else { Account::read(&document)?.moving };
+        if !is_moving {
+            continue;
+        }
+        match finish_document(client, id, Extent::Everything).await {
+            Ok(()) => has_moved = true,
+            Err(StoreError::Unavailable(why)) => return Err(StoreError::Unavailable(why)),
+            // It would fail again, and keep the person from being forgotten.
+            Err(error) => tracing::warn!(%error, "contributions of somebody to be forgotten cannot be moved"),
+        }
+    }
+    Ok(has_moved)
+}
+
+/// For whom accounts count, each contributor once.
+pub(in super::super) async fn contributors_of(
     client: &Client,
-    person: &Person,
-    retry: &mut Retry,
-) -> Result<bool, StoreError> {
+    names: &[ContributorId],
+) -> Result<BTreeSet<ContributorId>, StoreError> {
+    let mut read = Read::default();
+    read.read(client, names.iter(), std::iter::empty(), &mut client.retry()).await?;
+    Ok(names.iter().map(|name| read.account(name).contributor().clone()).collect())
+}
+
+/// Whether other accounts have, or have had, a login of this person.
+pub(in super::super) async fn shares_logins(client: &Client, person: &Person) -> Result<bool, StoreError> {
     let is_own = |document: &FirestoreDocument| {
         person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(document))
     };
@@ -82,7 +114,9 @@ pub(in super::super) async fn shares_logins(
     }
     for name in &person.names {
         let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
-        if person.is_taken(name) || !client.query(held, retry).await?.documents.iter().all(is_own) {
+        // Each name has its own patience: there may be many.
+        let held = client.query(held, &mut client.retry()).await?.documents;
+        if person.is_taken(name) || !held.iter().all(is_own) {
             return Ok(true);
         }
     }
@@ -90,15 +124,11 @@ pub(in super::super) async fn shares_logins(
 }
 
 /// Erases what says of a person's accounts that they are one.
-pub(in super::super) async fn erase(
-    client: &Client,
-    person: &Person,
-    retry: &mut Retry,
-) -> Result<(), StoreError> {
+pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<(), StoreError> {
     let mut writes = client.writes();
     for name in &person.names {
         let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
-        for document in client.query(held, retry).await?.documents {
+        for document in client.query(held, &mut client.retry()).await?.documents {
             if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
                 continue;
             }
@@ -116,11 +146,44 @@ pub(in super::super) async fn erase(
         }
         writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
     }
-    for document in person.numbers.iter().filter_map(|(name, number)| number_document(name, *number)) {
-        writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
+    for (name, number) in &person.numbers {
+        keep_reserved(client, &mut writes, person, name, *number).await?;
+        if let Some(document) = number_document(name, *number) {
+            writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
+        }
     }
-    client.commit(&writes, retry).await?;
+    client.commit(&writes, &mut client.retry()).await?;
     Ok(())
+}
+
+/// The names whose ids were reserved for this number are given to no account, and name no number any more.
+async fn keep_reserved(
+    client: &Client,
+    writes: &mut FirestoreTransactionData,
+    person: &Person,
+    of: &ContributorId,
+    number: u64,
+) -> Result<(), StoreError> {
+    let query = queries::ACCOUNTS_RESERVED.query([codec::value(number.cast_signed())], None, None);
+    for document in client.query(query, &mut client.retry()).await?.documents {
+        let account = Account::read(&document)?;
+        if account.id.host() != of.host() || person.names.contains(&account.id) {
+            continue;
+        }
+        let mask = Some(["reserved", "commit"].map(str::to_owned).to_vec());
+        let left = Reserved { reserved: FORGOTTEN_NUMBER.cast_signed(), commit: nonce() };
+        let id = document_id(account.id.as_str());
+        let as_read = Some(account.unchanged);
+        writes.update_object(ACCOUNTS, id, &left, mask, as_read, Vec::new()).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// What is written of a reserved id once its account is forgotten.
+#[derive(serde::Serialize)]
+struct Reserved {
+    reserved: i64,
+    commit: String,
 }
 
 /// Leaves of a name that another account has had since: that it did, and that its id is not to be given again.
@@ -133,13 +196,24 @@ fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) 
         moving: false,
         holder: None,
         holder_at: None,
+        reserved: None,
         recognized: 0,
         user_id: None,
         account_url: None,
         commit: nonce(),
     };
     // What is in the mask and not among the fields is deleted.
-    let mask = ["number", "target", "linked", "moving", "recognized", "user_id", "account_url", "commit"];
+    let mask = [
+        "number",
+        "target",
+        "linked",
+        "moving",
+        "reserved",
+        "recognized",
+        "user_id",
+        "account_url",
+        "commit",
+    ];
     let mask = Some(mask.map(str::to_owned).to_vec());
     let exists = Some(FirestoreWritePrecondition::Exists(true));
     writes

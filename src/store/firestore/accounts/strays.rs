@@ -13,9 +13,10 @@ use crate::store::firestore::rpc::Client;
 /// How many accounts are read at once.
 const PAGE: usize = 500;
 
-/// Moves what counts for such accounts. Looks at every linked account and former name.
+/// Moves what counts for such accounts. Looks at every linked account and former name. One that cannot be moved keeps no
+/// other one back.
 pub(super) async fn recover_all(client: &Client) -> Result<(), StoreError> {
-    let mut after = None;
+    let (mut after, mut failed) = (None, None);
     loop {
         let query = queries::ACCOUNTS_WITH_TARGET.query([codec::value("")], after.take(), Some(PAGE));
         let found = client.query(query, &mut client.retry()).await?.documents;
@@ -23,23 +24,23 @@ pub(super) async fn recover_all(client: &Client) -> Result<(), StoreError> {
         let of = accounts.iter().map(|one| &one.id).collect();
         let present = presence(client, of, &mut client.retry()).await?;
         for (account, _) in present.iter().filter(|(_, is_present)| **is_present) {
-            recover(client, account).await?;
+            failed = recover(client, account).await.err().or(failed);
         }
         let last = found.last().filter(|_| found.len() == PAGE).zip(accounts.last());
-        let Some((document, account)) = last else { return Ok(()) };
+        let Some((document, account)) = last else { return failed.map_or(Ok(()), Err) };
         let name = name_value(client.documents(), ACCOUNTS, codec::id_of(document));
         after = Some(vec![codec::value(account.contributor().as_str()), name]);
     }
 }
 
-/// Moves what counts for one account to its contributor, if it is such a one.
-pub(super) async fn recover(client: &Client, id: &ContributorId) -> Result<(), StoreError> {
+/// Moves what counts for one account to its contributor, if it is such a one; whether it was.
+pub(super) async fn recover(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
     for _ in 0..ROUNDS {
         let mut retry = client.retry();
         let account = read_account(client, id, &mut retry).await?;
-        let Some(target) = account.target.clone() else { return Ok(()) };
+        let Some(target) = account.target.clone() else { return Ok(false) };
         if presence(client, [id].into(), &mut retry).await?.get(id) != Some(&true) {
-            return Ok(());
+            return Ok(false);
         }
         let to = read_account(client, &target, &mut retry).await?;
         let (mut writes, mut changes) = (client.writes(), Changes::default());
@@ -47,7 +48,8 @@ pub(super) async fn recover(client: &Client, id: &ContributorId) -> Result<(), S
         changes.write(client, &mut writes)?;
         if commit(client, &writes, &mut retry).await? {
             tracing::warn!(account = %id, "what an older version recorded for an account that counts for another contributor is moved");
-            return finish(client, id).await;
+            finish(client, id).await?;
+            return Ok(true);
         }
         retry.pause(CONFLICT.to_owned()).await?;
     }

@@ -10,7 +10,8 @@ use crate::domain::{ContributorId, Moment};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id};
 use crate::store::firestore::lists;
 use crate::store::firestore::outbox::unchanged;
-use crate::store::firestore::queries::{self, CONTRIBUTIONS, CONTRIBUTORS, name_value};
+use crate::store::firestore::queries::{self, CONTRIBUTORS};
+use crate::store::firestore::readable::{place_of, readable_one};
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::Client;
 use crate::store::{Shown, StoreError};
@@ -29,9 +30,10 @@ pub(super) async fn tidy(client: &Client, id: &ContributorId) -> Result<(), Stor
         let Some(document) = document else { return Ok(()) };
         let as_read = unchanged(&document)?;
         let mut writes = client.writes();
-        if let Some(times) = times(client, id).await? {
+        let left = left(client, id).await?;
+        if let Left::Since(times) = left {
             set(&mut writes, id, times, as_read)?;
-        } else if has_recognitions(client, id).await? {
+        } else if left == Left::Unreadable || has_recognitions(client, id).await? {
             return Ok(());
         } else {
             let mut account = read_account(client, id, &mut retry).await?;
@@ -66,24 +68,35 @@ pub(super) async fn has_recognitions(client: &Client, id: &ContributorId) -> Res
     Ok(!client.query(query, &mut client.retry()).await?.documents.is_empty())
 }
 
-/// When the first and the last contribution were counted. No index has the oldest first, so all of them are read.
-async fn times(client: &Client, id: &ContributorId) -> Result<Option<[Moment; 2]>, StoreError> {
-    let mut times: Option<[Moment; 2]> = None;
-    let mut after = None;
+/// What a contributor has left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Nothing that this version can read.
+    Unreadable,
+    /// When the first and the last contribution were counted.
+    Since([Moment; 2]),
+}
+
+/// No index has the oldest first, so all contributions are read.
+async fn left(client: &Client, id: &ContributorId) -> Result<Left, StoreError> {
+    let shape = &queries::CONTRIBUTIONS_OF;
+    let recorded_at = |document: &_| Ok(codec::read::<ContributionFields>(document)?.counted()?.recorded_at);
+    let (mut left, mut after) = (Left::Nothing, None);
     loop {
         let values = lists::contributions_of(id.as_str(), Shown::All, None, None)?;
-        let query = queries::CONTRIBUTIONS_OF.query(values, after.take(), Some(PAGE));
+        let query = shape.query(values, after.take(), Some(PAGE));
         let found = client.query(query, &mut client.retry()).await?.documents;
-        let mut oldest = None;
         for document in &found {
-            let at = codec::read::<ContributionFields>(document)?.counted()?.recorded_at;
-            let [first, last] = times.unwrap_or([at, at]);
-            times = Some([first.min(at), last.max(at)]);
-            oldest = Some((document, at));
+            left = match (readable_one(document, recorded_at)?, left) {
+                (Some(at), Left::Since([first, last])) => Left::Since([first.min(at), last.max(at)]),
+                (Some(at), _) => Left::Since([at, at]),
+                (None, Left::Nothing) => Left::Unreadable,
+                (None, left) => left,
+            };
         }
-        let Some((last, at)) = oldest.filter(|_| found.len() == PAGE) else { return Ok(times) };
-        let name = name_value(client.documents(), CONTRIBUTIONS, codec::id_of(last));
-        after = Some(vec![codec::value(codec::timestamp(at)?), name]);
+        let Some(last) = found.last().filter(|_| found.len() == PAGE) else { return Ok(left) };
+        after = Some(place_of(last, shape));
     }
 }
 

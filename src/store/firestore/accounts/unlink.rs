@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps};
 
 use super::decide::{Changes, Joining, present, standing_of};
-use super::{Account, commit, followers, moves, note_joined, read_account, tidy};
+use super::{Account, commit, followers, moves, note_joined_with_claims, read_account, strays, tidy};
 use crate::domain::ContributorId;
 use crate::store::firestore::codec::{self, ContributorFields, document_id};
 use crate::store::firestore::outbox::unchanged;
@@ -23,6 +23,10 @@ pub(in super::super) async fn unlink(client: &Client, id: &ContributorId) -> Res
             return Ok(Unlinked::FormerName(present.contributor().clone()));
         }
         let Some(contributor) = account.target.clone() else { return Ok(Unlinked::NotLinked) };
+        if strays::recover(client, id).await? {
+            retry = client.retry();
+            continue;
+        }
         if account.moving {
             moves::finish(client, id).await?;
             retry = client.retry();
@@ -82,7 +86,7 @@ async fn set_apart(
             .map_err(refused)?;
     }
     // A recognition that was found to be owed before the link reads what the other one had.
-    note_joined(&mut writes, &account.id)?;
+    note_joined_with_claims(client, &mut writes, [contributor, &account.id], retry).await?;
     let mut changes = Changes::default();
     changes.of(target);
     for one in former {

@@ -205,7 +205,7 @@ pub(in super::super) async fn look_up(
             .into_values()
             .map(|(naming, identity)| decide::apply(client, naming, identity, &read, retry.clone()));
         let done = join_all(decided).await;
-        let moving: Vec<_> = done.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        let moving = done.into_iter().collect::<Result<Vec<_>, _>>()?;
         // What names somebody who is forgotten binds nothing, and is not recorded either.
         // What moves meanwhile may differ from what is read: then the commit fails.
         let mut to_mark = retry.clone();
@@ -245,7 +245,8 @@ fn is_new(naming: &Naming, identity: &Identity, read: &Read) -> bool {
 
 /// Whether an older statement of a number says that this was its name before.
 pub(super) fn is_former(naming: &Naming, account: &ContributorId, name: &Account) -> bool {
-    naming.stated_at.is_some() && name.number.is_none() && *account != name.id
+    let may_be = name.number.is_none() && name.reserved.is_none_or(|number| naming.number == Some(number));
+    naming.stated_at.is_some() && may_be && *account != name.id
 }
 
 /// Which account each of these names, and what that was read from.
@@ -325,7 +326,7 @@ fn identify(client: &Client, naming: &Naming, read: &Read) -> Identity {
     {
         numbered.named_at = numbered.named_at.max(at);
     }
-    naming.identify(numbered.as_ref(), name.number)
+    naming.identify(numbered.as_ref(), name.owner())
 }
 
 /// Sets for whom an arrival counts, and what its commit depends on.
