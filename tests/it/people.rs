@@ -992,23 +992,31 @@ async fn firestore() -> Option<Opened> {
     Some(Opened { store: std::sync::Arc::new(store), keep: Box::new(()) })
 }
 
-macro_rules! suite {
-    ($store:ident: $($promise:ident),* $(,)?) => {
-        mod $store {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    if let Some(opened) = super::$store().await {
-                        super::$promise(&*opened.store).await;
-                        drop(opened.keep);
-                    }
-                }
-            )*
+macro_rules! promise {
+    ($store:ident, $promise:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            if let Some(opened) = super::$store().await {
+                super::$promise(&*opened.store).await;
+                drop(opened.keep);
+            }
         }
     };
 }
 
-suite!(sqlite:
+macro_rules! suite {
+    ($($promise:ident),*; on sqlite alone: $($alone:ident),*) => {
+        mod sqlite {
+            $(promise!(sqlite, $promise);)*
+            $(promise!(sqlite, $alone);)*
+        }
+        mod firestore {
+            $(promise!(firestore, $promise);)*
+        }
+    };
+}
+
+suite!(
     a_renamed_account_is_one_contributor_in_whatever_order_its_names_arrive,
     what_arrives_under_a_former_name_counts_for_the_present_one,
     an_older_name_that_arrives_late_is_a_former_name_with_all_that_it_did,
@@ -1028,65 +1036,27 @@ suite!(sqlite:
     parts_of_a_pull_request_under_two_logins_of_one_contributor_count_once,
     labels_deletions_and_privacy_concern_what_is_linked_too,
     history_after_a_link_counts_for_the_contributor_and_recognises_nothing,
+    links_go_to_the_contributor_of_the_target_and_from_one_contributor_only,
+    accounts_can_be_linked_before_anything_of_them_arrives,
+    a_person_is_forgotten_with_all_accounts_names_and_numbers,
+    any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
+    a_login_known_by_two_numbers_gives_each_its_own,
+    what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
+    an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
+    an_address_makes_no_login_a_name_of_the_account_that_it_states,
+    who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
+    forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
+    a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
+    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
+    the_account_of_an_address_is_found_by_its_number,
+    history_after_a_linked_account_was_forgotten_is_recorded,
+    what_somebody_is_forgotten_by_holds_also_where_it_comes_without_a_number,
+    what_a_numbered_account_did_without_its_number_is_forgotten_whoever_has_the_login,
+    a_login_is_nobodys_once_all_that_had_it_are_forgotten,
+    no_recognition_is_made_of_who_has_nothing_left;
+    on sqlite alone:
     a_push_that_history_names_by_another_login_counts_once,
-    links_go_to_the_contributor_of_the_target_and_from_one_contributor_only,
-    accounts_can_be_linked_before_anything_of_them_arrives,
-    a_person_is_forgotten_with_all_accounts_names_and_numbers,
-    any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
-    a_login_known_by_two_numbers_gives_each_its_own,
-    what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
-    an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
-    an_address_makes_no_login_a_name_of_the_account_that_it_states,
-    who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
-    forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
-    a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
-    pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked,
-    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
-    the_account_of_an_address_is_found_by_its_number,
-    history_after_a_linked_account_was_forgotten_is_recorded,
-    what_somebody_is_forgotten_by_holds_also_where_it_comes_without_a_number,
-    what_a_numbered_account_did_without_its_number_is_forgotten_whoever_has_the_login,
-    a_login_is_nobodys_once_all_that_had_it_are_forgotten,
-    no_recognition_is_made_of_who_has_nothing_left,
-);
-suite!(firestore:
-    a_renamed_account_is_one_contributor_in_whatever_order_its_names_arrive,
-    what_arrives_under_a_former_name_counts_for_the_present_one,
-    an_older_name_that_arrives_late_is_a_former_name_with_all_that_it_did,
-    an_account_that_takes_its_former_name_back_has_it_again,
-    an_address_counts_for_the_account_that_states_its_number_later,
-    what_an_address_brought_is_not_recognised_again_for_the_account_of_its_number,
-    a_forged_address_takes_nothing_of_the_account_that_it_names,
-    a_login_that_another_account_has_taken_inherits_nothing,
-    who_has_taken_a_login_is_found_by_it_and_listed_after_its_cursor,
-    a_rename_moves_what_was_done_under_the_new_name_without_a_number,
-    a_linked_account_that_is_renamed_stays_linked,
-    a_name_that_is_linked_takes_the_account_with_it_that_takes_the_name,
-    a_link_and_its_end_leave_the_ledger_as_it_was,
-    no_milestone_is_recognised_again_that_either_had,
-    what_is_being_recognised_while_accounts_are_linked_or_parted_is_recognised_once,
-    what_waits_to_be_published_names_the_contributor_that_was_chosen,
-    parts_of_a_pull_request_under_two_logins_of_one_contributor_count_once,
-    labels_deletions_and_privacy_concern_what_is_linked_too,
-    history_after_a_link_counts_for_the_contributor_and_recognises_nothing,
-    links_go_to_the_contributor_of_the_target_and_from_one_contributor_only,
-    accounts_can_be_linked_before_anything_of_them_arrives,
-    a_person_is_forgotten_with_all_accounts_names_and_numbers,
-    any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
-    a_part_of_a_pull_request_counts_beside_that_of_who_had_its_login,
-    a_list_goes_on_after_a_contribution_that_counts_for_another_by_now,
-    the_account_of_an_address_is_found_by_its_number,
-    history_after_a_linked_account_was_forgotten_is_recorded,
-    what_somebody_is_forgotten_by_holds_also_where_it_comes_without_a_number,
-    what_a_numbered_account_did_without_its_number_is_forgotten_whoever_has_the_login,
-    a_login_is_nobodys_once_all_that_had_it_are_forgotten,
-    no_recognition_is_made_of_who_has_nothing_left,
-    who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,
-    forgetting_a_person_leaves_a_former_login_to_the_account_that_has_it_now,
-    a_login_known_by_two_numbers_gives_each_its_own,
-    what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
-    an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
-    an_address_makes_no_login_a_name_of_the_account_that_it_states,
+    pushes_of_one_commit_by_two_accounts_count_once_while_they_are_linked
 );
 
 /// The number, as SQLite keeps it, is found among the bytes too.
