@@ -409,7 +409,7 @@ impl Guide<'_> {
         self.record("addMailmap", "taken", summary, Some(mailmap), asked).await;
         let wrong = json!({"mailmap": 7});
         let asked = self.ask(Method::POST, "/v1/mailmap").json(&wrong);
-        self.record("addMailmap", "invalid_fields", "It is no text.", Some(wrong), asked).await;
+        self.record("addMailmap", "invalid_fields", "It is not text.", Some(wrong), asked).await;
     }
 
     async fn batches(&mut self) {
