@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
 
-use super::origin::number;
+use super::origin::account_number;
 use crate::domain::{ContributorId, HostName};
 
 /// The longest line that is read, in bytes.
@@ -187,7 +187,7 @@ pub fn account_of(address: &str) -> Option<NamedAccount> {
     let host = HostName::of_text(domain.get(PREFIX.len()..)?).ok()?;
     let numbered = |separator| {
         let (id, login) = local.split_once(separator).filter(|(id, _)| !id.is_empty())?;
-        Some((Some(number(id)?), login))
+        Some((Some(account_number(id)?), login))
     };
     let (number, login) = match host.as_str() {
         "gitlab" => numbered('-')?,

@@ -251,10 +251,14 @@ pub(super) fn title(text: &str) -> Option<String> {
     (!line.is_empty()).then(|| Contribution::clip_title(line))
 }
 
-/// The number that `text` is, in decimal digits. Hosts count from 1, in 63 bits.
+/// The number that `text` is, in decimal digits.
 pub(super) fn number(text: &str) -> Option<u64> {
-    let number: u64 = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())??;
-    (1..=i64::MAX.cast_unsigned()).contains(&number).then_some(number)
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// The number of an account that `text` is: hosts count from 1, in 63 bits.
+pub(super) fn account_number(text: &str) -> Option<u64> {
+    number(text).filter(|number| (1..=i64::MAX.cast_unsigned()).contains(number))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::domain::{Kind, Moment, Visibility, VisibilitySaid, keepable};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Anything, Lax, Text, list, of_objects, parse};
 use crate::hosts::origin::{
-    Account, HostConventions, Origin, Unread, Who, is_commit, is_no_commit, moment, number,
+    Account, HostConventions, Origin, Unread, Who, account_number, is_commit, is_no_commit, moment, number,
 };
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Malformed, Payload, Reading, Reason, Rules};
@@ -68,7 +68,7 @@ pub(super) fn refuse_another_event(objects: &[&Lax<Anything>]) -> Result<(), Mal
 /// <https://docs.github.com/en/account-and-profile/reference/email-addresses-reference#your-noreply-email-address>
 fn account_in(local: &str) -> Option<Account<'_>> {
     match local.split_once('+') {
-        Some((id, login)) => number(id).map(|id| Account { login, id: Some(id) }),
+        Some((id, login)) => account_number(id).map(|id| Account { login, id: Some(id) }),
         None => Some(Account { login: local, id: None }),
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::{Kind, Moment, RepositoryId, Visibility, VisibilitySaid};
 use crate::hosts::commit::{Commit, Landing};
 use crate::hosts::json::{Lax, Text, list, of_objects, parse};
 use crate::hosts::origin::{
-    Account, HostConventions, Origin, Unread, is_app, is_commit, is_no_commit, moment, number,
+    Account, HostConventions, Origin, Unread, account_number, is_app, is_commit, is_no_commit, moment, number,
 };
 use crate::hosts::push::{Push, Pusher};
 use crate::hosts::{Malformed, Payload, Reading, Reason, Rules};
@@ -129,7 +129,7 @@ fn project_change(json: &str, rules: &Rules, now: Moment) -> Result<Payload, Unr
 /// <https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/private_commit_email.rb>
 fn account_in(local: &str) -> Option<Account<'_>> {
     let (id, login) = local.split_once('-')?;
-    Some(Account { login, id: Some(number(id).filter(|_| !id.is_empty())?) })
+    Some(Account { login, id: Some(account_number(id)?) })
 }
 
 /// Whether a login in lower case is a machine's. The payload has no flag for it, but GitLab generates the
