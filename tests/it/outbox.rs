@@ -744,8 +744,10 @@ impl Busy {
         let Some(maker) = self.maker.get() else {
             return made(self.store.as_ref(), &[who], &[Destination::Topic], Clock::system().now()).await;
         };
-        let recognition = crate::pubsub::recognition(&who, contributions(&who, 1).pop());
-        let recognition = Recognition { recognized_at: Clock::system().now(), ..recognition };
+        let (mut one, now) = (contributions(&who, 1), Clock::system().now());
+        self.store.record(&one, now).await.unwrap();
+        let recognition = crate::pubsub::recognition(&who, one.pop());
+        let recognition = Recognition { recognized_at: now, ..recognition };
         assert_eq!(maker.upgrade().unwrap().recognise(vec![recognition]).await.unwrap().new.len(), 1);
     }
 }
