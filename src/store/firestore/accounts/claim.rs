@@ -247,7 +247,7 @@ async fn with_number(client: &Client, digits: u64, extent: Extent) -> Result<Opt
     pages(client, extent, &queries::WITH_NUMBER, &[codec::difference(digits.cast_signed())]).await
 }
 
-/// What arrived under a name, whoever it counts for.
+/// What arrived under a name, for any contributor.
 async fn arrived_under(
     client: &Client,
     name: &ContributorId,
