@@ -73,8 +73,6 @@ fn start(service: &str, ready: &str) -> Option<Emulator> {
     let host = format!("127.0.0.1:{port}");
     let mut child = Command::new("sh")
         .args(["-c", WATCHED, "sh", service, &host])
-        // Its process lives for one run: what the optimising compiler gains there is less than what it takes.
-        .env("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

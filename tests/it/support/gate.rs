@@ -39,6 +39,9 @@ impl Gate {
         let accept = async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut far = TcpStream::connect(&to).await.unwrap();
+                for side in [&near, &far] {
+                    side.set_nodelay(true).unwrap();
+                }
                 let mut current = freeze.lock().unwrap();
                 if current.is_cancelled() {
                     // A connection that is made after the freeze carries data again.

@@ -211,6 +211,10 @@ impl Way {
         let Ok(upstream) = TcpStream::connect(&self.upstream).await else {
             return;
         };
+        // An answer is written in several parts, which would wait for each other's acknowledgement.
+        for side in [&stream, &upstream] {
+            side.set_nodelay(true).unwrap();
+        }
         let (sender, onward) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(upstream))
                 .await
