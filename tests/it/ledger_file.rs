@@ -91,6 +91,30 @@ async fn a_ledger_of_before_binds_the_numbers_that_its_contributions_state_and_a
 }
 
 #[tokio::test]
+async fn the_host_and_the_login_that_a_row_keeps_are_those_of_its_id() {
+    for (_folder, path) in [written_by_0_1_0(), at_version_4(), at_version_7()] {
+        let store = Sqlite::open(&path).unwrap();
+        // Linked, a row is elsewhere, and comes back.
+        let (account, to) = ("forge.example:8443:zoe", "zoe");
+        for id in [account, to] {
+            store.record(&[contribution(id, id)], now()).await.unwrap();
+        }
+        let [account, to] = [account, to].map(|id| ContributorId::parse(id).unwrap());
+        store.link(&account, &to).await.unwrap();
+        store.unlink(&account).await.unwrap();
+        let connection = Connection::open(&path).unwrap();
+        let mut rows = connection.prepare("SELECT id, host, login FROM contributors").unwrap();
+        let rows = rows.query_map([], |row| <(String, String, String)>::try_from(row)).unwrap();
+        let found: Vec<_> = rows.map(Result::unwrap).collect();
+        for (id, host, login) in &found {
+            let id = ContributorId::parse(id).unwrap();
+            assert_eq!((host.as_str(), login.as_str()), (id.host().unwrap_or_default(), id.login()), "{id}");
+        }
+        assert!(found.iter().any(|(id, ..)| *id == account.as_str()), "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_ledger_of_0_1_0_is_read_whole() {
     let (_folder, path) = written_by_0_1_0();
     let store = Sqlite::open(&path).unwrap();

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::accounts::{Account, account, standing};
+use super::naming::id_of;
 use super::work::{are_any_reviewed, load, save, with_other_logins};
 use crate::domain::{ContributionId, ContributorId, WorkId};
 
@@ -154,12 +155,15 @@ pub(super) fn refresh(transaction: &Transaction<'_>, number: i64) -> rusqlite::R
 
 /// Moves a row of `accounts` to `contributors`, if it is there.
 pub(super) fn show(transaction: &Transaction<'_>, number: i64, at: i64) -> rusqlite::Result<()> {
+    let Some(id) = id_of(transaction, number).optional()? else { return Ok(()) };
     let shown = transaction
         .prepare_cached(
-            "INSERT INTO contributors (number, id, tally, recognized, user_id, named_at, account_url, first_at, last_at)
-             SELECT number, id, 0, recognized, user_id, named_at, account_url, ?2, ?2 FROM accounts WHERE number = ?1",
+            "INSERT INTO contributors
+                 (number, id, host, login, tally, recognized, user_id, named_at, account_url, first_at, last_at)
+             SELECT number, id, ?2, ?3, 0, recognized, user_id, named_at, account_url, ?4, ?4
+             FROM accounts WHERE number = ?1",
         )?
-        .execute(params![number, at])?;
+        .execute(params![number, id.host().unwrap_or_default(), id.login(), at])?;
     if shown > 0 {
         transaction.prepare_cached("DELETE FROM accounts WHERE number = ?1")?.execute([number])?;
     }

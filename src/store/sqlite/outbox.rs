@@ -94,25 +94,24 @@ fn recognise_one(
 /// that reached the milestone, counts for another contributor, or another account brought the milestone with it. Or its
 /// contributor is erased, or has nothing left.
 fn is_owed_by_another(transaction: &Transaction<'_>, recognition: &Recognition) -> rusqlite::Result<bool> {
-    transaction
+    let recognized: Option<i64> = transaction
+        .prepare_cached("SELECT recognized FROM contributors WHERE id = ?1")?
+        .query_row([recognition.contributor.as_str()], |row| row.get("recognized"))
+        .optional()?;
+    // Compared here: SQLite prepares a statement anew for each value that it compares with `recognized`.
+    if recognized.is_none_or(|recognized| unsigned(recognized) >= recognition.milestone) {
+        return Ok(true);
+    }
+    let Some(contribution) = &recognition.contribution else { return Ok(false) };
+    let counts_for: Option<String> = transaction
         .prepare_cached(
-            "SELECT NOT EXISTS (SELECT 1 FROM contributors WHERE id = ?1)
-                 OR EXISTS (SELECT 1 FROM contributors WHERE id = ?1 AND recognized >= ?2)
-                 OR EXISTS (SELECT 1 FROM contributions c JOIN contributors p ON p.number = c.contributor
-                     WHERE c.id = ?3 AND p.id <> ?1) AS by_another",
+            "SELECT p.id FROM contributions c JOIN contributors p ON p.number = c.contributor WHERE c.id = ?1",
         )?
-        .query_row(
-            params![
-                recognition.contributor.as_str(),
-                signed(recognition.milestone),
-                recognition.contribution.as_ref().map(|c| c.id.as_str()),
-            ],
-            |row| row.get("by_another"),
-        )
+        .query_row([contribution.id.as_str()], |row| row.get("id"))
+        .optional()?;
+    Ok(counts_for.is_some_and(|id| id != recognition.contributor.as_str()))
 }
 
-/// Reads contributors in the order of their numbers, which is that of the table, from `after` on: a sweep reads each
-/// once. An index of who is owed would cost every commit more than this costs a drain.
 /// Of the contributions that count now, the one with which the contributor's tally became `tally`; `None` too where
 /// that one cannot be read, since a recognition must not wait for it.
 pub(super) async fn reached(

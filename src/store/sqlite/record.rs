@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::accounts::next_number;
 use super::forget::{Forgotten, Keys};
 use super::moves::{raise, show};
 use super::naming::{Known, Place, Whom, are_any_accounts, follow, id_of, is_number_known};
 use super::rows::{contributor_id, kind_value, signed, unsigned};
-use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally_of, with_other_logins};
+use super::work::{Tally, are_any_reviewed, is_reviewed, load, save, tally, tally_of, with_other_logins};
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Fingerprint, Kind, Milestones, Moment, Standing, Work,
     WorkId,
@@ -298,28 +298,25 @@ impl<'a> Recording<'a> {
             show(self.transaction, whom.contributor, now)?;
         }
         let counted = i64::from(novelty == Novelty::New);
-        let tally = |row: &Row<'_>| {
-            Ok(Tally { tally: unsigned(row.get("tally")?), recognized: unsigned(row.get("recognized")?) })
-        };
-        let tally = if whom.place == Place::Nowhere {
+        if whom.place == Place::Nowhere {
+            let (id, user_id) = (&c.contributor, c.user_id.map(signed));
             self.transaction
                 .prepare_cached(
                     "INSERT INTO contributors
-                         (number, id, tally, recognized, user_id, named_at, account_url, first_at, last_at)
-                     VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?7) RETURNING tally, recognized",
+                         (number, id, host, login, tally, recognized, user_id, named_at, account_url, first_at, last_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?9)",
                 )?
-                .query_row(
-                    params![
-                        whom.contributor,
-                        c.contributor.as_str(),
-                        counted,
-                        c.user_id.map(signed),
-                        stated_at,
-                        c.account_url,
-                        now
-                    ],
-                    tally,
-                )?
+                .execute(params![
+                    whom.contributor,
+                    id.as_str(),
+                    id.host().unwrap_or_default(),
+                    id.login(),
+                    counted,
+                    user_id,
+                    stated_at,
+                    c.account_url,
+                    now
+                ])?;
         } else {
             // A number is set only where it is new, elsewhere: SQLite writes an index anew for each column that is set.
             let own = whom.account.is_none();
@@ -327,19 +324,21 @@ impl<'a> Recording<'a> {
                 .prepare_cached(
                     "UPDATE contributors SET tally = tally + ?2, last_at = ?3,
                          account_url = coalesce(?4, account_url), named_at = coalesce(max(named_at, ?5), named_at)
-                     WHERE number = ?1 RETURNING tally, recognized",
+                     WHERE number = ?1",
                 )?
-                .query_row(
-                    params![
-                        whom.contributor,
-                        counted,
-                        now,
-                        c.account_url.as_ref().filter(|_| own && !whom.is_other),
-                        stated_at.filter(|_| !whom.is_other)
-                    ],
-                    tally,
-                )?
-        };
+                .execute(params![
+                    whom.contributor,
+                    counted,
+                    now,
+                    c.account_url.as_ref().filter(|_| own && !whom.is_other),
+                    stated_at.filter(|_| !whom.is_other)
+                ])?;
+        }
+        // Read anew: RETURNING has SQLite make a table and a journal for each statement, which costs more.
+        let tally = self
+            .transaction
+            .prepare_cached("SELECT tally, recognized FROM contributors WHERE number = ?1")?
+            .query_row([whom.contributor], tally)?;
         Ok(recorded(novelty, &tally, self.other(whom)?))
     }
 

@@ -285,6 +285,22 @@ const STEPS: &[&str] = &[
     CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
     CREATE INDEX contributors_by_login ON contributors (login, id);
 ",
+    "
+    -- Kept and not computed: SQLite computes both, before and after, for each tally that it writes.
+    DROP INDEX contributors_by_host_and_tally;
+    DROP INDEX contributors_by_host_and_login;
+    DROP INDEX contributors_by_login;
+    ALTER TABLE contributors RENAME COLUMN host TO host_before;
+    ALTER TABLE contributors RENAME COLUMN login TO login_before;
+    ALTER TABLE contributors ADD COLUMN host TEXT NOT NULL DEFAULT '';  -- what is before the id's last ':'
+    ALTER TABLE contributors ADD COLUMN login TEXT NOT NULL DEFAULT ''; -- after it; of 7+mona, mona
+    UPDATE contributors SET host = host_before, login = login_before;
+    ALTER TABLE contributors DROP COLUMN host_before;
+    ALTER TABLE contributors DROP COLUMN login_before;
+    CREATE INDEX contributors_by_host_and_tally ON contributors (host, tally, id);
+    CREATE INDEX contributors_by_host_and_login ON contributors (host, login, id);
+    CREATE INDEX contributors_by_login ON contributors (login, id);
+",
 ];
 
 /// From this version on, accounts' numbers are bound to names as they are recorded.

@@ -3,7 +3,7 @@
 //! All of it runs in the writer's one transaction, so that what is read here cannot change before it is
 //! written.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::rows::{contributor_id, kind, labels, optional_moment, unsigned};
 use crate::domain::{ContributionId, ContributorId, Kind, Part, Review, Work, WorkId};
@@ -192,7 +192,9 @@ pub(super) fn tally_of(
 ) -> rusqlite::Result<Tally> {
     transaction
         .prepare_cached("SELECT tally, recognized FROM contributors WHERE id = ?1")?
-        .query_row([contributor.as_str()], |row| {
-            Ok(Tally { tally: unsigned(row.get("tally")?), recognized: unsigned(row.get("recognized")?) })
-        })
+        .query_row([contributor.as_str()], tally)
+}
+
+pub(super) fn tally(row: &Row<'_>) -> rusqlite::Result<Tally> {
+    Ok(Tally { tally: unsigned(row.get("tally")?), recognized: unsigned(row.get("recognized")?) })
 }
