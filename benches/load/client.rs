@@ -93,6 +93,11 @@ pub(crate) fn login(person: u64) -> String {
     format!("contributor-{person:08}")
 }
 
+/// The number of the account with that login.
+pub(crate) fn number(person: u64) -> u64 {
+    ID.parse::<u64>().unwrap() + person
+}
+
 // ---- the request -------------------------------------------------------------------------------------------
 
 /// A pull request of 14 kB as GitHub sends it, but for some links, for the order of its fields and for its padding.

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use plaudit::domain::{Contribution, Draft, Milestones, Moment};
+use plaudit::domain::{
+    Contribution, ContributionId, ContributorId, HostName, Kind, Labels, Milestones, Moment,
+};
 use plaudit::store::{At, History};
 
-use crate::client::{login, person};
+use crate::client::{login, number, person};
 
 /// At once; it is one commit.
 const TOGETHER: u64 = 1_000;
@@ -33,16 +35,23 @@ pub(crate) fn fill(ledger: &Path, contributions: u64) {
     });
 }
 
+/// As one of the load's deliveries is read.
 fn contribution(n: u64, people: u64, now: Moment) -> Contribution {
-    let login = login(person(n, people, true));
-    let draft = Draft {
-        contributor: format!("github:{login}"),
-        kind: "pull_request".into(),
-        id: Some(format!("github:1:pull_request:{n}:{login}")),
+    let person = person(n, people, true);
+    let (host, login) = (HostName::parse("github").unwrap(), login(person));
+    Contribution {
+        contributor: ContributorId::on_host(&host, &login).unwrap(),
+        id: ContributionId::on_host(&host, 1, format!("pull_request:{n}:{login}")),
+        kind: Kind::PULL_REQUEST,
+        occurred_at: now,
         title: Some("A change".into()),
         url: Some(format!("https://github.com/octo-org/octo-repo/pull/{n}")),
         repository: Some("octo-org/octo-repo".into()),
-        ..Draft::default()
-    };
-    draft.check(now, || unreachable!("it has an id")).unwrap()
+        private: false,
+        user_id: Some(number(person)),
+        account_url: None,
+        labels: Some(Labels { at: now, rejected: false }),
+        landed_at: None,
+        content: None,
+    }
 }
