@@ -98,7 +98,6 @@ fn is_owed_by_another(transaction: &Transaction<'_>, recognition: &Recognition) 
         .prepare_cached("SELECT recognized FROM contributors WHERE id = ?1")?
         .query_row([recognition.contributor.as_str()], |row| row.get("recognized"))
         .optional()?;
-    // Compared here: SQLite prepares a statement anew for each value that it compares with `recognized`.
     if recognized.is_none_or(|recognized| unsigned(recognized) >= recognition.milestone) {
         return Ok(true);
     }
