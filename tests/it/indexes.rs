@@ -309,8 +309,8 @@ fn read_page(page: &mut Statement<'_>, values: impl Params) -> (Vec<String>, i32
 fn every_page_among_equal_tallies_costs_the_same() {
     let (_folder, connection) = ledger_file(
         "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 19999)
-         INSERT INTO contributors (id, tally, recognized, first_at, last_at)
-         SELECT format('github:person-%05d', n), 1, 0, 0, 0 FROM n",
+         INSERT INTO contributors (id, host, login, tally, recognized, first_at, last_at)
+         SELECT format('github:person-%05d', n), 'github', format('person-%05d', n), 1, 0, 0, 0 FROM n",
     );
     let mut page = connection.prepare(&sqlite::queries::contributors(Sorting::Tally, true)).unwrap();
     let (mut last, mut read) = (String::from("github:person-20000"), 0);
@@ -330,9 +330,9 @@ fn a_page_of_a_host_or_of_a_search_costs_the_same_however_many_there_are() {
     // Two of 20,001 are on the host that is asked for, and begin with what is searched for.
     let (_folder, connection) = ledger_file(
         "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 19998)
-         INSERT INTO contributors (id, tally, recognized, first_at, last_at)
-         SELECT format('github:person-%05d', n), n, 0, 0, 0 FROM n
-         UNION ALL VALUES ('gitlab:mona', 7, 0, 0, 0), ('gitlab:monika', 8, 0, 0, 0)",
+         INSERT INTO contributors (id, host, login, tally, recognized, first_at, last_at)
+         SELECT format('github:person-%05d', n), 'github', format('person-%05d', n), n, 0, 0, 0 FROM n
+         UNION ALL VALUES ('gitlab:mona', 'gitlab', 'mona', 7, 0, 0, 0), ('gitlab:monika', 'gitlab', 'monika', 8, 0, 0, 0)",
     );
     let (last, most) = (char::MAX.to_string(), i64::MAX);
     let page = |sorting, on_host, values: &[&dyn rusqlite::ToSql]| {
