@@ -126,18 +126,14 @@ pub(in super::super) async fn shares_logins(client: &Client, person: &Person) ->
 /// Erases what says of a person's accounts that they are one.
 pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<(), StoreError> {
     let mut writes = client.writes();
+    let mut left: BTreeMap<String, Left> = BTreeMap::new();
     for name in &person.names {
         let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
         for document in client.query(held, &mut client.retry()).await?.documents {
             if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
                 continue;
             }
-            let mask = Some(vec!["holder".to_owned()]);
-            let forgotten = BTreeMap::from([("holder", FORGOTTEN_HOLDER)]);
-            let exists = Some(FirestoreWritePrecondition::Exists(true));
-            writes
-                .update_object(ACCOUNTS, codec::id_of(&document), &forgotten, mask, exists, Vec::new())
-                .map_err(refused)?;
+            left.entry(codec::id_of(&document).to_owned()).or_default().holder = Some(FORGOTTEN_HOLDER);
         }
         if person.is_taken(name) {
             leave_to_holder(&mut writes, name)?;
@@ -146,11 +142,15 @@ pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<
         }
         writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
     }
-    for (name, number) in &person.numbers {
-        keep_reserved(client, &mut writes, person, name, *number).await?;
-        if let Some(document) = number_document(name, *number) {
-            writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
-        }
+    // Several names of theirs may have one number.
+    let number = |(name, number): &(ContributorId, u64)| number_document(name, *number);
+    let numbers = person.numbers.iter().filter_map(|one| Some((number(one)?, one)));
+    for (document, (name, number)) in numbers.collect::<BTreeMap<_, _>>() {
+        keep_reserved(client, &mut left, person, name, *number).await?;
+        writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
+    }
+    for (document, left) in &left {
+        left.write(&mut writes, document)?;
     }
     client.commit(&writes, &mut client.retry()).await?;
     Ok(())
@@ -159,7 +159,7 @@ pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<
 /// The names whose ids were reserved for this number are given to no account, and name no number any more.
 async fn keep_reserved(
     client: &Client,
-    writes: &mut FirestoreTransactionData,
+    left: &mut BTreeMap<String, Left>,
     person: &Person,
     of: &ContributorId,
     number: u64,
@@ -167,23 +167,38 @@ async fn keep_reserved(
     let query = queries::ACCOUNTS_RESERVED.query([codec::value(number.cast_signed())], None, None);
     for document in client.query(query, &mut client.retry()).await?.documents {
         let account = Account::read(&document)?;
-        if account.id.host() != of.host() || person.names.contains(&account.id) {
-            continue;
+        if account.id.host() == of.host() && !person.names.contains(&account.id) {
+            let left = left.entry(codec::id_of(&document).to_owned()).or_default();
+            left.reserved = Some(FORGOTTEN_NUMBER.cast_signed());
+            left.as_read = Some(account.unchanged);
         }
-        let mask = Some(["reserved", "commit"].map(str::to_owned).to_vec());
-        let left = Reserved { reserved: FORGOTTEN_NUMBER.cast_signed(), commit: nonce() };
-        let id = document_id(account.id.as_str());
-        let as_read = Some(account.unchanged);
-        writes.update_object(ACCOUNTS, id, &left, mask, as_read, Vec::new()).map_err(refused)?;
     }
     Ok(())
 }
 
-/// What is written of a reserved id once its account is forgotten.
-#[derive(serde::Serialize)]
-struct Reserved {
-    reserved: i64,
-    commit: String,
+/// What is left of a person in the document of a name that is not theirs. There is one write of it: after another one of
+/// the same commit it would not be as it was read.
+#[derive(Default, serde::Serialize)]
+struct Left {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserved: Option<i64>,
+    #[serde(skip)]
+    as_read: Option<FirestoreWritePrecondition>,
+}
+
+impl Left {
+    fn write(&self, writes: &mut FirestoreTransactionData, document: &str) -> Result<(), StoreError> {
+        let holder = self.holder.map(|_| "holder".to_owned());
+        let reserved = self.reserved.map(|_| "reserved".to_owned());
+        let mask = holder.into_iter().chain(reserved).collect();
+        let as_read = self.as_read.clone().unwrap_or(FirestoreWritePrecondition::Exists(true));
+        writes
+            .update_object(ACCOUNTS, document, self, Some(mask), Some(as_read), Vec::new())
+            .map_err(refused)?;
+        Ok(())
+    }
 }
 
 /// Leaves of a name that another account has had since: that it did, and that its id is not to be given again.
@@ -194,6 +209,7 @@ fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) 
         target: None,
         linked: false,
         moving: false,
+        parted_from: None,
         holder: None,
         holder_at: None,
         reserved: None,
@@ -208,6 +224,7 @@ fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) 
         "target",
         "linked",
         "moving",
+        "parted_from",
         "reserved",
         "recognized",
         "user_id",
