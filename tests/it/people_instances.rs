@@ -368,3 +368,27 @@ async fn a_linked_account_that_cannot_be_read_keeps_no_other_from_its_contributo
     one.move_late().await.unwrap();
     assert_eq!(tallies(one).await, those(&[("ben", 3)]));
 }
+
+/// Its claim was noted at the contributor to whom it was linked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_who_is_forgotten_is_noted_at_no_contributor_any_more() {
+    let Some(ledger) = ledger().await else { return };
+    let one = &ledger.one;
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(7))).collect();
+    for part in weak.chunks(60) {
+        record(one, part).await;
+    }
+    record(one, &[on_gitlab("1", "ada", 55)]).await;
+    record(one, &[issue("1", "monalisa", 7, 1)]).await;
+    link(one, "github:monalisa", "gitlab:ada").await;
+    one.move_late().await.unwrap();
+    assert!(matches!(one.unlink(&who("github:monalisa")).await.unwrap(), Unlinked::Apart { .. }));
+    let are_noted = async || {
+        let found = database(&ledger).await.fluent().select().from("accounts").query().await.unwrap();
+        found.iter().any(|document| format!("{document:?}").contains("#github:7"))
+    };
+    assert!(are_noted().await);
+    assert!(matches!(one.forget(&who("github:monalisa")).await.unwrap(), Forgot::Erased(_)));
+    assert!(!are_noted().await);
+    assert_eq!(tallies(one).await, those(&[("gitlab:ada", 1)]));
+}

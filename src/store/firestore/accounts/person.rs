@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firestore::{
-    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
+    FirestoreTransactionOps, FirestoreWritePrecondition,
 };
 
 use super::claim::Extent;
 use super::moves::finish_document;
 use super::{
-    Account, AccountFields, FORGOTTEN_HOLDER, Holder, Number, Read, contributor_of, followers, is_of_number,
-    joined_document, nonce, number_document, read_account,
+    Account, AccountFields, CLAIMS, FORGOTTEN_HOLDER, Holder, Number, Read, contributor_of, followers,
+    is_of_number, joined_document, nonce, number_document, read_account,
 };
 use crate::domain::ContributorId;
 use crate::store::StoreError;
@@ -147,6 +148,7 @@ pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<
     let numbers = person.numbers.iter().filter_map(|one| Some((number(one)?, one)));
     for (document, (name, number)) in numbers.collect::<BTreeMap<_, _>>() {
         keep_reserved(client, &mut left, person, name, *number).await?;
+        erase_claim(client, &mut writes, person, &document).await?;
         writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
     }
     for (document, left) in &left {
@@ -172,6 +174,30 @@ async fn keep_reserved(
             left.reserved = Some(FORGOTTEN_NUMBER.cast_signed());
             left.as_read = Some(account.unchanged);
         }
+    }
+    Ok(())
+}
+
+/// The claim of a number is noted at each contributor to whom its account was linked while the claim was put off.
+async fn erase_claim(
+    client: &Client,
+    writes: &mut FirestoreTransactionData,
+    person: &Person,
+    number: &str,
+) -> Result<(), StoreError> {
+    let own: Vec<_> = person.names.iter().map(joined_document).collect();
+    let query = queries::ACCOUNTS_CLAIMING.query([codec::value(number)], None, None);
+    for document in client.query(query, &mut client.retry()).await?.documents {
+        let id = codec::id_of(&document);
+        if own.iter().any(|own| own == id) {
+            continue;
+        }
+        let claim = FirestoreFieldTransformType::RemoveAllFromArray(vec![codec::value(number)]);
+        let claim = FirestoreFieldTransform::new(CLAIMS.to_owned(), claim);
+        let (nothing, exists) = (BTreeMap::<String, bool>::new(), FirestoreWritePrecondition::Exists(true));
+        writes
+            .update_object(ACCOUNTS, id, &nothing, Some(Vec::new()), Some(exists), vec![claim])
+            .map_err(refused)?;
     }
     Ok(())
 }
