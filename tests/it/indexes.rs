@@ -227,6 +227,19 @@ async fn fields_written(host: &str) -> BTreeSet<(&'static str, String)> {
     let stated = Contribution { contributor: who("github:kimberly"), ..issue("3", 11) };
     store.record(&[stated], at(0)).await.unwrap();
 
+    // One with so many that what claims them is put off.
+    let many = |n: u32| Contribution {
+        kind: Kind::PUSH,
+        user_id: Some(12),
+        ..done(&format!("github:1:push:{n}:lee"), "github:lee")
+    };
+    let many: Vec<_> = (0..120).map(many).collect();
+    for some in many.chunks(60) {
+        store.record(some, at(0)).await.unwrap();
+    }
+    let stated = Contribution { contributor: who("github:leeroy"), ..issue("4", 12) };
+    store.record(&[stated], at(0)).await.unwrap();
+
     let unrecorded = Review {
         work: WorkId::from_text("github:1:pull_request:8"),
         part: Some(ContributionId::from_text("github:1:pull_request:8:mona")),

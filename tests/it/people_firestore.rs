@@ -74,14 +74,14 @@ pub async fn record(store: &dyn Store, contributions: &[Contribution]) -> Vec<Re
     store.record(contributions, at(0)).await.unwrap()
 }
 
-async fn tally(store: &dyn Store, id: &str) -> Option<(String, u64, u64)> {
+pub async fn tally(store: &dyn Store, id: &str) -> Option<(String, u64, u64)> {
     let found = store.contributor(&who(id)).await.unwrap()?;
     let standing = found.standing;
     Some((standing.contributor.to_string(), standing.tally, standing.recognized))
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "compared with what may be absent")]
-fn is(id: &str, tally: u64, recognized: u64) -> Option<(String, u64, u64)> {
+pub fn is(id: &str, tally: u64, recognized: u64) -> Option<(String, u64, u64)> {
     Some((id.to_owned(), tally, recognized))
 }
 
@@ -117,7 +117,7 @@ pub fn those(tallies: &[(&str, u64)]) -> Vec<(String, u64)> {
     tallies.iter().map(|(id, tally)| ((*id).to_owned(), *tally)).collect()
 }
 
-async fn link(store: &dyn Store, account: &str, to: &str) -> Linked {
+pub async fn link(store: &dyn Store, account: &str, to: &str) -> Linked {
     store.link(&who(account), &who(to)).await.unwrap()
 }
 
@@ -126,7 +126,7 @@ fn linked(linked: Linked) -> (String, u64, u64) {
     (standing.contributor.to_string(), standing.tally, standing.recognized)
 }
 
-async fn recognitions(store: &dyn Store, id: &str) -> Vec<(String, String)> {
+pub async fn recognitions(store: &dyn Store, id: &str) -> Vec<(String, String)> {
     let filter = RecognitionFilter { contributor: Some(who(id)), since: None };
     let found = store.recognitions(&filter, &Page { limit: 100, after: None }).await.unwrap().items;
     let mut found: Vec<_> =
@@ -135,7 +135,7 @@ async fn recognitions(store: &dyn Store, id: &str) -> Vec<(String, String)> {
     found
 }
 
-fn novelties(recorded: &[Recorded]) -> Vec<Novelty> {
+pub fn novelties(recorded: &[Recorded]) -> Vec<Novelty> {
     recorded.iter().map(|one| one.novelty).collect()
 }
 
@@ -432,7 +432,7 @@ async fn a_recognition_under_way_while_its_account_is_linked_is_not_made_again()
 }
 
 /// Has the call after `n` others refused. Returns how many there were.
-fn refused_at(proxy: &Proxy, n: usize) -> Arc<AtomicUsize> {
+pub fn refused_at(proxy: &Proxy, n: usize) -> Arc<AtomicUsize> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     proxy.fault_where(
@@ -690,14 +690,14 @@ async fn a_milestone_that_an_account_brought_is_not_recognised_again_for_its_con
     assert_eq!(tally(&one, "ben").await, is("ben", 6, 5));
 }
 
-async fn database(ledger: &Ledger) -> FirestoreDb {
+pub async fn database(ledger: &Ledger) -> FirestoreDb {
     let options = FirestoreDbOptions::new(ledger.project.clone())
         .with_firebase_api_url(format!("http://{}", emulators::firestore().unwrap()));
     FirestoreDb::with_options_auth(options, anonymous::Builder::new().build()).await.unwrap()
 }
 
 /// Takes away what is written of accounts, as where the version before wrote the ledger, and returns it.
-async fn take_accounts(ledger: &Ledger) -> Vec<FirestoreDocument> {
+pub async fn take_accounts(ledger: &Ledger) -> Vec<FirestoreDocument> {
     let db = database(ledger).await;
     let documents = db.fluent().select().from("accounts").query().await.unwrap();
     for document in &documents {
@@ -707,7 +707,7 @@ async fn take_accounts(ledger: &Ledger) -> Vec<FirestoreDocument> {
     documents
 }
 
-async fn give_accounts_back(ledger: &Ledger, documents: Vec<FirestoreDocument>) {
+pub async fn give_accounts_back(ledger: &Ledger, documents: Vec<FirestoreDocument>) {
     let db = database(ledger).await;
     for FirestoreDocument { name, fields, .. } in documents {
         let id = name.rsplit('/').next().unwrap();
@@ -808,7 +808,7 @@ async fn a_move_that_slept_while_the_link_was_undone_moves_nothing_back() {
 
 /// Holds back the answer to the call after `n` others of `call`, and has `meanwhile` done then. Returns whether there
 /// were as many.
-async fn held_at<T>(
+pub async fn held_at<T>(
     proxy: &Proxy,
     n: usize,
     call: impl Future<Output = T>,
@@ -889,7 +889,7 @@ async fn what_is_recognised_while_a_link_ends_is_not_recognised_again() {
 }
 
 /// Makes what is owed, and returns how many recognitions that were.
-async fn recognise_owed(store: &dyn Store, milestones: &str) -> usize {
+pub async fn recognise_owed(store: &dyn Store, milestones: &str) -> usize {
     let milestones = Milestones::parse(milestones).unwrap();
     let mut made = Vec::new();
     for standing in store.owing(&milestones, None, 100).await.unwrap() {

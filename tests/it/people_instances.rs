@@ -1,16 +1,21 @@
 //! What several instances over one Firestore know of accounts: what that costs, and what races leave behind.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
 use firestore::{FirestoreDb, FirestoreDbOptions};
 use futures::stream::{self, StreamExt as _};
-use plaudit::domain::{Contribution, ContributorId};
+use plaudit::domain::{Contribution, ContributorId, Destination, Milestones, Standing, owed};
 use plaudit::store::firestore::Firestore;
-use plaudit::store::{ForgetKey, Forgot, Linked, Novelty, Store};
+use plaudit::store::{ForgetKey, Forgot, Linked, Novelty, Store, Unlinked};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::people_firestore::{KEY, Ledger, issue, ledger, push, record, tallies, those};
-use crate::store::{at, who};
+use crate::people_firestore::{
+    KEY, Ledger, database, give_accounts_back, held_at, is, issue, ledger, link, novelties, push,
+    recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
+};
+use crate::store::{at, count, done, recognised, who};
 use crate::support::emulators::{self, PATIENT};
 use crate::support::h2proxy::{Call, Fault, Proxy};
 use crate::support::in_the_end;
@@ -79,7 +84,7 @@ async fn a_contributor_may_have_any_number_of_accounts() {
     let linked = store.link(&who("ann"), &who("ben")).await.unwrap();
     assert!(matches!(linked, Linked::To(_)), "{linked:?}");
     assert_eq!(store.accounts_of(&who("ben")).await.unwrap().len(), 251);
-    let late = |n: u32| crate::store::done(&format!("late-{n}"), &format!("account-{n}"));
+    let late = |n: u32| done(&format!("late-{n}"), &format!("account-{n}"));
     for n in [0, 249] {
         assert_eq!(counted_for(&store, late(n)).await, Some(who("ben")));
     }
@@ -175,4 +180,223 @@ async fn the_first_statement_of_a_number_waits_for_no_more_calls_in_a_row_than_i
 
 fn recorded_calls(proxy: &Proxy, before: usize) -> usize {
     before + proxy.take_calls().len()
+}
+
+/// An issue on GitLab, which gives numbers of its own.
+fn on_gitlab(id: &str, login: &str, number: u64) -> Contribution {
+    let id = format!("gitlab:1:issue:{id}");
+    Contribution { user_id: Some(number), ..done(&id, &format!("gitlab:{login}")) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgetting_a_person_forgets_nobody_who_has_their_number_on_another_host() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    record(&one, &[issue("1", "mona", 7, 1), on_gitlab("1", "mona", 55)]).await;
+    link(&one, "gitlab:mona", "github:mona").await;
+    assert!(matches!(one.forget(&who("github:mona")).await.unwrap(), Forgot::Erased(_)));
+    let later = [issue("2", "zoe", 55, 2), on_gitlab("2", "zoe", 7)];
+    assert_eq!(novelties(&record(&other, &later).await), [Novelty::New; 2]);
+    let theirs = [issue("3", "lisa", 7, 3), on_gitlab("3", "lisa", 55)];
+    assert_eq!(novelties(&record(&other, &theirs).await), [Novelty::Forgotten; 2]);
+}
+
+/// Three pushes by addresses with a number, for a login of which a milestone is recognised.
+async fn weak_and_recognised(store: &Firestore, login: &str, number: u64) {
+    let weak = ["a", "b", "c"].map(|id| push(&format!("{id}-{number}"), login, Some(number)));
+    record(store, &weak).await;
+    assert_eq!(recognise_owed(store, "3").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_renamed_and_has_a_withheld_login_is_forgotten() {
+    let Some(ledger) = ledger().await else { return };
+    let (one, other) = (&ledger.one, &ledger.other);
+    weak_and_recognised(one, "work", 7).await;
+    record(one, &[issue("1", "mona", 7, 1)]).await;
+    record(one, &[issue("2", "monalisa", 7, 10)]).await;
+    ledger.proxy.take_calls();
+    let forgot = other.forget(&who("github:monalisa")).await.unwrap();
+    assert!(matches!(&forgot, Forgot::Erased(erased) if erased.contributions == 5), "{forgot:?}");
+    // After one write of a commit a document is not as it was read, though the emulator lets another one pass.
+    for call in ledger.proxy.take_calls().into_iter().filter(|call| call.rpc == "Commit") {
+        let mut written = call.documents_written();
+        written.retain(|document| document.contains("/accounts/"));
+        written.sort();
+        assert!(written.is_sorted_by(|one, other| one < other), "{written:?}");
+    }
+    for document in database(&ledger).await.fluent().select().from("accounts").query().await.unwrap() {
+        let text = format!("{document:?}");
+        assert!(!text.contains("mona") && !text.contains("IntegerValue(7)"), "{text}");
+    }
+    // The login is withheld from everyone else still.
+    let counted_for = counted_for(other, issue("3", "work", 9, 20)).await;
+    assert_eq!(counted_for, Some(who("github:9+work")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn linking_a_withheld_login_takes_no_recognition_of_the_account_that_claimed_it() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    weak_and_recognised(&one, "work", 7).await;
+    record(&one, &[issue("1", "mona", 7, 1)]).await;
+    let of_mona = [("github:work:3".to_owned(), "github:mona".to_owned())];
+    assert_eq!(recognitions(&one, "github:mona").await, of_mona);
+    // Somebody else has the login by now.
+    record(&other, &[push("late", "work", None)]).await;
+    link(&other, "github:work", "gitlab:zoe").await;
+    assert_eq!(recognitions(&one, "github:mona").await, of_mona);
+    assert!(matches!(one.unlink(&who("github:work")).await.unwrap(), Unlinked::Apart { .. }));
+    assert_eq!(recognitions(&one, "github:mona").await, of_mona);
+    link(&other, "github:work", "gitlab:zoe").await;
+    let forgot = one.forget(&who("gitlab:zoe")).await.unwrap();
+    let Forgot::Erased(erased) = forgot else { panic!("{forgot:?}") };
+    assert_eq!((erased.contributions, erased.recognitions), (1, 0));
+    assert_eq!(recognitions(&one, "github:mona").await, of_mona);
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 4)]));
+}
+
+/// Everything that addresses brought to `work{n}` is of `mona{n}`, and is forgotten with it.
+async fn is_all_claimed(store: &Firestore, n: usize) {
+    let (work, mona) = (format!("github:work{n}"), format!("github:mona{n}"));
+    let claimed = (tally(store, &work).await, tally(store, &mona).await, recognitions(store, &mona).await);
+    let expected = (None, is(&mona, 4, 3), vec![(format!("{work}:3"), mona.clone())]);
+    assert_eq!(claimed, expected, "after {n} calls");
+    let forgot = store.forget(&who(&mona)).await.unwrap();
+    let Forgot::Erased(erased) = forgot else { panic!("{forgot:?}") };
+    assert_eq!((erased.contributions, erased.recognitions), (4, 1), "after {n} calls");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_is_cut_anywhere_takes_the_recognitions_along_in_the_end() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let number = 1_000 + n as u64;
+        weak_and_recognised(&one, &format!("work{n}"), number).await;
+        let stated = [issue(&n.to_string(), &format!("mona{n}"), number, 1)];
+        let calls = refused_at(&proxy, n);
+        // What fails once the number is bound fails no request.
+        drop(other.record(&stated, at(0)).await);
+        proxy.always(None);
+        one.move_late().await.unwrap();
+        record(&one, &stated).await;
+        is_all_claimed(&one, n).await;
+        if calls.load(Ordering::SeqCst) <= n {
+            assert!(n > 15, "{n}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let number = 1_000 + n as u64;
+        weak_and_recognised(&one, &format!("work{n}"), number).await;
+        let stated = [issue(&n.to_string(), &format!("mona{n}"), number, 1)];
+        let meanwhile = async { one.move_late().await.unwrap() };
+        let is_met = held_at(&proxy, n, other.record(&stated, at(0)), meanwhile).await;
+        record(&one, &stated).await;
+        is_all_claimed(&one, n).await;
+        if !is_met {
+            assert!(n > 15, "{n}");
+            break;
+        }
+    }
+}
+
+/// Another process records by the number as soon as it is bound, and before its claim has moved anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_milestone_is_recognised_once_though_another_process_records_before_the_claim_of_a_number() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    let milestones = Milestones::parse("3").unwrap();
+    for n in 0.. {
+        let (number, login) = (1_000 + n as u64, format!("mona{n}"));
+        weak_and_recognised(&one, &format!("work{n}"), number).await;
+        let made = AtomicUsize::new(1);
+        let more = [1, 2, 3].map(|id| issue(&format!("{n}-{id}"), &login, number, id));
+        let meanwhile = async {
+            for (recorded, contribution) in record(&one, &more).await.into_iter().zip(&more) {
+                let contributor = recorded.counted_for.unwrap_or_else(|| contribution.contributor.clone());
+                let (tally, recognized) = (recorded.tally, recorded.recognized);
+                let standing = Standing { contributor, tally, recognized };
+                let owed = owed(&standing, &[], &milestones, at(1));
+                let new = recognised(&one, &owed, &[Destination::Local]).await;
+                made.fetch_add(new.into_iter().filter(|new| *new).count(), Ordering::SeqCst);
+            }
+        };
+        let first = [issue(&format!("{n}-0"), &login, number, 0)];
+        let is_met = held_at(&proxy, n, other.record(&first, at(0)), meanwhile).await;
+        one.move_late().await.unwrap();
+        made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
+        assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
+        if !is_met {
+            assert!(n > 15, "{n}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unlink_that_is_cut_anywhere_leaves_no_contributor_without_contributions() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for n in 0.. {
+        let (mona, ada) = (format!("github:mona{n}"), format!("github:ada{n}"));
+        record(&one, &[push(&n.to_string(), &format!("mona{n}"), None)]).await;
+        link(&one, &mona, &ada).await;
+        assert_eq!(tally(&one, &ada).await, is(&ada, 1, 0));
+        refused_at(&proxy, n);
+        let failed = other.unlink(&who(&mona)).await.is_err();
+        proxy.always(None);
+        one.move_late().await.unwrap();
+        one.unlink(&who(&mona)).await.unwrap();
+        assert_eq!((tally(&one, &mona).await, tally(&one, &ada).await), (is(&mona, 1, 0), None), "{n} calls");
+        if !failed {
+            assert!(n > 10, "{n}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_linked_account_that_cannot_be_read_keeps_no_other_from_its_contributor() {
+    let Some(ledger) = ledger().await else { return };
+    let one = &ledger.one;
+    count(one, "ann", 2).await;
+    for account in ["aaa", "ann"] {
+        link(one, account, "ben").await;
+    }
+    let accounts = take_accounts(&ledger).await;
+    let host = emulators::firestore().unwrap();
+    let older = Firestore::open_emulator(host, &ledger.project, "(default)", PATIENT).await.unwrap();
+    record(&older, &[done("late", "ann")]).await;
+    give_accounts_back(&ledger, accounts).await;
+    let db = database(&ledger).await;
+    let update = db.fluent().update().fields(["number"]).in_col("accounts").document_id("aaa");
+    update.object(&json!({ "number": "seven" })).execute::<serde_json::Value>().await.unwrap();
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(one).await, those(&[("ben", 3)]));
+}
+
+/// Its claim was noted at the contributor to whom it was linked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_number_of_who_is_forgotten_is_noted_at_no_contributor_any_more() {
+    let Some(ledger) = ledger().await else { return };
+    let one = &ledger.one;
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(7))).collect();
+    for part in weak.chunks(60) {
+        record(one, part).await;
+    }
+    record(one, &[on_gitlab("1", "ada", 55)]).await;
+    record(one, &[issue("1", "monalisa", 7, 1)]).await;
+    link(one, "github:monalisa", "gitlab:ada").await;
+    one.move_late().await.unwrap();
+    assert!(matches!(one.unlink(&who("github:monalisa")).await.unwrap(), Unlinked::Apart { .. }));
+    let are_noted = async || {
+        let found = database(&ledger).await.fluent().select().from("accounts").query().await.unwrap();
+        found.iter().any(|document| format!("{document:?}").contains("#github:7"))
+    };
+    assert!(are_noted().await);
+    assert!(matches!(one.forget(&who("github:monalisa")).await.unwrap(), Forgot::Erased(_)));
+    assert!(!are_noted().await);
+    assert_eq!(tallies(one).await, those(&[("gitlab:ada", 1)]));
 }

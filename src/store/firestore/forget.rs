@@ -259,8 +259,7 @@ async fn erase_contributions(
     ];
     let query = queries::CONTRIBUTIONS_OF.query(values, None, Some(TOGETHER));
     let found = client.query(query, retry).await?.documents;
-    let numbers: BTreeSet<_> = found.iter().filter_map(codec::stated_number).collect();
-    let numbers = numbers.into_iter().filter_map(|number| key.of_number(who, number));
+    let numbers = found.iter().filter_map(|document| stated_number(key, who, document));
     let mut pseudonyms: Vec<_> = numbers.collect();
     if shares_logins {
         // Those with a number too: another delivery may name the same one by the login alone.
@@ -273,6 +272,16 @@ async fn erase_contributions(
     // What took a push or a client's contribution back is noted by the same id.
     delete(client, REVIEWS, ids(&found), retry).await?;
     delete(client, CONTRIBUTIONS, ids(&found), retry).await
+}
+
+/// Of the number that a contribution states of its author: on the host of the account under which it arrived, which may
+/// be another one than the contributor's.
+fn stated_number(key: &ForgetKey, who: &ContributorId, document: &FirestoreDocument) -> Option<Pseudonym> {
+    let number = codec::stated_number(document)?;
+    match codec::text(document, "account") {
+        Some(account) => key.of_number(&ContributorId::parse(account).ok()?, number),
+        None => key.of_number(who, number),
+    }
 }
 
 fn marks(who: &ContributorId, limit: usize) -> FirestoreQueryParams {

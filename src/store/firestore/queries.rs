@@ -114,6 +114,8 @@ shapes! {
     ACCOUNTS_HELD: ACCOUNTS ["holder" Equal] by [];
     /// The names whose ids only the account with a number may have.
     ACCOUNTS_RESERVED: ACCOUNTS ["reserved" Equal] by [];
+    /// The contributors at whom the claim of a number is noted.
+    ACCOUNTS_CLAIMING: ACCOUNTS ["claims" Contains] by [];
     /// The recognitions that were made for an account, by the beginning of their ids.
     RECOGNITIONS_NAMED: RECOGNITIONS ["id" AtLeast, "id" Below] by ["id", Ascending];
     /// Where every long read goes on.

@@ -54,6 +54,17 @@ impl Call {
         self.commit().writes.len()
     }
 
+    /// The documents that the writes of a `Commit` name, each as often as it is written.
+    pub fn documents_written(&self) -> Vec<String> {
+        use firestore::gcloud_sdk::google::firestore::v1::write::Operation;
+        let name = |operation| match operation {
+            Operation::Update(document) => document.name,
+            Operation::Delete(name) => name,
+            Operation::Transform(transform) => transform.document,
+        };
+        self.commit().writes.into_iter().filter_map(|write| write.operation).map(name).collect()
+    }
+
     /// Whether any part of the request holds `text`.
     pub fn mentions(&self, text: &str) -> bool {
         self.framed.windows(text.len()).any(|window| window == text.as_bytes())

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use firestore::FirestoreValue;
+use firestore::{FirestoreValue, FirestoreWritePrecondition};
 
 use super::decide::Changes;
 use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
@@ -13,7 +13,7 @@ use crate::store::firestore::codec::{self, document_id};
 use crate::store::firestore::lists;
 use crate::store::firestore::queries::{self, ACCOUNTS, Shape};
 use crate::store::firestore::readable::{place_of, readable_one};
-use crate::store::firestore::rpc::Client;
+use crate::store::firestore::rpc::{Client, Fault};
 use crate::store::{Shown, StoreError};
 
 /// How much a claim reads.
@@ -27,10 +27,10 @@ pub(super) enum Extent {
 pub(super) async fn claim(client: &Client, mut number: Number, extent: Extent) -> Result<(), StoreError> {
     for _ in 0..ROUNDS {
         let Some(bound) = number.bound.clone().filter(|_| number.moving) else { return Ok(()) };
-        match claim_all(client, &number, &bound, extent).await? {
+        match claim_all(client, &mut number, &bound, extent).await? {
             Claimed::All => {
                 let mut writes = client.writes();
-                Number { moving: false, parted: Vec::new(), ..number.clone() }.write(&mut writes)?;
+                number.is_moved().write(&mut writes)?;
                 if commit(client, &writes, &mut client.retry()).await? {
                     return Ok(());
                 }
@@ -79,7 +79,7 @@ pub(super) async fn put_off(client: &Client, mut number: Number) -> Result<(), S
 
 async fn claim_all(
     client: &Client,
-    number: &Number,
+    number: &mut Number,
     bound: &Numbered,
     extent: Extent,
 ) -> Result<Claimed, StoreError> {
@@ -102,11 +102,55 @@ async fn claim_all(
         }
     }
     let own = of_unbound_accounts(client, own, &bound.id).await?;
-    Ok(if own.is_empty() || claim_items(client, number, &bound.id, digits, own).await? {
-        Claimed::All
-    } else {
-        Claimed::Changed
-    })
+    if !own.is_empty() && !claim_items(client, number, &bound.id, digits, own).await? {
+        return Ok(Claimed::Changed);
+    }
+    Ok(if follow(client, number, &bound.id).await? { Claimed::All } else { Claimed::Changed })
+}
+
+/// Does what follows the contributions, for everyone from whom some have moved: an earlier claim may have ended before
+/// it, and left no contribution by which they would be found. False where something was not as it was read.
+async fn follow(client: &Client, number: &Number, account: &ContributorId) -> Result<bool, StoreError> {
+    if number.left.is_empty() {
+        return Ok(true);
+    }
+    let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
+    let decision = Decision::of_numbers(&[number], account, BTreeMap::new());
+    for from in &number.emptied {
+        if !move_recognitions(client, from, &to, &decision).await? {
+            return Ok(false);
+        }
+    }
+    for from in number.left.iter().filter(|from| **from != to) {
+        tidy::tidy(client, from).await?;
+    }
+    Ok(true)
+}
+
+/// Notes from whom contributions are about to move, and who of them has nothing else, before the first one moves. False
+/// where the number has changed since it was read.
+async fn note(
+    client: &Client,
+    number: &mut Number,
+    left: impl Iterator<Item = &ContributorId>,
+    emptied: &[ContributorId],
+) -> Result<bool, StoreError> {
+    let mut noted = number.clone();
+    noted.left.extend(left.cloned());
+    noted.emptied.extend(emptied.iter().cloned());
+    if noted.left.len() == number.left.len() && noted.emptied.len() == number.emptied.len() {
+        return Ok(true);
+    }
+    let mut writes = client.writes();
+    noted.write(&mut writes)?;
+    let written = match client.commit(&writes, &mut client.retry()).await {
+        Ok(response) => response.write_results.first().and_then(|written| written.update_time),
+        Err(Fault::Exists | Fault::Changed | Fault::Missing(_)) => None,
+        Err(fault) => return Err(fault.into()),
+    };
+    let Some(written) = written else { return Ok(false) };
+    *number = Number { unchanged: FirestoreWritePrecondition::UpdateTime(written), ..noted };
+    Ok(true)
 }
 
 fn digits(number: &Number) -> Option<u64> {
@@ -117,7 +161,7 @@ fn digits(number: &Number) -> Option<u64> {
 /// yet, to the one that it has under this name.
 async fn part(
     client: &Client,
-    number: &Number,
+    number: &mut Number,
     name: &ContributorId,
     other: u64,
     items: Vec<Item>,
@@ -129,19 +173,16 @@ async fn part(
     let to = read_account(client, &account, &mut client.retry()).await?.contributor().clone();
     let from = by_contributor(&items);
     let most = from.iter().map(|(from, ids)| (from.clone(), ids.len() as u64)).collect();
-    let decision = Decision::of_numbers(&[number, &found], &account, most);
-    if !move_in_parts(client, items, &to, &decision).await? {
+    if !note(client, number, from.keys().filter(|from| **from != to), &[]).await? {
         return Ok(false);
     }
-    for from in from.keys().filter(|from| **from != to) {
-        tidy::tidy(client, from).await?;
-    }
-    Ok(true)
+    let decision = Decision::of_numbers(&[number, &found], &account, most);
+    move_in_parts(client, items, &to, &decision).await
 }
 
 async fn claim_items(
     client: &Client,
-    number: &Number,
+    number: &mut Number,
     account: &ContributorId,
     digits: u64,
     items: Vec<Item>,
@@ -159,21 +200,13 @@ async fn claim_items(
         if is_to_reserve && !reserve(client, from, number, digits).await? {
             return Ok(false);
         }
-        emptied.push(from);
+        emptied.push(from.clone());
     }
-    let decision = Decision::of_numbers(&[number], account, most);
-    if !move_in_parts(client, items, &to, &decision).await? {
+    if !note(client, number, from.keys(), &emptied).await? {
         return Ok(false);
     }
-    for from in emptied {
-        if !move_recognitions(client, from, &to, &decision).await? {
-            return Ok(false);
-        }
-    }
-    for from in from.keys() {
-        tidy::tidy(client, from).await?;
-    }
-    Ok(true)
+    let decision = Decision::of_numbers(&[number], account, most);
+    move_in_parts(client, items, &to, &decision).await
 }
 
 fn by_contributor(items: &[Item]) -> BTreeMap<ContributorId, BTreeSet<ContributionId>> {

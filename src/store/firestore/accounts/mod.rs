@@ -19,7 +19,7 @@ mod tidy;
 mod unlink;
 mod whose;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use firestore::{
     FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
@@ -44,6 +44,9 @@ pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up}
 
 /// The holder of a login, where that account is forgotten.
 const FORGOTTEN_HOLDER: &str = "";
+
+/// How many names of others a number's document notes: anybody can write addresses, and a document has a limit.
+const MOST_NOTED: usize = 1_000;
 
 /// The account that had a login last.
 #[derive(Clone)]
@@ -80,6 +83,9 @@ struct AccountFields {
     /// Whether contributions may be left that count for another contributor than they should.
     #[serde(default)]
     moving: bool,
+    /// The contributor for which it counted before it was unlinked, as long as it is moving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parted_from: Option<String>,
     /// Of a login that several accounts have had: the account that had it last, and since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
@@ -110,6 +116,11 @@ struct NumberFields {
     /// The names under which other numbers may have contributed before this one was bound to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parted: Vec<String>,
+    /// The contributors from whom contributions moved since it is moving, and those of them that have nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    emptied: Vec<String>,
     commit: String,
 }
 
@@ -121,6 +132,7 @@ pub(super) struct Account {
     target: Option<ContributorId>,
     linked: bool,
     moving: bool,
+    parted_from: Option<ContributorId>,
     holder: Option<Holder>,
     holder_at: Option<Moment>,
     /// The number to whose account its recognitions went, while no number is bound to it. Their ids are made from its
@@ -141,6 +153,10 @@ struct Number {
     moving: bool,
     /// The names of which what other numbers brought is to be moved.
     parted: Vec<ContributorId>,
+    /// From whom contributions have moved, or are about to: each is to be tidied afterwards.
+    left: BTreeSet<ContributorId>,
+    /// Those of them that have nothing else: what they have recognised is to follow.
+    emptied: BTreeSet<ContributorId>,
     unchanged: FirestoreWritePrecondition,
 }
 
@@ -161,6 +177,7 @@ impl Account {
             target: None,
             linked: false,
             moving: false,
+            parted_from: None,
             holder: None,
             holder_at: None,
             reserved: None,
@@ -179,6 +196,7 @@ impl Account {
             target: fields.target.as_deref().map(parse).transpose()?,
             linked: fields.linked,
             moving: fields.moving,
+            parted_from: fields.parted_from.as_deref().map(parse).transpose()?,
             holder: fields.holder.as_deref().map(Holder::read).transpose()?,
             holder_at: fields.holder_at.map(codec::moment_of).transpose()?,
             reserved: fields.reserved.map(i64::cast_unsigned),
@@ -215,6 +233,7 @@ impl Account {
             target: self.target.as_ref().map(|target| target.as_str().to_owned()),
             linked: self.linked,
             moving: self.moving,
+            parted_from: self.parted_from.as_ref().map(|contributor| contributor.as_str().to_owned()),
             holder: self.holder.as_ref().map(|holder| holder.as_str().to_owned()),
             holder_at: self.holder_at.map(|at| at.timestamp_micros()),
             reserved: self.reserved.map(u64::cast_signed),
@@ -234,27 +253,47 @@ impl Account {
 impl Number {
     fn absent(document: String) -> Self {
         let unchanged = FirestoreWritePrecondition::Exists(false);
-        Self { document, bound: None, moving: false, parted: Vec::new(), unchanged }
+        Self {
+            document,
+            bound: None,
+            moving: false,
+            parted: Vec::new(),
+            left: BTreeSet::new(),
+            emptied: BTreeSet::new(),
+            unchanged,
+        }
     }
 
     fn read(document: &FirestoreDocument) -> Result<Self, StoreError> {
         let fields: NumberFields = codec::read(document)?;
+        let all = |names: &[String]| names.iter().map(|name| parse(name)).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             document: codec::id_of(document).to_owned(),
             bound: Some(Numbered { id: parse(&fields.id)?, named_at: codec::moment_of(fields.named_at)? }),
             moving: fields.moving,
-            parted: fields.parted.iter().map(|name| parse(name)).collect::<Result<_, _>>()?,
+            parted: all(&fields.parted)?,
+            left: all(&fields.left)?.into_iter().collect(),
+            emptied: all(&fields.emptied)?.into_iter().collect(),
             unchanged: unchanged(document)?,
         })
     }
 
+    /// As it is once nothing is left to be moved.
+    fn is_moved(&self) -> Self {
+        let bound = self.bound.clone();
+        Self { bound, unchanged: self.unchanged.clone(), ..Self::absent(self.document.clone()) }
+    }
+
     fn write(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
         let Some(Numbered { id, named_at }) = &self.bound else { return Ok(()) };
+        let text = |name: &ContributorId| name.as_str().to_owned();
         let fields = NumberFields {
             id: id.as_str().to_owned(),
             named_at: named_at.timestamp_micros(),
             moving: self.moving,
-            parted: self.parted.iter().map(|name| name.as_str().to_owned()).collect(),
+            parted: self.parted.iter().map(text).collect(),
+            left: self.left.iter().take(MOST_NOTED).map(text).collect(),
+            emptied: self.emptied.iter().take(MOST_NOTED).map(text).collect(),
             commit: nonce(),
         };
         writes

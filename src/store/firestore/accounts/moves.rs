@@ -4,7 +4,7 @@
 //! reads them, and commits a part of them with the tallies on both sides, as long as each is as it was read. So any
 //! number of processes may move the same, and what one left the next one, or a drain, goes on with.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use firestore::{
     FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
@@ -14,7 +14,10 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::decide::{Changes, Joining};
-use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, strays, whose};
+use super::{
+    Account, Number, claim, commit, contributor_of, is_of_number, note_joined, read_account, strays, tidy,
+    whose,
+};
 use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
 use crate::store::firestore::forget;
@@ -113,11 +116,18 @@ pub(in super::super) async fn finish(client: &Client, id: &ContributorId) -> Res
         }
         let to = account.contributor().clone();
         let decision = Decision::of_account(&account);
+        let parted_from = account.parted_from.take();
         let moved = match move_all(client, id, &to, &decision).await? {
-            Moved::All => move_recognitions(client, id, &to, &decision).await?,
+            Moved::All => {
+                move_recognitions(client, id, &to, &decision).await?
+                    && take_recognitions_back(client, id, &to, parted_from.as_ref(), &decision).await?
+            }
             Moved::Changed => false,
         };
         if moved {
+            if let Some(contributor) = &parted_from {
+                tidy::tidy(client, contributor).await?;
+            }
             account.moving = false;
             let (mut writes, mut changes) = (client.writes(), Changes::default());
             changes.of(account);
@@ -416,33 +426,62 @@ impl Move<'_> {
     }
 }
 
-/// The recognitions of an account become those of the contributor for whom it counts; whether all of them did.
+/// The recognitions that an account has become those of the contributor for whom it counts; whether all of them did.
 pub(super) async fn move_recognitions(
     client: &Client,
     id: &ContributorId,
     to: &ContributorId,
     decision: &Decision,
 ) -> Result<bool, StoreError> {
+    if id == to {
+        return Ok(true);
+    }
+    let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
+    let held = queries::RECOGNITIONS_OF.query(values, None, None);
+    let held = client.query(held, &mut client.retry()).await?.documents;
+    give_recognitions(client, id, held, to, decision).await
+}
+
+/// So do those that were made for the account and are still of the contributor from which it was parted. Others that
+/// were made with its id are of an account that has claimed them.
+async fn take_recognitions_back(
+    client: &Client,
+    id: &ContributorId,
+    to: &ContributorId,
+    parted_from: Option<&ContributorId>,
+    decision: &Decision,
+) -> Result<bool, StoreError> {
+    let Some(before) = parted_from else { return Ok(true) };
+    let mut retry = client.retry();
+    // That one may count for another contributor by now.
+    let present = contributor_of(client, before, &mut retry).await?;
+    let prefix = [format!("{id}:"), format!("{id};")];
+    let made = queries::RECOGNITIONS_NAMED.query(prefix.map(codec::value), None, None);
+    let mut made = client.query(made, &mut retry).await?.documents;
+    made.retain(|document| {
+        let holder = codec::text(document, "contributor");
+        codec::text(document, "id").is_some_and(|made| is_of(made, id))
+            && [before, &present].iter().any(|one| holder == Some(one.as_str()))
+            && holder != Some(to.as_str())
+    });
+    give_recognitions(client, id, made, to, decision).await
+}
+
+async fn give_recognitions(
+    client: &Client,
+    id: &ContributorId,
+    found: Vec<FirestoreDocument>,
+    to: &ContributorId,
+    decision: &Decision,
+) -> Result<bool, StoreError> {
+    if found.is_empty() {
+        return Ok(true);
+    }
     let mut retry = client.retry();
     let document = client.get_one(CONTRIBUTORS, document_id(to.as_str()), &mut retry).await?;
     let contributor =
         document.map(|found| codec::read::<ContributorFields>(&found)?.contributor()).transpose()?;
     let account_url = contributor.and_then(|contributor| contributor.account_url);
-    let prefix = [format!("{id}:"), format!("{id};")];
-    let made = queries::RECOGNITIONS_NAMED.query(prefix.map(codec::value), None, None);
-    let mut found = client.query(made, &mut retry).await?.documents;
-    let is_made_for =
-        |document: &FirestoreDocument| codec::text(document, "id").is_some_and(|made| is_of(made, id));
-    found.retain(|document| is_made_for(document));
-    if id != to {
-        let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
-        let held = queries::RECOGNITIONS_OF.query(values, None, None);
-        found.extend(client.query(held, &mut retry).await?.documents);
-    }
-    let mut seen = HashSet::new();
-    found.retain(|document| {
-        codec::text(document, "contributor") != Some(to.as_str()) && seen.insert(document.name.clone())
-    });
     for together in found.chunks(TOGETHER) {
         let mut writes = client.writes();
         decision.check(&mut writes)?;

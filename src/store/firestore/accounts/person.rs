@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use firestore::{
-    FirestoreDocument, FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition,
+    FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
+    FirestoreTransactionOps, FirestoreWritePrecondition,
 };
 
 use super::claim::Extent;
 use super::moves::finish_document;
 use super::{
-    Account, AccountFields, FORGOTTEN_HOLDER, Holder, Number, Read, contributor_of, followers, is_of_number,
-    joined_document, nonce, number_document, read_account,
+    Account, AccountFields, CLAIMS, FORGOTTEN_HOLDER, Holder, Number, Read, contributor_of, followers,
+    is_of_number, joined_document, nonce, number_document, read_account,
 };
 use crate::domain::ContributorId;
 use crate::store::StoreError;
@@ -126,18 +127,14 @@ pub(in super::super) async fn shares_logins(client: &Client, person: &Person) ->
 /// Erases what says of a person's accounts that they are one.
 pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<(), StoreError> {
     let mut writes = client.writes();
+    let mut left: BTreeMap<String, Left> = BTreeMap::new();
     for name in &person.names {
         let held = queries::ACCOUNTS_HELD.query([codec::value(name.as_str())], None, None);
         for document in client.query(held, &mut client.retry()).await?.documents {
             if person.names.iter().any(|name| document_id(name.as_str()) == codec::id_of(&document)) {
                 continue;
             }
-            let mask = Some(vec!["holder".to_owned()]);
-            let forgotten = BTreeMap::from([("holder", FORGOTTEN_HOLDER)]);
-            let exists = Some(FirestoreWritePrecondition::Exists(true));
-            writes
-                .update_object(ACCOUNTS, codec::id_of(&document), &forgotten, mask, exists, Vec::new())
-                .map_err(refused)?;
+            left.entry(codec::id_of(&document).to_owned()).or_default().holder = Some(FORGOTTEN_HOLDER);
         }
         if person.is_taken(name) {
             leave_to_holder(&mut writes, name)?;
@@ -146,11 +143,16 @@ pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<
         }
         writes.delete_by_id(ACCOUNTS, joined_document(name), None).map_err(refused)?;
     }
-    for (name, number) in &person.numbers {
-        keep_reserved(client, &mut writes, person, name, *number).await?;
-        if let Some(document) = number_document(name, *number) {
-            writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
-        }
+    // Several names of theirs may have one number.
+    let number = |(name, number): &(ContributorId, u64)| number_document(name, *number);
+    let numbers = person.numbers.iter().filter_map(|one| Some((number(one)?, one)));
+    for (document, (name, number)) in numbers.collect::<BTreeMap<_, _>>() {
+        keep_reserved(client, &mut left, person, name, *number).await?;
+        erase_claim(client, &mut writes, person, &document).await?;
+        writes.delete_by_id(ACCOUNTS, document, None).map_err(refused)?;
+    }
+    for (document, left) in &left {
+        left.write(&mut writes, document)?;
     }
     client.commit(&writes, &mut client.retry()).await?;
     Ok(())
@@ -159,7 +161,7 @@ pub(in super::super) async fn erase(client: &Client, person: &Person) -> Result<
 /// The names whose ids were reserved for this number are given to no account, and name no number any more.
 async fn keep_reserved(
     client: &Client,
-    writes: &mut FirestoreTransactionData,
+    left: &mut BTreeMap<String, Left>,
     person: &Person,
     of: &ContributorId,
     number: u64,
@@ -167,23 +169,62 @@ async fn keep_reserved(
     let query = queries::ACCOUNTS_RESERVED.query([codec::value(number.cast_signed())], None, None);
     for document in client.query(query, &mut client.retry()).await?.documents {
         let account = Account::read(&document)?;
-        if account.id.host() != of.host() || person.names.contains(&account.id) {
-            continue;
+        if account.id.host() == of.host() && !person.names.contains(&account.id) {
+            let left = left.entry(codec::id_of(&document).to_owned()).or_default();
+            left.reserved = Some(FORGOTTEN_NUMBER.cast_signed());
+            left.as_read = Some(account.unchanged);
         }
-        let mask = Some(["reserved", "commit"].map(str::to_owned).to_vec());
-        let left = Reserved { reserved: FORGOTTEN_NUMBER.cast_signed(), commit: nonce() };
-        let id = document_id(account.id.as_str());
-        let as_read = Some(account.unchanged);
-        writes.update_object(ACCOUNTS, id, &left, mask, as_read, Vec::new()).map_err(refused)?;
     }
     Ok(())
 }
 
-/// What is written of a reserved id once its account is forgotten.
-#[derive(serde::Serialize)]
-struct Reserved {
-    reserved: i64,
-    commit: String,
+/// The claim of a number is noted at each contributor to whom its account was linked while the claim was put off.
+async fn erase_claim(
+    client: &Client,
+    writes: &mut FirestoreTransactionData,
+    person: &Person,
+    number: &str,
+) -> Result<(), StoreError> {
+    let own: Vec<_> = person.names.iter().map(joined_document).collect();
+    let query = queries::ACCOUNTS_CLAIMING.query([codec::value(number)], None, None);
+    for document in client.query(query, &mut client.retry()).await?.documents {
+        let id = codec::id_of(&document);
+        if own.iter().any(|own| own == id) {
+            continue;
+        }
+        let claim = FirestoreFieldTransformType::RemoveAllFromArray(vec![codec::value(number)]);
+        let claim = FirestoreFieldTransform::new(CLAIMS.to_owned(), claim);
+        let (nothing, exists) = (BTreeMap::<String, bool>::new(), FirestoreWritePrecondition::Exists(true));
+        writes
+            .update_object(ACCOUNTS, id, &nothing, Some(Vec::new()), Some(exists), vec![claim])
+            .map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// What is left of a person in the document of a name that is not theirs. There is one write of it: after another one of
+/// the same commit it would not be as it was read.
+#[derive(Default, serde::Serialize)]
+struct Left {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserved: Option<i64>,
+    #[serde(skip)]
+    as_read: Option<FirestoreWritePrecondition>,
+}
+
+impl Left {
+    fn write(&self, writes: &mut FirestoreTransactionData, document: &str) -> Result<(), StoreError> {
+        let holder = self.holder.map(|_| "holder".to_owned());
+        let reserved = self.reserved.map(|_| "reserved".to_owned());
+        let mask = holder.into_iter().chain(reserved).collect();
+        let as_read = self.as_read.clone().unwrap_or(FirestoreWritePrecondition::Exists(true));
+        writes
+            .update_object(ACCOUNTS, document, self, Some(mask), Some(as_read), Vec::new())
+            .map_err(refused)?;
+        Ok(())
+    }
 }
 
 /// Leaves of a name that another account has had since: that it did, and that its id is not to be given again.
@@ -194,6 +235,7 @@ fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) 
         target: None,
         linked: false,
         moving: false,
+        parted_from: None,
         holder: None,
         holder_at: None,
         reserved: None,
@@ -208,6 +250,7 @@ fn leave_to_holder(writes: &mut FirestoreTransactionData, name: &ContributorId) 
         "target",
         "linked",
         "moving",
+        "parted_from",
         "reserved",
         "recognized",
         "user_id",

@@ -7,29 +7,32 @@ use super::{Account, commit, presence, read_account};
 use crate::domain::ContributorId;
 use crate::store::StoreError;
 use crate::store::firestore::codec;
-use crate::store::firestore::queries::{self, ACCOUNTS, name_value};
+use crate::store::firestore::queries;
+use crate::store::firestore::readable::{place_of, readable_one};
 use crate::store::firestore::rpc::Client;
 
 /// How many accounts are read at once.
 const PAGE: usize = 500;
 
-/// Moves what counts for such accounts. Looks at every linked account and former name. One that cannot be moved keeps no
-/// other one back.
+/// Moves what counts for such accounts. Looks at every linked account and former name. One that cannot be moved, or
+/// that this version cannot read, keeps no other one back.
 pub(super) async fn recover_all(client: &Client) -> Result<(), StoreError> {
     let (mut after, mut failed) = (None, None);
     loop {
         let query = queries::ACCOUNTS_WITH_TARGET.query([codec::value("")], after.take(), Some(PAGE));
         let found = client.query(query, &mut client.retry()).await?.documents;
-        let accounts: Vec<_> = found.iter().map(Account::read).collect::<Result<_, _>>()?;
+        let mut accounts = Vec::with_capacity(found.len());
+        for document in &found {
+            accounts.extend(readable_one(document, Account::read)?);
+        }
         let of = accounts.iter().map(|one| &one.id).collect();
         let present = presence(client, of, &mut client.retry()).await?;
         for (account, _) in present.iter().filter(|(_, is_present)| **is_present) {
             failed = recover(client, account).await.err().or(failed);
         }
-        let last = found.last().filter(|_| found.len() == PAGE).zip(accounts.last());
-        let Some((document, account)) = last else { return failed.map_or(Ok(()), Err) };
-        let name = name_value(client.documents(), ACCOUNTS, codec::id_of(document));
-        after = Some(vec![codec::value(account.contributor().as_str()), name]);
+        let last = found.last().filter(|_| found.len() == PAGE);
+        let Some(last) = last else { return failed.map_or(Ok(()), Err) };
+        after = Some(place_of(last, &queries::ACCOUNTS_WITH_TARGET));
     }
 }
 

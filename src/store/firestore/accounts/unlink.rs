@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firestore::{FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionOps};
 
 use super::decide::{Changes, Joining, present, standing_of};
-use super::{Account, commit, followers, moves, note_joined_with_claims, read_account, strays, tidy};
+use super::{Account, commit, followers, moves, note_joined_with_claims, read_account, strays};
 use crate::domain::ContributorId;
 use crate::store::firestore::codec::{self, ContributorFields, document_id};
 use crate::store::firestore::outbox::unchanged;
@@ -36,7 +36,6 @@ pub(in super::super) async fn unlink(client: &Client, id: &ContributorId) -> Res
             for id in &moving {
                 moves::finish(client, id).await?;
             }
-            tidy::tidy(client, &contributor).await?;
             break (id, contributor);
         }
         retry.pause("the accounts keep changing".to_owned()).await?;
@@ -94,11 +93,13 @@ async fn set_apart(
         one.target = Some(account.id.clone());
         one.linked = false;
         one.moving = true;
+        one.parted_from = Some(contributor.clone());
     }
     let account = changes.of(account);
     account.target = None;
     account.linked = false;
     account.moving = true;
+    account.parted_from = Some(contributor.clone());
     account.recognized = kept;
     changes.write(client, &mut writes)?;
     Ok(commit(client, &writes, retry).await?.then_some(moving))

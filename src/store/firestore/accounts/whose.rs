@@ -1,6 +1,6 @@
 //! Whose a contribution is: which account it names, and for which contributor that counts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use firestore::{
@@ -10,7 +10,7 @@ use firestore::{
 use futures::future::join_all;
 
 use super::known::{Elsewhere, Knowledge, Whose};
-use super::{Account, Holder, Read, decide, moves, number_document};
+use super::{Account, Holder, JoinedFields, Read, decide, joined_document, moves, number_document};
 use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming};
 use crate::store::StoreError;
 use crate::store::firestore::codec::{self, document_id};
@@ -179,12 +179,21 @@ pub(in super::super) async fn look_up(
         client.known().unlearn(&arrival.naming.name);
     }
     let mut found = identities(client, &namings(&arrivals), retry).await?;
+    let mut tried = HashSet::new();
     for _ in 0..ROUNDS {
         let namings = namings(&arrivals);
         let (read, identities) = found;
         let is_new = |(naming, identity): &(&&Naming, &Identity)| is_new(naming, identity, &read);
         let decisions: Vec<_> = namings.iter().zip(&identities).filter(is_new).collect();
         if decisions.is_empty() {
+            let unclaimed = unclaimed(client, &read, &tried, retry).await?;
+            if !unclaimed.is_empty() {
+                tried.extend(unclaimed.iter().cloned());
+                let each = unclaimed.into_iter().map(|document| vec![document]).collect();
+                Box::pin(moves::now(client, each)).await;
+                found = self::identities(client, &namings, retry).await?;
+                continue;
+            }
             for (arrival, identity) in arrivals.iter_mut().zip(identities) {
                 if let Identity::Known(account) = identity {
                     settle(arrival, &account, &read);
@@ -206,6 +215,7 @@ pub(in super::super) async fn look_up(
             .map(|(naming, identity)| decide::apply(client, naming, identity, &read, retry.clone()));
         let done = join_all(decided).await;
         let moving = done.into_iter().collect::<Result<Vec<_>, _>>()?;
+        tried.extend(moving.iter().flatten().cloned());
         // What names somebody who is forgotten binds nothing, and is not recorded either.
         // What moves meanwhile may differ from what is read: then the commit fails.
         let mut to_mark = retry.clone();
@@ -224,6 +234,30 @@ pub(in super::super) async fn look_up(
         found = (read, left);
     }
     Err(StoreError::Unavailable("the accounts of these contributions keep changing".into()))
+}
+
+/// The numbers that are moving, and whose claims neither this call has tried nor are put off: another process has bound
+/// them just now. What they claim may have been recognised already, so that comes first.
+async fn unclaimed(
+    client: &Client,
+    read: &Read,
+    tried: &HashSet<String>,
+    retry: &mut Retry,
+) -> Result<Vec<String>, StoreError> {
+    let moving = read.numbers.values().filter(|one| one.moving && !tried.contains(&one.document));
+    let moving: Vec<_> = moving.collect();
+    if moving.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bound = moving.iter().filter_map(|one| one.bound.as_ref());
+    let joined = bound.map(|bound| joined_document(read.account(&bound.id).contributor()));
+    let joined: Vec<_> = joined.collect::<HashSet<_>>().into_iter().collect();
+    let mut put_off = HashSet::new();
+    for document in client.get(ACCOUNTS, &joined, None, retry).await? {
+        put_off.extend(codec::read::<JoinedFields>(&document)?.claims);
+    }
+    let left = moving.into_iter().filter(|one| !put_off.contains(&one.document));
+    Ok(left.map(|one| one.document.clone()).collect())
 }
 
 fn namings<'n>(arrivals: &'n [&mut Arrival<'_>]) -> Vec<&'n Naming> {
