@@ -124,6 +124,16 @@ fn guess(body: &[u8]) -> Option<&'static str> {
     guesses.into_iter().find(|(field, _)| has(field)).map(|(_, event)| event)
 }
 
+/// The same payload of a self-managed host with that name.
+fn elsewhere(body: &[u8], name: &str) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(body) else { return body.to_vec() };
+    let sites = ["https://github.com/", "https://gitlab.com/"];
+    sites
+        .iter()
+        .fold(text.to_owned(), |text, site| text.replace(site, &format!("https://{name}/")))
+        .into_bytes()
+}
+
 /// Tries every input in a thread of its own, and fails where one is not done after a minute.
 fn attack(target: &'static str, function: Target) {
     let numbers = numbers(4_000);
@@ -167,6 +177,9 @@ fn every_genuine_input_holds_too() {
         for (number, seed) in seeds(target).into_iter().enumerate() {
             let seed = prefixed(target, seed, None);
             function(&seed);
+            for name in ["github", "gitlab:8443/code", "api"] {
+                function(&elsewhere(&seed, name));
+            }
             if let Some(folder) = corpus.as_ref().map(|corpus| corpus.join(target)) {
                 std::fs::create_dir_all(&folder).unwrap();
                 std::fs::write(folder.join(number.to_string()), seed).unwrap();
