@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use firestore::{FirestoreValue, FirestoreWritePrecondition};
 
 use super::decide::Changes;
-use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
+use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items};
+use super::recognitions::move_recognitions;
 use super::{Number, Read, commit, note_claims, number_document, read_account, tidy, whose};
 use crate::domain::{ContributionId, ContributorId, Numbered};
 use crate::store::firestore::codec::{self, document_id};

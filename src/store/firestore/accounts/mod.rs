@@ -14,6 +14,7 @@ mod decide;
 mod known;
 mod moves;
 mod person;
+mod recognitions;
 mod strays;
 mod tidy;
 mod unlink;

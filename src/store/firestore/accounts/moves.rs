@@ -1,4 +1,4 @@
-//! Moves: contributions and recognitions follow their accounts.
+//! Moves: contributions follow their accounts.
 //!
 //! An account that is `moving` may have contributions left that count for another contributor than it does. A move
 //! reads them, and commits a part of them with the tallies on both sides, as long as each is as it was read. So any
@@ -14,18 +14,14 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::decide::{Changes, Joining};
-use super::{
-    Account, Number, claim, commit, contributor_of, is_of_number, note_joined, read_account, strays, tidy,
-    whose,
-};
-use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
-use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
+use super::recognitions::{move_recognitions, take_recognitions_back};
+use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, strays, tidy, whose};
+use crate::domain::{ContributionId, ContributorId, Moment, WorkId};
+use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id};
 use crate::store::firestore::forget;
 use crate::store::firestore::lists;
 use crate::store::firestore::outbox::unchanged;
-use crate::store::firestore::queries::{
-    self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, name_value,
-};
+use crate::store::firestore::queries::{self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTORS, name_value};
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::{Client, Retry};
 use crate::store::firestore::work;
@@ -176,7 +172,7 @@ impl Decision {
         Self { checks, claimed_by: Some(account.clone()), most }
     }
 
-    fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
+    pub(super) fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
         for (document, unchanged) in &self.checks {
             whose::verify(writes, document, unchanged.clone())?;
         }
@@ -423,118 +419,5 @@ impl Move<'_> {
         }
         self.tallies(client, &mut writes, &counted, items.iter().map(|one| one.recorded_at))?;
         commit(client, &writes, retry).await
-    }
-}
-
-/// The recognitions that an account has become those of the contributor for whom it counts; whether all of them did.
-pub(super) async fn move_recognitions(
-    client: &Client,
-    id: &ContributorId,
-    to: &ContributorId,
-    decision: &Decision,
-) -> Result<bool, StoreError> {
-    if id == to {
-        return Ok(true);
-    }
-    let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
-    let held = queries::RECOGNITIONS_OF.query(values, None, None);
-    let held = client.query(held, &mut client.retry()).await?.documents;
-    give_recognitions(client, id, held, to, decision).await
-}
-
-/// So do those that were made for the account and are still of the contributor from which it was parted. Others that
-/// were made with its id are of an account that has claimed them.
-async fn take_recognitions_back(
-    client: &Client,
-    id: &ContributorId,
-    to: &ContributorId,
-    parted_from: Option<&ContributorId>,
-    decision: &Decision,
-) -> Result<bool, StoreError> {
-    let Some(before) = parted_from else { return Ok(true) };
-    let mut retry = client.retry();
-    // That one may count for another contributor by now.
-    let present = contributor_of(client, before, &mut retry).await?;
-    let prefix = [format!("{id}:"), format!("{id};")];
-    let made = queries::RECOGNITIONS_NAMED.query(prefix.map(codec::value), None, None);
-    let mut made = client.query(made, &mut retry).await?.documents;
-    made.retain(|document| {
-        let holder = codec::text(document, "contributor");
-        codec::text(document, "id").is_some_and(|made| is_of(made, id))
-            && [before, &present].iter().any(|one| holder == Some(one.as_str()))
-            && holder != Some(to.as_str())
-    });
-    give_recognitions(client, id, made, to, decision).await
-}
-
-async fn give_recognitions(
-    client: &Client,
-    id: &ContributorId,
-    found: Vec<FirestoreDocument>,
-    to: &ContributorId,
-    decision: &Decision,
-) -> Result<bool, StoreError> {
-    if found.is_empty() {
-        return Ok(true);
-    }
-    let mut retry = client.retry();
-    let document = client.get_one(CONTRIBUTORS, document_id(to.as_str()), &mut retry).await?;
-    let contributor =
-        document.map(|found| codec::read::<ContributorFields>(&found)?.contributor()).transpose()?;
-    let account_url = contributor.and_then(|contributor| contributor.account_url);
-    for together in found.chunks(TOGETHER) {
-        let mut writes = client.writes();
-        decision.check(&mut writes)?;
-        for document in together {
-            let fields = Owner::of(document, to, account_url.as_deref());
-            let as_read = Some(unchanged(document)?);
-            writes
-                .update_object(
-                    RECOGNITIONS,
-                    codec::id_of(document),
-                    &fields,
-                    Some(fields.mask()),
-                    as_read,
-                    Vec::new(),
-                )
-                .map_err(refused)?;
-        }
-        if let Some(key) = client.forget_key() {
-            forget::guard(&mut writes, [id, to].into_iter().map(|name| key.of_name(name)))?;
-        }
-        if !commit(client, &writes, &mut retry).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Whether a recognition was made for this account.
-fn is_of(recognition: &str, account: &ContributorId) -> bool {
-    let id = RecognitionId::from_text(recognition);
-    id.as_str().rsplit_once(':').is_some_and(|(who, _)| who == account.as_str())
-}
-
-/// What a recognition's document says of its contributor.
-#[derive(serde::Serialize)]
-struct Owner<'a> {
-    contributor: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contribution: Option<BTreeMap<&'static str, &'a str>>,
-}
-
-impl<'a> Owner<'a> {
-    fn of(document: &FirestoreDocument, to: &'a ContributorId, account_url: Option<&'a str>) -> Self {
-        let contribution = document.fields.contains_key("contribution");
-        let contribution = contribution.then(|| BTreeMap::from([("contributor", to.as_str())]));
-        Self { contributor: to.as_str(), account_url, contribution }
-    }
-
-    fn mask(&self) -> Vec<String> {
-        let mut mask = vec!["contributor", "account_url"];
-        mask.extend(self.contribution.as_ref().map(|_| "contribution.contributor"));
-        mask.into_iter().map(str::to_owned).collect()
     }
 }
