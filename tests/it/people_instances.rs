@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::people_firestore::{
-    KEY, Ledger, database, give_accounts_back, held_at, is, issue, ledger, link, novelties, push,
-    recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
+    KEY, Ledger, after_each_call, database, give_accounts_back, held_at, is, issue, ledger, link, novelties,
+    push, recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
 };
 use crate::store::{at, count, done, recognised, who};
 use crate::support::emulators::{self, PATIENT};
@@ -268,7 +268,7 @@ async fn is_all_claimed(store: &Firestore, n: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_is_cut_anywhere_takes_the_recognitions_along_in_the_end() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(15, async |n| {
         let number = 1_000 + n as u64;
         weak_and_recognised(&one, &format!("work{n}"), number).await;
         let stated = [issue(&n.to_string(), &format!("mona{n}"), number, 1)];
@@ -279,17 +279,15 @@ async fn a_claim_that_is_cut_anywhere_takes_the_recognitions_along_in_the_end() 
         one.move_late().await.unwrap();
         record(&one, &stated).await;
         is_all_claimed(&one, n).await;
-        if calls.load(Ordering::SeqCst) <= n {
-            assert!(n > 15, "{n}");
-            break;
-        }
-    }
+        calls.load(Ordering::SeqCst) > n
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(15, async |n| {
         let number = 1_000 + n as u64;
         weak_and_recognised(&one, &format!("work{n}"), number).await;
         let stated = [issue(&n.to_string(), &format!("mona{n}"), number, 1)];
@@ -297,11 +295,9 @@ async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
         let is_met = held_at(&proxy, n, other.record(&stated, at(0)), meanwhile).await;
         record(&one, &stated).await;
         is_all_claimed(&one, n).await;
-        if !is_met {
-            assert!(n > 15, "{n}");
-            break;
-        }
-    }
+        is_met
+    })
+    .await;
 }
 
 /// Another process records by the number as soon as it is bound, and before its claim has moved anything.
@@ -309,7 +305,7 @@ async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
 async fn a_milestone_is_recognised_once_though_another_process_records_before_the_claim_of_a_number() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     let milestones = Milestones::parse("3").unwrap();
-    for n in 0.. {
+    after_each_call(15, async |n| {
         let (number, login) = (1_000 + n as u64, format!("mona{n}"));
         weak_and_recognised(&one, &format!("work{n}"), number).await;
         let made = AtomicUsize::new(1);
@@ -329,17 +325,15 @@ async fn a_milestone_is_recognised_once_though_another_process_records_before_th
         one.move_late().await.unwrap();
         made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
         assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
-        if !is_met {
-            assert!(n > 15, "{n}");
-            break;
-        }
-    }
+        is_met
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlink_that_is_cut_anywhere_leaves_no_contributor_without_contributions() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(10, async |n| {
         let (mona, ada) = (format!("github:mona{n}"), format!("github:ada{n}"));
         record(&one, &[push(&n.to_string(), &format!("mona{n}"), None)]).await;
         link(&one, &mona, &ada).await;
@@ -350,11 +344,9 @@ async fn an_unlink_that_is_cut_anywhere_leaves_no_contributor_without_contributi
         one.move_late().await.unwrap();
         one.unlink(&who(&mona)).await.unwrap();
         assert_eq!((tally(&one, &mona).await, tally(&one, &ada).await), (is(&mona, 1, 0), None), "{n} calls");
-        if !failed {
-            assert!(n > 10, "{n}");
-            break;
-        }
-    }
+        failed
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
