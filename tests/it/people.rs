@@ -374,6 +374,21 @@ async fn no_milestone_is_recognised_again_that_either_had(store: &dyn Store) {
     are(store, &[("ada", 6), ("mona", 14)]).await;
 }
 
+async fn a_milestone_is_kept_by_who_has_contributed_nothing_through_any_links(store: &dyn Store) {
+    all(store, (1..=3).map(|issue| opened(issue, "mona", 7, 1))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
+    for other in ["mona", "kim", "lin"] {
+        link(store, "ada", other).await;
+        let apart = unlink(store, "ada").await;
+        let Unlinked::Apart { account, contributor } = apart else { panic!("{apart:?}") };
+        assert_eq!((account.recognized, contributor.recognized), (3, 3), "{other}");
+    }
+    for login in ["ada", "kim"] {
+        all(store, (1..=3).map(|push| pushed(push, login, None))).await;
+    }
+    assert_eq!(recognise_owed(store, "3").await, [""; 0]);
+}
+
 async fn what_is_being_recognised_while_accounts_are_linked_or_parted_is_recognised_once(store: &dyn Store) {
     all(store, (1..=3).map(|issue| opened(issue, "mona", 7, 1))).await;
     all(store, (11..=13).map(|issue| opened(issue, "ada", 8, 1))).await;
@@ -1032,6 +1047,7 @@ suite!(
     a_link_and_its_end_leave_the_ledger_as_it_was,
     no_milestone_is_recognised_again_that_either_had,
     what_is_being_recognised_while_accounts_are_linked_or_parted_is_recognised_once,
+    a_milestone_is_kept_by_who_has_contributed_nothing_through_any_links,
     what_waits_to_be_published_names_the_contributor_that_was_chosen,
     parts_of_a_pull_request_under_two_logins_of_one_contributor_count_once,
     labels_deletions_and_privacy_concern_what_is_linked_too,
