@@ -617,6 +617,16 @@ async fn what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parte
     assert_eq!(recognise_owed(store, "3,4").await, ["github:nine:4"]);
 }
 
+async fn what_is_parted_from_a_login_leaves_no_time_of_its_own_with_who_has_it(store: &dyn Store) {
+    store.record(&[pushed(1, "mona", Some(9))], at(0)).await.unwrap();
+    store.record(&[opened(2, "mona", 7, 1)], at(100)).await.unwrap();
+    are(store, &[("9+mona", 1), ("mona", 1)]).await;
+    for (login, counted_at) in [("9+mona", at(0)), ("mona", at(100))] {
+        let found = store.contributor(&who(&format!("github:{login}"))).await.unwrap().unwrap();
+        assert_eq!((found.first_at, found.last_at), (counted_at, counted_at), "{login}");
+    }
+}
+
 async fn an_id_whose_recognitions_went_to_another_account_is_given_to_no_third(store: &dyn Store) {
     all(store, (1..=3).map(|push| pushed(push, "mona", Some(9)))).await;
     assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
@@ -1058,6 +1068,7 @@ suite!(
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
     a_login_known_by_two_numbers_gives_each_its_own,
     what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
+    what_is_parted_from_a_login_leaves_no_time_of_its_own_with_who_has_it,
     an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
     an_address_makes_no_login_a_name_of_the_account_that_it_states,
     who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,

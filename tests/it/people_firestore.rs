@@ -811,6 +811,12 @@ pub async fn after_each_call(least: usize, mut step: impl AsyncFnMut(usize) -> b
     assert!(calls > least, "{calls}");
 }
 
+/// Has the process of `call` end after `n` calls and the next one. Returns whether there were as many.
+pub async fn killed_at<T>(proxy: &Proxy, n: usize, call: impl Future<Output = T>) -> bool {
+    let end = async { proxy.always(Some(Fault::Status(7, "the process ends here"))) };
+    held_at(proxy, n, call, end).await
+}
+
 /// Holds back the answer to the call after `n` others of `call`, and has `meanwhile` done then. Returns whether there
 /// were as many.
 pub async fn held_at<T>(

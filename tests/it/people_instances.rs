@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::people_firestore::{
-    KEY, Ledger, after_each_call, database, give_accounts_back, held_at, is, issue, ledger, link, novelties,
-    push, recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
+    KEY, Ledger, after_each_call, database, give_accounts_back, held_at, is, issue, killed_at, ledger, link,
+    novelties, push, recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
 };
 use crate::store::{at, count, done, recognised, who};
 use crate::support::emulators::{self, PATIENT};
@@ -391,4 +391,30 @@ async fn the_number_of_who_is_forgotten_is_noted_at_no_contributor_any_more() {
     assert!(matches!(one.forget(&who("github:monalisa")).await.unwrap(), Forgot::Erased(_)));
     assert!(!are_noted().await);
     assert_eq!(tallies(one).await, those(&[("gitlab:ada", 1)]));
+}
+
+/// Nothing shows of a login but what is of the number that its host has stated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parting_that_is_cut_anywhere_leaves_nobody_listed_by_what_was_another_numbers() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for (is_linked, number) in [(false, 1_000), (true, 2_000)] {
+        after_each_call(10, async |n| {
+            let (login, number) = (format!("mona{number}-{n}"), number + n as u64);
+            let (mona, ada) = (format!("github:{login}"), format!("github:ada{n}"));
+            record(&one, &[push("a", &login, Some(number + 5_000))]).await;
+            let stated = [issue(&number.to_string(), &login, number, 1)];
+            let is_cut = killed_at(&proxy, n, other.record(&stated, at(100))).await;
+            if is_linked {
+                link(&one, &mona, &ada).await;
+            }
+            one.move_late().await.unwrap();
+            let listed = tally(&one, &mona).await;
+            assert!(listed.as_ref().is_none_or(|(_, tally, _)| *tally > 0), "after {n} calls: {listed:?}");
+            one.record(&stated, at(100)).await.unwrap();
+            let found = one.contributor(&who(&mona)).await.unwrap().unwrap();
+            assert_eq!((found.standing.tally, found.first_at), (1, at(100)), "after {n} calls");
+            is_cut
+        })
+        .await;
+    }
 }

@@ -122,7 +122,8 @@ async fn follow(client: &Client, number: &Number, account: &ContributorId) -> Re
             return Ok(false);
         }
     }
-    for from in number.left.iter().filter(|from| **from != to) {
+    // What other numbers brought under its name has left the account itself.
+    for from in &number.left {
         tidy::tidy(client, from).await?;
     }
     Ok(true)
