@@ -418,3 +418,52 @@ async fn a_parting_that_is_cut_anywhere_leaves_nobody_listed_by_what_was_another
         .await;
     }
 }
+
+/// What others do with a name between a claim that was cut and its end.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Push,
+    Link,
+    Bind,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_was_cut_takes_no_recognition_that_others_earned_before_its_end() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for (meanwhile, number) in [(Meanwhile::Push, 1_000), (Meanwhile::Link, 2_000), (Meanwhile::Bind, 3_000)]
+    {
+        after_each_call(15, async |n| {
+            let number = number + n as u64;
+            let (work, mona, kim) =
+                (format!("work{number}"), format!("mona{number}"), format!("kim{number}"));
+            weak_and_recognised(&one, &work, number).await;
+            let stated = [issue(&number.to_string(), &mona, number, 1)];
+            let is_cut = killed_at(&proxy, n, other.record(&stated, at(0))).await;
+            let five = ["d", "e", "f", "g", "h"].map(|id| format!("{id}-{number}"));
+            match meanwhile {
+                Meanwhile::Push => drop(record(&one, &five.map(|id| push(&id, &work, None))).await),
+                Meanwhile::Link => {
+                    record(&one, &five.map(|id| push(&id, &kim, None))).await;
+                    assert_eq!(recognise_owed(&one, "3,5").await, 2);
+                    link(&one, &format!("github:{kim}"), &format!("github:{work}")).await;
+                }
+                Meanwhile::Bind => {
+                    drop(record(&one, &five.map(|id| issue(&id, &work, number + 5_000, 1))).await);
+                }
+            }
+            recognise_owed(&one, "3,5").await;
+            one.move_late().await.unwrap();
+            record(&one, &stated).await;
+            recognise_owed(&one, "3,5").await;
+            let mona = format!("github:{mona}");
+            let made = recognitions(&one, &mona).await;
+            assert!(
+                made.iter().all(|(id, _)| *id == format!("github:{work}:3")),
+                "after {n} calls: {made:?}"
+            );
+            assert_eq!(tally(&one, &mona).await, is(&mona, 4, 3), "after {n} calls");
+            is_cut
+        })
+        .await;
+    }
+}

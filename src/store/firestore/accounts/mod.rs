@@ -33,7 +33,7 @@ use super::outbox::unchanged;
 use super::queries::{self, ACCOUNTS, CONTRIBUTORS};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{ContributorId, Moment, Naming, Numbered};
+use crate::domain::{ContributorId, Moment, Naming, Numbered, RecognitionId};
 use crate::store::{self, StoreError};
 
 pub(super) use decide::link;
@@ -46,7 +46,8 @@ pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up}
 /// The holder of a login, where that account is forgotten.
 const FORGOTTEN_HOLDER: &str = "";
 
-/// How many names of others a number's document notes: anybody can write addresses, and a document has a limit.
+/// How many names of others and recognitions a number's document notes: anybody can write addresses, and a document has
+/// a limit.
 const MOST_NOTED: usize = 1_000;
 
 /// The account that had a login last.
@@ -117,11 +118,12 @@ struct NumberFields {
     /// The names under which other numbers may have contributed before this one was bound to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parted: Vec<String>,
-    /// The contributors from whom contributions moved since it is moving, and those of them that have nothing else.
+    /// The contributors from whom contributions moved since it is moving, and the recognitions of those of them that
+    /// had nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    emptied: Vec<String>,
+    recognitions: Vec<String>,
     commit: String,
 }
 
@@ -156,8 +158,9 @@ struct Number {
     parted: Vec<ContributorId>,
     /// From whom contributions have moved, or are about to: each is to be tidied afterwards.
     left: BTreeSet<ContributorId>,
-    /// Those of them that have nothing else: what they have recognised is to follow.
-    emptied: BTreeSet<ContributorId>,
+    /// What those of them had recognised that had nothing else: it is to follow. What they are recognised for
+    /// afterwards is of others.
+    recognitions: BTreeSet<RecognitionId>,
     unchanged: FirestoreWritePrecondition,
 }
 
@@ -260,7 +263,7 @@ impl Number {
             moving: false,
             parted: Vec::new(),
             left: BTreeSet::new(),
-            emptied: BTreeSet::new(),
+            recognitions: BTreeSet::new(),
             unchanged,
         }
     }
@@ -274,7 +277,7 @@ impl Number {
             moving: fields.moving,
             parted: all(&fields.parted)?,
             left: all(&fields.left)?.into_iter().collect(),
-            emptied: all(&fields.emptied)?.into_iter().collect(),
+            recognitions: fields.recognitions.into_iter().map(RecognitionId::from_text).collect(),
             unchanged: unchanged(document)?,
         })
     }
@@ -288,13 +291,14 @@ impl Number {
     fn write(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
         let Some(Numbered { id, named_at }) = &self.bound else { return Ok(()) };
         let text = |name: &ContributorId| name.as_str().to_owned();
+        let recognitions = self.recognitions.iter().take(MOST_NOTED);
         let fields = NumberFields {
             id: id.as_str().to_owned(),
             named_at: named_at.timestamp_micros(),
             moving: self.moving,
             parted: self.parted.iter().map(text).collect(),
             left: self.left.iter().take(MOST_NOTED).map(text).collect(),
-            emptied: self.emptied.iter().take(MOST_NOTED).map(text).collect(),
+            recognitions: recognitions.map(|id| id.as_str().to_owned()).collect(),
             commit: nonce(),
         };
         writes

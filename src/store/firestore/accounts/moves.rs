@@ -154,6 +154,8 @@ pub(super) struct Decision {
     /// How many contributions of a contributor move, where that is not all of them: what it had recognised above that
     /// number was reached by others too.
     most: BTreeMap<ContributorId, u64>,
+    /// What contributors had recognised when it was noted which of their recognitions follow.
+    pub(super) noted: BTreeMap<ContributorId, u64>,
 }
 
 impl Decision {
@@ -169,7 +171,7 @@ impl Decision {
         most: BTreeMap<ContributorId, u64>,
     ) -> Self {
         let checks = numbers.iter().map(|one| (one.document.clone(), one.unchanged.clone())).collect();
-        Self { checks, claimed_by: Some(account.clone()), most }
+        Self { checks, claimed_by: Some(account.clone()), most, ..Self::default() }
     }
 
     pub(super) fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
@@ -283,7 +285,7 @@ pub(super) async fn move_items(
     moving.read(client, &of, &mut retry).await?;
     let (parts, whole): (Vec<_>, Vec<_>) = items.into_iter().partition(|one| one.work.is_some());
     if !whole.is_empty() {
-        if !moving.whole(client, &whole, &mut retry).await? {
+        if !moving.is_as_noted() || !moving.whole(client, &whole, &mut retry).await? {
             return Ok(Moved::Changed);
         }
         moving.has_moved(client, &of, &mut retry).await?;
@@ -293,7 +295,7 @@ pub(super) async fn move_items(
         works.entry(part.work.unwrap_or_else(|| WorkId::alone(&part.id))).or_default().insert(part.id);
     }
     for (work, parts) in works {
-        if !work::move_parts(client, &work, &parts, &moving).await? {
+        if !moving.is_as_noted() || !work::move_parts(client, &work, &parts, &moving).await? {
             return Ok(Moved::Changed);
         }
         moving.has_moved(client, &of, &mut retry).await?;
@@ -333,6 +335,13 @@ impl Move<'_> {
     ) -> Result<(), StoreError> {
         self.exists = true;
         if self.from.values().any(Option::is_some) { self.read(client, of, retry).await } else { Ok(()) }
+    }
+
+    /// Whether none of them has been recognised since it was noted which recognitions follow.
+    fn is_as_noted(&self) -> bool {
+        let sources = self.from.iter().filter_map(|(id, source)| Some((id, source.as_ref()?)));
+        let mut noted = sources.filter_map(|(id, source)| Some((source, self.decision.noted.get(id)?)));
+        noted.all(|(source, noted)| source.recognized <= *noted)
     }
 
     /// Whether it is known what this contributor had recognised.

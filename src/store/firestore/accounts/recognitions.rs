@@ -1,6 +1,6 @@
 //! Recognitions follow the contributions that earned them. Their ids stay as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firestore::{FirestoreDocument, FirestoreTransactionOps};
 
@@ -25,10 +25,33 @@ pub(super) async fn move_recognitions(
     if id == to {
         return Ok(true);
     }
+    let held = recognitions_of(client, id).await?;
+    give_recognitions(client, &[id, to], held, to, decision).await
+}
+
+pub(super) async fn recognitions_of(
+    client: &Client,
+    id: &ContributorId,
+) -> Result<Vec<FirestoreDocument>, StoreError> {
     let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
     let held = queries::RECOGNITIONS_OF.query(values, None, None);
-    let held = client.query(held, &mut client.retry()).await?.documents;
-    give_recognitions(client, id, held, to, decision).await
+    Ok(client.query(held, &mut client.retry()).await?.documents)
+}
+
+/// These become the contributor's; whether all of them did. They may have followed a link since they were noted.
+pub(super) async fn bring_recognitions(
+    client: &Client,
+    noted: &BTreeSet<RecognitionId>,
+    to: &ContributorId,
+    decision: &Decision,
+) -> Result<bool, StoreError> {
+    if noted.is_empty() {
+        return Ok(true);
+    }
+    let noted: Vec<_> = noted.iter().map(|id| document_id(id.as_str())).collect();
+    let mut found = client.get(RECOGNITIONS, &noted, None, &mut client.retry()).await?;
+    found.retain(|document| codec::text(document, "contributor") != Some(to.as_str()));
+    give_recognitions(client, &[to], found, to, decision).await
 }
 
 /// So do those that were made for the account and are still of the contributor from which it was parted. Others that
@@ -53,12 +76,13 @@ pub(super) async fn take_recognitions_back(
             && [before, &present].iter().any(|one| holder == Some(one.as_str()))
             && holder != Some(to.as_str())
     });
-    give_recognitions(client, id, made, to, decision).await
+    give_recognitions(client, &[id, to], made, to, decision).await
 }
 
+/// Unless one of `names` is forgotten.
 async fn give_recognitions(
     client: &Client,
-    id: &ContributorId,
+    names: &[&ContributorId],
     found: Vec<FirestoreDocument>,
     to: &ContributorId,
     decision: &Decision,
@@ -89,7 +113,7 @@ async fn give_recognitions(
                 .map_err(refused)?;
         }
         if let Some(key) = client.forget_key() {
-            forget::guard(&mut writes, [id, to].into_iter().map(|name| key.of_name(name)))?;
+            forget::guard(&mut writes, names.iter().map(|name| key.of_name(name)))?;
         }
         if !commit(client, &writes, &mut retry).await? {
             return Ok(false);

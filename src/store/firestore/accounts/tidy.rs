@@ -74,7 +74,7 @@ fn hide(
     changes.write(client, writes)
 }
 
-pub(super) async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
+async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
     let since = codec::timestamp(Moment::UNIX_EPOCH)?;
     let values = [codec::value(id.as_str()), codec::value(since)];
     let query = queries::RECOGNITIONS_OF.query(values, None, Some(1));
