@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
-use firestore::{FirestoreDb, FirestoreDbOptions};
+use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreDocument};
 use futures::stream::{self, StreamExt as _};
 use plaudit::domain::{Contribution, ContributorId, Destination, Milestones, Standing, owed};
 use plaudit::store::firestore::Firestore;
@@ -466,4 +466,88 @@ async fn a_claim_that_was_cut_takes_no_recognition_that_others_earned_before_its
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_whose_unlinking_was_cut_is_not_forgotten_with_who_had_it() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    after_each_call(10, async |n| {
+        let (login, number) = (format!("mona{n}"), 1_000 + n as u64);
+        let (mona, ada) = (format!("github:{login}"), format!("github:ada{n}"));
+        let issue = |id: i64| issue(&format!("{n}-{id}"), &login, number, id);
+        record(&one, &[issue(1), push(&n.to_string(), &format!("ada{n}"), None)]).await;
+        link(&one, &mona, &ada).await;
+        let is_cut = killed_at(&proxy, n, other.unlink(&who(&mona))).await;
+        let is_apart = one.accounts_of(&who(&ada)).await.unwrap().is_empty();
+        let Forgot::Erased(erased) = one.forget(&who(&ada)).await.unwrap() else { panic!("{n}") };
+        let late = record(&one, &[issue(2)]).await;
+        let expected = if is_apart { (1, Novelty::New) } else { (2, Novelty::Forgotten) };
+        assert_eq!((erased.contributions, late[0].novelty), expected, "after {n} calls");
+        let left = if is_apart { is(&mona, 2, 0) } else { None };
+        assert_eq!((tally(&one, &mona).await, tally(&one, &ada).await), (left, None), "after {n} calls");
+        is_cut
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_number_has_begun_to_claim_is_not_erased_with_who_it_counted_for() {
+    let Some(ledger) = ledger().await else { return };
+    let (one, other, proxy) = (&ledger.one, &ledger.other, &ledger.proxy);
+    let db = database(&ledger).await;
+    after_each_call(15, async |n| {
+        let (work, mona, number) = (format!("work{n}"), format!("mona{n}"), 1_000 + n as u64);
+        let weak = ["a", "b", "c"].map(|id| push(&format!("{id}-{n}"), &work, Some(number)));
+        record(one, &weak).await;
+        record(one, &[push(&n.to_string(), &work, None)]).await;
+        let stated = [issue(&n.to_string(), &mona, number, 1)];
+        let is_cut = killed_at(proxy, n, other.record(&stated, at(0))).await;
+        let accounts: Vec<FirestoreDocument> = db.fluent().select().from("accounts").query().await.unwrap();
+        let mut of_number = accounts.iter().filter(|one| one.name.ends_with(&format!("#github:{number}")));
+        let (mona, work) = (format!("github:{mona}"), format!("github:{work}"));
+        let has_begun = of_number.any(|one| format!("{one:?}").contains(&format!("\"{work}\"")));
+        let Forgot::Erased(erased) = one.forget(&who(&work)).await.unwrap() else { panic!("{n}") };
+        assert!(!has_begun || erased.contributions == 1, "after {n} calls: {erased:?}");
+        one.move_late().await.unwrap();
+        record(one, &stated).await;
+        assert_eq!(tally(one, &mona).await, is(&mona, 5 - erased.contributions, 0), "after {n} calls");
+        is_cut
+    })
+    .await;
+}
+
+/// One of two commits that part its contributions from the name fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_being_parted_from_a_name_is_forgotten_with_all_that_it_did() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(9))).collect();
+    for part in weak.chunks(60) {
+        record(&one, part).await;
+    }
+    record(&one, &[issue("1", "mona", 7, 1)]).await;
+    let commits = AtomicUsize::new(0);
+    let is_second = move |call: &Call| {
+        call.rpc == "Commit" && call.mentions("github:9+mona") && commits.fetch_add(1, Ordering::SeqCst) == 1
+    };
+    proxy.fault_where(is_second, Fault::Status(7, "the process ends here"));
+    assert!(other.move_late().await.is_err());
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 100), ("github:mona", 21)]));
+    let Forgot::Erased(erased) = one.forget(&who("github:9+mona")).await.unwrap() else { panic!() };
+    assert_eq!(erased.contributions, 120);
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_parted_to_an_account_that_is_forgotten_keeps_no_claim_back() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    record(&one, &[push("a", "mona", Some(9)), push("b", "work", Some(7))]).await;
+    link(&one, "github:9+mona", "github:ada").await;
+    assert!(matches!(one.forget(&who("github:9+mona")).await.unwrap(), Forgot::Erased(_)));
+    record(&other, &[issue("1", "mona", 7, 1)]).await;
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 3)]));
+    assert_eq!(recognise_owed(&one, "3").await, 1);
+    let Forgot::Erased(erased) = one.forget(&who("github:mona")).await.unwrap() else { panic!() };
+    assert_eq!(erased.contributions, 3);
 }

@@ -11,6 +11,7 @@ use super::recognitions::{bring_recognitions, recognitions_of};
 use super::{Number, Read, commit, note_claims, number_document, read_account, tidy, whose};
 use crate::domain::{ContributionId, ContributorId, Numbered, RecognitionId};
 use crate::store::firestore::codec::{self, document_id};
+use crate::store::firestore::forget;
 use crate::store::firestore::lists;
 use crate::store::firestore::queries::{self, ACCOUNTS, Shape};
 use crate::store::firestore::readable::{place_of, readable_one};
@@ -177,7 +178,9 @@ async fn part(
         return Ok(false);
     }
     let decision = Decision::of_numbers(&[number, &found], &account, most);
-    move_in_parts(client, items, &to, &decision).await
+    let has_moved = move_in_parts(client, items, &to, &decision).await?;
+    // Nothing is given to who is forgotten. It stays, and keeps the rest of the claim back no longer.
+    Ok(has_moved || forget::is_forgotten(client, &to, &mut client.retry()).await?)
 }
 
 async fn claim_items(
