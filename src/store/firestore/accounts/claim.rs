@@ -8,12 +8,12 @@ use firestore::{FirestoreValue, FirestoreWritePrecondition};
 use super::decide::{Changes, standing_of};
 use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items};
 use super::recognitions::{bring_recognitions, recognitions_of};
-use super::{Number, Read, commit, note_claims, number_document, read_account, tidy, whose};
+use super::{Number, Read, commit, note_claims, number_document, read_account, read_number, tidy, whose};
 use crate::domain::{ContributionId, ContributorId, Numbered, RecognitionId};
 use crate::store::firestore::codec::{self, document_id};
 use crate::store::firestore::forget;
 use crate::store::firestore::lists;
-use crate::store::firestore::queries::{self, ACCOUNTS, Shape};
+use crate::store::firestore::queries::{self, Shape};
 use crate::store::firestore::readable::{place_of, readable_one};
 use crate::store::firestore::rpc::{Client, Fault};
 use crate::store::{Shown, StoreError};
@@ -41,9 +41,7 @@ pub(super) async fn claim(client: &Client, mut number: Number, extent: Extent) -
             Claimed::Changed => {}
         }
         client.retry().pause(CONFLICT.to_owned()).await?;
-        let found = client.get_one(ACCOUNTS, number.document.clone(), &mut client.retry()).await?;
-        let Some(found) = found else { return Ok(()) };
-        number = Number::read(&found)?;
+        number = read_number(client, number.document, &mut client.retry()).await?;
     }
     Err(StoreError::Unavailable(CONFLICT.to_owned()))
 }
@@ -73,9 +71,7 @@ pub(super) async fn put_off(client: &Client, mut number: Number) -> Result<(), S
             return Ok(());
         }
         retry.pause(CONFLICT.to_owned()).await?;
-        let found = client.get_one(ACCOUNTS, number.document.clone(), &mut retry).await?;
-        let Some(found) = found else { return Ok(()) };
-        number = Number::read(&found)?;
+        number = read_number(client, number.document, &mut retry).await?;
     }
 }
 
@@ -168,8 +164,7 @@ async fn part(
     items: Vec<Item>,
 ) -> Result<bool, StoreError> {
     let Some(document) = number_document(name, other) else { return Ok(true) };
-    let found = client.get_one(ACCOUNTS, document.clone(), &mut client.retry()).await?;
-    let found = found.map_or_else(|| Ok(Number::absent(document)), |found| Number::read(&found))?;
+    let found = read_number(client, document, &mut client.retry()).await?;
     let account = found.bound.as_ref().map_or_else(|| name.numbered(other), |bound| bound.id.clone());
     let to = read_account(client, &account, &mut client.retry()).await?.contributor().clone();
     let from = by_contributor(&items);
@@ -247,10 +242,9 @@ async fn reserve(
         return Ok(false);
     }
     account.reserved = Some(digits);
-    let (mut writes, mut changes) = (client.writes(), Changes::default());
+    let mut writes = client.writes();
     whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
-    changes.of(account);
-    changes.write(client, &mut writes)?;
+    Changes::of_one(account).write(client, &mut writes)?;
     commit(client, &writes, &mut retry).await
 }
 

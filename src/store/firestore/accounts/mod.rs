@@ -377,8 +377,17 @@ pub(super) fn has_none_joined(
     writes: &mut FirestoreTransactionData,
     contributor: &ContributorId,
 ) -> Result<(), StoreError> {
+    no_document(writes, ACCOUNTS, joined_document(contributor))
+}
+
+/// Has the commit fail where there is such a document.
+pub(super) fn no_document(
+    writes: &mut FirestoreTransactionData,
+    collection: &str,
+    id: impl AsRef<str>,
+) -> Result<(), StoreError> {
     let absent = Some(FirestoreWritePrecondition::Exists(false));
-    writes.delete_by_id(ACCOUNTS, joined_document(contributor), absent).map_err(refused)?;
+    writes.delete_by_id(collection, id, absent).map_err(refused)?;
     Ok(())
 }
 
@@ -493,6 +502,11 @@ async fn presence(
 async fn read_account(client: &Client, id: &ContributorId, retry: &mut Retry) -> Result<Account, StoreError> {
     let found = client.get_one(ACCOUNTS, document_id(id.as_str()), retry).await?;
     found.map_or_else(|| Ok(Account::absent(id)), |document| Account::read(&document))
+}
+
+async fn read_number(client: &Client, document: String, retry: &mut Retry) -> Result<Number, StoreError> {
+    let found = client.get_one(ACCOUNTS, document.clone(), retry).await?;
+    found.map_or_else(|| Ok(Number::absent(document)), |found| Number::read(&found))
 }
 
 /// The other accounts that count for this contributor, each as it was read.

@@ -15,7 +15,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::decide::{Changes, Joining};
 use super::recognitions::{move_recognitions, take_recognitions_back};
-use super::{Account, Number, claim, commit, is_of_number, note_joined, read_account, strays, tidy, whose};
+use super::{
+    Account, Number, claim, commit, is_of_number, note_joined, read_account, read_number, strays, tidy, whose,
+};
 use crate::domain::{ContributionId, ContributorId, Moment, WorkId};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id};
 use crate::store::firestore::forget;
@@ -66,9 +68,8 @@ async fn leave(client: &Client, document: &str) -> Result<(), StoreError> {
     if !is_of_number(document) {
         return Ok(());
     }
-    let found = client.get_one(ACCOUNTS, document.to_owned(), &mut client.retry()).await?;
-    let Some(found) = found else { return Ok(()) };
-    claim::put_off(client, Number::read(&found)?).await
+    let number = read_number(client, document.to_owned(), &mut client.retry()).await?;
+    claim::put_off(client, number).await
 }
 
 /// Goes on with every move that was left. The first time in a process, this also looks for what an older version has
@@ -125,9 +126,8 @@ pub(in super::super) async fn finish(client: &Client, id: &ContributorId) -> Res
                 tidy::tidy(client, contributor).await?;
             }
             account.moving = false;
-            let (mut writes, mut changes) = (client.writes(), Changes::default());
-            changes.of(account);
-            changes.write(client, &mut writes)?;
+            let mut writes = client.writes();
+            Changes::of_one(account).write(client, &mut writes)?;
             if commit(client, &writes, &mut client.retry()).await? {
                 return Ok(());
             }

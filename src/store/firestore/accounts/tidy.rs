@@ -69,9 +69,7 @@ fn hide(
 ) -> Result<(), StoreError> {
     let id = document_id(account.id.as_str());
     writes.delete_by_id(CONTRIBUTORS, id, Some(as_read)).map_err(refused)?;
-    let mut changes = Changes::default();
-    changes.of(account);
-    changes.write(client, writes)
+    Changes::of_one(account).write(client, writes)
 }
 
 async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
