@@ -374,6 +374,21 @@ async fn no_milestone_is_recognised_again_that_either_had(store: &dyn Store) {
     are(store, &[("ada", 6), ("mona", 14)]).await;
 }
 
+async fn a_milestone_is_kept_by_who_has_contributed_nothing_through_any_links(store: &dyn Store) {
+    all(store, (1..=3).map(|issue| opened(issue, "mona", 7, 1))).await;
+    assert_eq!(recognise_owed(store, "3").await, ["github:mona:3"]);
+    for other in ["mona", "kim", "lin"] {
+        link(store, "ada", other).await;
+        let apart = unlink(store, "ada").await;
+        let Unlinked::Apart { account, contributor } = apart else { panic!("{apart:?}") };
+        assert_eq!((account.recognized, contributor.recognized), (3, 3), "{other}");
+    }
+    for login in ["ada", "kim"] {
+        all(store, (1..=3).map(|push| pushed(push, login, None))).await;
+    }
+    assert_eq!(recognise_owed(store, "3").await, [""; 0]);
+}
+
 async fn what_is_being_recognised_while_accounts_are_linked_or_parted_is_recognised_once(store: &dyn Store) {
     all(store, (1..=3).map(|issue| opened(issue, "mona", 7, 1))).await;
     all(store, (11..=13).map(|issue| opened(issue, "ada", 8, 1))).await;
@@ -600,6 +615,16 @@ async fn what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parte
     record(store, opened(7, "nine", 9, 20)).await;
     are(store, &[("mona", 3), ("nine", 4)]).await;
     assert_eq!(recognise_owed(store, "3,4").await, ["github:nine:4"]);
+}
+
+async fn what_is_parted_from_a_login_leaves_no_time_of_its_own_with_who_has_it(store: &dyn Store) {
+    store.record(&[pushed(1, "mona", Some(9))], at(0)).await.unwrap();
+    store.record(&[opened(2, "mona", 7, 1)], at(100)).await.unwrap();
+    are(store, &[("9+mona", 1), ("mona", 1)]).await;
+    for (login, counted_at) in [("9+mona", at(0)), ("mona", at(100))] {
+        let found = store.contributor(&who(&format!("github:{login}"))).await.unwrap().unwrap();
+        assert_eq!((found.first_at, found.last_at), (counted_at, counted_at), "{login}");
+    }
 }
 
 async fn an_id_whose_recognitions_went_to_another_account_is_given_to_no_third(store: &dyn Store) {
@@ -1032,6 +1057,7 @@ suite!(
     a_link_and_its_end_leave_the_ledger_as_it_was,
     no_milestone_is_recognised_again_that_either_had,
     what_is_being_recognised_while_accounts_are_linked_or_parted_is_recognised_once,
+    a_milestone_is_kept_by_who_has_contributed_nothing_through_any_links,
     what_waits_to_be_published_names_the_contributor_that_was_chosen,
     parts_of_a_pull_request_under_two_logins_of_one_contributor_count_once,
     labels_deletions_and_privacy_concern_what_is_linked_too,
@@ -1042,6 +1068,7 @@ suite!(
     any_sequence_of_recordings_links_and_erasures_leaves_the_ledger_of_a_model,
     a_login_known_by_two_numbers_gives_each_its_own,
     what_addresses_brought_and_was_recognised_is_held_when_a_login_is_parted,
+    what_is_parted_from_a_login_leaves_no_time_of_its_own_with_who_has_it,
     an_id_whose_recognitions_went_to_another_account_is_given_to_no_third,
     an_address_makes_no_login_a_name_of_the_account_that_it_states,
     who_had_a_login_last_and_is_forgotten_leaves_it_to_nobody_until_it_is_stated_again,

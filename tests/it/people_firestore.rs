@@ -447,17 +447,17 @@ pub fn refused_at(proxy: &Proxy, n: usize) -> Arc<AtomicUsize> {
 async fn a_move_that_is_cut_anywhere_is_completed_by_the_next_drain_or_the_same_call() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     let milestones = Milestones::parse("3").unwrap();
-    let mut cut = 0;
-    for n in 0.. {
+    after_each_call(10, async |n| {
         let name = |login: &str| format!("github:{login}{n}");
         let (ann, ben) = (name("ann"), name("ben"));
         let id = |id: &str| format!("{id}/{n}");
         let own = [push(&id("a"), &format!("ann{n}"), None), push(&id("b"), &format!("ann{n}"), None)];
         record(&one, &own).await;
-        record(&one, &[part(n, &format!("ann{n}")), push(&id("c"), &format!("ben{n}"), None)]).await;
-        record(&one, &[part(n, &format!("ben{n}"))]).await;
+        let number = u32::try_from(n).unwrap();
+        record(&one, &[part(number, &format!("ann{n}")), push(&id("c"), &format!("ben{n}"), None)]).await;
+        record(&one, &[part(number, &format!("ben{n}"))]).await;
         assert!(recognised(&one, &[recognition(&ann, 3, at(1))], &[Destination::Local]).await[0]);
-        refused_at(&proxy, usize::try_from(n).unwrap());
+        refused_at(&proxy, n);
         let failed = other.link(&who(&ann), &who(&ben)).await.is_err();
         proxy.always(None);
         // Nothing is ever owed again, and what arrives in between counts once.
@@ -474,7 +474,7 @@ async fn a_move_that_is_cut_anywhere_is_completed_by_the_next_drain_or_the_same_
         }
         assert_eq!(tally(&one, &ann).await, is(&ben, 5, 3), "after {n} calls");
         assert_eq!(recognitions(&one, &ben).await.len(), 1);
-        refused_at(&proxy, usize::try_from(n).unwrap());
+        refused_at(&proxy, n);
         let failed_apart = other.unlink(&who(&ann)).await.is_err();
         proxy.always(None);
         assert_eq!(one.owing(&milestones, None, 9).await.unwrap(), [], "after {n} calls");
@@ -484,20 +484,17 @@ async fn a_move_that_is_cut_anywhere_is_completed_by_the_next_drain_or_the_same_
         assert_eq!(tally(&one, &ann).await, is(&ann, 5, 3), "after {n} calls");
         assert_eq!(tally(&one, &ben).await, is(&ben, 2, 3), "after {n} calls");
         tallies(&one).await;
-        cut += usize::from(failed) + usize::from(failed_apart);
-        if !failed && !failed_apart {
-            break;
-        }
-    }
-    assert!(cut > 10, "{cut}");
+        failed || failed_apart
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rename_that_is_cut_anywhere_is_completed_by_the_same_delivery_and_the_next_drain() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0_u64.. {
+    after_each_call(10, async |n| {
         let (old, new) = (format!("old{n}"), format!("new{n}"));
-        let number = 1_000 + n;
+        let number = 1_000 + n as u64;
         let id = |id: &str| format!("{id}{n}");
         record(&one, &[issue(&id("1-"), &old, number, 1), push(&id("a"), &old, None)]).await;
         record(
@@ -505,7 +502,7 @@ async fn a_rename_that_is_cut_anywhere_is_completed_by_the_same_delivery_and_the
             &[push(&id("w"), &format!("weak{n}"), Some(number)), part(u32::try_from(n).unwrap(), &new)],
         )
         .await;
-        let calls = refused_at(&proxy, usize::try_from(n).unwrap());
+        let calls = refused_at(&proxy, n);
         let renaming = [issue(&id("2-"), &new, number, 10)];
         // What fails after the account is renamed fails no request.
         drop(other.record(&renaming, at(0)).await);
@@ -517,11 +514,9 @@ async fn a_rename_that_is_cut_anywhere_is_completed_by_the_same_delivery_and_the
             is(&format!("github:{new}"), 5, 0),
             "after {n} calls"
         );
-        if calls.load(Ordering::SeqCst) <= usize::try_from(n).unwrap() {
-            assert!(n > 10, "{n}");
-            break;
-        }
-    }
+        calls.load(Ordering::SeqCst) > n
+    })
+    .await;
     tallies(&one).await;
 }
 
@@ -806,6 +801,22 @@ async fn a_move_that_slept_while_the_link_was_undone_moves_nothing_back() {
     assert_eq!(recognitions(&one, "ann").await, [("ann:3".to_owned(), "ann".to_owned())]);
 }
 
+/// Takes `step` with each number of calls after which something is interrupted, until it returns that nothing was: there
+/// were no more calls, but more than `least`.
+pub async fn after_each_call(least: usize, mut step: impl AsyncFnMut(usize) -> bool) {
+    let mut calls = 0;
+    while step(calls).await {
+        calls += 1;
+    }
+    assert!(calls > least, "{calls}");
+}
+
+/// Has the process of `call` end after `n` calls and the next one. Returns whether there were as many.
+pub async fn killed_at<T>(proxy: &Proxy, n: usize, call: impl Future<Output = T>) -> bool {
+    let end = async { proxy.always(Some(Fault::Status(7, "the process ends here"))) };
+    held_at(proxy, n, call, end).await
+}
+
 /// Holds back the answer to the call after `n` others of `call`, and has `meanwhile` done then. Returns whether there
 /// were as many.
 pub async fn held_at<T>(
@@ -815,7 +826,7 @@ pub async fn held_at<T>(
     meanwhile: impl Future<Output = ()>,
 ) -> bool {
     let (release, ended) = (CancellationToken::new(), CancellationToken::new());
-    let calls = AtomicUsize::new(0);
+    let (calls, met) = (AtomicUsize::new(0), proxy.met());
     proxy.fault_where(move |_| calls.fetch_add(1, Ordering::SeqCst) == n, Fault::HoldAnswer(release.clone()));
     let call = async {
         call.await;
@@ -823,23 +834,23 @@ pub async fn held_at<T>(
     };
     let meanwhile = async {
         tokio::select! {
-            () = proxy.faults_met(n + 1) => meanwhile.await,
+            () = proxy.faults_met(met + 1) => meanwhile.await,
             () = ended.cancelled() => {}
         }
         release.cancel();
     };
     tokio::join!(call, meanwhile);
     proxy.always(None);
-    proxy.met() > n
+    proxy.met() > met
 }
 
 /// A milestone is recognised between any two calls of a claim: the claimer is not owed it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_recognised_while_it_is_claimed_is_not_recognised_again() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
-        let (mona, lisa) = (format!("mona{n}"), format!("lisa{n}"));
-        let weak = |id: &str| push(&format!("{id}{n}"), &mona, Some(1_000 + n));
+    after_each_call(8, async |n| {
+        let (mona, lisa, number) = (format!("mona{n}"), format!("lisa{n}"), 1_000 + n as u64);
+        let weak = |id: &str| push(&format!("{id}{n}"), &mona, Some(number));
         record(&one, &[weak("a"), weak("b"), weak("c"), push(&format!("d{n}"), &mona, None)]).await;
         let made = AtomicUsize::new(0);
         let recognise = async {
@@ -847,25 +858,22 @@ async fn what_is_recognised_while_it_is_claimed_is_not_recognised_again() {
             let new = recognised(&one, &milestone, &[Destination::Local]).await[0];
             made.fetch_add(usize::from(new), Ordering::SeqCst);
         };
-        let stated = [issue(&n.to_string(), &lisa, 1_000 + n, 10)];
-        let is_met =
-            held_at(&proxy, usize::try_from(n).unwrap(), other.record(&stated, at(0)), recognise).await;
+        let stated = [issue(&n.to_string(), &lisa, number, 10)];
+        let is_met = held_at(&proxy, n, other.record(&stated, at(0)), recognise).await;
         one.move_late().await.unwrap();
         assert_eq!(tally(&one, &format!("github:{lisa}")).await.unwrap().1, 4);
         made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
         assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
-        if !is_met {
-            assert!(n > 8, "{n}");
-            break;
-        }
-    }
+        is_met
+    })
+    .await;
 }
 
 /// The same between any two calls of the end of a link.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_recognised_while_a_link_ends_is_not_recognised_again() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(8, async |n| {
         let (ann, ben) = (format!("ann{n}"), format!("ben{n}"));
         count(&one, &ann, 3).await;
         count(&one, &ben, 1).await;
@@ -881,11 +889,9 @@ async fn what_is_recognised_while_a_link_ends_is_not_recognised_again() {
         assert_eq!(tally(&one, &ann).await.unwrap().1, 3);
         made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
         assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
-        if !is_met {
-            assert!(n > 8, "{n}");
-            break;
-        }
-    }
+        is_met
+    })
+    .await;
 }
 
 /// Makes what is owed, and returns how many recognitions that were.

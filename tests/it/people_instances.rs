@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use firestore::gcloud_sdk::google_cloud_auth::credentials::anonymous;
-use firestore::{FirestoreDb, FirestoreDbOptions};
+use firestore::{FirestoreDb, FirestoreDbOptions, FirestoreDocument};
 use futures::stream::{self, StreamExt as _};
 use plaudit::domain::{Contribution, ContributorId, Destination, Milestones, Standing, owed};
 use plaudit::store::firestore::Firestore;
@@ -12,8 +12,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::people_firestore::{
-    KEY, Ledger, database, give_accounts_back, held_at, is, issue, ledger, link, novelties, push,
-    recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
+    KEY, Ledger, after_each_call, database, give_accounts_back, held_at, is, issue, killed_at, ledger, link,
+    novelties, push, recognise_owed, recognitions, record, refused_at, take_accounts, tallies, tally, those,
 };
 use crate::store::{at, count, done, recognised, who};
 use crate::support::emulators::{self, PATIENT};
@@ -268,7 +268,7 @@ async fn is_all_claimed(store: &Firestore, n: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_is_cut_anywhere_takes_the_recognitions_along_in_the_end() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(15, async |n| {
         let number = 1_000 + n as u64;
         weak_and_recognised(&one, &format!("work{n}"), number).await;
         let stated = [issue(&n.to_string(), &format!("mona{n}"), number, 1)];
@@ -279,17 +279,15 @@ async fn a_claim_that_is_cut_anywhere_takes_the_recognitions_along_in_the_end() 
         one.move_late().await.unwrap();
         record(&one, &stated).await;
         is_all_claimed(&one, n).await;
-        if calls.load(Ordering::SeqCst) <= n {
-            assert!(n > 15, "{n}");
-            break;
-        }
-    }
+        calls.load(Ordering::SeqCst) > n
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(15, async |n| {
         let number = 1_000 + n as u64;
         weak_and_recognised(&one, &format!("work{n}"), number).await;
         let stated = [issue(&n.to_string(), &format!("mona{n}"), number, 1)];
@@ -297,11 +295,9 @@ async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
         let is_met = held_at(&proxy, n, other.record(&stated, at(0)), meanwhile).await;
         record(&one, &stated).await;
         is_all_claimed(&one, n).await;
-        if !is_met {
-            assert!(n > 15, "{n}");
-            break;
-        }
-    }
+        is_met
+    })
+    .await;
 }
 
 /// Another process records by the number as soon as it is bound, and before its claim has moved anything.
@@ -309,7 +305,7 @@ async fn a_claim_that_another_process_completes_takes_the_recognitions_along() {
 async fn a_milestone_is_recognised_once_though_another_process_records_before_the_claim_of_a_number() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
     let milestones = Milestones::parse("3").unwrap();
-    for n in 0.. {
+    after_each_call(15, async |n| {
         let (number, login) = (1_000 + n as u64, format!("mona{n}"));
         weak_and_recognised(&one, &format!("work{n}"), number).await;
         let made = AtomicUsize::new(1);
@@ -329,17 +325,15 @@ async fn a_milestone_is_recognised_once_though_another_process_records_before_th
         one.move_late().await.unwrap();
         made.fetch_add(recognise_owed(&one, "3").await, Ordering::SeqCst);
         assert_eq!(made.load(Ordering::SeqCst), 1, "after {n} calls");
-        if !is_met {
-            assert!(n > 15, "{n}");
-            break;
-        }
-    }
+        is_met
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unlink_that_is_cut_anywhere_leaves_no_contributor_without_contributions() {
     let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
-    for n in 0.. {
+    after_each_call(10, async |n| {
         let (mona, ada) = (format!("github:mona{n}"), format!("github:ada{n}"));
         record(&one, &[push(&n.to_string(), &format!("mona{n}"), None)]).await;
         link(&one, &mona, &ada).await;
@@ -350,11 +344,9 @@ async fn an_unlink_that_is_cut_anywhere_leaves_no_contributor_without_contributi
         one.move_late().await.unwrap();
         one.unlink(&who(&mona)).await.unwrap();
         assert_eq!((tally(&one, &mona).await, tally(&one, &ada).await), (is(&mona, 1, 0), None), "{n} calls");
-        if !failed {
-            assert!(n > 10, "{n}");
-            break;
-        }
-    }
+        failed
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -399,4 +391,163 @@ async fn the_number_of_who_is_forgotten_is_noted_at_no_contributor_any_more() {
     assert!(matches!(one.forget(&who("github:monalisa")).await.unwrap(), Forgot::Erased(_)));
     assert!(!are_noted().await);
     assert_eq!(tallies(one).await, those(&[("gitlab:ada", 1)]));
+}
+
+/// Nothing shows of a login but what is of the number that its host has stated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parting_that_is_cut_anywhere_leaves_nobody_listed_by_what_was_another_numbers() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for (is_linked, number) in [(false, 1_000), (true, 2_000)] {
+        after_each_call(10, async |n| {
+            let (login, number) = (format!("mona{number}-{n}"), number + n as u64);
+            let (mona, ada) = (format!("github:{login}"), format!("github:ada{n}"));
+            record(&one, &[push("a", &login, Some(number + 5_000))]).await;
+            let stated = [issue(&number.to_string(), &login, number, 1)];
+            let is_cut = killed_at(&proxy, n, other.record(&stated, at(100))).await;
+            if is_linked {
+                link(&one, &mona, &ada).await;
+            }
+            one.move_late().await.unwrap();
+            let listed = tally(&one, &mona).await;
+            assert!(listed.as_ref().is_none_or(|(_, tally, _)| *tally > 0), "after {n} calls: {listed:?}");
+            one.record(&stated, at(100)).await.unwrap();
+            let found = one.contributor(&who(&mona)).await.unwrap().unwrap();
+            assert_eq!((found.standing.tally, found.first_at), (1, at(100)), "after {n} calls");
+            is_cut
+        })
+        .await;
+    }
+}
+
+/// What others do with a name between a claim that was cut and its end.
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    Push,
+    Link,
+    Bind,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_was_cut_takes_no_recognition_that_others_earned_before_its_end() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    for (meanwhile, number) in [(Meanwhile::Push, 1_000), (Meanwhile::Link, 2_000), (Meanwhile::Bind, 3_000)]
+    {
+        after_each_call(15, async |n| {
+            let number = number + n as u64;
+            let (work, mona, kim) =
+                (format!("work{number}"), format!("mona{number}"), format!("kim{number}"));
+            weak_and_recognised(&one, &work, number).await;
+            let stated = [issue(&number.to_string(), &mona, number, 1)];
+            let is_cut = killed_at(&proxy, n, other.record(&stated, at(0))).await;
+            let five = ["d", "e", "f", "g", "h"].map(|id| format!("{id}-{number}"));
+            match meanwhile {
+                Meanwhile::Push => drop(record(&one, &five.map(|id| push(&id, &work, None))).await),
+                Meanwhile::Link => {
+                    record(&one, &five.map(|id| push(&id, &kim, None))).await;
+                    assert_eq!(recognise_owed(&one, "3,5").await, 2);
+                    link(&one, &format!("github:{kim}"), &format!("github:{work}")).await;
+                }
+                Meanwhile::Bind => {
+                    drop(record(&one, &five.map(|id| issue(&id, &work, number + 5_000, 1))).await);
+                }
+            }
+            recognise_owed(&one, "3,5").await;
+            one.move_late().await.unwrap();
+            record(&one, &stated).await;
+            recognise_owed(&one, "3,5").await;
+            let mona = format!("github:{mona}");
+            let made = recognitions(&one, &mona).await;
+            assert!(
+                made.iter().all(|(id, _)| *id == format!("github:{work}:3")),
+                "after {n} calls: {made:?}"
+            );
+            assert_eq!(tally(&one, &mona).await, is(&mona, 4, 3), "after {n} calls");
+            is_cut
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_whose_unlinking_was_cut_is_not_forgotten_with_who_had_it() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    after_each_call(10, async |n| {
+        let (login, number) = (format!("mona{n}"), 1_000 + n as u64);
+        let (mona, ada) = (format!("github:{login}"), format!("github:ada{n}"));
+        let issue = |id: i64| issue(&format!("{n}-{id}"), &login, number, id);
+        record(&one, &[issue(1), push(&n.to_string(), &format!("ada{n}"), None)]).await;
+        link(&one, &mona, &ada).await;
+        let is_cut = killed_at(&proxy, n, other.unlink(&who(&mona))).await;
+        let is_apart = one.accounts_of(&who(&ada)).await.unwrap().is_empty();
+        let Forgot::Erased(erased) = one.forget(&who(&ada)).await.unwrap() else { panic!("{n}") };
+        let late = record(&one, &[issue(2)]).await;
+        let expected = if is_apart { (1, Novelty::New) } else { (2, Novelty::Forgotten) };
+        assert_eq!((erased.contributions, late[0].novelty), expected, "after {n} calls");
+        let left = if is_apart { is(&mona, 2, 0) } else { None };
+        assert_eq!((tally(&one, &mona).await, tally(&one, &ada).await), (left, None), "after {n} calls");
+        is_cut
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_number_has_begun_to_claim_is_not_erased_with_who_it_counted_for() {
+    let Some(ledger) = ledger().await else { return };
+    let (one, other, proxy) = (&ledger.one, &ledger.other, &ledger.proxy);
+    let db = database(&ledger).await;
+    after_each_call(15, async |n| {
+        let (work, mona, number) = (format!("work{n}"), format!("mona{n}"), 1_000 + n as u64);
+        let weak = ["a", "b", "c"].map(|id| push(&format!("{id}-{n}"), &work, Some(number)));
+        record(one, &weak).await;
+        record(one, &[push(&n.to_string(), &work, None)]).await;
+        let stated = [issue(&n.to_string(), &mona, number, 1)];
+        let is_cut = killed_at(proxy, n, other.record(&stated, at(0))).await;
+        let accounts: Vec<FirestoreDocument> = db.fluent().select().from("accounts").query().await.unwrap();
+        let mut of_number = accounts.iter().filter(|one| one.name.ends_with(&format!("#github:{number}")));
+        let (mona, work) = (format!("github:{mona}"), format!("github:{work}"));
+        let has_begun = of_number.any(|one| format!("{one:?}").contains(&format!("\"{work}\"")));
+        let Forgot::Erased(erased) = one.forget(&who(&work)).await.unwrap() else { panic!("{n}") };
+        assert!(!has_begun || erased.contributions == 1, "after {n} calls: {erased:?}");
+        one.move_late().await.unwrap();
+        record(one, &stated).await;
+        assert_eq!(tally(one, &mona).await, is(&mona, 5 - erased.contributions, 0), "after {n} calls");
+        is_cut
+    })
+    .await;
+}
+
+/// One of two commits that part its contributions from the name fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_is_being_parted_from_a_name_is_forgotten_with_all_that_it_did() {
+    let Some(Ledger { one, other, proxy, .. }) = ledger().await else { return };
+    let weak: Vec<_> = (0..120).map(|n| push(&n.to_string(), "mona", Some(9))).collect();
+    for part in weak.chunks(60) {
+        record(&one, part).await;
+    }
+    record(&one, &[issue("1", "mona", 7, 1)]).await;
+    let commits = AtomicUsize::new(0);
+    let is_second = move |call: &Call| {
+        call.rpc == "Commit" && call.mentions("github:9+mona") && commits.fetch_add(1, Ordering::SeqCst) == 1
+    };
+    proxy.fault_where(is_second, Fault::Status(7, "the process ends here"));
+    assert!(other.move_late().await.is_err());
+    assert_eq!(tallies(&one).await, those(&[("github:9+mona", 100), ("github:mona", 21)]));
+    let Forgot::Erased(erased) = one.forget(&who("github:9+mona")).await.unwrap() else { panic!() };
+    assert_eq!(erased.contributions, 120);
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_parted_to_an_account_that_is_forgotten_keeps_no_claim_back() {
+    let Some(Ledger { one, other, proxy: _proxy, .. }) = ledger().await else { return };
+    record(&one, &[push("a", "mona", Some(9)), push("b", "work", Some(7))]).await;
+    link(&one, "github:9+mona", "github:ada").await;
+    assert!(matches!(one.forget(&who("github:9+mona")).await.unwrap(), Forgot::Erased(_)));
+    record(&other, &[issue("1", "mona", 7, 1)]).await;
+    one.move_late().await.unwrap();
+    assert_eq!(tallies(&one).await, those(&[("github:mona", 3)]));
+    assert_eq!(recognise_owed(&one, "3").await, 1);
+    let Forgot::Erased(erased) = one.forget(&who("github:mona")).await.unwrap() else { panic!() };
+    assert_eq!(erased.contributions, 3);
 }

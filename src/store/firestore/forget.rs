@@ -7,10 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firestore::{
-    FirestoreDocument, FirestoreQueryParams, FirestoreTransactionData, FirestoreTransactionOps,
-    FirestoreWritePrecondition,
-};
+use firestore::{FirestoreDocument, FirestoreQueryParams, FirestoreTransactionData, FirestoreTransactionOps};
 
 use super::accounts::{self, Arrival, Person};
 use super::codec::{self, document_id, timestamp};
@@ -34,8 +31,7 @@ pub(super) fn guard(
     pseudonyms: impl Iterator<Item = Pseudonym>,
 ) -> Result<(), StoreError> {
     for pseudonym in pseudonyms.collect::<BTreeSet<_>>() {
-        let absent = Some(FirestoreWritePrecondition::Exists(false));
-        writes.delete_by_id(FORGOTTEN, document_of(pseudonym), absent).map_err(refused)?;
+        accounts::no_document(writes, FORGOTTEN, document_of(pseudonym))?;
     }
     Ok(())
 }

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use firestore::{FirestoreValue, FirestoreWritePrecondition};
 
-use super::decide::Changes;
-use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items, move_recognitions};
-use super::{Number, Read, commit, note_claims, number_document, read_account, tidy, whose};
-use crate::domain::{ContributionId, ContributorId, Numbered};
+use super::decide::{Changes, standing_of};
+use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items};
+use super::recognitions::{bring_recognitions, recognitions_of};
+use super::{Number, Read, commit, note_claims, number_document, read_account, read_number, tidy, whose};
+use crate::domain::{ContributionId, ContributorId, Numbered, RecognitionId};
 use crate::store::firestore::codec::{self, document_id};
+use crate::store::firestore::forget;
 use crate::store::firestore::lists;
-use crate::store::firestore::queries::{self, ACCOUNTS, Shape};
+use crate::store::firestore::queries::{self, Shape};
 use crate::store::firestore::readable::{place_of, readable_one};
 use crate::store::firestore::rpc::{Client, Fault};
 use crate::store::{Shown, StoreError};
@@ -39,9 +41,7 @@ pub(super) async fn claim(client: &Client, mut number: Number, extent: Extent) -
             Claimed::Changed => {}
         }
         client.retry().pause(CONFLICT.to_owned()).await?;
-        let found = client.get_one(ACCOUNTS, number.document.clone(), &mut client.retry()).await?;
-        let Some(found) = found else { return Ok(()) };
-        number = Number::read(&found)?;
+        number = read_number(client, number.document, &mut client.retry()).await?;
     }
     Err(StoreError::Unavailable(CONFLICT.to_owned()))
 }
@@ -71,9 +71,7 @@ pub(super) async fn put_off(client: &Client, mut number: Number) -> Result<(), S
             return Ok(());
         }
         retry.pause(CONFLICT.to_owned()).await?;
-        let found = client.get_one(ACCOUNTS, number.document.clone(), &mut retry).await?;
-        let Some(found) = found else { return Ok(()) };
-        number = Number::read(&found)?;
+        number = read_number(client, number.document, &mut retry).await?;
     }
 }
 
@@ -116,29 +114,28 @@ async fn follow(client: &Client, number: &Number, account: &ContributorId) -> Re
     }
     let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
     let decision = Decision::of_numbers(&[number], account, BTreeMap::new());
-    for from in &number.emptied {
-        if !move_recognitions(client, from, &to, &decision).await? {
-            return Ok(false);
-        }
+    if !bring_recognitions(client, &number.recognitions, &to, &decision).await? {
+        return Ok(false);
     }
-    for from in number.left.iter().filter(|from| **from != to) {
+    // What other numbers brought under its name has left the account itself.
+    for from in &number.left {
         tidy::tidy(client, from).await?;
     }
     Ok(true)
 }
 
-/// Notes from whom contributions are about to move, and who of them has nothing else, before the first one moves. False
+/// Notes from whom contributions are about to move, and which recognitions follow, before the first one moves. False
 /// where the number has changed since it was read.
 async fn note(
     client: &Client,
     number: &mut Number,
     left: impl Iterator<Item = &ContributorId>,
-    emptied: &[ContributorId],
+    recognitions: BTreeSet<RecognitionId>,
 ) -> Result<bool, StoreError> {
     let mut noted = number.clone();
     noted.left.extend(left.cloned());
-    noted.emptied.extend(emptied.iter().cloned());
-    if noted.left.len() == number.left.len() && noted.emptied.len() == number.emptied.len() {
+    noted.recognitions.extend(recognitions);
+    if noted.left == number.left && noted.recognitions == number.recognitions {
         return Ok(true);
     }
     let mut writes = client.writes();
@@ -167,17 +164,18 @@ async fn part(
     items: Vec<Item>,
 ) -> Result<bool, StoreError> {
     let Some(document) = number_document(name, other) else { return Ok(true) };
-    let found = client.get_one(ACCOUNTS, document.clone(), &mut client.retry()).await?;
-    let found = found.map_or_else(|| Ok(Number::absent(document)), |found| Number::read(&found))?;
+    let found = read_number(client, document, &mut client.retry()).await?;
     let account = found.bound.as_ref().map_or_else(|| name.numbered(other), |bound| bound.id.clone());
     let to = read_account(client, &account, &mut client.retry()).await?.contributor().clone();
     let from = by_contributor(&items);
     let most = from.iter().map(|(from, ids)| (from.clone(), ids.len() as u64)).collect();
-    if !note(client, number, from.keys().filter(|from| **from != to), &[]).await? {
+    if !note(client, number, from.keys().filter(|from| **from != to), BTreeSet::new()).await? {
         return Ok(false);
     }
     let decision = Decision::of_numbers(&[number, &found], &account, most);
-    move_in_parts(client, items, &to, &decision).await
+    let has_moved = move_in_parts(client, items, &to, &decision).await?;
+    // Nothing is given to who is forgotten. It stays, and keeps the rest of the claim back no longer.
+    Ok(has_moved || forget::is_forgotten(client, &to, &mut client.retry()).await?)
 }
 
 async fn claim_items(
@@ -190,22 +188,28 @@ async fn claim_items(
     let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
     let mut from = by_contributor(&items);
     from.remove(&to);
-    let (mut most, mut emptied) = (BTreeMap::new(), Vec::new());
+    let (mut most, mut noted, mut follow) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     for (from, ids) in &from {
+        // In this order: what others earned is found only where something of theirs is found afterwards.
+        let recognized = standing_of(client, from, &mut client.retry()).await?.recognized;
+        let made = recognitions_of(client, from).await?;
         if !has_nothing_else(client, from, ids).await? {
             most.insert(from.clone(), ids.len() as u64);
             continue;
         }
-        let is_to_reserve = is_all_its_own(&items, from) && tidy::has_recognitions(client, from).await?;
+        let is_to_reserve = is_all_its_own(&items, from) && !made.is_empty();
         if is_to_reserve && !reserve(client, from, number, digits).await? {
             return Ok(false);
         }
-        emptied.push(from.clone());
+        noted.insert(from.clone(), recognized);
+        let made = made.iter().filter_map(|document| codec::text(document, "id"));
+        follow.extend(made.map(RecognitionId::from_text));
     }
-    if !note(client, number, from.keys(), &emptied).await? {
+    if !note(client, number, from.keys(), follow).await? {
         return Ok(false);
     }
-    let decision = Decision::of_numbers(&[number], account, most);
+    let mut decision = Decision::of_numbers(&[number], account, most);
+    decision.noted = noted;
     move_in_parts(client, items, &to, &decision).await
 }
 
@@ -238,10 +242,9 @@ async fn reserve(
         return Ok(false);
     }
     account.reserved = Some(digits);
-    let (mut writes, mut changes) = (client.writes(), Changes::default());
+    let mut writes = client.writes();
     whose::verify(&mut writes, &number.document, number.unchanged.clone())?;
-    changes.of(account);
-    changes.write(client, &mut writes)?;
+    Changes::of_one(account).write(client, &mut writes)?;
     commit(client, &writes, &mut retry).await
 }
 

@@ -13,14 +13,14 @@ use firestore::{
 };
 
 use super::{
-    Account, Number, Read, commit, followers, moves, note_joined_with_claims, number_document, read_account,
-    strays, whose,
+    Account, Number, Read, commit, followers, moves, no_document, note_joined_with_claims, number_document,
+    read_account, read_number, strays, whose,
 };
 use crate::domain::{ContributorId, Identity, Moment, Naming, Numbered, Standing};
 use crate::store::firestore::codec::{self, ContributorFields, ContributorNames, document_id};
 use crate::store::firestore::forget;
 use crate::store::firestore::outbox::unchanged;
-use crate::store::firestore::queries::{ACCOUNTS, CONTRIBUTORS};
+use crate::store::firestore::queries::CONTRIBUTORS;
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::{Client, Retry};
 use crate::store::{Contributor, Linked, StoreError};
@@ -107,6 +107,11 @@ impl Changes {
     /// One of them, to be changed; as it was read, if this decision has not changed it yet.
     pub(super) fn of(&mut self, read: Account) -> &mut Account {
         self.0.entry(read.id.clone()).or_insert(read)
+    }
+
+    /// Of one account alone, as it becomes.
+    pub(super) fn of_one(account: Account) -> Self {
+        Self(BTreeMap::from([(account.id.clone(), account)]))
     }
 
     /// Writes them all, unless one has changed since it was read, or is forgotten.
@@ -257,9 +262,7 @@ impl Joining {
 
 /// Has the commit fail where this contributor has a document.
 pub(super) fn is_absent(writes: &mut FirestoreTransactionData, id: &ContributorId) -> Result<(), StoreError> {
-    let absent = Some(FirestoreWritePrecondition::Exists(false));
-    writes.delete_by_id(CONTRIBUTORS, document_id(id.as_str()), absent).map_err(refused)?;
-    Ok(())
+    no_document(writes, CONTRIBUTORS, document_id(id.as_str()))
 }
 
 /// Raises the highest milestone of a contributor that has a document.
@@ -357,8 +360,7 @@ pub(super) async fn present(
     let account = read_account(client, id, retry).await?;
     let number = account.number.and_then(|number| number_document(id, number));
     let Some(number) = number else { return Ok(account) };
-    let Some(document) = client.get_one(ACCOUNTS, number, retry).await? else { return Ok(account) };
-    match Number::read(&document)?.bound {
+    match read_number(client, number, retry).await?.bound {
         Some(bound) if bound.id != account.id => read_account(client, &bound.id, retry).await,
         _ => Ok(account),
     }

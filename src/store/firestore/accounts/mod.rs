@@ -14,6 +14,7 @@ mod decide;
 mod known;
 mod moves;
 mod person;
+mod recognitions;
 mod strays;
 mod tidy;
 mod unlink;
@@ -32,7 +33,7 @@ use super::outbox::unchanged;
 use super::queries::{self, ACCOUNTS, CONTRIBUTORS};
 use super::record::refused;
 use super::rpc::{Client, Fault, Retry};
-use crate::domain::{ContributorId, Moment, Naming, Numbered};
+use crate::domain::{ContributorId, Moment, Naming, Numbered, RecognitionId};
 use crate::store::{self, StoreError};
 
 pub(super) use decide::link;
@@ -45,7 +46,8 @@ pub(super) use whose::{Arrival, accounts_of_addresses, arrivals, check, look_up}
 /// The holder of a login, where that account is forgotten.
 const FORGOTTEN_HOLDER: &str = "";
 
-/// How many names of others a number's document notes: anybody can write addresses, and a document has a limit.
+/// How many names of others and recognitions a number's document notes: anybody can write addresses, and a document has
+/// a limit.
 const MOST_NOTED: usize = 1_000;
 
 /// The account that had a login last.
@@ -116,11 +118,12 @@ struct NumberFields {
     /// The names under which other numbers may have contributed before this one was bound to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     parted: Vec<String>,
-    /// The contributors from whom contributions moved since it is moving, and those of them that have nothing else.
+    /// The contributors from whom contributions moved since it is moving, and the recognitions of those of them that
+    /// had nothing else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    emptied: Vec<String>,
+    recognitions: Vec<String>,
     commit: String,
 }
 
@@ -155,8 +158,9 @@ struct Number {
     parted: Vec<ContributorId>,
     /// From whom contributions have moved, or are about to: each is to be tidied afterwards.
     left: BTreeSet<ContributorId>,
-    /// Those of them that have nothing else: what they have recognised is to follow.
-    emptied: BTreeSet<ContributorId>,
+    /// What those of them had recognised that had nothing else: it is to follow. What they are recognised for
+    /// afterwards is of others.
+    recognitions: BTreeSet<RecognitionId>,
     unchanged: FirestoreWritePrecondition,
 }
 
@@ -259,7 +263,7 @@ impl Number {
             moving: false,
             parted: Vec::new(),
             left: BTreeSet::new(),
-            emptied: BTreeSet::new(),
+            recognitions: BTreeSet::new(),
             unchanged,
         }
     }
@@ -273,7 +277,7 @@ impl Number {
             moving: fields.moving,
             parted: all(&fields.parted)?,
             left: all(&fields.left)?.into_iter().collect(),
-            emptied: all(&fields.emptied)?.into_iter().collect(),
+            recognitions: fields.recognitions.into_iter().map(RecognitionId::from_text).collect(),
             unchanged: unchanged(document)?,
         })
     }
@@ -287,13 +291,14 @@ impl Number {
     fn write(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
         let Some(Numbered { id, named_at }) = &self.bound else { return Ok(()) };
         let text = |name: &ContributorId| name.as_str().to_owned();
+        let recognitions = self.recognitions.iter().take(MOST_NOTED);
         let fields = NumberFields {
             id: id.as_str().to_owned(),
             named_at: named_at.timestamp_micros(),
             moving: self.moving,
             parted: self.parted.iter().map(text).collect(),
             left: self.left.iter().take(MOST_NOTED).map(text).collect(),
-            emptied: self.emptied.iter().take(MOST_NOTED).map(text).collect(),
+            recognitions: recognitions.map(|id| id.as_str().to_owned()).collect(),
             commit: nonce(),
         };
         writes
@@ -372,8 +377,17 @@ pub(super) fn has_none_joined(
     writes: &mut FirestoreTransactionData,
     contributor: &ContributorId,
 ) -> Result<(), StoreError> {
+    no_document(writes, ACCOUNTS, joined_document(contributor))
+}
+
+/// Has the commit fail where there is such a document.
+pub(super) fn no_document(
+    writes: &mut FirestoreTransactionData,
+    collection: &str,
+    id: impl AsRef<str>,
+) -> Result<(), StoreError> {
     let absent = Some(FirestoreWritePrecondition::Exists(false));
-    writes.delete_by_id(ACCOUNTS, joined_document(contributor), absent).map_err(refused)?;
+    writes.delete_by_id(collection, id, absent).map_err(refused)?;
     Ok(())
 }
 
@@ -488,6 +502,11 @@ async fn presence(
 async fn read_account(client: &Client, id: &ContributorId, retry: &mut Retry) -> Result<Account, StoreError> {
     let found = client.get_one(ACCOUNTS, document_id(id.as_str()), retry).await?;
     found.map_or_else(|| Ok(Account::absent(id)), |document| Account::read(&document))
+}
+
+async fn read_number(client: &Client, document: String, retry: &mut Retry) -> Result<Number, StoreError> {
+    let found = client.get_one(ACCOUNTS, document.clone(), retry).await?;
+    found.map_or_else(|| Ok(Number::absent(document)), |found| Number::read(&found))
 }
 
 /// The other accounts that count for this contributor, each as it was read.

@@ -1,4 +1,4 @@
-//! Moves: contributions and recognitions follow their accounts.
+//! Moves: contributions follow their accounts.
 //!
 //! An account that is `moving` may have contributions left that count for another contributor than it does. A move
 //! reads them, and commits a part of them with the tallies on both sides, as long as each is as it was read. So any
@@ -14,18 +14,16 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::decide::{Changes, Joining};
+use super::recognitions::{move_recognitions, take_recognitions_back};
 use super::{
-    Account, Number, claim, commit, contributor_of, is_of_number, note_joined, read_account, strays, tidy,
-    whose,
+    Account, Number, claim, commit, is_of_number, note_joined, read_account, read_number, strays, tidy, whose,
 };
-use crate::domain::{ContributionId, ContributorId, Moment, RecognitionId, WorkId};
-use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id, timestamp};
+use crate::domain::{ContributionId, ContributorId, Moment, WorkId};
+use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id};
 use crate::store::firestore::forget;
 use crate::store::firestore::lists;
 use crate::store::firestore::outbox::unchanged;
-use crate::store::firestore::queries::{
-    self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTORS, RECOGNITIONS, name_value,
-};
+use crate::store::firestore::queries::{self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTORS, name_value};
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::{Client, Retry};
 use crate::store::firestore::work;
@@ -70,9 +68,8 @@ async fn leave(client: &Client, document: &str) -> Result<(), StoreError> {
     if !is_of_number(document) {
         return Ok(());
     }
-    let found = client.get_one(ACCOUNTS, document.to_owned(), &mut client.retry()).await?;
-    let Some(found) = found else { return Ok(()) };
-    claim::put_off(client, Number::read(&found)?).await
+    let number = read_number(client, document.to_owned(), &mut client.retry()).await?;
+    claim::put_off(client, number).await
 }
 
 /// Goes on with every move that was left. The first time in a process, this also looks for what an older version has
@@ -129,9 +126,8 @@ pub(in super::super) async fn finish(client: &Client, id: &ContributorId) -> Res
                 tidy::tidy(client, contributor).await?;
             }
             account.moving = false;
-            let (mut writes, mut changes) = (client.writes(), Changes::default());
-            changes.of(account);
-            changes.write(client, &mut writes)?;
+            let mut writes = client.writes();
+            Changes::of_one(account).write(client, &mut writes)?;
             if commit(client, &writes, &mut client.retry()).await? {
                 return Ok(());
             }
@@ -158,6 +154,8 @@ pub(super) struct Decision {
     /// How many contributions of a contributor move, where that is not all of them: what it had recognised above that
     /// number was reached by others too.
     most: BTreeMap<ContributorId, u64>,
+    /// What contributors had recognised when it was noted which of their recognitions follow.
+    pub(super) noted: BTreeMap<ContributorId, u64>,
 }
 
 impl Decision {
@@ -173,10 +171,10 @@ impl Decision {
         most: BTreeMap<ContributorId, u64>,
     ) -> Self {
         let checks = numbers.iter().map(|one| (one.document.clone(), one.unchanged.clone())).collect();
-        Self { checks, claimed_by: Some(account.clone()), most }
+        Self { checks, claimed_by: Some(account.clone()), most, ..Self::default() }
     }
 
-    fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
+    pub(super) fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
         for (document, unchanged) in &self.checks {
             whose::verify(writes, document, unchanged.clone())?;
         }
@@ -287,7 +285,7 @@ pub(super) async fn move_items(
     moving.read(client, &of, &mut retry).await?;
     let (parts, whole): (Vec<_>, Vec<_>) = items.into_iter().partition(|one| one.work.is_some());
     if !whole.is_empty() {
-        if !moving.whole(client, &whole, &mut retry).await? {
+        if !moving.is_as_noted() || !moving.whole(client, &whole, &mut retry).await? {
             return Ok(Moved::Changed);
         }
         moving.has_moved(client, &of, &mut retry).await?;
@@ -297,7 +295,7 @@ pub(super) async fn move_items(
         works.entry(part.work.unwrap_or_else(|| WorkId::alone(&part.id))).or_default().insert(part.id);
     }
     for (work, parts) in works {
-        if !work::move_parts(client, &work, &parts, &moving).await? {
+        if !moving.is_as_noted() || !work::move_parts(client, &work, &parts, &moving).await? {
             return Ok(Moved::Changed);
         }
         moving.has_moved(client, &of, &mut retry).await?;
@@ -337,6 +335,13 @@ impl Move<'_> {
     ) -> Result<(), StoreError> {
         self.exists = true;
         if self.from.values().any(Option::is_some) { self.read(client, of, retry).await } else { Ok(()) }
+    }
+
+    /// Whether none of them has been recognised since it was noted which recognitions follow.
+    fn is_as_noted(&self) -> bool {
+        let sources = self.from.iter().filter_map(|(id, source)| Some((id, source.as_ref()?)));
+        let mut noted = sources.filter_map(|(id, source)| Some((source, self.decision.noted.get(id)?)));
+        noted.all(|(source, noted)| source.recognized <= *noted)
     }
 
     /// Whether it is known what this contributor had recognised.
@@ -423,118 +428,5 @@ impl Move<'_> {
         }
         self.tallies(client, &mut writes, &counted, items.iter().map(|one| one.recorded_at))?;
         commit(client, &writes, retry).await
-    }
-}
-
-/// The recognitions that an account has become those of the contributor for whom it counts; whether all of them did.
-pub(super) async fn move_recognitions(
-    client: &Client,
-    id: &ContributorId,
-    to: &ContributorId,
-    decision: &Decision,
-) -> Result<bool, StoreError> {
-    if id == to {
-        return Ok(true);
-    }
-    let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
-    let held = queries::RECOGNITIONS_OF.query(values, None, None);
-    let held = client.query(held, &mut client.retry()).await?.documents;
-    give_recognitions(client, id, held, to, decision).await
-}
-
-/// So do those that were made for the account and are still of the contributor from which it was parted. Others that
-/// were made with its id are of an account that has claimed them.
-async fn take_recognitions_back(
-    client: &Client,
-    id: &ContributorId,
-    to: &ContributorId,
-    parted_from: Option<&ContributorId>,
-    decision: &Decision,
-) -> Result<bool, StoreError> {
-    let Some(before) = parted_from else { return Ok(true) };
-    let mut retry = client.retry();
-    // That one may count for another contributor by now.
-    let present = contributor_of(client, before, &mut retry).await?;
-    let prefix = [format!("{id}:"), format!("{id};")];
-    let made = queries::RECOGNITIONS_NAMED.query(prefix.map(codec::value), None, None);
-    let mut made = client.query(made, &mut retry).await?.documents;
-    made.retain(|document| {
-        let holder = codec::text(document, "contributor");
-        codec::text(document, "id").is_some_and(|made| is_of(made, id))
-            && [before, &present].iter().any(|one| holder == Some(one.as_str()))
-            && holder != Some(to.as_str())
-    });
-    give_recognitions(client, id, made, to, decision).await
-}
-
-async fn give_recognitions(
-    client: &Client,
-    id: &ContributorId,
-    found: Vec<FirestoreDocument>,
-    to: &ContributorId,
-    decision: &Decision,
-) -> Result<bool, StoreError> {
-    if found.is_empty() {
-        return Ok(true);
-    }
-    let mut retry = client.retry();
-    let document = client.get_one(CONTRIBUTORS, document_id(to.as_str()), &mut retry).await?;
-    let contributor =
-        document.map(|found| codec::read::<ContributorFields>(&found)?.contributor()).transpose()?;
-    let account_url = contributor.and_then(|contributor| contributor.account_url);
-    for together in found.chunks(TOGETHER) {
-        let mut writes = client.writes();
-        decision.check(&mut writes)?;
-        for document in together {
-            let fields = Owner::of(document, to, account_url.as_deref());
-            let as_read = Some(unchanged(document)?);
-            writes
-                .update_object(
-                    RECOGNITIONS,
-                    codec::id_of(document),
-                    &fields,
-                    Some(fields.mask()),
-                    as_read,
-                    Vec::new(),
-                )
-                .map_err(refused)?;
-        }
-        if let Some(key) = client.forget_key() {
-            forget::guard(&mut writes, [id, to].into_iter().map(|name| key.of_name(name)))?;
-        }
-        if !commit(client, &writes, &mut retry).await? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Whether a recognition was made for this account.
-fn is_of(recognition: &str, account: &ContributorId) -> bool {
-    let id = RecognitionId::from_text(recognition);
-    id.as_str().rsplit_once(':').is_some_and(|(who, _)| who == account.as_str())
-}
-
-/// What a recognition's document says of its contributor.
-#[derive(serde::Serialize)]
-struct Owner<'a> {
-    contributor: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contribution: Option<BTreeMap<&'static str, &'a str>>,
-}
-
-impl<'a> Owner<'a> {
-    fn of(document: &FirestoreDocument, to: &'a ContributorId, account_url: Option<&'a str>) -> Self {
-        let contribution = document.fields.contains_key("contribution");
-        let contribution = contribution.then(|| BTreeMap::from([("contributor", to.as_str())]));
-        Self { contributor: to.as_str(), account_url, contribution }
-    }
-
-    fn mask(&self) -> Vec<String> {
-        let mut mask = vec!["contributor", "account_url"];
-        mask.extend(self.contribution.as_ref().map(|_| "contribution.contributor"));
-        mask.into_iter().map(str::to_owned).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! People: all accounts of one, and what is left of them once the person is forgotten.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use firestore::{
     FirestoreDocument, FirestoreFieldTransform, FirestoreFieldTransformType, FirestoreTransactionData,
@@ -17,6 +17,7 @@ use crate::domain::ContributorId;
 use crate::store::StoreError;
 use crate::store::firestore::codec::{self, document_id};
 use crate::store::firestore::queries::{self, ACCOUNTS};
+use crate::store::firestore::readable::readable_one;
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::{Client, Retry};
 
@@ -50,6 +51,21 @@ impl Person {
     pub(in super::super) fn is_taken(&self, name: &ContributorId) -> bool {
         self.held.iter().any(|(held, holder)| held == name && !self.names.contains(holder))
     }
+
+    /// Whether what this document of another account or number has to move counts for the person, or is to.
+    fn is_left_by(&self, document: &FirestoreDocument) -> Result<bool, StoreError> {
+        if !is_of_number(codec::id_of(document)) {
+            let parted_from = Account::read(document)?.parted_from;
+            return Ok(parted_from.is_some_and(|contributor| self.names.contains(&contributor)));
+        }
+        let number = Number::read(document)?;
+        // What came with another number under a name that is bound goes to the name with that number.
+        let is_parted = |own: &ContributorId, name: &ContributorId| {
+            own.is_numbered() && own.host() == name.host() && own.login() == name.login()
+        };
+        let mut noted = number.parted.iter().chain(&number.left);
+        Ok(noted.any(|name| self.names.iter().any(|own| own == name || is_parted(own, name))))
+    }
 }
 
 pub(in super::super) async fn person(
@@ -71,23 +87,25 @@ pub(in super::super) async fn person(
     Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, held, is_written })
 }
 
-/// Finishes every move and claim of a person's accounts, so that what counts for them is theirs, and what is theirs
-/// counts for them. Whether there were any.
+/// Finishes every move and claim of a person's accounts, and those by which others take from them what is not theirs, so
+/// that what counts for them is theirs, and what is theirs counts for them. Whether there were any.
 pub(in super::super) async fn settle(client: &Client, person: &Person) -> Result<bool, StoreError> {
     let names = person.names.iter().map(|name| document_id(name.as_str()));
     let numbers = person.numbers.iter().filter_map(|(name, number)| number_document(name, *number));
-    let ids: Vec<_> = names.chain(numbers).collect();
+    let own: HashSet<_> = names.chain(numbers).collect();
+    let moving = queries::ACCOUNTS_MOVING.query([codec::value(true)], None, None);
     let mut has_moved = false;
-    for document in client.get(ACCOUNTS, &ids, None, &mut client.retry()).await? {
+    for document in client.query(moving, &mut client.retry()).await?.documents {
         let id = codec::id_of(&document);
-        let is_moving =
-            if is_of_number(id) { Number::read(&document)?.moving } else { Account::read(&document)?.moving };
-        if !is_moving {
+        let is_own = own.contains(id);
+        if !is_own && readable_one(&document, |found| person.is_left_by(found))? != Some(true) {
             continue;
         }
         match finish_document(client, id, Extent::Everything).await {
             Ok(()) => has_moved = true,
             Err(StoreError::Unavailable(why)) => return Err(StoreError::Unavailable(why)),
+            // Everything of an account that was parted from them would be erased with them.
+            Err(error) if !is_own && !is_of_number(id) => return Err(error),
             // It would fail again, and keep the person from being forgotten.
             Err(error) => tracing::warn!(%error, "contributions of somebody to be forgotten cannot be moved"),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use firestore::{FirestoreTransactionData, FirestoreTransactionOps, FirestoreWritePrecondition};
 
 use super::decide::Changes;
-use super::{commit, read_account};
+use super::{commit, contributor_of, read_account};
 use crate::domain::{ContributorId, Moment};
 use crate::store::firestore::codec::{self, ContributionFields, ContributorFields, document_id};
 use crate::store::firestore::lists;
@@ -24,17 +24,30 @@ const ROUNDS: usize = 4;
 /// Sets when a contributor's first and last contribution were counted. Without any, it is no longer listed, and its
 /// account keeps the highest milestone.
 pub(super) async fn tidy(client: &Client, id: &ContributorId) -> Result<(), StoreError> {
+    if tidy_listed(client, id).await? {
+        return Ok(());
+    }
+    // It may have been linked since its contributions moved.
+    let contributor = contributor_of(client, id, &mut client.retry()).await?;
+    if contributor != *id {
+        tidy_listed(client, &contributor).await?;
+    }
+    Ok(())
+}
+
+/// Whether this is listed.
+async fn tidy_listed(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
     for _ in 0..ROUNDS {
         let mut retry = client.retry();
         let document = client.get_one(CONTRIBUTORS, document_id(id.as_str()), &mut retry).await?;
-        let Some(document) = document else { return Ok(()) };
+        let Some(document) = document else { return Ok(false) };
         let as_read = unchanged(&document)?;
         let mut writes = client.writes();
         let left = left(client, id).await?;
         if let Left::Since(times) = left {
             set(&mut writes, id, times, as_read)?;
         } else if left == Left::Unreadable || has_recognitions(client, id).await? {
-            return Ok(());
+            return Ok(true);
         } else {
             let mut account = read_account(client, id, &mut retry).await?;
             let standing = codec::read::<ContributorFields>(&document)?.standing()?;
@@ -42,10 +55,10 @@ pub(super) async fn tidy(client: &Client, id: &ContributorId) -> Result<(), Stor
             hide(client, &mut writes, account, as_read)?;
         }
         if commit(client, &writes, &mut client.retry()).await? {
-            return Ok(());
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn hide(
@@ -56,12 +69,10 @@ fn hide(
 ) -> Result<(), StoreError> {
     let id = document_id(account.id.as_str());
     writes.delete_by_id(CONTRIBUTORS, id, Some(as_read)).map_err(refused)?;
-    let mut changes = Changes::default();
-    changes.of(account);
-    changes.write(client, writes)
+    Changes::of_one(account).write(client, writes)
 }
 
-pub(super) async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
+async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
     let since = codec::timestamp(Moment::UNIX_EPOCH)?;
     let values = [codec::value(id.as_str()), codec::value(since)];
     let query = queries::RECOGNITIONS_OF.query(values, None, Some(1));

@@ -65,7 +65,8 @@ async fn set_apart(
         .collect();
     let moving: Vec<_> = [&account].into_iter().chain(&former).map(|one| one.id.clone()).collect();
     let mut writes = client.writes();
-    let mut kept = 0;
+    // What the contributor had recognised, as long as it has no document.
+    let mut kept = target.recognized;
     if let Some(document) = document {
         let found: Contributor = codec::read::<ContributorFields>(&document)?.contributor()?;
         if has_arrived(client, &moving, retry).await? {
@@ -73,8 +74,9 @@ async fn set_apart(
             let (first_at, last_at) = (found.last_at, found.first_at);
             let join = Joining { counted: 0, recognized: found.standing.recognized, first_at, last_at };
             join.write(&mut writes, &account, false)?;
+            kept = 0;
         } else {
-            kept = found.standing.recognized;
+            kept = kept.max(found.standing.recognized);
         }
         let same = FirestoreFieldTransformType::Maximum(codec::integer(0));
         let same = FirestoreFieldTransform::new("recognized".to_owned(), same);

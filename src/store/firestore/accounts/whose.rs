@@ -10,7 +10,9 @@ use firestore::{
 use futures::future::join_all;
 
 use super::known::{Elsewhere, Knowledge, Whose};
-use super::{Account, Holder, JoinedFields, Read, decide, joined_document, moves, number_document};
+use super::{
+    Account, Holder, JoinedFields, Read, decide, joined_document, moves, no_document, number_document,
+};
 use crate::domain::{Contribution, ContributionId, ContributorId, Identity, Moment, Naming};
 use crate::store::StoreError;
 use crate::store::firestore::codec::{self, document_id};
@@ -470,8 +472,7 @@ pub(super) fn verify(
     unchanged: FirestoreWritePrecondition,
 ) -> Result<(), StoreError> {
     if matches!(unchanged, FirestoreWritePrecondition::Exists(false)) {
-        writes.delete_by_id(ACCOUNTS, document, Some(unchanged)).map_err(refused)?;
-        return Ok(());
+        return no_document(writes, ACCOUNTS, document);
     }
     // The field is in the mask and not in the document: it would be deleted, and there is none.
     let mask = Some(vec!["nothing".to_owned()]);
