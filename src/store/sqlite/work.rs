@@ -44,7 +44,7 @@ pub(super) fn review(transaction: &Transaction<'_>, review: &Review) -> rusqlite
 fn work_of(transaction: &Transaction<'_>, named: &WorkId) -> rusqlite::Result<WorkId> {
     let found = transaction
         .prepare_cached("SELECT kind, content IS NULL AS by_host FROM contributions WHERE id = ?1")?
-        .query_row([named.as_str()], |row| Ok((kind(row).ok(), row.get("by_host")?)))
+        .query_row([named.as_str()], |row| Ok((kind(row, "kind").ok(), row.get("by_host")?)))
         .optional()?;
     let kind = |(kind, by_host): (Option<Kind>, bool)| Some((kind?, by_host));
     Ok(found.and_then(kind).map_or_else(
@@ -99,7 +99,7 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId, reviewed: bool) -
             contributor: Some(contributor_id(row, "contributor")?),
             deleted: false,
             private: row.get("private")?,
-            labels: labels(row)?,
+            labels: labels(row, "labels_at", "labels_rejected")?,
             landed_at: optional_moment(row, "landed_at")?,
             counted: !row.get::<_, bool>("retracted")?,
         })
@@ -118,7 +118,7 @@ pub(super) fn load(transaction: &Transaction<'_>, id: &WorkId, reviewed: bool) -
         let mark = Work {
             deleted: row.get("deleted")?,
             private: row.get("private")?,
-            labels: labels(row)?,
+            labels: labels(row, "labels_at", "labels_rejected")?,
             parts: Vec::new(),
         };
         Ok((row.get::<_, String>("work")?, mark))
