@@ -188,6 +188,14 @@ impl Sqlite {
         self.readers.read(job).await
     }
 
+    /// The same for what may go through the whole ledger.
+    pub(super) async fn read_long<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read_long(job).await
+    }
+
     /// The same for a page of a list.
     pub(super) async fn read_page<T: Send + 'static>(
         &self,

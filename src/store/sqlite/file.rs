@@ -60,6 +60,11 @@ impl Files {
         let _ = self.ledger.sync_data();
     }
 
+    /// Whether the last check failed.
+    pub(super) fn are_misplaced(&self) -> bool {
+        self.misplaced.load(Ordering::Relaxed)
+    }
+
     /// Fails while one of the files is not at its path, which is logged once.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let why = self.opened.iter().find_map(Opened::misplaced);

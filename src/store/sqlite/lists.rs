@@ -104,7 +104,7 @@ fn first_of_all_hosts(
 
 pub(super) async fn totals(sqlite: &Sqlite) -> Result<Totals, StoreError> {
     sqlite
-        .read_page(|connection| {
+        .read_long(|connection| {
             connection.query_row(queries::TOTALS, [], |row| {
                 Ok(Totals {
                     contributors: unsigned(row.get("contributors")?),

@@ -58,7 +58,7 @@ impl Store for Sqlite {
     }
 
     fn readers(&self) -> usize {
-        readers::PAGES
+        readers::OF_CLIENTS
     }
 
     async fn record(&self, batch: &[Contribution], now: Moment) -> Result<Vec<Recorded>, StoreError> {

@@ -228,7 +228,7 @@ pub(super) async fn settle(
 
 pub(super) async fn backlog(sqlite: &Sqlite, destinations: &[Destination]) -> Result<Backlog, StoreError> {
     let destinations = destinations.to_vec();
-    sqlite.read(move |connection| waiting(connection, &destinations)).await
+    sqlite.read_long(move |connection| waiting(connection, &destinations)).await
 }
 
 pub(super) fn waiting(connection: &Connection, destinations: &[Destination]) -> rusqlite::Result<Backlog> {

@@ -133,7 +133,7 @@ pub(super) async fn owing(
         }
     }
     let (milestones, after) = (milestones.clone(), after.cloned());
-    sqlite.read(move |connection| find(connection, &written, &milestones, after.as_ref(), limit)).await
+    sqlite.read_long(move |connection| find(connection, &written, &milestones, after.as_ref(), limit)).await
 }
 
 /// The file's version. Only the writer's own connection tells its commits from those of others.

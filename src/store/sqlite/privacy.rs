@@ -186,7 +186,7 @@ async fn next_public(
 ) -> Result<Vec<String>, StoreError> {
     let until = micros(until);
     sqlite
-        .read(move |connection| {
+        .read_long(move |connection| {
             let sql = format!(
                 "SELECT id FROM contributions WHERE id >= ?1 AND id < ?2 AND NOT private AND {STATED}
                  ORDER BY id LIMIT ?4"

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::connection::{closed, connect, named};
@@ -15,18 +16,30 @@ use crate::store::StoreError;
 /// How many idle connections are kept open.
 const IDLE: usize = 4;
 /// How many pages of lists are read at once.
-pub(super) const PAGES: usize = 4;
-/// How many other reads run at once. They have threads of their own, and more than clients may take, so that what a
-/// delivery reads waits for no list.
+const PAGES: usize = 4;
+/// How many reads of clients run at once: more than there are threads for pages, so that each thread finds several.
+pub(super) const OF_CLIENTS: usize = 4 * PAGES;
+/// How many other short reads run at once. They have threads of their own, so that what a delivery reads waits for no
+/// list.
 const OTHERS: usize = 3 * PAGES;
+/// How many reads run at once that may go through the whole ledger.
+const LONG: usize = 2;
+/// Of so many reads that a thread does without a pause, one looks whether the file is at its path.
+const UNCHECKED: usize = 16;
 
-type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) + Send>;
+/// How many answers of short reads a thread keeps at most, while more of them wait, until it hands them over.
+const KEPT: usize = 8;
+
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Option<Answer> + Send>;
+/// Hands an answer to who waits for it.
+type Answer = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug)]
 pub(super) struct Readers {
     connections: Arc<Connections>,
     pages: Arc<Lane>,
     others: Arc<Lane>,
+    long: Arc<Lane>,
 }
 
 #[derive(Debug)]
@@ -36,11 +49,12 @@ struct Connections {
     files: Arc<Files>,
 }
 
-/// Reads that wait for a thread. A thread goes on while something waits, so that many short reads at once cost a few
-/// wake-ups and not one each.
+/// Reads that wait for a thread. A thread goes on while something waits, and hands several answers over at once: so that
+/// many short reads at once cost a few wake-ups, of threads and of the runtime, and not one each.
 #[derive(Debug)]
 struct Lane {
     most: usize,
+    kept: usize,
     state: Mutex<LaneState>,
 }
 
@@ -60,9 +74,9 @@ impl std::fmt::Debug for LaneState {
 
 impl Readers {
     pub(super) fn new(files: Arc<Files>) -> Self {
-        let lane = |most| Arc::new(Lane { most, state: Mutex::default() });
+        let lane = |most, kept| Arc::new(Lane { most, kept, state: Mutex::default() });
         let connections = Arc::new(Connections { idle: Mutex::new(Some(Vec::new())), files });
-        Self { connections, pages: lane(PAGES), others: lane(OTHERS) }
+        Self { connections, pages: lane(PAGES, KEPT), others: lane(OTHERS, KEPT), long: lane(LONG, 1) }
     }
 
     /// Runs `job` on a reader's connection.
@@ -71,6 +85,14 @@ impl Readers {
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.read_in(&self.others, job).await
+    }
+
+    /// The same for what may go through the whole ledger.
+    pub(super) async fn read_long<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.read_in(&self.long, job).await
     }
 
     /// The same for a page of a list.
@@ -90,10 +112,12 @@ impl Readers {
         let files = Arc::clone(&self.connections.files);
         let job: Job = Box::new(move |connection| {
             // Whose request was cancelled needs no answer.
-            if !done.is_closed() {
-                let read = |connection| job(connection).map_err(|e| named(&files.path, failure(&e)));
-                let _ = done.send(connection.and_then(read));
+            if done.is_closed() {
+                return None;
             }
+            let read = |connection| job(connection).map_err(|e| named(&files.path, failure(&e)));
+            let value = connection.and_then(read);
+            Some(Box::new(move || drop(done.send(value))))
         });
         if lane.add(job) {
             start(lane, &self.connections);
@@ -110,17 +134,39 @@ impl Readers {
 fn start(lane: &Arc<Lane>, connections: &Arc<Connections>) {
     let (lane, connections) = (Arc::clone(lane), Arc::clone(connections));
     tokio::task::spawn_blocking(move || {
+        let (runtime, mut answers) = (Handle::current(), Vec::new());
         let mut connection = None;
+        let mut read = 0_usize;
         lane.state().is_starting = false;
         while let Some((job, is_more)) = lane.next() {
             if is_more {
                 start(&lane, &connections);
             }
+            let is_checked = !read.is_multiple_of(UNCHECKED);
+            read += 1;
             // The panic hook has logged it, and its caller gets no answer.
-            let _ = catch_unwind(AssertUnwindSafe(|| job(connections.ready(&mut connection))));
+            let answer =
+                catch_unwind(AssertUnwindSafe(|| job(connections.ready(&mut connection, is_checked))));
+            answers.extend(answer.ok().flatten());
+            if answers.len() == lane.kept {
+                hand_over(&runtime, &mut answers);
+            }
         }
+        hand_over(&runtime, &mut answers);
         connections.put_back(connection);
     });
+}
+
+/// Wakes the runtime once, which completes all of them without another wake-up.
+fn hand_over(runtime: &Handle, answers: &mut Vec<Answer>) {
+    let answers = std::mem::take(answers);
+    if !answers.is_empty() {
+        runtime.spawn(async {
+            for answer in answers {
+                answer();
+            }
+        });
+    }
 }
 
 impl Lane {
@@ -159,9 +205,15 @@ impl LaneState {
 }
 
 impl Connections {
-    /// A connection to the file that is at its path.
-    fn ready<'a>(&self, connection: &'a mut Option<Connection>) -> Result<&'a Connection, StoreError> {
-        self.files.check()?;
+    /// A connection to the file that is at its path, unless that was just checked.
+    fn ready<'a>(
+        &self,
+        connection: &'a mut Option<Connection>,
+        is_checked: bool,
+    ) -> Result<&'a Connection, StoreError> {
+        if !is_checked || self.files.are_misplaced() {
+            self.files.check()?;
+        }
         let idle = self.idle().as_mut().ok_or_else(closed)?.pop_if(|_| connection.is_none());
         if let Some(idle) = idle {
             return Ok(connection.insert(idle));
