@@ -15,7 +15,7 @@ use super::contributions::CountedView;
 use super::list::{self, Id, ListOf, ListQuery, Paging, QueryNames};
 use super::problem::{Problem, ProblemKind};
 use crate::domain::{ContributorId, HostName, Milestones, Moment, Standing, fold_case};
-use crate::store::{Contributor, ContributorFilter, Of, Order};
+use crate::store::{Contributor, ContributorFilter, Of, Order, Profile};
 
 /// A contributor as readers see them.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -176,8 +176,7 @@ pub(super) async fn show(
     let _reading = app.reads.begin().await?;
     let unknown = || Problem::not_found("contributor");
     let id = ContributorId::parse(&id).map_err(|_| unknown())?;
-    let (contributor, accounts) = tokio::try_join!(app.store.contributor(&id), app.store.accounts_of(&id))?;
-    let contributor = contributor.ok_or_else(unknown)?;
+    let Profile { contributor, accounts } = app.store.profile(&id).await?.ok_or_else(unknown)?;
     let accounts = accounts.into_iter().map(AccountView::from).collect();
     Ok(Json(ContributorView { accounts, ..ContributorView::of(&contributor, &app.milestones) }))
 }

@@ -271,6 +271,12 @@ pub trait Store: Send + Sync + 'static {
     /// One contributor.
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError>;
 
+    /// One contributor, with the other accounts that count for it.
+    async fn profile(&self, id: &ContributorId) -> Result<Option<Profile>, StoreError> {
+        let (contributor, accounts) = tokio::try_join!(self.contributor(id), self.accounts_of(id))?;
+        Ok(contributor.map(|contributor| Profile { contributor, accounts }))
+    }
+
     /// Contributors whom `filter` lets through, in `order`; with a search by login, whatever the order.
     async fn contributors(
         &self,
@@ -394,6 +400,13 @@ pub struct Account {
     pub number: Option<u64>,
     /// Whether it was linked by hand, and may be unlinked; else it is a former name.
     pub linked: bool,
+}
+
+/// A contributor, and the other accounts that count for it, as of [`accounts_of`](Store::accounts_of).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    pub contributor: Contributor,
+    pub accounts: Vec<Account>,
 }
 
 /// What became of the request to link an account.

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::connection::Sqlite;
 use super::forget::Forgotten;
 use super::moves::{attach, detach, drop_if_empty};
 use super::numbers::bound_to;
 use super::queries::contributor_of;
-use super::rows::{contributor_id, optional_moment, unsigned};
+use super::rows::{self, CONTRIBUTORS, contributor_id, optional_moment, unsigned};
 use crate::domain::{ContributorId, Moment, Naming, Standing};
-use crate::store::{Account as OtherAccount, Linked, StoreError, Unlinked};
+use crate::store::{Account as OtherAccount, Contributor, Linked, Profile, StoreError, Unlinked};
 
 /// An account under its present name.
 #[derive(Clone, Debug)]
@@ -228,27 +228,44 @@ pub(super) async fn accounts_of(
     contributor: &ContributorId,
 ) -> Result<Vec<OtherAccount>, StoreError> {
     let contributor = contributor.to_string();
+    sqlite.read(move |connection| others(connection, &contributor)).await
+}
+
+pub(super) async fn profile(sqlite: &Sqlite, id: &ContributorId) -> Result<Option<Profile>, StoreError> {
+    let id = id.to_string();
     sqlite
         .read(move |connection| {
-            // A former name is linked as its account is, and has that one's number.
-            let sql = format!(
-                "SELECT a.id, coalesce(f.number, p.number, a.number) <> a.contributor AS linked,
-                     CASE WHEN a.former IS NULL THEN iif(a.named_at IS NULL, NULL, a.user_id)
-                         ELSE coalesce(f.user_id, p.user_id) END AS user_id
-                 FROM accounts a LEFT JOIN accounts f ON f.number = a.former
-                     LEFT JOIN contributors p ON p.number = a.former
-                 WHERE a.contributor = {} AND a.number <> a.contributor ORDER BY a.id",
-                contributor_of("?1")
-            );
-            let mut statement = connection.prepare_cached(&sql)?;
-            let others = statement.query_map([contributor], |row| {
-                Ok(OtherAccount {
-                    id: contributor_id(row, "id")?,
-                    number: row.get::<_, Option<i64>>("user_id")?.map(unsigned),
-                    linked: row.get("linked")?,
-                })
-            })?;
-            others.collect()
+            let Some(contributor) = contributor(connection, &id)? else { return Ok(None) };
+            Ok(Some(Profile { contributor, accounts: others(connection, &id)? }))
         })
         .await
+}
+
+/// The contributor for whom an account counts.
+pub(super) fn contributor(connection: &Connection, id: &str) -> rusqlite::Result<Option<Contributor>> {
+    let sql = format!("{CONTRIBUTORS} WHERE number = {}", contributor_of("?1"));
+    connection.prepare_cached(&sql)?.query_row([id], rows::contributor).optional()
+}
+
+/// The other accounts of the contributor for whom an account counts.
+fn others(connection: &Connection, id: &str) -> rusqlite::Result<Vec<OtherAccount>> {
+    // A former name is linked as its account is, and has that one's number.
+    let sql = format!(
+        "SELECT a.id, coalesce(f.number, p.number, a.number) <> a.contributor AS linked,
+             CASE WHEN a.former IS NULL THEN iif(a.named_at IS NULL, NULL, a.user_id)
+                 ELSE coalesce(f.user_id, p.user_id) END AS user_id
+         FROM accounts a LEFT JOIN accounts f ON f.number = a.former
+             LEFT JOIN contributors p ON p.number = a.former
+         WHERE a.contributor = {} AND a.number <> a.contributor ORDER BY a.id",
+        contributor_of("?1")
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let others = statement.query_map([id], |row| {
+        Ok(OtherAccount {
+            id: contributor_id(row, "id")?,
+            number: row.get::<_, Option<i64>>("user_id")?.map(unsigned),
+            linked: row.get("linked")?,
+        })
+    })?;
+    others.collect()
 }

@@ -36,8 +36,8 @@ use rusqlite::OptionalExtension;
 use super::forgetting::author_of_part;
 use super::{
     Account, Backlog, Concealment, ContributionFilter, Contributor, ContributorFilter, Counted, Due, Forgot,
-    History, Linked, News, Order, Page, Paged, PrivateRepository, Progress, Recognised, RecognitionFilter,
-    Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
+    History, Linked, News, Order, Page, Paged, PrivateRepository, Profile, Progress, Recognised,
+    RecognitionFilter, Recorded, Reviewed, Settled, Store, StoreError, Totals, Unlinked,
 };
 use crate::domain::{
     Contribution, ContributionId, ContributorId, Destination, Milestones, Moment, Naming, Recognition,
@@ -45,7 +45,7 @@ use crate::domain::{
 };
 pub use connection::Sqlite;
 pub use inspect::{explain, inspect};
-use rows::{CONTRIBUTIONS, CONTRIBUTORS};
+use rows::CONTRIBUTIONS;
 
 #[async_trait]
 impl Store for Sqlite {
@@ -216,11 +216,11 @@ impl Store for Sqlite {
 
     async fn contributor(&self, id: &ContributorId) -> Result<Option<Contributor>, StoreError> {
         let id = id.to_string();
-        self.read(move |connection| {
-            let sql = format!("{CONTRIBUTORS} WHERE number = {}", queries::contributor_of("?1"));
-            connection.prepare_cached(&sql)?.query_row([id], rows::contributor).optional()
-        })
-        .await
+        self.read(move |connection| accounts::contributor(connection, &id)).await
+    }
+
+    async fn profile(&self, id: &ContributorId) -> Result<Option<Profile>, StoreError> {
+        accounts::profile(self, id).await
     }
 
     async fn contributors(
