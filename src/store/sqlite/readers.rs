@@ -243,26 +243,53 @@ mod tests {
     use std::sync::Condvar;
 
     use futures::future::join_all;
-    use tokio::sync::mpsc::unbounded_channel;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
     use super::*;
     use crate::store::sqlite::Sqlite;
 
-    #[tokio::test]
-    async fn pages_have_four_readers_and_other_reads_wait_for_none_of_them() {
+    /// Keeps reads back until it is opened.
+    #[derive(Clone)]
+    struct Gate {
+        open: Arc<(Mutex<bool>, Condvar)>,
+        enter: UnboundedSender<()>,
+    }
+
+    impl Gate {
+        fn shut() -> (Self, UnboundedReceiver<()>) {
+            let (enter, entered) = unbounded_channel();
+            (Self { open: Arc::default(), enter }, entered)
+        }
+
+        fn pass(&self) {
+            self.enter.send(()).unwrap();
+            let (is_open, opened) = &*self.open;
+            drop(opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+        }
+
+        fn open(&self) {
+            *self.open.0.lock().unwrap() = true;
+            self.open.1.notify_all();
+        }
+    }
+
+    fn ledger() -> (tempfile::TempDir, Sqlite) {
         let folder = tempfile::tempdir().unwrap();
         let sqlite = Sqlite::open(&folder.path().join("plaudit.db")).unwrap();
-        let gate = Arc::new((Mutex::new(false), Condvar::new()));
-        let (enter, mut entered) = unbounded_channel();
-        let pages = (0..20).map(|_| {
-            let (gate, enter) = (Arc::clone(&gate), enter.clone());
+        (folder, sqlite)
+    }
+
+    #[tokio::test]
+    async fn pages_have_four_readers_and_other_reads_wait_for_none_of_them() {
+        let (_folder, sqlite) = ledger();
+        let (gate, mut entered) = Gate::shut();
+        let page = || {
+            let gate = gate.clone();
             sqlite.read_page(move |_| {
-                enter.send(()).unwrap();
-                let is_open = gate.0.lock().unwrap();
-                drop(gate.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+                gate.pass();
                 Ok(())
             })
-        });
+        };
         let beside = async {
             for _ in 0..PAGES {
                 entered.recv().await.unwrap();
@@ -271,12 +298,55 @@ mod tests {
                 sqlite.read(|_| Ok(())).await.unwrap();
             }
             let fifth = entered.try_recv();
-            *gate.0.lock().unwrap() = true;
-            gate.1.notify_all();
+            gate.open();
             fifth
         };
-        let (pages, fifth) = tokio::join!(join_all(pages), beside);
+        let (pages, fifth) = tokio::join!(join_all((0..20).map(|_| page())), beside);
         assert!(fifth.is_err(), "five pages are read at once");
         assert!(pages.into_iter().all(|page| page.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn no_answer_waits_for_a_read_of_the_whole_ledger() {
+        let (_folder, sqlite) = ledger();
+        let (gate, mut entered) = Gate::shut();
+        let long = || {
+            let gate = gate.clone();
+            sqlite.read_long(move |_| {
+                gate.pass();
+                Ok(())
+            })
+        };
+        let beside = async {
+            for _ in 0..LONG {
+                entered.recv().await.unwrap();
+            }
+            // More at once than a thread keeps answers.
+            let pages = join_all((0..3 * KEPT).map(|n| sqlite.read_page(move |_| Ok(n)))).await;
+            let others = join_all((0..3 * KEPT).map(|n| sqlite.read(move |_| Ok(n)))).await;
+            gate.open();
+            (pages, others)
+        };
+        let (long, (pages, others)) = tokio::join!(join_all((0..=LONG).map(|_| long())), beside);
+        assert!(long.into_iter().all(|long| long.is_ok()));
+        for answers in [pages, others] {
+            let answers: Vec<usize> = answers.into_iter().map(Result::unwrap).collect();
+            assert_eq!(answers, (0..3 * KEPT).collect::<Vec<_>>(), "each has its own answer");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_that_panics_takes_no_other_answer_along() {
+        let (_folder, sqlite) = ledger();
+        let read = |n: usize| {
+            sqlite.read(move |_| {
+                assert_ne!(n, KEPT / 2, "this one fails");
+                Ok(n)
+            })
+        };
+        let answers = join_all((0..KEPT).map(read)).await;
+        for (n, answer) in answers.into_iter().enumerate() {
+            assert_eq!(answer.ok(), (n != KEPT / 2).then_some(n));
+        }
     }
 }
