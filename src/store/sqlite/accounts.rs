@@ -197,7 +197,7 @@ pub(super) async fn accounts_of_addresses(
 ) -> Result<Vec<Option<ContributorId>>, StoreError> {
     let (named, keys) = (named.to_vec(), Arc::clone(&sqlite.keys));
     sqlite
-        .read(move |connection| {
+        .read_long(move |connection| {
             let forgotten = Forgotten::of(connection, &keys)?;
             let accounts = named.iter().map(|naming| account_of_address(connection, &forgotten, naming));
             accounts.collect()

@@ -188,7 +188,7 @@ impl Sqlite {
         self.readers.read(job).await
     }
 
-    /// The same for what may go through the whole ledger.
+    /// The same for what may go through much of the ledger.
     pub(super) async fn read_long<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,

@@ -120,7 +120,7 @@ pub(super) async fn reached(
 ) -> Result<Option<Contribution>, StoreError> {
     let (contributor, place) = (contributor.to_string(), signed(tally.saturating_sub(1)));
     sqlite
-        .read(move |connection| {
+        .read_long(move |connection| {
             let mut statement = connection.prepare_cached(&queries::reached())?;
             let mut rows = statement.query(params![contributor, place])?;
             let Some(row) = rows.next()? else { return Ok(None) };

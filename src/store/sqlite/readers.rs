@@ -22,8 +22,8 @@ pub(super) const OF_CLIENTS: usize = 4 * PAGES;
 /// How many other short reads run at once. They have threads of their own, so that what a delivery reads waits for no
 /// list.
 const OTHERS: usize = 3 * PAGES;
-/// How many reads run at once that may go through the whole ledger.
-const LONG: usize = 2;
+/// How many reads run at once that may go through much of the ledger.
+const LONG: usize = 4;
 /// Of so many reads that a thread does without a pause, one looks whether the file is at its path.
 const UNCHECKED: usize = 16;
 
@@ -87,7 +87,7 @@ impl Readers {
         self.read_in(&self.others, job).await
     }
 
-    /// The same for what may go through the whole ledger.
+    /// The same for what may go through much of the ledger.
     pub(super) async fn read_long<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_answer_waits_for_a_read_of_the_whole_ledger() {
+    async fn no_answer_waits_for_a_long_read() {
         let (_folder, sqlite) = ledger();
         let (gate, mut entered) = Gate::shut();
         let long = || {
