@@ -18,7 +18,7 @@ const IDLE: usize = 4;
 /// How many pages of lists are read at once.
 const PAGES: usize = 4;
 /// How many reads of clients run at once: more than there are threads for pages, so that each thread finds several.
-pub(super) const OF_CLIENTS: usize = 4 * PAGES;
+pub(super) const OF_CLIENTS: usize = 8 * PAGES;
 /// How many other short reads run at once. They have threads of their own, so that what a delivery reads waits for no
 /// list.
 const OTHERS: usize = 3 * PAGES;
