@@ -1185,7 +1185,7 @@ async fn a_name_that_only_addresses_stated_leaves_no_bytes_once_its_person_is_fo
 }
 
 #[tokio::test]
-async fn the_file_splits_every_id_as_the_program_does() {
+async fn the_file_has_the_host_and_the_login_of_every_id() {
     let opened_store = sqlite().await.unwrap();
     let ids = [
         "github:mona",

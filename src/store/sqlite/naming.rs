@@ -260,11 +260,17 @@ fn rename(
 ) -> rusqlite::Result<()> {
     let account = take_name(transaction, from, to)?;
     let named_at = account.named_at.map(|at| at.timestamp_micros());
-    let sql = "UPDATE {} SET id = ?2, named_at = ?3 WHERE number = ?1";
-    on_both(transaction, sql, (account.number, to.as_str(), at.timestamp_micros()))?;
+    let at = at.timestamp_micros();
+    transaction.prepare_cached("UPDATE accounts SET id = ?2, named_at = ?3 WHERE number = ?1")?.execute((
+        account.number,
+        to.as_str(),
+        at,
+    ))?;
     transaction
-        .prepare_cached("UPDATE contributors SET host = ?2, login = ?3 WHERE number = ?1")?
-        .execute((account.number, to.host().unwrap_or_default(), to.login()))?;
+        .prepare_cached(
+            "UPDATE contributors SET id = ?2, named_at = ?3, host = ?4, login = ?5 WHERE number = ?1",
+        )?
+        .execute((account.number, to.as_str(), at, to.host().unwrap_or_default(), to.login()))?;
     add_former(transaction, &account, &from.id, named_at)?;
     transaction
         .execute(
