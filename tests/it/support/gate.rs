@@ -3,6 +3,14 @@
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+/// Has both sides of a proxy send each part of an answer at once; else each would wait until the one before is
+/// acknowledged.
+pub(super) fn without_delay(sides: [&TcpStream; 2]) {
+    for side in sides {
+        side.set_nodelay(true).unwrap();
+    }
+}
+
 /// The proxy. It can refuse connections, accept them again, and hold open connections that carry nothing more.
 pub struct Gate {
     /// Its address, which stays the same when it is opened again.
@@ -39,9 +47,7 @@ impl Gate {
         let accept = async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut far = TcpStream::connect(&to).await.unwrap();
-                for side in [&near, &far] {
-                    side.set_nodelay(true).unwrap();
-                }
+                without_delay([&near, &far]);
                 let mut current = freeze.lock().unwrap();
                 if current.is_cancelled() {
                     // A connection that is made after the freeze carries data again.

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::gate::without_delay;
+
 type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -222,10 +224,7 @@ impl Way {
         let Ok(upstream) = TcpStream::connect(&self.upstream).await else {
             return;
         };
-        // An answer is written in several parts, which would wait for each other's acknowledgement.
-        for side in [&stream, &upstream] {
-            side.set_nodelay(true).unwrap();
-        }
+        without_delay([&stream, &upstream]);
         let (sender, onward) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(upstream))
                 .await
