@@ -8,14 +8,17 @@ use firestore::{FirestoreValue, FirestoreWritePrecondition};
 use super::decide::{Changes, standing_of};
 use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items};
 use super::recognitions::{bring_recognitions, recognitions_of};
-use super::{Number, Read, commit, note_claims, number_document, read_account, read_number, tidy, whose};
-use crate::domain::{ContributionId, ContributorId, Numbered, RecognitionId};
+use super::{
+    Account, Number, Read, commit, note_claims, number_document, read_account, read_number, tidy, whose,
+};
+use crate::domain::{ContributionId, ContributorId, Naming, Numbered, RecognitionId};
 use crate::store::firestore::codec::{self, document_id};
 use crate::store::firestore::forget;
 use crate::store::firestore::lists;
 use crate::store::firestore::queries::{self, Shape};
 use crate::store::firestore::readable::{place_of, readable_one};
 use crate::store::firestore::rpc::{Client, Fault};
+use crate::store::forgetting::Pseudonym;
 use crate::store::{Shown, StoreError};
 
 /// How much a claim reads.
@@ -24,6 +27,45 @@ pub(super) enum Extent {
     /// One page of each list: a request waits for it. Where there is more, the next drain claims.
     Page,
     Everything,
+}
+
+/// The account to which what is claimed goes, and for whom that counts, as they were read.
+pub(super) struct Claimer {
+    pub(super) account: Account,
+    number: u64,
+    /// Where that is not the account itself.
+    contributor: Option<Account>,
+    /// Of the number.
+    pub(super) pseudonym: Option<Pseudonym>,
+}
+
+impl Claimer {
+    async fn read(client: &Client, account: &ContributorId, number: u64) -> Result<Self, StoreError> {
+        let account = read_account(client, account, &mut client.retry()).await?;
+        let contributor = match &account.target {
+            Some(target) => Some(read_account(client, target, &mut client.retry()).await?),
+            None => None,
+        };
+        let pseudonym = client.forget_key().and_then(|key| key.of_number(&account.id, number));
+        Ok(Self { account, number, contributor, pseudonym })
+    }
+
+    fn contributor(&self) -> &ContributorId {
+        self.account.contributor()
+    }
+
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Account> {
+        std::iter::once(&self.account).chain(&self.contributor)
+    }
+
+    /// Whether one of them is forgotten. Then nothing is given to them: it stays, and keeps the rest of a claim back no
+    /// longer.
+    async fn is_forgotten(&self, client: &Client) -> Result<bool, StoreError> {
+        let of = |name: &ContributorId, number| Naming { name: name.clone(), number, stated_at: None };
+        let named = [of(&self.account.id, Some(self.number)), of(self.contributor(), None)];
+        let forgotten = forget::are_named_forgotten(client, &named, &mut client.retry()).await?;
+        Ok(forgotten.contains(&true))
+    }
 }
 
 pub(super) async fn claim(client: &Client, mut number: Number, extent: Extent) -> Result<(), StoreError> {
@@ -103,18 +145,25 @@ async fn claim_all(
     if !own.is_empty() && !claim_items(client, number, &bound.id, digits, own).await? {
         return Ok(Claimed::Changed);
     }
-    Ok(if follow(client, number, &bound.id).await? { Claimed::All } else { Claimed::Changed })
+    Ok(if follow(client, number, &bound.id, digits).await? { Claimed::All } else { Claimed::Changed })
 }
 
 /// Does what follows the contributions, for everyone from whom some have moved: an earlier claim may have ended before
 /// it, and left no contribution by which they would be found. False where something was not as it was read.
-async fn follow(client: &Client, number: &Number, account: &ContributorId) -> Result<bool, StoreError> {
+async fn follow(
+    client: &Client,
+    number: &Number,
+    account: &ContributorId,
+    digits: u64,
+) -> Result<bool, StoreError> {
     if number.left.is_empty() {
         return Ok(true);
     }
-    let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
-    let decision = Decision::of_numbers(&[number], account, BTreeMap::new());
-    if !bring_recognitions(client, &number.recognitions, &to, &decision).await? {
+    let claimer = Claimer::read(client, account, digits).await?;
+    let decision = Decision::of_numbers(&[number], &claimer, BTreeMap::new());
+    let has_brought =
+        bring_recognitions(client, &number.recognitions, claimer.contributor(), &decision).await?;
+    if !has_brought && !claimer.is_forgotten(client).await? {
         return Ok(false);
     }
     // What other numbers brought under its name has left the account itself.
@@ -166,16 +215,15 @@ async fn part(
     let Some(document) = number_document(name, other) else { return Ok(true) };
     let found = read_number(client, document, &mut client.retry()).await?;
     let account = found.bound.as_ref().map_or_else(|| name.numbered(other), |bound| bound.id.clone());
-    let to = read_account(client, &account, &mut client.retry()).await?.contributor().clone();
+    let claimer = Claimer::read(client, &account, other).await?;
+    let to = claimer.contributor();
     let from = by_contributor(&items);
     let most = from.iter().map(|(from, ids)| (from.clone(), ids.len() as u64)).collect();
-    if !note(client, number, from.keys().filter(|from| **from != to), BTreeSet::new()).await? {
+    if !note(client, number, from.keys().filter(|from| *from != to), BTreeSet::new()).await? {
         return Ok(false);
     }
-    let decision = Decision::of_numbers(&[number, &found], &account, most);
-    let has_moved = move_in_parts(client, items, &to, &decision).await?;
-    // Nothing is given to who is forgotten. It stays, and keeps the rest of the claim back no longer.
-    Ok(has_moved || forget::is_forgotten(client, &to, &mut client.retry()).await?)
+    let decision = Decision::of_numbers(&[number, &found], &claimer, most);
+    Ok(move_in_parts(client, items, to, &decision).await? || claimer.is_forgotten(client).await?)
 }
 
 async fn claim_items(
@@ -185,9 +233,10 @@ async fn claim_items(
     digits: u64,
     items: Vec<Item>,
 ) -> Result<bool, StoreError> {
-    let to = read_account(client, account, &mut client.retry()).await?.contributor().clone();
+    let claimer = Claimer::read(client, account, digits).await?;
+    let to = claimer.contributor();
     let mut from = by_contributor(&items);
-    from.remove(&to);
+    from.remove(to);
     let (mut most, mut noted, mut follow) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
     for (from, ids) in &from {
         // In this order: what others earned is found only where something of theirs is found afterwards.
@@ -208,9 +257,9 @@ async fn claim_items(
     if !note(client, number, from.keys(), follow).await? {
         return Ok(false);
     }
-    let mut decision = Decision::of_numbers(&[number], account, most);
+    let mut decision = Decision::of_numbers(&[number], &claimer, most);
     decision.noted = noted;
-    move_in_parts(client, items, &to, &decision).await
+    Ok(move_in_parts(client, items, to, &decision).await? || claimer.is_forgotten(client).await?)
 }
 
 fn by_contributor(items: &[Item]) -> BTreeMap<ContributorId, BTreeSet<ContributionId>> {

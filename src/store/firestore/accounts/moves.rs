@@ -13,6 +13,7 @@ use firestore::{
 use futures::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use super::claim::Claimer;
 use super::decide::{Changes, Joining};
 use super::recognitions::{move_recognitions, take_recognitions_back};
 use super::{
@@ -27,6 +28,7 @@ use crate::store::firestore::queries::{self, ACCOUNTS, CONTRIBUTIONS, CONTRIBUTO
 use crate::store::firestore::record::refused;
 use crate::store::firestore::rpc::{Client, Retry};
 use crate::store::firestore::work;
+use crate::store::forgetting::Pseudonym;
 use crate::store::{Shown, StoreError};
 
 /// How many contributions one commit moves.
@@ -156,6 +158,8 @@ pub(super) struct Decision {
     most: BTreeMap<ContributorId, u64>,
     /// What contributors had recognised when it was noted which of their recognitions follow.
     pub(super) noted: BTreeMap<ContributorId, u64>,
+    /// Of the number of the account to which they belong: nothing moves to it once that is forgotten.
+    number: Option<Pseudonym>,
 }
 
 impl Decision {
@@ -167,18 +171,21 @@ impl Decision {
     /// Contributions with these numbers belong to this account.
     pub(super) fn of_numbers(
         numbers: &[&Number],
-        account: &ContributorId,
+        claimer: &Claimer,
         most: BTreeMap<ContributorId, u64>,
     ) -> Self {
-        let checks = numbers.iter().map(|one| (one.document.clone(), one.unchanged.clone())).collect();
-        Self { checks, claimed_by: Some(account.clone()), most, ..Self::default() }
+        let numbers = numbers.iter().map(|one| (one.document.clone(), one.unchanged.clone()));
+        let accounts = claimer.accounts().map(|one| (document_id(one.id.as_str()), one.unchanged.clone()));
+        let checks = numbers.chain(accounts).collect();
+        let claimed_by = Some(claimer.account.id.clone());
+        Self { checks, claimed_by, most, number: claimer.pseudonym, ..Self::default() }
     }
 
     pub(super) fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
         for (document, unchanged) in &self.checks {
             whose::verify(writes, document, unchanged.clone())?;
         }
-        Ok(())
+        forget::guard(writes, self.number.into_iter())
     }
 }
 

@@ -52,19 +52,16 @@ impl Person {
         self.held.iter().any(|(held, holder)| held == name && !self.names.contains(holder))
     }
 
-    /// Whether what this document of another account or number has to move counts for the person, or is to.
+    /// Whether what this document of another account or number has to move may count for the person, or is to.
     fn is_left_by(&self, document: &FirestoreDocument) -> Result<bool, StoreError> {
         if !is_of_number(codec::id_of(document)) {
             let parted_from = Account::read(document)?.parted_from;
             return Ok(parted_from.is_some_and(|contributor| self.names.contains(&contributor)));
         }
-        let number = Number::read(document)?;
-        // What came with another number under a name that is bound goes to the name with that number.
-        let is_parted = |own: &ContributorId, name: &ContributorId| {
-            own.is_numbered() && own.host() == name.host() && own.login() == name.login()
-        };
-        let mut noted = number.parted.iter().chain(&number.left);
-        Ok(noted.any(|name| self.names.iter().any(|own| own == name || is_parted(own, name))))
+        // A claim that waits has noted nothing yet: it may take from any name of its host, and give to any.
+        let bound = Number::read(document)?.bound;
+        let host = bound.as_ref().and_then(|bound| bound.id.host());
+        Ok(host.is_some() && self.names.iter().any(|own| own.host() == host))
     }
 }
 
@@ -87,15 +84,18 @@ pub(in super::super) async fn person(
     Ok(Person { names: accounts.into_iter().map(|one| one.id).collect(), numbers, held, is_written })
 }
 
-/// Finishes every move and claim of a person's accounts, and those by which others take from them what is not theirs, so
-/// that what counts for them is theirs, and what is theirs counts for them. Whether there were any.
+/// Finishes every move of a person's accounts, those by which others take from them what is not theirs, and every claim
+/// on their hosts, so that what counts for them is theirs, and what is theirs counts for them. Whether there were any.
 pub(in super::super) async fn settle(client: &Client, person: &Person) -> Result<bool, StoreError> {
     let names = person.names.iter().map(|name| document_id(name.as_str()));
     let numbers = person.numbers.iter().filter_map(|(name, number)| number_document(name, *number));
     let own: HashSet<_> = names.chain(numbers).collect();
     let moving = queries::ACCOUNTS_MOVING.query([codec::value(true)], None, None);
+    let mut moving = client.query(moving, &mut client.retry()).await?.documents;
+    // The claims last: what accounts move is fewer and waits for none of them.
+    moving.sort_by_key(|document| is_of_number(codec::id_of(document)));
     let mut has_moved = false;
-    for document in client.query(moving, &mut client.retry()).await?.documents {
+    for document in moving {
         let id = codec::id_of(&document);
         let is_own = own.contains(id);
         if !is_own && readable_one(&document, |found| person.is_left_by(found))? != Some(true) {
