@@ -11,6 +11,7 @@ use firestore::{FirestoreDocument, FirestoreQueryParams, FirestoreTransactionDat
 
 use super::accounts::{self, Arrival, Person};
 use super::codec::{self, document_id, timestamp};
+use super::lists;
 use super::queries::{self, BOOKMARKS, CONTRIBUTIONS, CONTRIBUTORS, FORGOTTEN, RECOGNITIONS, REVIEWS};
 use super::record::refused;
 use super::rpc::{Client, Retry};
@@ -308,9 +309,7 @@ async fn erase_recognitions(
     who: &ContributorId,
     retry: &mut Retry,
 ) -> Result<u64, StoreError> {
-    let values = [codec::value(who.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
-    let query = queries::RECOGNITIONS_OF.query(values, None, Some(TOGETHER));
-    let found = client.query(query, retry).await?.documents;
+    let found = client.query(lists::recognitions_of(who, Some(TOGETHER))?, retry).await?.documents;
     delete(client, RECOGNITIONS, ids(&found), retry).await
 }
 

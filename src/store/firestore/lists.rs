@@ -1,6 +1,6 @@
 //! Lists, a page at a time.
 
-use firestore::{FirestoreDocument, FirestoreValue};
+use firestore::{FirestoreDocument, FirestoreQueryParams, FirestoreValue};
 
 use super::accounts;
 use super::codec::{self, ContributionFields, ContributorFields, RecognitionFields, document_id, timestamp};
@@ -141,6 +141,15 @@ pub(super) async fn recognitions(
     }
     values.push(since_value(filter.since)?);
     list_page(client, shape, values, after, page, item, Cursor::of_recognition).await
+}
+
+/// All recognitions of a contributor, or the newest of them.
+pub(super) fn recognitions_of(
+    contributor: &ContributorId,
+    limit: Option<usize>,
+) -> Result<FirestoreQueryParams, StoreError> {
+    let values = [codec::value(contributor.as_str()), since_value(None)?];
+    Ok(queries::RECOGNITIONS_OF.query(values, None, limit))
 }
 
 /// Before every time that a store keeps, and after it: the beginnings of the years 1 and 9999.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use firestore::{FirestoreValue, FirestoreWritePrecondition};
 
 use super::decide::{Changes, standing_of};
-use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, TOGETHER, item, move_items};
+use super::moves::{CONFLICT, Decision, Item, Moved, ROUNDS, Share, TOGETHER, item, move_items};
 use super::recognitions::{bring_recognitions, recognitions_of};
 use super::{
     Account, Number, Read, commit, note_claims, number_document, read_account, read_number, tidy, whose,
@@ -218,11 +218,12 @@ async fn part(
     let claimer = Claimer::read(client, &account, other).await?;
     let to = claimer.contributor();
     let from = by_contributor(&items);
-    let most = from.iter().map(|(from, ids)| (from.clone(), ids.len() as u64)).collect();
+    let shares =
+        from.iter().map(|(from, ids)| (from.clone(), Share::Contributions(ids.len() as u64))).collect();
     if !note(client, number, from.keys().filter(|from| *from != to), BTreeSet::new()).await? {
         return Ok(false);
     }
-    let decision = Decision::of_numbers(&[number, &found], &claimer, most);
+    let decision = Decision::of_numbers(&[number, &found], &claimer, shares);
     Ok(move_in_parts(client, items, to, &decision).await? || claimer.is_forgotten(client).await?)
 }
 
@@ -237,28 +238,27 @@ async fn claim_items(
     let to = claimer.contributor();
     let mut from = by_contributor(&items);
     from.remove(to);
-    let (mut most, mut noted, mut follow) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+    let (mut shares, mut follow) = (BTreeMap::new(), BTreeSet::new());
     for (from, ids) in &from {
         // In this order: what others earned is found only where something of theirs is found afterwards.
         let recognized = standing_of(client, from, &mut client.retry()).await?.recognized;
         let made = recognitions_of(client, from).await?;
         if !has_nothing_else(client, from, ids).await? {
-            most.insert(from.clone(), ids.len() as u64);
+            shares.insert(from.clone(), Share::Contributions(ids.len() as u64));
             continue;
         }
         let is_to_reserve = is_all_its_own(&items, from) && !made.is_empty();
         if is_to_reserve && !reserve(client, from, number, digits).await? {
             return Ok(false);
         }
-        noted.insert(from.clone(), recognized);
+        shares.insert(from.clone(), Share::AllRecognizedTo(recognized));
         let made = made.iter().filter_map(|document| codec::text(document, "id"));
         follow.extend(made.map(RecognitionId::from_text));
     }
     if !note(client, number, from.keys(), follow).await? {
         return Ok(false);
     }
-    let mut decision = Decision::of_numbers(&[number], &claimer, most);
-    decision.noted = noted;
+    let decision = Decision::of_numbers(&[number], &claimer, shares);
     Ok(move_in_parts(client, items, to, &decision).await? || claimer.is_forgotten(client).await?)
 }
 

@@ -153,13 +153,18 @@ pub(super) struct Decision {
     checks: Vec<(String, FirestoreWritePrecondition)>,
     /// The account to which the contributions belong, whatever they arrived under.
     claimed_by: Option<ContributorId>,
-    /// How many contributions of a contributor move, where that is not all of them: what it had recognised above that
-    /// number was reached by others too.
-    most: BTreeMap<ContributorId, u64>,
-    /// What contributors had recognised when it was noted which of their recognitions follow.
-    pub(super) noted: BTreeMap<ContributorId, u64>,
+    /// How much moves of what others have, for a claim.
+    shares: BTreeMap<ContributorId, Share>,
     /// Of the number of the account to which they belong: nothing moves to it once that is forgotten.
     number: Option<Pseudonym>,
+}
+
+/// How much a claim moves of what another contributor has.
+pub(super) enum Share {
+    /// So many contributions: what it had recognised above that number was reached by others too.
+    Contributions(u64),
+    /// Everything, and the recognitions that it had when they were noted: up to this milestone.
+    AllRecognizedTo(u64),
 }
 
 impl Decision {
@@ -172,13 +177,13 @@ impl Decision {
     pub(super) fn of_numbers(
         numbers: &[&Number],
         claimer: &Claimer,
-        most: BTreeMap<ContributorId, u64>,
+        shares: BTreeMap<ContributorId, Share>,
     ) -> Self {
         let numbers = numbers.iter().map(|one| (one.document.clone(), one.unchanged.clone()));
         let accounts = claimer.accounts().map(|one| (document_id(one.id.as_str()), one.unchanged.clone()));
         let checks = numbers.chain(accounts).collect();
         let claimed_by = Some(claimer.account.id.clone());
-        Self { checks, claimed_by, most, number: claimer.pseudonym, ..Self::default() }
+        Self { checks, claimed_by, shares, number: claimer.pseudonym }
     }
 
     pub(super) fn check(&self, writes: &mut FirestoreTransactionData) -> Result<(), StoreError> {
@@ -346,9 +351,11 @@ impl Move<'_> {
 
     /// Whether none of them has been recognised since it was noted which recognitions follow.
     fn is_as_noted(&self) -> bool {
-        let sources = self.from.iter().filter_map(|(id, source)| Some((id, source.as_ref()?)));
-        let mut noted = sources.filter_map(|(id, source)| Some((source, self.decision.noted.get(id)?)));
-        noted.all(|(source, noted)| source.recognized <= *noted)
+        let mut sources = self.from.iter().filter_map(|(id, source)| Some((id, source.as_ref()?)));
+        sources.all(|(id, source)| match self.decision.shares.get(id) {
+            Some(Share::AllRecognizedTo(noted)) => source.recognized <= *noted,
+            Some(Share::Contributions(_)) | None => true,
+        })
     }
 
     /// Whether it is known what this contributor had recognised.
@@ -377,10 +384,13 @@ impl Move<'_> {
         recorded_at: impl Iterator<Item = Moment> + Clone,
     ) -> Result<(), StoreError> {
         self.decision.check(writes)?;
-        let most = |id: &ContributorId| self.decision.most.get(id).copied().unwrap_or(u64::MAX);
+        let reached = |(id, source): &(&ContributorId, &Source)| match self.decision.shares.get(*id) {
+            Some(Share::Contributions(moved)) => source.recognized.min(*moved),
+            Some(Share::AllRecognizedTo(_)) | None => source.recognized,
+        };
         let sources = self.from.iter().filter_map(|(id, source)| Some((id, source.as_ref()?)));
         let sources: Vec<_> = sources.filter(|(id, _)| counted.contains_key(*id)).collect();
-        let recognized = sources.iter().map(|(id, source)| source.recognized.min(most(id))).max();
+        let recognized = sources.iter().map(reached).max();
         let (first_at, last_at) = (recorded_at.clone().min(), recorded_at.max());
         let join = Joining {
             counted: counted.get(&self.to.id).copied().unwrap_or_default(),

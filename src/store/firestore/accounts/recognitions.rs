@@ -6,10 +6,11 @@ use firestore::{FirestoreDocument, FirestoreTransactionOps};
 
 use super::moves::{Decision, TOGETHER};
 use super::{commit, contributor_of};
-use crate::domain::{ContributorId, Moment, RecognitionId};
+use crate::domain::{ContributorId, RecognitionId};
 use crate::store::StoreError;
-use crate::store::firestore::codec::{self, ContributorFields, document_id, timestamp};
+use crate::store::firestore::codec::{self, ContributorFields, document_id};
 use crate::store::firestore::forget;
+use crate::store::firestore::lists;
 use crate::store::firestore::outbox::unchanged;
 use crate::store::firestore::queries::{self, CONTRIBUTORS, RECOGNITIONS};
 use crate::store::firestore::record::refused;
@@ -33,9 +34,7 @@ pub(super) async fn recognitions_of(
     client: &Client,
     id: &ContributorId,
 ) -> Result<Vec<FirestoreDocument>, StoreError> {
-    let values = [codec::value(id.as_str()), codec::value(timestamp(Moment::UNIX_EPOCH)?)];
-    let held = queries::RECOGNITIONS_OF.query(values, None, None);
-    Ok(client.query(held, &mut client.retry()).await?.documents)
+    Ok(client.query(lists::recognitions_of(id, None)?, &mut client.retry()).await?.documents)
 }
 
 /// These become the contributor's; whether all of them did. They may have followed a link since they were noted.

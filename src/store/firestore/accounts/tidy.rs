@@ -73,10 +73,8 @@ fn hide(
 }
 
 async fn has_recognitions(client: &Client, id: &ContributorId) -> Result<bool, StoreError> {
-    let since = codec::timestamp(Moment::UNIX_EPOCH)?;
-    let values = [codec::value(id.as_str()), codec::value(since)];
-    let query = queries::RECOGNITIONS_OF.query(values, None, Some(1));
-    Ok(!client.query(query, &mut client.retry()).await?.documents.is_empty())
+    let first = client.query(lists::recognitions_of(id, Some(1))?, &mut client.retry()).await?;
+    Ok(!first.documents.is_empty())
 }
 
 /// What a contributor has left.
