@@ -25,8 +25,8 @@ const WARM_UP: Duration = Duration::from_millis(300);
 const BODY: usize = 14_000;
 const NUMBER: &str = "1000000000";
 const LOGIN: &str = "contributor-00000000";
-/// A number of its own for each login.
-const ID: &str = "100000000";
+/// A number of its own for each login. None of these templates may be a part of another.
+const ID: &str = "200000000";
 const DELIVERY: &str = "delivery-0000000000";
 
 /// How deliveries are sent.
@@ -153,8 +153,12 @@ impl Request {
             "0".repeat(64),
             body.len()
         );
-        let digits =
-            |text: &str, template: &str, width: usize| text.rfind(template).unwrap() + template.len() - width;
+        let digits = |text: &str, template: &str, width: usize| {
+            let mut found = text.match_indices(template);
+            let (at, _) = found.next().unwrap();
+            assert!(found.next().is_none(), "{template} stands in the request twice");
+            at + template.len() - width
+        };
         let login = digits(&body, LOGIN, 8);
         let mut before = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         before.update(&body.as_bytes()[..login]);
