@@ -1,7 +1,7 @@
 //! The one use case: record contributions, take them back, and make them private.
-//! Contributions that arrive during a commit go together into the next one (group commit, without a timer), so
-//! that a slow store makes commits larger and not the queue longer. All contributions of one contributor go
-//! through the same lane, one commit after the other.
+//! Contributions that arrive during a commit go together into the next one, with those of every request that can go
+//! on before it begins (group commit, without a timer): a slow store, or a busy processor, makes commits larger and
+//! not the queue longer. All contributions of one contributor go through the same lane, one commit after the other.
 
 mod batch;
 mod privacy;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -317,6 +318,7 @@ impl CommitLane {
                     continue;
                 }
             }
+            gather(&mut entries, &mut together).await;
             let history: Vec<_> = together.extract_if(.., |entry| entry.history).collect();
             self.take(together.drain(..), false).await;
             self.take(history.into_iter(), true).await;
@@ -378,6 +380,21 @@ impl CommitLane {
             name(&recognition, contributions, &mut became);
         }
         Ok(became)
+    }
+}
+
+/// Adds what the requests that can go on at once have to record: fewer commits, for none of which they would wait less.
+/// Nothing waits for what is not ready.
+async fn gather(entries: &mut mpsc::UnboundedReceiver<Entry>, together: &mut Vec<Entry>) {
+    let mut before = 0;
+    while before < together.len() {
+        before = together.len();
+        yield_now().await;
+        while together.len() < MOST_TOGETHER
+            && let Ok(entry) = entries.try_recv()
+        {
+            together.push(entry);
+        }
     }
 }
 
