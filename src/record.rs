@@ -383,8 +383,8 @@ impl CommitLane {
     }
 }
 
-/// Adds what the requests that can go on at once have to record: fewer commits, for none of which they would wait less.
-/// Nothing waits for what is not ready.
+/// Lets the requests that can go on at once do so, and adds what they have to record, as long as there is any: fewer
+/// commits. Nothing waits for a network or a disk.
 async fn gather(entries: &mut mpsc::UnboundedReceiver<Entry>, together: &mut Vec<Entry>) {
     let mut before = 0;
     while before < together.len() {

@@ -156,7 +156,7 @@ impl Request {
         let digits = |text: &str, template: &str, width: usize| {
             let mut found = text.match_indices(template);
             let (at, _) = found.next().unwrap();
-            assert!(found.next().is_none(), "{template} stands in the request twice");
+            assert!(found.next().is_none(), "the request contains {template} more than once");
             at + template.len() - width
         };
         let login = digits(&body, LOGIN, 8);

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use futures::future::join_all;
 use http::Method;
 use plaudit::domain::Milestones;
-use plaudit::outbox::Outbox;
-use plaudit::record::{Recorder, deadline};
-use plaudit::runtime::{Clock, Tasks};
+use plaudit::record::deadline;
 use plaudit::store::Store;
-use plaudit::telemetry::Metrics;
 use serde_json::{Value, json};
 
-use crate::store::done;
 use crate::support::machine::at_hand;
 use crate::support::{
-    Answer, Client, FakeStore, Inside, Mode, Plaudit, TOKEN, config, emulators, frozen, talk,
+    Answer, Client, FakeStore, Inside, Mode, Plaudit, TOKEN, config, contribution, emulators, frozen,
+    recorder, talk,
 };
 
 /// A body that is sent as it is.
@@ -233,18 +230,14 @@ async fn the_contributions_of_a_batch_share_commits() {
 #[tokio::test]
 async fn requests_that_are_ready_one_after_the_other_share_a_commit_that_has_not_begun() {
     let store = FakeStore::new(Mode::Good);
-    let (clock, milestones) = (Clock::system(), Milestones::default());
-    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
     let dynamic: Arc<dyn Store> = store.clone();
-    let outbox = Outbox::new(dynamic.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
-    let recorder =
-        Recorder::start(&dynamic, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
+    let recorder = recorder(&dynamic, &Milestones::default());
     // On the one thread of this test, each reads for so many turns before it records.
     let requests = (0..8).map(async |turns| {
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
-        recorder.record(vec![done(&format!("c{turns}"), "mona")], deadline()).await
+        recorder.record(vec![contribution("mona", &turns.to_string())], deadline()).await
     });
     let outcomes = join_all(requests).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 8, "{outcomes:?}");

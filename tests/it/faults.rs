@@ -8,12 +8,9 @@ use std::time::Duration;
 use plaudit::domain::{
     Contribution, Labels, Milestones, Moment, RepositoryId, Review, Ruling, Visibility, VisibilitySaid,
 };
-use plaudit::outbox::Outbox;
-use plaudit::record::{RecordError, Recorder, deadline};
-use plaudit::runtime::{Clock, Tasks};
+use plaudit::record::{RecordError, deadline};
 use plaudit::store::Store;
 use plaudit::store::sqlite::Sqlite;
-use plaudit::telemetry::Metrics;
 
 use http::Method;
 use rusqlite::Connection;
@@ -21,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Client, FakeStore, Inside, Mode, Output, Plaudit, command, config, contribution, fixture, frozen,
-    in_the_end, now, pull_request, run, signal, talk,
+    in_the_end, now, pull_request, recorder, run, signal, talk,
 };
 use crate::sync::Shimmed;
 
@@ -196,12 +193,7 @@ async fn what_cannot_be_read_fails_no_other_of_its_batch() {
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&path).unwrap());
     store.record(&[contribution("mona", "a")], now()).await.unwrap();
     Connection::open(&path).unwrap().execute("UPDATE contributions SET landed_at = 'never'", []).unwrap();
-    let (clock, milestones) = (Clock::system(), Milestones::default());
-    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
-    let outbox =
-        Outbox::new(Arc::clone(&store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
-    let recorder =
-        Recorder::start(&store, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
+    let recorder = recorder(&store, &Milestones::default());
     let (again, new) = tokio::join!(
         recorder.record(vec![contribution("mona", "a")], deadline()),
         recorder.record(vec![contribution("lisa", "b")], deadline())
@@ -407,12 +399,8 @@ async fn whatever_a_delivery_asks_of_a_store_that_hangs_it_answers_by_its_one_de
 #[tokio::test]
 async fn each_step_of_a_delivery_ends_at_the_deadline_that_it_is_given() {
     let store = FakeStore::new(Mode::Good);
-    let (clock, milestones) = (Clock::system(), Milestones::parse("1").unwrap());
-    let metrics = Metrics::new(&["github", "gitlab"]).unwrap();
     let dynamic: Arc<dyn Store> = store.clone();
-    let outbox = Outbox::new(dynamic.clone(), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
-    let recorder =
-        Recorder::start(&dynamic, &Arc::new(outbox), &milestones, &clock, &metrics, &Tasks::default());
+    let recorder = recorder(&dynamic, &Milestones::parse("1").unwrap());
     let labels = |second, rejected| Labels { at: Moment::from_timestamp(second, 0).unwrap(), rejected };
     let rejected = Contribution {
         labels: Some(labels(1, true)),
@@ -428,7 +416,7 @@ async fn each_step_of_a_delivery_ends_at_the_deadline_that_it_is_given() {
     let private = Visibility {
         repository: RepositoryId::from_text("github:1"),
         said: VisibilitySaid::BecamePrivate,
-        at: clock.now(),
+        at: now(),
     };
     let passed = || tokio::time::Instant::now();
     for method in ["conceal", "record", "review", "contribution"] {

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use plaudit::config::Config;
+use plaudit::domain::Milestones;
 use plaudit::hosts::{Host, KNOWN};
 use plaudit::http::{App, Overrides};
+use plaudit::outbox::Outbox;
 use plaudit::publish::Publisher;
 use plaudit::publish::local::Local;
-use plaudit::runtime::Clock;
+use plaudit::record::Recorder;
+use plaudit::runtime::{Clock, Tasks};
 use plaudit::settings::{Flags, InvalidConfig, Settings};
 use plaudit::store::Store;
 use plaudit::store::sqlite::Sqlite;
+use plaudit::telemetry::Metrics;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -106,6 +110,14 @@ pub(crate) fn host(name: &str, secrets: &[(&str, &str)]) -> Result<Option<Arc<dy
     let known = KNOWN.iter().find(|known| known.name == name).unwrap();
     let host = (known.open)(&mut settings);
     settings.finish(host)
+}
+
+/// What records into a store and publishes nowhere.
+pub(crate) fn recorder(store: &Arc<dyn Store>, milestones: &Milestones) -> Recorder {
+    let (clock, metrics) = (Clock::system(), Metrics::new(&["github", "gitlab"]).unwrap());
+    let outbox =
+        Outbox::new(Arc::clone(store), Vec::new(), milestones.clone(), clock.clone(), metrics.clone());
+    Recorder::start(store, &Arc::new(outbox), milestones, &clock, &metrics, &Tasks::default())
 }
 
 /// A ledger in a file of its own, and the folder that must live as long.

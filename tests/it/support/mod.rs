@@ -26,7 +26,7 @@ pub(crate) mod stage;
 mod store;
 
 pub(crate) use client::{Answer, Client, client};
-pub(crate) use inside::{Inside, config, frozen, host, ledger};
+pub(crate) use inside::{Inside, config, frozen, host, ledger, recorder};
 pub(crate) use log::Log;
 pub(crate) use payloads::{
     contribution, fixture, fixtures, hold_against_schema, is_of, now, pull_request, talk,
