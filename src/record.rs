@@ -1,7 +1,7 @@
 //! The one use case: record contributions, take them back, and make them private.
-//! Contributions that arrive during a commit go together into the next one, with those of every request that can go
-//! on before it begins (group commit, without a timer): a slow store, or a busy processor, makes commits larger and
-//! not the queue longer. All contributions of one contributor go through the same lane, one commit after the other.
+//! Contributions that arrive during a commit go together into the next one (group commit, without a timer): a slow
+//! store, or a busy processor, makes commits larger and not the queue longer. All contributions of one contributor go
+//! through the same lane, one commit after the other.
 
 mod batch;
 mod privacy;
@@ -11,6 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
@@ -383,9 +384,13 @@ impl CommitLane {
     }
 }
 
-/// Lets the requests that can go on at once do so, and adds what they have to record, as long as there is any: fewer
-/// commits. Nothing waits for a network or a disk.
+/// Before a commit begins, lets the requests that can go on at once do so, and adds what they have to record, as long as
+/// there is any: fewer commits. Nothing waits for a network or a disk. Where the runtime has several threads, those
+/// requests go on beside the commit, and it begins at once.
 async fn gather(entries: &mut mpsc::UnboundedReceiver<Entry>, together: &mut Vec<Entry>) {
+    if Handle::current().metrics().num_workers() > 1 {
+        return;
+    }
     let mut before = 0;
     while before < together.len() {
         before = together.len();
