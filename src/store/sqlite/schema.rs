@@ -9,6 +9,9 @@ use crate::store::StoreError;
 /// Marks a file as plaudit's own (`PRAGMA application_id`): the letters "plau".
 const APPLICATION: i64 = 0x706c_6175;
 
+/// What a new file gets, at the newest version.
+const TABLES: &str = include_str!("tables.sql");
+
 /// Each step brings the file from the version of its place to the next. Steps are only ever added.
 const STEPS: &[&str] = &[
     "
@@ -328,17 +331,24 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
              an end in between leaves the file as it is"
         );
     }
-    for step in STEPS.iter().skip(found) {
-        transaction.execute_batch(step).map_err(|e| failure(&e))?;
-    }
-    if (1..NUMBERS_BOUND).contains(&found) {
-        adopt::adopt(&transaction).map_err(|e| failure(&e))?;
+    if found == 0 {
+        transaction.execute_batch(TABLES).map_err(|e| failure(&e))?;
+    } else {
+        step_from(&transaction, found).map_err(|e| failure(&e))?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION).map_err(|e| failure(&e))?;
     transaction
         .pragma_update(None, "user_version", i64::try_from(newest).unwrap_or(0))
         .map_err(|e| failure(&e))?;
     transaction.commit().map_err(|e| failure(&e))
+}
+
+/// Brings the tables of an older file up to date.
+fn step_from(transaction: &Transaction<'_>, version: usize) -> rusqlite::Result<()> {
+    for step in STEPS.iter().skip(version) {
+        transaction.execute_batch(step)?;
+    }
+    if version < NUMBERS_BOUND { adopt::adopt(transaction) } else { Ok(()) }
 }
 
 /// The version that this program writes.
@@ -369,5 +379,35 @@ pub(super) fn version(connection: &Connection) -> Result<usize, StoreError> {
             "the file was written by a newer plaudit (schema {version}; this one knows {}); use that version, or a copy of the file from before",
             STEPS.len()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// What each table, index and view of the file is made by, without comments and the way it is laid out.
+    fn made_by(connection: &Connection) -> BTreeMap<String, Option<String>> {
+        let plain = |sql: String| {
+            let lines = sql.lines().map(|line| line.split_once("--").map_or(line, |(code, _)| code));
+            let code: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+            code.join(" ").replace("( ", "(").replace(" )", ")").replace(" ,", ",")
+        };
+        let mut rows = connection.prepare("SELECT name, sql FROM sqlite_schema").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.map(plain))));
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_new_file_has_the_tables_of_one_that_came_through_all_steps() {
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new).unwrap();
+        let mut old = Connection::open_in_memory().unwrap();
+        let transaction = old.transaction().unwrap();
+        step_from(&transaction, 0).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(made_by(&new), made_by(&old));
     }
 }
